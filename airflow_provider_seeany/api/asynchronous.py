@@ -1,0 +1,101 @@
+"""Asks SeeAny with aiohttp: the transport of triggers. All waits of one event loop share their connections."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from urllib.request import getproxies, proxy_bypass
+from weakref import WeakKeyDictionary
+
+import aiohttp
+from yarl import URL
+
+from airflow_provider_seeany.api.request import MAX_ANSWER, ApiSettings
+from airflow_provider_seeany.api.response import Response, read_task, too_large, unreachable
+from airflow_provider_seeany.api.task import SeeAnyTask
+from airflow_provider_seeany.api.trouble import ApiError, Trouble
+
+
+class AsyncClient:
+    """
+    Asks SeeAny without blocking the event loop. Made by :func:`shared_client`.
+
+    :param settings: where the API is and how to talk to it.
+    """
+
+    def __init__(self, settings: ApiSettings) -> None:
+        self.settings = settings
+        self._session = aiohttp.ClientSession(
+            headers=settings.headers,
+            timeout=aiohttp.ClientTimeout(total=settings.request_timeout),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            # Looked up once; trust_env would do it in a thread for every request, and read ~/.netrc as well.
+            proxy=_proxy(settings.base_url),
+        )
+
+    async def look(self, seeany_task_id: str) -> SeeAnyTask | Trouble:
+        """
+        Ask once for a task; return the answer, or why there was none.
+
+        :param seeany_task_id: an id checked by :func:`~airflow_provider_seeany.api.request.checked_task_id`.
+        """
+        try:
+            return read_task(await self._get(self.settings.task_url(seeany_task_id)), seeany_task_id)
+        except ApiError as error:
+            return error.trouble
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._session.close()
+
+    async def _get(self, url: str) -> Response:
+        key = self.settings.api_key
+        try:
+            # encoded=True: the URL is sent as it was built, not normalised a second time.
+            async with self._session.get(URL(url, encoded=True), allow_redirects=False) as raw:
+                body = bytearray()
+                async for chunk in raw.content.iter_any():
+                    body += chunk
+                    if len(body) > MAX_ANSWER:
+                        raise too_large(Response(status=raw.status, headers=raw.headers, body=b"", secret=key))
+                return Response(status=raw.status, headers=raw.headers, body=bytes(body), secret=key)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise unreachable(error, key) from None
+
+
+@dataclass
+class _Shared:
+    client: AsyncClient
+    users: int = 0
+
+
+_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[ApiSettings, _Shared]] = WeakKeyDictionary()
+
+
+@asynccontextmanager
+async def shared_client(settings: ApiSettings) -> AsyncIterator[AsyncClient]:
+    """
+    Lend the running loop's client for these settings; the last one to give it back closes it.
+
+    A session of aiohttp belongs to the loop it was made in, hence one set of clients for each loop.
+    """
+    clients = _clients.setdefault(asyncio.get_running_loop(), {})
+    shared = clients.get(settings)
+    if shared is None:
+        shared = clients[settings] = _Shared(AsyncClient(settings))
+    shared.users += 1
+    try:
+        yield shared.client
+    finally:
+        shared.users -= 1
+        if not shared.users:
+            del clients[settings]
+            await shared.client.close()
+
+
+def _proxy(url: str) -> str | None:
+    """Return the proxy that the environment names for a URL, as requests would find it."""
+    host = URL(url).host or ""
+    return None if proxy_bypass(host) else getproxies().get(URL(url).scheme)

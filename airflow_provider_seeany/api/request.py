@@ -1,0 +1,198 @@
+"""Builds a request: where the API is, with which key, and how a task id becomes one path segment."""
+
+from __future__ import annotations
+
+import ipaddress
+from functools import cached_property
+from urllib.parse import quote, urlsplit
+
+import msgspec
+
+from airflow_provider_seeany import __version__
+
+DEFAULT_BASE_URL = "https://api.seeany.com"
+"""Where the platform's page says the API is (without the version, which is part of every path)."""
+
+DEFAULT_REQUEST_TIMEOUT = 30
+"""Most seconds for one request, from connecting to the last byte."""
+
+PROBE_TASK_ID = "airflow-connection-test"
+"""An id that no task has. Asking for it tells whether the key is accepted: the API documents no other way."""
+
+MAX_TASK_ID = 512
+"""Longest task id, in characters, that is sent; real ones have about 20."""
+
+MAX_ANSWER = 4 * 1024 * 1024
+"""Most bytes of an answer that are read; a real one has a few hundred."""
+
+
+class BadSettings(ValueError):
+    """Raised when the API's address, key or limits cannot be used; the text says what to change."""
+
+
+class BadTaskId(ValueError):
+    """Raised when a value cannot be the id of a SeeAny task; the text says what to look at."""
+
+
+class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """
+    Where the API is and how to talk to it. Equal settings share one pool of HTTP connections.
+
+    :param base_url: the API's address, with the version, without a trailing slash.
+    :param api_key: sent in the ``Authorization`` header and nowhere else; not part of ``repr()``.
+    :param request_timeout: most seconds for one request, from connecting to the last byte.
+    """
+
+    base_url: str
+    api_key: str
+    request_timeout: float = DEFAULT_REQUEST_TIMEOUT
+
+    def __repr__(self) -> str:
+        return f"ApiSettings({self.base_url!r}, request_timeout={self.request_timeout!r})"
+
+    @cached_property
+    def headers(self) -> dict[str, str]:
+        """The headers of every request. Clients without a ``User-Agent`` are refused by the live service."""
+        return {
+            "Authorization": f"Bearer {self.api_key}",
+            "Accept": "application/json",
+            # An answer has a few hundred bytes; identity also rules out compression bombs.
+            "Accept-Encoding": "identity",
+            "User-Agent": f"airflow-provider-seeany/{__version__}",
+        }
+
+    def url(self, endpoint: str) -> str:
+        """
+        Return the URL of an endpoint, given relative to the API's version (``tasks/…`` or ``/v1/tasks/…``).
+
+        :raises BadSettings: if the endpoint would leave the API: another host, or ``..`` in its path.
+        """
+        parts = urlsplit(endpoint)
+        path = parts.path.lstrip("/")
+        if parts.scheme or parts.netloc or any(segment in (".", "..") for segment in path.split("/")):
+            raise BadSettings(f"The endpoint {endpoint!r} must be a path below {self.base_url}, without '..'.")
+        if not endpoint.isprintable() or "\\" in endpoint:
+            raise BadSettings(f"The endpoint {endpoint!r} holds characters that no URL path may hold.")
+        query = f"?{parts.query}" if parts.query else ""
+        return f"{self.base_url}/{path.removeprefix('v1/')}{query}"
+
+    def task_url(self, seeany_task_id: str) -> str:
+        """Return the URL of a task whose id was checked by :func:`checked_task_id`: always one path segment."""
+        return f"{self.base_url}/tasks/{quote(seeany_task_id, safe='')}"
+
+
+def checked_task_id(value: object) -> str:
+    """
+    Return the value if it can be the id of a SeeAny task.
+
+    :raises BadTaskId: if it is empty, ``None``, no string, or a template that was never rendered.
+    """
+    hint = "Look at the XCom of the upstream task that should have delivered the id."
+    if value is None or value in ("", "None"):
+        raise BadTaskId(f"seeany_task_id is {value!r}, so there is nothing to wait for. {hint}")
+    if not isinstance(value, str):
+        raise BadTaskId(
+            f"seeany_task_id must be a string, got {type(value).__name__}. {hint} If that is a whole answer, "
+            'pass its id: submit.output["id"].'
+        )
+    if "{{" in value or "{%" in value:
+        raise BadTaskId(f"seeany_task_id is still a template, {value[:80]!r}: it was never rendered. {hint}")
+    if not value.strip():
+        raise BadTaskId(f"seeany_task_id is blank. {hint}")
+    if len(value) > MAX_TASK_ID:
+        raise BadTaskId(f"seeany_task_id has {len(value)} characters, more than the {MAX_TASK_ID} allowed. {hint}")
+    # HTTP clients resolve these two away even when percent-encoded, which would ask for another path.
+    if value in (".", ".."):
+        raise BadTaskId(f"seeany_task_id is {value!r}, which no URL can carry as a name. {hint}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise BadTaskId(f"seeany_task_id is no valid Unicode text: {value!r}. {hint}") from None
+    return value
+
+
+def checked_api_key(value: str | None) -> str:
+    """
+    Return the API key without surrounding white space, which pasting tends to add.
+
+    :raises BadSettings: if there is no key, or it could not stand in an HTTP header. The text never shows it.
+    """
+    key = (value or "").strip()
+    if not key:
+        raise BadSettings("it has no API key. Paste the key (sk-…) into its field API Key, the password")
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise BadSettings(
+            "its API key holds white space or characters outside ASCII. "
+            "Paste the key alone (sk-…), without 'Bearer' or quotes, into its field API Key, the password"
+        )
+    return key
+
+
+def base_url(host: str | None, *, port: int | None = None, schema: str | None = None, allow_http: bool = False) -> str:
+    """
+    Return the API's address from what people type: nothing, a bare host, a full URL, with or without ``/v1``.
+
+    A bare loopback host means ``http``, any other bare host ``https``. The result ends in ``/v1``.
+
+    :param host: host or URL; empty for the live service.
+    :param port: used when ``host`` names none.
+    :param schema: ``http`` or ``https``, or a path prefix (what follows the host in a connection URI).
+    :param allow_http: accept ``http://`` to other hosts than this machine.
+    :raises BadSettings: if that is no address, or would send the key unencrypted over a network.
+    """
+    given = (host or "").strip() or DEFAULT_BASE_URL
+    schema = (schema or "").strip().strip("/")
+    scheme = schema if schema in ("http", "https") else ""
+    prefix = "" if scheme else schema
+    try:
+        parts = urlsplit(given if "://" in given else f"//{given}")
+        name, given_port = parts.hostname, parts.port
+    except ValueError:
+        name, given_port, parts = None, None, urlsplit("")
+    printable = given.isprintable() and not any(c in given for c in " \\")
+    if not name or not printable or parts.username is not None or parts.query or parts.fragment:
+        raise BadSettings(
+            f"its Base URL (host) {cut(given)!r} is no address. "
+            "Give a host or URL such as https://api.seeany.com, or leave it empty"
+        )
+    scheme = parts.scheme or scheme or ("http" if _is_loopback(name) else "https")
+    if scheme not in ("http", "https"):
+        raise BadSettings(f"its Base URL (host) starts with {cut(scheme)!r}; it must be https:// or http://")
+    if scheme == "http" and not allow_http and not _is_loopback(name):
+        raise BadSettings(
+            f"its Base URL (host) would send the API key unencrypted to {cut(name)}. "
+            'Use https://, or put {"allow_http": true} into its extra if that network is yours'
+        )
+    path = parts.path.rstrip("/") or (f"/{prefix}" if prefix else "")
+    path = path.removesuffix("/v1")
+    authority = f"[{name}]" if ":" in name else name
+    if given_port or port:
+        authority += f":{given_port or port}"
+    return f"{scheme}://{authority}{path}/v1"
+
+
+def checked_seconds(value: object, *, name: str) -> float:
+    """
+    Return a number of seconds from a number or its text, as extras of a connection may hold either.
+
+    :raises BadSettings: if it is not a number between 0 (not included) and one day.
+    """
+    try:
+        seconds = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        seconds = 0.0
+    if isinstance(value, bool) or not 0 < seconds <= 86_400:
+        raise BadSettings(f"its {name} must be a number of seconds above 0, not {cut(str(value))!r}")
+    return seconds
+
+
+def cut(text: str) -> str:
+    """Shorten what a person typed, for quoting it in an error."""
+    return text if len(text) <= 80 else text[:79] + "…"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

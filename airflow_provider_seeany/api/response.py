@@ -1,0 +1,241 @@
+"""Judges an HTTP response: a task, decoded JSON, or the trouble that it means. Both transports end here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+import msgspec
+
+from airflow_provider_seeany.api.request import MAX_ANSWER
+from airflow_provider_seeany.api.task import SeeAnyTask
+from airflow_provider_seeany.api.trouble import ApiError, Kind, Trouble, cleaned
+
+SHOWN_BYTES = 200
+"""How much of an unusable answer an error shows."""
+
+_REQUEST_ID_HEADERS = ("X-Request-Id", "Request-Id", "X-Trace-Id", "X-Correlation-Id")
+
+
+class Response(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    An HTTP response as a transport hands it over.
+
+    :param status: the HTTP status.
+    :param headers: the headers, looked up without regard to case.
+    :param body: the body's bytes, at most :data:`~airflow_provider_seeany.api.request.MAX_ANSWER`.
+    :param secret: the API key of the request, so that a response that quotes it cannot spread it.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    secret: str
+
+
+def read_task(response: Response, seeany_task_id: str) -> SeeAnyTask:
+    """
+    Read the answer to a question about one task.
+
+    :raises ApiError: if the response is no answer about this task.
+    """
+    answer = read_json(response)
+    if not isinstance(answer, dict):
+        _unusable(response, f"expected a JSON object, got {type(answer).__name__}")
+    try:
+        task = SeeAnyTask.from_answer(answer)
+    except (ValueError, RecursionError) as error:
+        _unusable(response, str(error))
+    if task.id != seeany_task_id:
+        _unusable(response, f"this is the answer about another task, {task.id!r}")
+    return task
+
+
+def read_json(response: Response) -> Any:
+    """
+    Read the answer to any GET.
+
+    :raises ApiError: if the status says that this is no success, if the body is no JSON, or if it is an error
+        that came with a success status.
+    """
+    if not 200 <= response.status < 300:
+        raise ApiError(_refusal(response))
+    try:
+        answer = msgspec.json.decode(response.body)
+    except (ValueError, RecursionError) as error:
+        if not response.body.strip():
+            _unusable(response, "the body is empty")
+        kind = "HTML" if _is_html(response) else "not JSON"
+        _unusable(response, f"the body is {kind} ({error})")
+    if isinstance(answer, dict) and "status" not in answer and (envelope := _error_envelope(answer)):
+        raise ApiError(_enveloped(response, *envelope))
+    return answer
+
+
+def too_large(response: Response) -> ApiError:
+    """Return the error for a body of which the transport stopped reading."""
+    return ApiError(
+        Trouble(
+            kind=Kind.UNUSABLE,
+            text=f"SeeAny's answer is larger than {MAX_ANSWER // 1024 // 1024} MiB and was not read",
+            http_status=response.status,
+            request_id=_request_id(response, None),
+        )
+    )
+
+
+def unreachable(error: BaseException, secret: str) -> ApiError:
+    """Return the error for a request that brought no response at all: time-outs, resets, DNS, TLS."""
+    detail = cleaned(str(error), secret=secret) or "no details"
+    return ApiError(Trouble(kind=Kind.TRANSIENT, text=f"SeeAny could not be reached: {type(error).__name__}: {detail}"))
+
+
+def kind_of_status(status: int, *, retry_after: float | None) -> Kind:
+    """Classify an HTTP status that is no success."""
+    if status == 429 or (status == 503 and retry_after is not None):
+        return Kind.THROTTLED
+    if status in (408, 425) or status >= 500:
+        return Kind.TRANSIENT
+    return Kind.PERMANENT
+
+
+def _refusal(response: Response) -> Trouble:
+    answer = _lenient_json(response.body)
+    code, message = (_error_envelope(answer) if isinstance(answer, dict) else None) or (None, None)
+    retry_after = _retry_after(response.headers)
+    if 300 <= response.status < 400:
+        # Following it could carry the key to another host.
+        text = f"SeeAny redirected to {_redirect_host(response)} and was not followed"
+        kind = Kind.PERMANENT
+    else:
+        said = message or _first_bytes(response)
+        text = f"SeeAny answered HTTP {response.status}" + (f": {_said(response, code, said)}" if said else "")
+        kind = kind_of_status(response.status, retry_after=retry_after)
+    return Trouble(
+        kind=kind,
+        text=text,
+        http_status=response.status,
+        code=code and _clean(response, code),
+        message=message and _clean(response, message),
+        request_id=_request_id(response, answer),
+        retry_after=retry_after,
+        is_web_page=_is_html(response),
+    )
+
+
+def _enveloped(response: Response, code: str | None, message: str | None) -> Trouble:
+    """Judge an error that came with a success status; a code that is an HTTP status counts as one."""
+    status = int(code) if code and code.isascii() and code.isdigit() and len(code) == 3 else None
+    retry_after = _retry_after(response.headers)
+    kind = Kind.PERMANENT
+    if status is not None and 400 <= status < 600:
+        kind = kind_of_status(status, retry_after=retry_after)
+    else:
+        status = None
+    return Trouble(
+        kind=kind,
+        text=f"SeeAny answered with an error: {_said(response, code, message or 'without a message')}",
+        http_status=status or response.status,
+        code=code and _clean(response, code),
+        message=message and _clean(response, message),
+        request_id=_request_id(response, _lenient_json(response.body)),
+        retry_after=retry_after,
+    )
+
+
+def _error_envelope(answer: dict[str, Any]) -> tuple[str | None, str | None] | None:
+    """Return code and message of an error body in any of the usual shapes, or ``None`` if it is none."""
+    error = answer.get("error")
+    if isinstance(error, dict):
+        return _text(error.get("code")), _text(error.get("message") or error.get("msg"))
+    message = next((text for key in _MESSAGE_KEYS if (text := _text(answer.get(key)))), None)
+    code = _text(answer.get("code"))
+    if isinstance(error, str) and error:
+        return code, message or error
+    if code is not None and code not in ("0", "200"):
+        return code, message
+    return (None, message) if message and code is None else None
+
+
+_MESSAGE_KEYS = ("message", "msg", "detail", "error_message")
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, str | int | float) and not isinstance(value, bool) and value != "":
+        return str(value)[:4096]
+    return None
+
+
+def _said(response: Response, code: str | None, message: str) -> str:
+    return _clean(response, f"{message} ({code})" if code else message)
+
+
+def _clean(response: Response, text: str) -> str:
+    return cleaned(text, secret=response.secret)
+
+
+def _unusable(response: Response, why: str) -> NoReturn:
+    shown = _first_bytes(response, even_html=True)
+    raise ApiError(
+        Trouble(
+            kind=Kind.UNUSABLE,
+            text=f"SeeAny's answer (HTTP {response.status}) cannot be used: {_clean(response, why)}"
+            + (f"; it begins: {shown}" if shown else ""),
+            http_status=response.status,
+            request_id=_request_id(response, None),
+        )
+    )
+
+
+def _first_bytes(response: Response, *, even_html: bool = False) -> str:
+    if _is_html(response) and not even_html:
+        return "an HTML page, not an answer of the API"
+    # Cut after cleaning the whole: a key that straddles the cut must not show its first half.
+    text = response.body[:65_536].decode("utf-8", "replace")
+    return cleaned(text, secret=response.secret, limit=SHOWN_BYTES)
+
+
+def _is_html(response: Response) -> bool:
+    return "html" in response.headers.get("Content-Type", "") or response.body.lstrip()[:1] == b"<"
+
+
+def _lenient_json(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _request_id(response: Response, answer: Any) -> str | None:
+    found = next((value for name in _REQUEST_ID_HEADERS if (value := response.headers.get(name))), None)
+    if found is None and isinstance(answer, dict):
+        found = _text(answer.get("request_id"))
+    return cleaned(found, secret=response.secret, limit=128) or None if found else None
+
+
+def _redirect_host(response: Response) -> str:
+    try:
+        host = urlsplit(response.headers.get("Location", "")).hostname
+    except ValueError:
+        host = None
+    return _clean(response, host) if host else "another address"
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Read ``Retry-After``: seconds, or an HTTP date; anything else is as if it were not there."""
+    value = headers.get("Retry-After", "").strip()
+    if not value:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            moment = parsedate_to_datetime(value)
+        except (ValueError, OverflowError):
+            return None
+        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - datetime.now(UTC).timestamp()
+    return max(seconds, 0.0) if math.isfinite(seconds) else None

@@ -1,0 +1,80 @@
+"""What can go wrong between asking SeeAny and understanding its answer, as one value for both transports."""
+
+from __future__ import annotations
+
+import enum
+import re
+
+import msgspec
+
+MAX_TEXT = 500
+"""Longest piece of foreign text, in characters, that is put into a message or a log line."""
+
+# C0 and C1 controls, line and paragraph separators, and the bidi overrides that can make a log line lie.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
+
+
+class Kind(enum.Enum):
+    """The one classification of what went wrong; it alone decides whether asking again makes sense."""
+
+    PERMANENT = "permanent"
+    """Asking again cannot succeed: a refused key, an unknown id, a bad request."""
+    THROTTLED = "throttled"
+    """The service asks for patience: 429, or 503 with ``Retry-After``."""
+    TRANSIENT = "transient"
+    """A passing fault: 408, 425, other 5xx, time-outs, resets, DNS and TLS failures."""
+    UNUSABLE = "unusable"
+    """A success status with a body that is no SeeAny answer, as proxies produce now and then."""
+
+
+class Trouble(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """
+    One request that brought no usable answer.
+
+    :param kind: what kind of trouble this is.
+    :param text: what happened, for a person; foreign text in it is already cleaned.
+    :param http_status: the response's HTTP status, if there was a response.
+    :param code: the service's own error code, if the body carried one.
+    :param message: the service's own message, if the body carried one.
+    :param request_id: the service's id of the request, if a header or the body carried one.
+    :param retry_after: seconds that the service asked to wait.
+    :param is_web_page: whether the body was HTML, so that something else than the API has probably answered.
+    """
+
+    kind: Kind
+    text: str
+    http_status: int | None = None
+    code: str | None = None
+    message: str | None = None
+    request_id: str | None = None
+    retry_after: float | None = None
+    is_web_page: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.text} [request id {self.request_id}]" if self.request_id else self.text
+
+
+class ApiError(Exception):
+    """
+    Raised inside the API layer where a request brought trouble instead of an answer.
+
+    :param trouble: what went wrong.
+    """
+
+    def __init__(self, trouble: Trouble) -> None:
+        super().__init__(str(trouble))
+        self.trouble = trouble
+
+
+def cleaned(text: str, *, secret: str = "", limit: int = MAX_TEXT) -> str:
+    """
+    Make foreign text fit for a log line: no control characters, no secret, no more than ``limit`` characters.
+
+    :param text: text that came from outside, in any language.
+    :param secret: an API key that must not show, should the text quote it.
+    :param limit: the most characters to keep.
+    """
+    if secret:
+        text = text.replace(secret, "***")
+    text = _UNPRINTABLE.sub(" ", text).strip()
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,243 @@
+"""
+One wait for one task, without a clock or I/O: it is fed with answers and trouble and says what to do next.
+
+A waiting trigger, a poking sensor and a blocking loop all follow it, so that they cannot differ::
+
+    reply ──> Wait.heard(reply, now) ──> Pause(seconds)   ask again after that
+                                     ──> Finished         completed or failed, with the answer
+                                     ──> Refused          asking again cannot succeed
+                                     ──> TimedOut         the deadline has passed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from airflow_provider_seeany.api.polling import Polling
+from airflow_provider_seeany.api.task import DOCUMENTED_STATUSES, SeeAnyTask
+from airflow_provider_seeany.api.trouble import Kind, Trouble, cleaned
+
+UNUSABLE_IN_A_ROW = 3
+"""So many unusable answers one after the other are believed: proxies produce one now and then, not several."""
+
+
+class Sighting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """
+    What was last seen of a running task.
+
+    :param status: its status word.
+    :param progress: per cent done.
+    :param estimated_remaining: the service's estimate in seconds.
+    """
+
+    status: str
+    progress: int | float | None = None
+    estimated_remaining: int | float | None = None
+
+    @classmethod
+    def of(cls, task: SeeAnyTask) -> Sighting:
+        """Return what this answer shows."""
+        return cls(
+            status=cleaned(task.status, limit=60),
+            progress=task.progress,
+            estimated_remaining=task.estimated_remaining,
+        )
+
+    def __str__(self) -> str:
+        text = self.status
+        if self.progress is not None:
+            text += f" {self.progress:.3g} %"
+        if self.estimated_remaining is not None:
+            text += f", about {self.estimated_remaining:.4g} s left"
+        return text
+
+
+class Pause(msgspec.Struct, frozen=True):
+    """Ask again after so many seconds."""
+
+    seconds: float
+
+
+class Finished(msgspec.Struct, frozen=True, tag="finished"):
+    """The task has ended, well or badly. ``answer`` is the service's own."""
+
+    answer: dict[str, Any]
+
+
+class Refused(msgspec.Struct, frozen=True, tag="refused"):
+    """Asking again cannot succeed."""
+
+    trouble: Trouble
+
+
+class TimedOut(msgspec.Struct, frozen=True, tag="timed_out"):
+    """The deadline passed first. ``last_seen`` and ``last_trouble`` are texts for a person."""
+
+    last_seen: str | None = None
+    last_trouble: str | None = None
+
+
+class Misconfigured(msgspec.Struct, frozen=True, tag="misconfigured"):
+    """The wait could not ask at all. ``text`` says what to change."""
+
+    text: str
+
+
+Outcome = Finished | Refused | TimedOut | Misconfigured
+"""What a wait can end with. Plain JSON when encoded, as it travels from the triggerer to a worker."""
+
+
+def encode_outcome(outcome: Outcome) -> dict[str, Any]:
+    """Turn an outcome into plain JSON values."""
+    encoded: dict[str, Any] = msgspec.to_builtins(outcome)
+    return encoded
+
+
+def decode_outcome(encoded: Mapping[str, Any]) -> Outcome:
+    """
+    Turn plain JSON values back into an outcome.
+
+    :raises ValueError: if they are none, for example because a newer version wrote them.
+    """
+    outcome: Outcome = msgspec.convert(encoded, Outcome)
+    return outcome
+
+
+class Log(Protocol):
+    """The part of a logger that a wait uses."""
+
+    def info(self, msg: str, /, *args: object) -> Any:
+        """Log a line for people who follow the wait."""
+
+    def warning(self, msg: str, /, *args: object) -> Any:
+        """Log a line for people who should look."""
+
+
+class StatusWords:
+    """
+    Warns once of each status word that the platform's page does not know.
+
+    :param known: words that were warned of before.
+    """
+
+    def __init__(self, *known: str) -> None:
+        self._known = DOCUMENTED_STATUSES.union(known)
+
+    def notice(self, task: SeeAnyTask, log: Log) -> None:
+        """Warn if the task's status is a new word."""
+        word = cleaned(task.status, limit=60)
+        if word not in self._known:
+            self._known = self._known | {word}
+            log.warning(
+                "SeeAny task %s has the status %r, which the API's documentation does not know; "
+                "it counts as still running",
+                task.id,
+                word,
+            )
+
+
+class Wait:
+    """
+    Follows one task until it ends, cannot be asked for, or the deadline passes. Logs on change only.
+
+    :param seeany_task_id: the task waited for.
+    :param polling: says how long to sleep between questions.
+    :param deadline: when to give up, in Unix seconds; ``None`` for never.
+    :param log: where to tell what changes.
+    :param last_seen: what an earlier part of the same wait saw, if there was one.
+    """
+
+    def __init__(
+        self,
+        seeany_task_id: str,
+        *,
+        polling: Polling,
+        deadline: float | None,
+        log: Log,
+        last_seen: Sighting | None = None,
+    ) -> None:
+        self.last_seen = last_seen
+        self._seeany_task_id = seeany_task_id
+        self.last_trouble: Trouble | None = None
+        self._polling = polling
+        self._deadline = deadline
+        self._log = log
+        self._in_trouble_since: float | None = None
+        self._troubles_in_a_row = 0
+        self._unusable_in_a_row = 0
+        self._status_words = StatusWords(*([last_seen.status] if last_seen else []))
+
+    def heard(self, reply: SeeAnyTask | Trouble, now: float) -> Outcome | Pause:
+        """
+        Take note of what a question brought and say what to do next.
+
+        :param reply: the answer, or why there was none.
+        :param now: Unix seconds.
+        """
+        if isinstance(reply, SeeAnyTask) and reply.lacks_its_video:
+            reply = Trouble(
+                kind=Kind.UNUSABLE,
+                text="SeeAny says the video is completed, but the answer has no video_url; it reads: "
+                + cleaned(repr(dict(reply.answer)), limit=400),
+            )
+        if isinstance(reply, Trouble):
+            return self._note_trouble(reply, now)
+        self._note_answer(reply, now)
+        if not reply.is_running:
+            return Finished(dict(reply.answer))
+        return self._pause(self._polling.after_answer(), now)
+
+    def timed_out(self) -> TimedOut:
+        """Return the outcome of a wait whose time is up."""
+        return TimedOut(
+            last_seen=str(self.last_seen) if self.last_seen else None,
+            last_trouble=str(self.last_trouble) if self._troubles_in_a_row and self.last_trouble else None,
+        )
+
+    def _pause(self, seconds: float, now: float) -> Pause | TimedOut:
+        if self._deadline is None:
+            return Pause(seconds)
+        if now >= self._deadline:
+            return self.timed_out()
+        # The last question is asked at the deadline itself: a task that just made it is not lost.
+        return Pause(min(seconds, self._deadline - now))
+
+    def _note_answer(self, task: SeeAnyTask, now: float) -> None:
+        if self._in_trouble_since is not None:
+            self._log.info(
+                "SeeAny answered again after %d failures in %.0f s",
+                self._troubles_in_a_row,
+                now - self._in_trouble_since,
+            )
+        self._in_trouble_since = None
+        self._troubles_in_a_row = self._unusable_in_a_row = 0
+        if task.is_completed:
+            result = task.video_url or ", ".join(task.result_urls) or "no result URL"
+            cost = f"{task.usage.cost} {task.usage.cost_unit or ''}".strip() if task.usage.cost is not None else "?"
+            self._log.info(
+                "SeeAny task %s completed: %s, cost %s", self._seeany_task_id, cleaned(result), cleaned(cost)
+            )
+        elif task.is_running:
+            self._status_words.notice(task, self._log)
+            self._note_running(Sighting.of(task))
+
+    def _note_running(self, seen: Sighting) -> None:
+        before = self.last_seen
+        self.last_seen = seen
+        # The estimate alone changes on every answer; a line for each would drown the log.
+        if before is None or (before.status, before.progress) != (seen.status, seen.progress):
+            self._log.info("SeeAny task %s: %s", self._seeany_task_id, seen)
+
+    def _note_trouble(self, trouble: Trouble, now: float) -> Outcome | Pause:
+        self.last_trouble = trouble
+        self._troubles_in_a_row += 1
+        self._unusable_in_a_row = self._unusable_in_a_row + 1 if trouble.kind is Kind.UNUSABLE else 0
+        if trouble.kind is Kind.PERMANENT or self._unusable_in_a_row >= UNUSABLE_IN_A_ROW:
+            return Refused(trouble)
+        if self._in_trouble_since is None:
+            self._in_trouble_since = now
+            self._log.warning("%s; asking for SeeAny task %s goes on", trouble, self._seeany_task_id)
+        return self._pause(self._polling.after_trouble(trouble, in_a_row=self._troubles_in_a_row), now)
