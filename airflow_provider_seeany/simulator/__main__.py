@@ -1,0 +1,95 @@
+"""The simulator's command line: `python -m airflow_provider_seeany.simulator`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+
+from .scenario import DEFAULT_IMAGES, DEFAULT_SECONDS
+from .server import create_app, serve
+
+PROG = "python -m airflow_provider_seeany.simulator"
+
+DESCRIPTION = """\
+A simulator of the SeeAny API, for writing and testing DAGs without a key or a budget. It answers
+GET /v1/tasks/{id} as the platform documents it, and serves the result files the answers name.
+"""
+
+EPILOG = f"""\
+the id of a task says what the task does
+  <what>[-<seconds>s][-<images>x][-<label>]      words are joined by - or _
+
+  video     completes with an MP4 and its thumbnail
+  images    completes with a set of pictures (as many as <images>; {DEFAULT_IMAGES} if not said)
+  fails     fails with content_policy_violation
+  never     gets ever slower and never ends, and its estimate stops falling
+  queued    is "queued", a status word the platform does not document, for the first half of its
+            seconds, then goes on as video does
+  silent    completes as video does, but never says estimated_remaining
+
+  <seconds> is how long it takes, e.g. 20s or 0.5s ({DEFAULT_SECONDS:g}s if not said; for never, its pace).
+  <label> is anything, e.g. shoes, and only makes it a task of its own.
+  A task starts when it is first asked for. Nothing has to be created. Any other id answers 404.
+
+  video-20s   video-20s-shoes   images-15s-4x-bag   fails-10s   never   queued-30s   silent-10s
+
+any key that starts with sk- will do, except that those starting with sk-bad are refused (401)
+
+try it
+  curl -H 'Authorization: Bearer sk-demo' http://127.0.0.1:8765/v1/tasks/video-20s
+
+the Airflow connection for it
+  export AIRFLOW_CONN_SEEANY_DEFAULT='{{"conn_type": "seeany", "host": "http://127.0.0.1:8765", \
+"password": "sk-demo"}}'
+
+how often each task was asked for, as JSON
+  curl http://127.0.0.1:8765/simulator/requests
+
+What is documented by the platform: the bodies of processing, completed (video) and failed. What is
+invented: the progress, the estimates and the times; the price of a picture; the body of an image
+set; the HTTP errors and their bodies. Every video is the same file, and costs the same.
+"""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Serve a simulator until interrupted or terminated."""
+    parser = argparse.ArgumentParser(
+        prog=PROG,
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument(
+        "--port", type=_port, default=8765, help="port to listen on, 0 for a free one (default: %(default)s)"
+    )
+    arguments = parser.parse_args(argv)
+    # The lines about requests go to stderr; stdout has the start line alone, for a parent process to read.
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        asyncio.run(_serve_until_signal(arguments.host, arguments.port))
+    except OSError as error:
+        sys.exit(f"cannot listen on {arguments.host} port {arguments.port}: {error.strerror or error}")
+
+
+async def _serve_until_signal(host: str, port: int) -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    async with serve(create_app(), host, port) as url:
+        print(f"SeeAny simulator on {url}", flush=True)
+        await stopped.wait()
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
+    return int(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""A simulator on a real socket, whose clock stands still until a test moves it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import aiohttp
+import pytest_asyncio
+from aiohttp import web
+
+from airflow_provider_seeany.simulator.server import create_app, serve
+
+
+@dataclass
+class Clock:
+    """The simulator's time, in the hands of the test."""
+
+    now: float = 1_748_908_900.0
+
+    def __call__(self) -> float:
+        """Tell the time."""
+        return self.now
+
+
+@dataclass
+class Simulator:
+    """A running simulator and a client that has a key."""
+
+    url: str
+    client: aiohttp.ClientSession
+    app: web.Application
+    clock: Clock = field(default_factory=Clock)
+
+    async def task(self, task_id: str) -> dict[str, object]:
+        """Ask for a task that must be known."""
+        async with self.client.get(f"{self.url}/v1/tasks/{task_id}") as response:
+            assert response.status == 200, await response.text()
+            assert response.content_type == "application/json"
+            body = await response.json()
+            assert isinstance(body, dict)
+            return body
+
+    async def task_after(self, seconds: float, task_id: str) -> dict[str, object]:
+        """Ask for a task once to start it, and again that many seconds later."""
+        await self.task(task_id)
+        self.clock.now += seconds
+        return await self.task(task_id)
+
+
+@pytest_asyncio.fixture
+async def simulator() -> AsyncIterator[Simulator]:
+    """Serve a simulator of its own to each test."""
+    clock = Clock()
+    app = create_app(clock)
+    headers = {"Authorization": "Bearer sk-demo"}
+    async with serve(app) as url, aiohttp.ClientSession(headers=headers) as client:
+        yield Simulator(url, client, app, clock)
