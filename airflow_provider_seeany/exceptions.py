@@ -1,0 +1,148 @@
+"""
+Every exception a user can meet, and the one mapping from what a wait ended with to the exception that says so.
+
+What cannot succeed by trying again is an ``AirflowFailException``, so that Airflow never retries it, and so
+that a sensor's ``soft_fail`` treats it alike in every mode.
+"""
+
+from __future__ import annotations
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSensorTimeout
+
+from airflow_provider_seeany.api.task import SeeAnyTask
+from airflow_provider_seeany.api.trouble import Kind, Trouble, cleaned
+from airflow_provider_seeany.api.wait import Finished, Misconfigured, Outcome, Refused, TimedOut
+
+
+class SeeAnyError(AirflowException):
+    """Base of everything this provider raises."""
+
+
+class SeeAnyConfigError(SeeAnyError, AirflowFailException):
+    """The Airflow connection is missing or cannot be used. Never retried; the text says what to change."""
+
+
+class SeeAnyTaskIdError(SeeAnyError, AirflowFailException, ValueError):
+    """The given value cannot be a task's id. Never retried; no request was made."""
+
+
+class SeeAnyTaskFailed(SeeAnyError, AirflowFailException):
+    """
+    SeeAny reported that the task failed. Never retried: the same id would fail for ever.
+
+    :param task: the service's answer, with ``error.code`` and ``error.message``.
+    """
+
+    def __init__(self, task: SeeAnyTask) -> None:
+        code = task.error.code
+        reason = cleaned(task.error.message or "without a reason") + (f" ({cleaned(str(code))})" if code else "")
+        super().__init__(f"SeeAny task {task.id} failed: {reason}")
+        self.task = task
+
+
+class SeeAnyTaskTimeout(SeeAnyError, AirflowSensorTimeout):
+    """The task had not ended within ``timeout``. Never retried; the text tells the last progress seen."""
+
+
+class SeeAnyTaskNotReady(SeeAnyError):
+    """The task is still running and ``wait_for_completion`` is off. Retried as the task's ``retries`` say."""
+
+
+class SeeAnyApiError(SeeAnyError):
+    """
+    A question brought no answer. Retried as the task's ``retries`` say; subclasses are not.
+
+    :param text: what happened.
+    :param trouble: the details.
+    """
+
+    def __init__(self, text: str, trouble: Trouble) -> None:
+        super().__init__(text)
+        self.trouble = trouble
+        self.http_status = trouble.http_status
+        """HTTP status of the response, ``None`` if there was no response."""
+        self.error_code = trouble.code
+        """The service's own error code."""
+        self.server_message = trouble.message
+        """The service's own message."""
+        self.request_id = trouble.request_id
+        """The service's id of the request; name it when asking the platform's support."""
+
+
+class SeeAnyRequestError(SeeAnyApiError, AirflowFailException):
+    """SeeAny refused the question for good (HTTP 4xx). Never retried."""
+
+
+class SeeAnyAuthError(SeeAnyRequestError):
+    """SeeAny refused the API key (HTTP 401 or 403)."""
+
+
+class SeeAnyTaskNotFound(SeeAnyRequestError):
+    """SeeAny does not know the task (HTTP 404 or 410)."""
+
+
+class SeeAnyResponseError(SeeAnyApiError, AirflowFailException):
+    """What came back is no SeeAny answer; the text shows how it begins. Never retried."""
+
+
+def completed_task(outcome: Outcome, *, seeany_task_id: str, seeany_conn_id: str, timeout: float) -> SeeAnyTask:
+    """
+    Return the completed task that a wait ended with, or raise the exception for any other end.
+
+    :param outcome: what the wait ended with.
+    :param seeany_task_id: the task waited for.
+    :param seeany_conn_id: the connection asked through.
+    :param timeout: the seconds that the wait was given.
+    """
+    match outcome:
+        case Finished(answer):
+            task = SeeAnyTask.from_answer(answer)
+            if task.is_failed:
+                raise SeeAnyTaskFailed(task)
+            return task
+        case TimedOut():
+            raise task_timeout(outcome, seeany_task_id=seeany_task_id, timeout=timeout)
+        case Refused(trouble):
+            raise api_error(trouble, seeany_task_id=seeany_task_id, seeany_conn_id=seeany_conn_id)
+        case Misconfigured(text):
+            raise SeeAnyConfigError(text)
+
+
+def task_timeout(outcome: TimedOut, *, seeany_task_id: str, timeout: float) -> SeeAnyTaskTimeout:
+    """
+    Return the exception for a wait whose time was up.
+
+    :param outcome: what was last seen.
+    :param seeany_task_id: the task waited for.
+    :param timeout: the seconds that the wait was given.
+    """
+    trouble = f"; last trouble: {outcome.last_trouble}" if outcome.last_trouble else ""
+    return SeeAnyTaskTimeout(
+        f"SeeAny task {seeany_task_id} was not done within {timeout:g} s; "
+        f"last seen: {outcome.last_seen or 'never'}{trouble}. "
+        "It may still finish and cost money. To wait longer, raise timeout and clear the task."
+    )
+
+
+def api_error(trouble: Trouble, *, seeany_conn_id: str, seeany_task_id: str | None = None) -> SeeAnyApiError:
+    """
+    Return the exception for a question that brought no answer.
+
+    :param trouble: what went wrong.
+    :param seeany_conn_id: the connection asked through.
+    :param seeany_task_id: the task asked for, if it was one.
+    """
+    about = f" about task {seeany_task_id!r}" if seeany_task_id is not None else ""
+    asked = f"Asked{about} through connection {seeany_conn_id!r}."
+    if trouble.http_status in (401, 403):
+        return SeeAnyAuthError(f"{trouble}. {asked} Check that connection's API Key (its password).", trouble)
+    if trouble.http_status in (404, 410) and seeany_task_id is not None:
+        return SeeAnyTaskNotFound(
+            f"{trouble}. {asked} Check the id, and that the key belongs to the account that created the task.",
+            trouble,
+        )
+    if trouble.kind is Kind.PERMANENT:
+        return SeeAnyRequestError(f"{trouble}. {asked}", trouble)
+    if trouble.kind is Kind.UNUSABLE:
+        return SeeAnyResponseError(f"{trouble}. {asked} Check its Base URL (host).", trouble)
+    return SeeAnyApiError(f"{trouble}. {asked}", trouble)

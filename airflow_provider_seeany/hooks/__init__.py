@@ -1,0 +1,1 @@
+"""Airflow hook: the connection, authenticated GET calls, and reading a task."""

@@ -1,0 +1,246 @@
+"""The hook: turns an Airflow connection into authenticated questions to SeeAny, blocking or asynchronous."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+
+from airflow_provider_seeany import DEFAULT_CONN_ID
+from airflow_provider_seeany.api.polling import Polling
+from airflow_provider_seeany.api.request import (
+    DEFAULT_REQUEST_TIMEOUT,
+    PROBE_TASK_ID,
+    ApiSettings,
+    BadSettings,
+    BadTaskId,
+    base_url,
+    checked_api_key,
+    checked_seconds,
+    checked_task_id,
+)
+from airflow_provider_seeany.api.task import SeeAnyTask
+from airflow_provider_seeany.api.trouble import ApiError, Trouble
+from airflow_provider_seeany.api.wait import Pause, StatusWords, Wait
+from airflow_provider_seeany.exceptions import (
+    SeeAnyConfigError,
+    SeeAnyTaskIdError,
+    api_error,
+    completed_task,
+)
+from airflow_provider_seeany.provider_info import CONNECTION_TYPE
+
+if TYPE_CHECKING:
+    import requests
+    from airflow.providers.common.compat.sdk import Connection
+
+    from airflow_provider_seeany.api.asynchronous import AsyncClient
+    from airflow_provider_seeany.api.blocking import BlockingClient
+
+
+class SeeAnyHook(BaseHook):
+    """
+    Asks the SeeAny API with the key and address of an Airflow connection.
+
+    The connection is read when the first question is asked, so making a hook costs nothing.
+
+    :param seeany_conn_id: id of a connection of type ``seeany``: the API key is its password, the base URL its
+        host (empty for the live service), ``request_timeout`` seconds in its extra.
+    """
+
+    conn_name_attr = "seeany_conn_id"
+    default_conn_name = DEFAULT_CONN_ID
+    conn_type = CONNECTION_TYPE["connection-type"]
+    hook_name = CONNECTION_TYPE["hook-name"]
+
+    def __init__(self, seeany_conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.seeany_conn_id = seeany_conn_id
+        self._status_words = StatusWords()
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Render the connection form's standard fields for Airflow 3.1; later versions read provider info."""
+        behaviour = CONNECTION_TYPE["ui-field-behaviour"]
+        return {
+            "hidden_fields": behaviour["hidden-fields"],
+            "relabeling": behaviour["relabeling"],
+            "placeholders": behaviour["placeholders"],
+        }
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Render the connection form's own fields for Airflow 3.1; later versions read provider info."""
+        from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
+        from wtforms import IntegerField
+        from wtforms.validators import Optional
+
+        return {
+            name: IntegerField(
+                field["label"],
+                validators=[Optional()],
+                description=field["description"],
+                default=field["schema"]["default"],
+                widget=BS3TextFieldWidget(),
+            )
+            for name, field in CONNECTION_TYPE["conn-fields"].items()
+        }
+
+    def get_conn(self) -> requests.Session:
+        """Return the session of requests, with authentication set up."""
+        return self.client.session
+
+    @cached_property
+    def client(self) -> BlockingClient:
+        """The blocking client for this connection."""
+        from airflow_provider_seeany.api.blocking import BlockingClient
+
+        with _naming(self.seeany_conn_id):
+            connection = self.get_connection(self.seeany_conn_id)
+            return BlockingClient(_settings(connection, connection.extra_dejson))
+
+    @asynccontextmanager
+    async def async_client(self) -> AsyncIterator[AsyncClient]:
+        """
+        Lend the running event loop's client for this connection.
+
+        :raises SeeAnyConfigError: if the connection is missing or cannot be used.
+        """
+        from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
+
+        from airflow_provider_seeany.api.asynchronous import shared_client
+
+        with _naming(self.seeany_conn_id):
+            connection = await get_async_connection(self.seeany_conn_id, hook=self)
+            settings = _settings(connection, await get_async_extra_dejson(connection))
+        async with shared_client(settings) as client:
+            yield client
+
+    def get(self, endpoint: str, params: Mapping[str, Any] | None = None) -> Any:
+        """
+        Make an authenticated GET and return the decoded JSON.
+
+        :param endpoint: path below the API's version, for example ``tasks/vid_20260603_001``.
+        :param params: query parameters.
+        :raises SeeAnyConfigError: if the connection or the endpoint cannot be used.
+        :raises SeeAnyApiError: if that brought no answer.
+        """
+        client = self.client
+        try:
+            return client.get_json(endpoint, params)
+        except BadSettings as error:
+            raise SeeAnyConfigError(str(error)) from None
+        except ApiError as error:
+            raise api_error(error.trouble, seeany_conn_id=self.seeany_conn_id) from None
+
+    def get_task(self, seeany_task_id: str) -> SeeAnyTask:
+        """
+        Ask once for a task, whatever its state.
+
+        :param seeany_task_id: the id that the endpoint which created the task returned.
+        :raises SeeAnyTaskIdError: if that cannot be an id.
+        :raises SeeAnyConfigError: if the connection cannot be used.
+        :raises SeeAnyApiError: if that brought no answer.
+        """
+        return self._answer(self.look(seeany_task_id), seeany_task_id)
+
+    async def aget_task(self, seeany_task_id: str) -> SeeAnyTask:
+        """Ask once for a task, as :meth:`get_task` does, without blocking the event loop."""
+        checked = self._checked(seeany_task_id)
+        async with self.async_client() as client:
+            return self._answer(await client.look(checked), checked)
+
+    def look(self, seeany_task_id: str) -> SeeAnyTask | Trouble:
+        """
+        Ask once for a task and return the answer, or why there was none.
+
+        :raises SeeAnyTaskIdError: if that cannot be an id.
+        :raises SeeAnyConfigError: if the connection cannot be used.
+        """
+        return self.client.look(self._checked(seeany_task_id))
+
+    def wait_for_task(self, seeany_task_id: str, interval: float = 10, timeout: float = 300) -> SeeAnyTask:
+        """
+        Ask again and again until the task has ended; the defaults are the platform's own advice.
+
+        This holds the calling process for the whole wait; in a DAG prefer ``SeeAnyTaskSensor``.
+
+        :param seeany_task_id: the id that the endpoint which created the task returned.
+        :param interval: seconds between two questions.
+        :param timeout: seconds after which to give up.
+        :return: the completed task.
+        :raises SeeAnyTaskFailed: if the task failed.
+        :raises SeeAnyTaskTimeout: if it had not ended in time.
+        :raises SeeAnyApiError: if asking cannot succeed. Passing faults do not end the wait.
+        """
+        wait = Wait(
+            seeany_task_id, polling=Polling(poll_interval=interval), deadline=time.time() + timeout, log=self.log
+        )
+        while isinstance(step := wait.heard(self.look(seeany_task_id), time.time()), Pause):
+            time.sleep(step.seconds)
+        return completed_task(step, seeany_task_id=seeany_task_id, seeany_conn_id=self.seeany_conn_id, timeout=timeout)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """
+        Tell whether the API accepts the key, for the Test button and ``airflow connections test``.
+
+        The API documents no endpoint for that, so it asks for a task that cannot exist: "not found" proves that
+        the key was accepted.
+        """
+        try:
+            reply = self.look(PROBE_TASK_ID)
+        except Exception as error:
+            return False, str(error)
+        if isinstance(reply, SeeAnyTask):
+            return False, "A task that cannot exist was found: the Base URL (host) is probably not SeeAny's."
+        if reply.http_status == 404 and not reply.is_web_page:
+            return True, "SeeAny accepted the API key."
+        return False, str(api_error(reply, seeany_conn_id=self.seeany_conn_id))
+
+    def _answer(self, reply: SeeAnyTask | Trouble, seeany_task_id: str) -> SeeAnyTask:
+        if isinstance(reply, Trouble):
+            raise api_error(reply, seeany_conn_id=self.seeany_conn_id, seeany_task_id=seeany_task_id)
+        self._status_words.notice(reply, self.log)
+        return reply
+
+    @staticmethod
+    def _checked(seeany_task_id: object) -> str:
+        try:
+            return checked_task_id(seeany_task_id)
+        except BadTaskId as error:
+            raise SeeAnyTaskIdError(str(error)) from None
+
+
+@contextmanager
+def _naming(seeany_conn_id: str) -> Iterator[None]:
+    """Turn whatever is wrong with the connection into an error that names it."""
+    try:
+        yield
+    except AirflowNotFoundException:
+        raise SeeAnyConfigError(
+            f"The Airflow connection {seeany_conn_id!r} does not exist. "
+            "Add it under Admin > Connections with the type SeeAny and the API key."
+        ) from None
+    except BadSettings as error:
+        raise SeeAnyConfigError(f"The Airflow connection {seeany_conn_id!r} cannot be used: {error}.") from None
+
+
+def _settings(connection: Connection, extra: dict[str, Any]) -> ApiSettings:
+    timeout = extra.get("request_timeout")  # the form saves an emptied field as null
+    return ApiSettings(
+        base_url=base_url(
+            connection.host,
+            port=connection.port,
+            schema=connection.schema,
+            allow_http=extra.get("allow_http") is True,
+        ),
+        api_key=checked_api_key(connection.password),
+        request_timeout=checked_seconds(
+            timeout if timeout is not None else DEFAULT_REQUEST_TIMEOUT,
+            name="Request timeout (request_timeout in the extra)",
+        ),
+    )

@@ -1,0 +1,1 @@
+"""Links on the task instance page of the Airflow UI."""

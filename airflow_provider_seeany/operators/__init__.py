@@ -1,0 +1,1 @@
+"""Airflow operators: handing a result on to downstream tasks."""

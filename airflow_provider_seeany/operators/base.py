@@ -1,0 +1,122 @@
+"""
+What the sensor and the operator share as Airflow sees them.
+
+Every DAG file that uses them imports this at every parse, so it loads nothing of the provider that only a
+running task needs: that is behind ``task_wait``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowSensorTimeout, BaseOperator
+
+from airflow_provider_seeany.links.task import ThumbnailLink, WatchVideoLink
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
+
+    from airflow_provider_seeany.api.task import SeeAnyTask
+    from airflow_provider_seeany.waiting import TaskWait
+
+
+class WaitsForTask(BaseOperator):
+    """
+    Waits for one SeeAny task, in the triggerer unless told otherwise.
+
+    Subclasses set ``timeout`` (seconds), tell their ``interval`` and ``deliver`` the result.
+
+    :param seeany_task_id: the task to wait for (templated; an XComArg too).
+    :param seeany_conn_id: the connection to ask through (templated).
+    :param deferrable: wait in the triggerer, holding no worker.
+    """
+
+    template_fields: Sequence[str] = ("seeany_task_id", "seeany_conn_id")
+    operator_extra_links: Sequence[BaseOperatorLink] = (WatchVideoLink(), ThumbnailLink())
+    ui_color = "#e8f0fe"
+
+    finished_task: SeeAnyTask | None = None
+    """The result, once this process has it; the links are made of it."""
+
+    timeout: float
+    """Seconds after which to give up."""
+
+    def __init__(self, *, seeany_task_id: str, seeany_conn_id: str, deferrable: bool, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.seeany_task_id = seeany_task_id
+        self.seeany_conn_id = seeany_conn_id
+        self.deferrable = deferrable
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two questions."""
+        raise NotImplementedError
+
+    def deliver(self, context: Context, task: SeeAnyTask) -> dict[str, Any]:
+        """Hand the completed task on; what this returns becomes the XCom ``return_value``."""
+        self.finished_task = task
+        return task.as_json()
+
+    @cached_property
+    def task_wait(self) -> TaskWait:
+        """The part of the wait that happens in this process. Its time starts when it is first used."""
+        from airflow_provider_seeany.waiting import TaskWait
+
+        return TaskWait(
+            seeany_task_id=self.seeany_task_id,
+            seeany_conn_id=self.seeany_conn_id,
+            interval=self.interval,
+            timeout=self.timeout,
+            log=self.log,
+        )
+
+    def defer_wait(self) -> NoReturn:
+        """Leave the worker and go on waiting in the triggerer."""
+        self.defer(
+            trigger=self.task_wait.trigger(),
+            method_name="execute_complete",
+            timeout=self.task_wait.sweep_timeout,
+        )
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Go on in a worker with what the trigger reported."""
+        return self.deliver(context, self.task_wait.concluded(event))
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume after a deferral; a time-out that Airflow found itself gets the same exception as any other."""
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except AirflowException as error:
+            if isinstance(error, (AirflowSensorTimeout, _deferral_timeout())):
+                raise self.task_timeout(error) from error
+            raise
+
+    def task_timeout(self, error: AirflowException) -> AirflowException:
+        """Return Airflow's own time-out as this provider's, with the last progress seen."""
+        from airflow_provider_seeany.exceptions import SeeAnyTaskTimeout
+
+        return error if isinstance(error, SeeAnyTaskTimeout) else self.task_wait.timed_out()
+
+
+def interval_seconds(value: timedelta | float, *, name: str) -> float:
+    """
+    Return a polling interval in seconds.
+
+    :raises ValueError: if it is not above zero, since that would ask without a pause.
+    """
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < float("inf"):
+        raise ValueError(f"{name} must be a number of seconds above 0, or a timedelta; got {value!r}")
+    return seconds
+
+
+def _deferral_timeout() -> type[AirflowException]:
+    """Return the exception of a deferral that Airflow ended, which common-compat does not export."""
+    try:
+        from airflow.sdk import exceptions
+    except ImportError:  # Airflow before 3.2
+        from airflow import exceptions  # type: ignore[no-redef]
+    return exceptions.TaskDeferralTimeout

@@ -1,0 +1,88 @@
+"""The operator: pushes what a SeeAny task made and cost to XCom, waiting for it if need be."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_seeany import DEFAULT_CONN_ID
+from airflow_provider_seeany.operators.base import WaitsForTask, interval_seconds
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_seeany.api.task import SeeAnyTask
+
+
+class SeeAnyTaskResultOperator(WaitsForTask):
+    """
+    Pushes the result of a SeeAny task to XCom; waits for it, in the triggerer, if it is still running.
+
+    ``return_value`` is the finished answer as a JSON object, ``completed_at`` in it an ISO 8601 UTC string.
+    Under keys of their own: ``video_url``, ``thumbnail_url``, ``cost`` (the JSON number as given),
+    ``cost_unit``, ``duration``, ``resolution``, ``completed_at`` and ``result_urls`` (a list). A key that the
+    answer lacks is not pushed, and none is with ``do_xcom_push=False``.
+
+    :param seeany_task_id: the id that the endpoint which created the task returned (templated; an XComArg too).
+    :param seeany_conn_id: the connection to ask through (templated).
+    :param wait_for_completion: wait for a task that is still running. If off, such a task raises
+        ``SeeAnyTaskNotReady``, which is retried as ``retries`` and ``retry_delay`` say.
+    :param deferrable: wait in the triggerer.
+    :param poll_interval: seconds between two questions.
+    :param timeout: seconds after which to give up. The SeeAny task goes on, and may still cost money.
+    """
+
+    def __init__(
+        self,
+        *,
+        seeany_task_id: str,
+        seeany_conn_id: str = DEFAULT_CONN_ID,
+        wait_for_completion: bool = True,
+        deferrable: bool = True,
+        poll_interval: timedelta | float = 10,
+        timeout: timedelta | float = 3600,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(seeany_task_id=seeany_task_id, seeany_conn_id=seeany_conn_id, deferrable=deferrable, **kwargs)
+        self.wait_for_completion = wait_for_completion
+        self.poll_interval = interval_seconds(poll_interval, name="poll_interval")
+        self.timeout = (timeout if isinstance(timeout, timedelta) else timedelta(seconds=timeout)).total_seconds()
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two questions."""
+        return self.poll_interval
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Push the result at once if it is there; else wait for it, or raise."""
+        while (task := self.task_wait.look()) is None:
+            if not self.wait_for_completion:
+                raise self.task_wait.not_ready()
+            if self.deferrable:
+                self.defer_wait()
+            time.sleep(self.task_wait.pause)
+        return self.deliver(context, task)
+
+    def deliver(self, context: Context, task: SeeAnyTask) -> dict[str, Any]:
+        """Push the result under keys of their own and return the whole of it."""
+        if self.do_xcom_push:
+            for key, value in _xcoms(task).items():
+                context["ti"].xcom_push(key=key, value=value)
+        return super().deliver(context, task)
+
+
+def _xcoms(task: SeeAnyTask) -> dict[str, Any]:
+    """Return what has a key of its own, without what the answer lacks."""
+    answer = task.as_json()
+    values = {
+        "video_url": task.video_url,
+        "thumbnail_url": task.thumbnail_url,
+        "cost": task.usage.cost,
+        "cost_unit": task.usage.cost_unit,
+        "duration": task.duration,
+        "resolution": task.resolution,
+        "completed_at": answer.get("completed_at"),
+        "result_urls": list(task.result_urls) or None,
+    }
+    return {key: value for key, value in values.items() if value is not None}

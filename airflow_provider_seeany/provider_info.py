@@ -1,0 +1,58 @@
+"""What Airflow reads about this provider without loading it: its parts and its connection form, as plain data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_seeany.api.request import DEFAULT_BASE_URL, DEFAULT_REQUEST_TIMEOUT
+
+CONNECTION_TYPE: dict[str, Any] = {
+    "connection-type": "seeany",
+    "hook-class-name": "airflow_provider_seeany.hooks.seeany.SeeAnyHook",
+    "hook-name": "SeeAny",
+    "ui-field-behaviour": {
+        "hidden-fields": ["description", "login", "port", "schema", "extra"],
+        "relabeling": {"password": "API Key", "host": "Base URL"},
+        "placeholders": {"password": "sk-…", "host": DEFAULT_BASE_URL},
+    },
+    "conn-fields": {
+        "request_timeout": {
+            "label": "Request timeout (s)",
+            "description": "Most seconds for one question to the API. A wait goes on after a question timed out.",
+            # Nullable, or else the form's Save button stays off while the field is empty.
+            "schema": {"type": ["number", "null"], "default": DEFAULT_REQUEST_TIMEOUT, "minimum": 1},
+        }
+    },
+}
+"""The connection's form, declared here only: Airflow 3.2+ reads it as it is, the hook renders it for 3.1."""
+
+_INTEGRATION = "SeeAny"
+
+
+def _modules(*names: str) -> list[dict[str, Any]]:
+    return [{"integration-name": _INTEGRATION, "python-modules": [f"airflow_provider_seeany.{n}" for n in names]}]
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return the provider's description; the entry point ``apache_airflow_provider`` names this function."""
+    return {
+        "package-name": "airflow-provider-seeany",
+        "name": "SeeAny",
+        "description": "Waits for asynchronous video and image-set tasks of the SeeAny platform.",
+        "integrations": [
+            {
+                "integration-name": _INTEGRATION,
+                "external-doc-url": "https://www.seeany.com",
+                "tags": ["service"],
+            }
+        ],
+        "hooks": _modules("hooks.seeany"),
+        "operators": _modules("operators.task"),
+        "sensors": _modules("sensors.task"),
+        "triggers": _modules("triggers.task"),
+        "connection-types": [CONNECTION_TYPE],
+        "extra-links": [
+            "airflow_provider_seeany.links.task.WatchVideoLink",
+            "airflow_provider_seeany.links.task.ThumbnailLink",
+        ],
+    }

@@ -1,0 +1,76 @@
+"""The sensor: waits for a SeeAny task in a DAG and returns it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, BaseSensorOperator, PokeReturnValue
+
+from airflow_provider_seeany import DEFAULT_CONN_ID
+from airflow_provider_seeany.operators.base import WaitsForTask, interval_seconds
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+
+class SeeAnyTaskSensor(WaitsForTask, BaseSensorOperator):
+    """
+    Waits until a SeeAny task is completed and returns the finished task, so that
+    ``wait.output["video_url"]`` works downstream in every mode.
+
+    It waits in the triggerer and holds no worker meanwhile. That is what it is for, so ``deferrable`` does not
+    follow ``[operators] default_deferrable``, which is off in a fresh Airflow. With ``deferrable=False`` it
+    pokes or reschedules like any sensor, as its ``mode`` says.
+
+    A failed task raises ``SeeAnyTaskFailed``, a time-out ``SeeAnyTaskTimeout``, a refused key or an unknown id
+    a subclass of ``SeeAnyRequestError``; none of them is retried, and ``soft_fail`` makes each of them a skip.
+    Passing faults of the network or the service do not end the wait.
+
+    :param seeany_task_id: the id that the endpoint which created the task returned (templated; an XComArg too).
+    :param seeany_conn_id: the connection to ask through (templated).
+    :param deferrable: wait in the triggerer.
+    :param poke_interval: seconds between two questions.
+    :param timeout: seconds after which to give up. The SeeAny task goes on, and may still cost money.
+    """
+
+    def __init__(
+        self,
+        *,
+        seeany_task_id: str,
+        seeany_conn_id: str = DEFAULT_CONN_ID,
+        deferrable: bool = True,
+        poke_interval: timedelta | float = 10,
+        timeout: timedelta | float = 3600,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            seeany_task_id=seeany_task_id,
+            seeany_conn_id=seeany_conn_id,
+            deferrable=deferrable,
+            poke_interval=interval_seconds(poke_interval, name="poke_interval"),
+            timeout=timeout,
+            **kwargs,
+        )
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two questions."""
+        return self.poke_interval
+
+    def execute(self, context: Context) -> Any:
+        """Look once and defer, or poke until done."""
+        try:
+            # Also when deferring: the base class applies soft_fail and never_fail to the first look as well.
+            return super().execute(context)
+        except AirflowSensorTimeout as error:
+            raise self.task_timeout(error) from error
+
+    def poke(self, context: Context) -> PokeReturnValue | bool:
+        """Ask once; leave for the triggerer if the task is still running and the sensor is deferrable."""
+        task = self.task_wait.look()
+        if task is not None:
+            return PokeReturnValue(is_done=True, xcom_value=self.deliver(context, task))
+        if self.deferrable:
+            self.defer_wait()
+        return False
