@@ -31,6 +31,7 @@ class AsyncClient:
             headers=settings.headers,
             timeout=aiohttp.ClientTimeout(total=settings.request_timeout),
             cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
             # Looked up once; trust_env would do it in a thread for every request, and read ~/.netrc as well.
             proxy=_proxy(settings.base_url),
         )

@@ -26,6 +26,13 @@ class _Headers(requests.auth.AuthBase):
         return request
 
 
+class _Session(requests.Session):
+    """Follows no redirect, and does not prepare to: requests would read the whole body and parse the target."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Find no target."""
+
+
 class BlockingClient:
     """
     Asks SeeAny and waits for the answer. Keeps its connections until :meth:`close`.
@@ -35,7 +42,7 @@ class BlockingClient:
 
     def __init__(self, settings: ApiSettings) -> None:
         self.settings = settings
-        self.session = requests.Session()
+        self.session: requests.Session = _Session()
         self.session.auth = _Headers(settings.headers)
 
     def look(self, seeany_task_id: str) -> SeeAnyTask | Trouble:
@@ -68,12 +75,12 @@ class BlockingClient:
             with self.session.get(url, params=params, timeout=limit, allow_redirects=False, stream=True) as raw:
                 body = bytearray()
                 # read1 returns what has arrived, so that a trickle of bytes cannot outlast the limit.
-                while chunk := raw.raw.read1(65_536, decode_content=True):
+                while chunk := raw.raw.read1(65_536, decode_content=False):
                     body += chunk
                     if len(body) > MAX_ANSWER:
                         raise too_large(Response(status=raw.status_code, headers=raw.headers, body=b"", secret=key))
                     if time.monotonic() > give_up:
                         raise requests.ReadTimeout(f"the answer took longer than {limit:g} s")
                 return Response(status=raw.status_code, headers=raw.headers, body=bytes(body), secret=key)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise unreachable(error, key) from None

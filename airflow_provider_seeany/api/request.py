@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from functools import cached_property
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 
@@ -67,12 +67,15 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
         :raises BadSettings: if the endpoint would leave the API: another host, or ``..`` in its path.
         """
-        parts = urlsplit(endpoint)
+        try:
+            parts = urlsplit(endpoint)
+        except ValueError:
+            parts = None
+        if parts is None or not endpoint.isprintable() or any(c in endpoint for c in " \\#"):
+            raise BadSettings(f"The endpoint {cut(endpoint)!r} is no path that a URL can hold.")
         path = parts.path.lstrip("/")
-        if parts.scheme or parts.netloc or any(segment in (".", "..") for segment in path.split("/")):
-            raise BadSettings(f"The endpoint {endpoint!r} must be a path below {self.base_url}, without '..'.")
-        if not endpoint.isprintable() or "\\" in endpoint:
-            raise BadSettings(f"The endpoint {endpoint!r} holds characters that no URL path may hold.")
+        if parts.scheme or parts.netloc or any(unquote(segment) in (".", "..") for segment in path.split("/")):
+            raise BadSettings(f"The endpoint {cut(endpoint)!r} must be a path below {self.base_url}, without '..'.")
         query = f"?{parts.query}" if parts.query else ""
         return f"{self.base_url}/{path.removeprefix('v1/')}{query}"
 
@@ -111,13 +114,13 @@ def checked_task_id(value: object) -> str:
     return value
 
 
-def checked_api_key(value: str | None) -> str:
+def checked_api_key(value: object) -> str:
     """
     Return the API key without surrounding white space, which pasting tends to add.
 
     :raises BadSettings: if there is no key, or it could not stand in an HTTP header. The text never shows it.
     """
-    key = (value or "").strip()
+    key = str(value if value is not None else "").strip()
     if not key:
         raise BadSettings("it has no API key. Paste the key (sk-…) into its field API Key, the password")
     if not (key.isascii() and key.isprintable()) or " " in key:
@@ -148,12 +151,13 @@ def base_url(host: str | None, *, port: int | None = None, schema: str | None = 
         parts = urlsplit(given if "://" in given else f"//{given}")
         name, given_port = parts.hostname, parts.port
     except ValueError:
-        name, given_port, parts = None, None, urlsplit("")
-    printable = given.isprintable() and not any(c in given for c in " \\")
-    if not name or not printable or parts.username is not None or parts.query or parts.fragment:
+        parts, name, given_port = urlsplit(""), None, None
+    odd = any(not text.isprintable() or any(c in text for c in " \\@?#") for text in (given, prefix))
+    if not name or odd:
+        shown = "" if "@" in given + prefix else f" {cut('/'.join(filter(None, (given, prefix))))!r}"
         raise BadSettings(
-            f"its Base URL (host) {cut(given)!r} is no address. "
-            "Give a host or URL such as https://api.seeany.com, or leave it empty"
+            f"its Base URL (host){shown} is no address. Give a host or URL such as https://api.seeany.com, "
+            "without user name, query or fragment, or leave it empty"
         )
     scheme = parts.scheme or scheme or ("http" if _is_loopback(name) else "https")
     if scheme not in ("http", "https"):
@@ -163,12 +167,12 @@ def base_url(host: str | None, *, port: int | None = None, schema: str | None = 
             f"its Base URL (host) would send the API key unencrypted to {cut(name)}. "
             'Use https://, or put {"allow_http": true} into its extra if that network is yours'
         )
+    port = given_port if given_port is not None else port
+    if port is not None and not 0 < port < 65_536:
+        raise BadSettings(f"its port {port} is not between 1 and 65535")
     path = parts.path.rstrip("/") or (f"/{prefix}" if prefix else "")
-    path = path.removesuffix("/v1")
     authority = f"[{name}]" if ":" in name else name
-    if given_port or port:
-        authority += f":{given_port or port}"
-    return f"{scheme}://{authority}{path}/v1"
+    return f"{scheme}://{authority}{f':{port}' if port else ''}{path.removesuffix('/v1')}/v1"
 
 
 def checked_seconds(value: object, *, name: str) -> float:
@@ -179,7 +183,7 @@ def checked_seconds(value: object, *, name: str) -> float:
     """
     try:
         seconds = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         seconds = 0.0
     if isinstance(value, bool) or not 0 < seconds <= 86_400:
         raise BadSettings(f"its {name} must be a number of seconds above 0, not {cut(str(value))!r}")

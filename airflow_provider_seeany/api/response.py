@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -18,6 +19,12 @@ from airflow_provider_seeany.api.trouble import ApiError, Kind, Trouble, cleaned
 SHOWN_BYTES = 200
 """How much of an unusable answer an error shows."""
 
+MAX_DEPTH = 64
+"""
+Deepest nesting of an answer that is accepted; a real one has two levels. Airflow's own serialisation of XComs and
+events gives up, and loses the result, at some hundreds.
+"""
+
 _REQUEST_ID_HEADERS = ("X-Request-Id", "Request-Id", "X-Trace-Id", "X-Correlation-Id")
 
 
@@ -27,7 +34,7 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
 
     :param status: the HTTP status.
     :param headers: the headers, looked up without regard to case.
-    :param body: the body's bytes, at most :data:`~airflow_provider_seeany.api.request.MAX_ANSWER`.
+    :param body: the body's bytes as sent, at most :data:`~airflow_provider_seeany.api.request.MAX_ANSWER`.
     :param secret: the API key of the request, so that a response that quotes it cannot spread it.
     """
 
@@ -64,13 +71,14 @@ def read_json(response: Response) -> Any:
     """
     if not 200 <= response.status < 300:
         raise ApiError(_refusal(response))
+    response = _decompressed(response)
     try:
-        answer = msgspec.json.decode(response.body)
+        answer = _portable(msgspec.json.decode(response.body))
     except (ValueError, RecursionError) as error:
         if not response.body.strip():
             _unusable(response, "the body is empty")
-        kind = "HTML" if _is_html(response) else "not JSON"
-        _unusable(response, f"the body is {kind} ({error})")
+        what = "the body is HTML" if _is_html(response) else "the body is no JSON that can be handed on"
+        _unusable(response, f"{what} ({error})")
     if isinstance(answer, dict) and "status" not in answer and (envelope := _error_envelope(answer)):
         raise ApiError(_enveloped(response, *envelope))
     return answer
@@ -98,9 +106,51 @@ def kind_of_status(status: int, *, retry_after: float | None) -> Kind:
     """Classify an HTTP status that is no success."""
     if status == 429 or (status == 503 and retry_after is not None):
         return Kind.THROTTLED
-    if status in (408, 425) or status >= 500:
+    # 1xx announces an answer that then did not come.
+    if status in (408, 425) or status >= 500 or status < 200:
         return Kind.TRANSIENT
     return Kind.PERMANENT
+
+
+def _decompressed(response: Response) -> Response:
+    """Undo a compression that was not asked for, without ever making more than an answer may have."""
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    if encoding in ("", "identity"):
+        return response
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        _unusable(response, f"it is compressed with {encoding!r}, which was not asked for")
+    try:
+        # 32 + MAX_WBITS: either kind, told apart by its header.
+        body = zlib.decompressobj(32 + zlib.MAX_WBITS).decompress(response.body, MAX_ANSWER + 1)
+    except zlib.error as error:
+        _unusable(response, f"its compression is broken: {error}")
+    if len(body) > MAX_ANSWER:
+        raise too_large(response)
+    return msgspec.structs.replace(response, body=body)
+
+
+def _portable(value: Any, depth: int = 0) -> Any:
+    """
+    Return decoded JSON as it can travel through Airflow, changing it in place where it must.
+
+    An integer beyond 64 bits becomes the nearest float, as most JSON readers have it: Airflow's triggerer could
+    not send it on, and would stop.
+
+    :raises ValueError: if it cannot travel at all.
+    """
+    if isinstance(value, dict | list):
+        if depth >= MAX_DEPTH:
+            raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            if isinstance(key, str) and key.startswith("__"):
+                raise ValueError(f"it uses the reserved name {key[:60]!r}")
+            value[key] = _portable(item, depth + 1)
+    elif isinstance(value, int) and not -(2**63) <= value < 2**64:
+        try:
+            return float(value)
+        except OverflowError:
+            raise ValueError("it holds a number that is too large") from None
+    return value
 
 
 def _refusal(response: Response) -> Trouble:
@@ -222,7 +272,7 @@ def _redirect_host(response: Response) -> str:
         host = urlsplit(response.headers.get("Location", "")).hostname
     except ValueError:
         host = None
-    return _clean(response, host) if host else "another address"
+    return (_clean(response, host) if host else "") or "another address"
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
@@ -231,7 +281,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     if not value:
         return None
     try:
-        seconds = float(value)
+        seconds = float(value.partition(",")[0])  # a header that came twice arrives as "1, 1"
     except ValueError:
         try:
             moment = parsedate_to_datetime(value)

@@ -125,6 +125,20 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
             return dict(self.answer)
         return {**self.answer, "completed_at": self.completed_at.to_iso8601_string()}
 
+    def highlights(self) -> dict[str, Any]:
+        """Return what a completed task is waited for, as plain JSON values; what the answer lacks is left out."""
+        values = {
+            "video_url": self.video_url,
+            "thumbnail_url": self.thumbnail_url,
+            "cost": self.usage.cost,
+            "cost_unit": self.usage.cost_unit,
+            "duration": self.duration,
+            "resolution": self.resolution,
+            "completed_at": self.as_json().get("completed_at"),
+            "result_urls": list(self.result_urls) or None,
+        }
+        return {name: value for name, value in values.items() if value is not None}
+
 
 _DOCUMENTED = tuple(name for name in SeeAnyTask.__struct_fields__ if name != "answer")
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
@@ -112,12 +114,13 @@ class SeeAnyHook(BaseHook):
         """
         from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 
-        from airflow_provider_seeany.api.asynchronous import shared_client
+        # In a thread: loading aiohttp takes some 0.2 s, which would stop every other trigger for as long.
+        transport = await asyncio.to_thread(import_module, "airflow_provider_seeany.api.asynchronous")
 
         with _naming(self.seeany_conn_id):
             connection = await get_async_connection(self.seeany_conn_id, hook=self)
             settings = _settings(connection, await get_async_extra_dejson(connection))
-        async with shared_client(settings) as client:
+        async with transport.shared_client(settings) as client:
             yield client
 
     def get(self, endpoint: str, params: Mapping[str, Any] | None = None) -> Any:
@@ -229,7 +232,9 @@ def _naming(seeany_conn_id: str) -> Iterator[None]:
         raise SeeAnyConfigError(f"The Airflow connection {seeany_conn_id!r} cannot be used: {error}.") from None
 
 
-def _settings(connection: Connection, extra: dict[str, Any]) -> ApiSettings:
+def _settings(connection: Connection, extra: object) -> ApiSettings:
+    if not isinstance(extra, dict):
+        raise BadSettings("its extra must be a JSON object")
     timeout = extra.get("request_timeout")  # the form saves an emptied field as null
     return ApiSettings(
         base_url=base_url(

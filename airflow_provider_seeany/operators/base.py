@@ -27,7 +27,7 @@ class WaitsForTask(BaseOperator):
     """
     Waits for one SeeAny task, in the triggerer unless told otherwise.
 
-    Subclasses set ``timeout`` (seconds), tell their ``interval`` and ``deliver`` the result.
+    Subclasses set ``timeout`` (seconds), tell their ``interval`` and say how to wait in a worker.
 
     :param seeany_task_id: the task to wait for (templated; an XComArg too).
     :param seeany_conn_id: the connection to ask through (templated).
@@ -56,8 +56,16 @@ class WaitsForTask(BaseOperator):
         raise NotImplementedError
 
     def deliver(self, context: Context, task: SeeAnyTask) -> dict[str, Any]:
-        """Hand the completed task on; what this returns becomes the XCom ``return_value``."""
+        """
+        Push the fields of the completed task under keys of their own and return the whole of it.
+
+        An XComArg such as ``wait.output["video_url"]`` names an XCom by its key; it does not look into
+        ``return_value``.
+        """
         self.finished_task = task
+        if self.do_xcom_push:
+            for key, value in task.highlights().items():
+                context["ti"].xcom_push(key=key, value=value)
         return task.as_json()
 
     @cached_property

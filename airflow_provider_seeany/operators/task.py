@@ -12,8 +12,6 @@ from airflow_provider_seeany.operators.base import WaitsForTask, interval_second
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_seeany.api.task import SeeAnyTask
-
 
 class SeeAnyTaskResultOperator(WaitsForTask):
     """
@@ -63,26 +61,3 @@ class SeeAnyTaskResultOperator(WaitsForTask):
                 self.defer_wait()
             time.sleep(self.task_wait.pause)
         return self.deliver(context, task)
-
-    def deliver(self, context: Context, task: SeeAnyTask) -> dict[str, Any]:
-        """Push the result under keys of their own and return the whole of it."""
-        if self.do_xcom_push:
-            for key, value in _xcoms(task).items():
-                context["ti"].xcom_push(key=key, value=value)
-        return super().deliver(context, task)
-
-
-def _xcoms(task: SeeAnyTask) -> dict[str, Any]:
-    """Return what has a key of its own, without what the answer lacks."""
-    answer = task.as_json()
-    values = {
-        "video_url": task.video_url,
-        "thumbnail_url": task.thumbnail_url,
-        "cost": task.usage.cost,
-        "cost_unit": task.usage.cost_unit,
-        "duration": task.duration,
-        "resolution": task.resolution,
-        "completed_at": answer.get("completed_at"),
-        "result_urls": list(task.result_urls) or None,
-    }
-    return {key: value for key, value in values.items() if value is not None}

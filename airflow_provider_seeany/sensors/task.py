@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 class SeeAnyTaskSensor(WaitsForTask, BaseSensorOperator):
     """
-    Waits until a SeeAny task is completed and returns the finished task, so that
-    ``wait.output["video_url"]`` works downstream in every mode.
+    Waits until a SeeAny task is completed, returns the finished task and pushes its fields, so that
+    ``wait.output["video_url"]`` works downstream in every mode. The XComs are those of
+    :class:`~airflow_provider_seeany.operators.task.SeeAnyTaskResultOperator`.
 
     It waits in the triggerer and holds no worker meanwhile. That is what it is for, so ``deferrable`` does not
     follow ``[operators] default_deferrable``, which is off in a fresh Airflow. With ``deferrable=False`` it
