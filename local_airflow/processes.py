@@ -1,0 +1,198 @@
+"""Starts, stops and kills the components of Airflow, each a process session with a log file of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from local_airflow import guardian
+
+# A triggerer needs 2 s as a rule, yet now and then it waits 10 s for its own child: not worth waiting for.
+GRACE_SECONDS = 6.0
+
+
+class ComponentDiedError(RuntimeError):
+    """A component ended although nobody stopped it."""
+
+
+class Guardian:
+    """A tiny process that kills the components when this process is killed before it could stop them."""
+
+    def __init__(self) -> None:
+        """Start the guardian."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", guardian.__file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            text=True,
+        )
+
+    @property
+    def pid(self) -> int:
+        """The guardian's own process id."""
+        return self._process.pid
+
+    def watch(self, leader: int, mark: str) -> None:
+        """Kill this session if the parent vanishes."""
+        self._tell(f"watch {leader} {mark}")
+
+    def forget(self, leader: int) -> None:
+        """Let this session live."""
+        self._tell(f"forget {leader}")
+
+    def dismiss(self) -> None:
+        """End the guardian; it kills what is still watched, which after an orderly stop is nothing."""
+        if self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+        self._process.wait(15)
+
+    def _tell(self, line: str) -> None:
+        assert self._process.stdin is not None
+        # A guardian that somebody ended must not break the orderly stop.
+        with contextlib.suppress(OSError, ValueError):
+            self._process.stdin.write(line + "\n")
+            self._process.stdin.flush()
+
+
+class Component:
+    """One long-running `airflow` command."""
+
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        log_file: Path,
+        guardian: Guardian,
+    ) -> None:
+        """Remember what to start; `environment` is the whole environment, nothing is inherited."""
+        self.name = name
+        self.log_file = log_file
+        self._arguments = tuple(arguments)
+        self._environment = dict(environment)
+        self._guardian = guardian
+        self._process: subprocess.Popen[bytes] | None = None
+        self._wanted = False
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the component itself, also after its end; None before its first start."""
+        return self._process.pid if self._process else None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the component's own process runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def pids(self) -> set[int]:
+        """Return the ids of all living processes of this component: its own and what it forked."""
+        return guardian.members(self._process.pid, self._mark) if self._process else set()
+
+    def start(self) -> None:
+        """Start the component; does not wait until it is ready."""
+        if self.is_running:
+            raise RuntimeError(f"{self.name} runs already")
+        self.log_file.parent.mkdir(parents=True, exist_ok=True)
+        with self.log_file.open("ab") as log:
+            log.write(f"--- {self.name} starts at {time.strftime('%Y-%m-%dT%H:%M:%S%z')} ---\n".encode())
+            log.flush()
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "airflow", *self._arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self._environment,
+                # A Ctrl-C in the terminal must reach only this process, which then stops the components.
+                start_new_session=True,
+            )
+        self._guardian.watch(self._process.pid, self._mark)
+        self._wanted = True
+
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM to the component itself; it ends its children."""
+        # Once only: at a second signal the triggerer stops being patient, which takes longer.
+        if self._wanted and self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        self._wanted = False
+
+    def stop(self, grace_seconds: float = GRACE_SECONDS) -> None:
+        """Stop the component: SIGTERM, a grace time, then SIGKILL for all that is left of its session."""
+        self.ask_to_stop()
+        if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(grace_seconds)
+            self._sweep()
+
+    def kill(self) -> None:
+        """Kill the component and all it forked with SIGKILL at once, as a crash of its machine would."""
+        self._wanted = False
+        if self._process is not None:
+            self._sweep()
+
+    def restart(self, grace_seconds: float = GRACE_SECONDS) -> None:
+        """Stop and start the component."""
+        self.stop(grace_seconds)
+        self.start()
+
+    def check(self) -> None:
+        """Raise with the end of the log if the component ended by itself."""
+        if self._wanted and self._process is not None and self._process.poll() is not None:
+            raise ComponentDiedError(
+                f"{self.name} ended with exit code {self._process.returncode}; the end of its log:\n{self.log_tail()}"
+            )
+
+    def log_tail(self, lines: int = 40) -> str:
+        """Return the last lines that the component wrote."""
+        if not self.log_file.exists():
+            return ""
+        text = self.log_file.read_text(encoding="utf-8", errors="replace")
+        return "\n".join(text.splitlines()[-lines:])
+
+    @property
+    def _mark(self) -> str:
+        return self._environment.get(guardian.MARK, "")
+
+    def _sweep(self) -> None:
+        assert self._process is not None
+        left = guardian.kill_session(self._process.pid, self._mark)
+        self._process.wait(5)
+        if left:
+            raise RuntimeError(f"processes of {self.name} do not end: {sorted(left)}")
+        self._guardian.forget(self._process.pid)
+
+
+def run_to_end(arguments: Sequence[str], *, environment: Mapping[str, str], log_file: Path, timeout: float) -> None:
+    """Run one short `airflow` command; raise with the end of its log if it fails."""
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    with log_file.open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "airflow", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=dict(environment),
+            start_new_session=True,
+        )
+    try:
+        code = process.wait(timeout)
+    finally:
+        # Also when Ctrl-C or a timeout ends the wait.
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    if code != 0:
+        text = log_file.read_text(encoding="utf-8", errors="replace")
+        raise ComponentDiedError(
+            f"airflow {' '.join(arguments)} ended with exit code {code}; the end of its log:\n"
+            + "\n".join(text.splitlines()[-40:])
+        )

@@ -1,0 +1,1 @@
+"""The provider's tests, in the folders of what they test."""
