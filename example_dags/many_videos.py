@@ -1,0 +1,44 @@
+"""
+Many videos: one mapped wait for each id, all at the same time, then one task that reads all results.
+
+Hundreds of these waits fit into one triggerer; a worker is busy only at the start and at the end of each.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from airflow.sdk import Param, dag, task
+
+from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
+
+
+@dag(
+    schedule=None,
+    params={"seeany_task_ids": Param(["video-10s-a", "video-15s-b", "images-20s-4x-c"], type="array")},
+    tags=["seeany", "example"],
+)
+def seeany_many_videos():
+    @task
+    def submitted(params: dict[str, Any]) -> list[str]:
+        # In a real DAG this task creates the videos and returns their ids.
+        return params["seeany_task_ids"]
+
+    # The operator waits too, so a sensor before it is not needed.
+    results = SeeAnyTaskResultOperator.partial(task_id="result").expand(seeany_task_id=submitted())
+
+    @task
+    def summarise(answers: list[dict[str, Any]]) -> dict[str, str]:
+        totals: dict[str, Decimal] = {}
+        for answer in answers:
+            usage = answer["usage"]
+            # Currencies are not added to each other, and money is not added as floats.
+            unit = usage["cost_unit"]
+            totals[unit] = totals.get(unit, Decimal(0)) + Decimal(str(usage["cost"]))
+        return {unit: str(total) for unit, total in totals.items()}
+
+    summarise(results.output)
+
+
+seeany_many_videos()

@@ -1,0 +1,95 @@
+"""One real Airflow and one simulator, as processes, for all system tests of a session."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from shutil import copytree
+
+import pytest
+
+from local_airflow import DagRun, LocalAirflow, TaskInstance
+from tests.system.table import MODES
+
+REPOSITORY = Path(__file__).parents[2]
+KEY = "sk-system-test-8f3a1c"
+
+
+@pytest.fixture(scope="session")
+def simulator_url() -> Iterator[str]:
+    """The address of a simulator that runs as a process of its own."""
+    command = [sys.executable, "-m", "airflow_provider_seeany.simulator", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as simulator:
+        assert simulator.stdout is not None
+        yield simulator.stdout.readline().split()[-1]
+        simulator.terminate()
+
+
+@pytest.fixture(scope="session")
+def airflow(simulator_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
+    """A real Airflow with the provider, the test DAGs and the example DAGs."""
+    home = tmp_path_factory.mktemp("airflow")
+    dags = home / "dags"
+    copytree(REPOSITORY / "tests" / "system" / "dags", dags)
+    copytree(REPOSITORY / "example_dags", dags / "examples")
+    with LocalAirflow(home, dags, env={"PYTHONPATH": str(REPOSITORY)}) as running:
+        for conn_id, key in (("seeany_default", KEY), ("seeany_bad_key", "sk-bad-key"), ("seeany_no_key", None)):
+            running.create_connection(conn_id, conn_type="seeany", host=simulator_url, password=key)
+        yield running
+
+
+class FinishedRun:
+    """A DAG run that has ended, to look at what it left."""
+
+    def __init__(self, airflow: LocalAirflow, run: DagRun) -> None:
+        self._airflow = airflow
+        self._run = run
+        self._tasks = {(task.task_id, task.map_index): task for task in airflow.task_instances(run)}
+
+    def task(self, task_id: str, map_index: int | None = None) -> TaskInstance:
+        """Return a task instance; without ``map_index`` the only one of its task."""
+        if map_index is None:
+            (map_index,) = (index for name, index in self._tasks if name == task_id)
+        return self._tasks[task_id, map_index]
+
+    def xcoms(self, task_id: str, map_index: int | None = None) -> dict[str, object]:
+        """Return the XComs that a person or a downstream task sees, without the stored links."""
+        task = self.task(task_id, map_index)
+        xcoms = self._airflow.xcoms(self._run, task_id, map_index=task.map_index)
+        return {key: value for key, value in xcoms.items() if not key.startswith("_link_")}
+
+    def links(self, task_id: str, map_index: int | None = None) -> dict[str, str | None]:
+        """Return the buttons on the task instance's page."""
+        task = self.task(task_id, map_index)
+        return self._airflow.extra_links(self._run, task_id, map_index=task.map_index)
+
+    def log(self, task_id: str, map_index: int | None = None) -> str:
+        """Return the log of the last try, as the UI shows it."""
+        task = self.task(task_id, map_index)
+        return self._airflow.log(self._run, task_id, map_index=task.map_index, try_number=max(task.try_number, 1))
+
+
+DAGS = (
+    *(f"outcomes_{mode}" for mode in MODES),
+    "xcoms_off",
+    "ids_from_upstream",
+    "seeany_one_video",
+    "seeany_many_videos",
+    "seeany_handle_failure",
+)
+
+
+@pytest.fixture(scope="session")
+def run_dag(airflow: LocalAirflow) -> Callable[[str], FinishedRun]:
+    """Tell what the run of a DAG has left. Every DAG runs once; all start together, as they mostly wait."""
+    airflow.wait_for_dags(DAGS)
+    runs = {dag_id: airflow.trigger_dag(dag_id) for dag_id in DAGS}
+
+    @cache
+    def finished(dag_id: str) -> FinishedRun:
+        return FinishedRun(airflow, airflow.wait_for_run(runs[dag_id], timeout=300))
+
+    return finished

@@ -1,0 +1,102 @@
+"""Every way to wait, with every outcome: a DAG for each way, a task for each outcome."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import DAG, BaseOperator, get_parsing_context, task
+
+from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
+from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
+from tests.system.table import CONNECTIONS, MODES, OUTCOMES, SEEANY_IDS, cell
+
+if TYPE_CHECKING:
+    from airflow.sdk.definitions.mappedoperator import MappedOperator
+
+SENSOR_MODES: dict[str, dict[str, Any]] = {
+    "poke": {"deferrable": False, "mode": "poke", "poke_interval": 1},
+    # A busy scheduler can lose a task that is due again within seconds (apache/airflow#72716). The first look of
+    # a trigger is late enough with the interval that is the default, which also goes for what follows.
+    "reschedule": {"deferrable": False, "mode": "reschedule"},
+    "deferred": {},
+    "mapped": {},
+}
+OPERATOR_MODES: dict[str, dict[str, Any]] = {
+    "operator": {},
+    "operator_blocking": {"deferrable": False, "poll_interval": 1},
+}
+ALL_MODES = SENSOR_MODES | OPERATOR_MODES
+
+
+def wait_for(seeany_task_id: str, *, mode: str, **options: Any) -> BaseOperator | MappedOperator:
+    """Make a task that waits in this way."""
+    kind = SeeAnyTaskSensor if mode in SENSOR_MODES else SeeAnyTaskResultOperator
+    if mode == "mapped":
+        return kind.partial(**ALL_MODES[mode], **options).expand(seeany_task_id=[seeany_task_id])
+    return kind(seeany_task_id=seeany_task_id, **ALL_MODES[mode], **options)
+
+
+@task
+def read(video_url: str | list[str]) -> str | list[str]:
+    """Return what reached a downstream task."""
+    return video_url if isinstance(video_url, str) else list(video_url)
+
+
+def outcomes_dag(mode: str) -> None:
+    """Make the DAG that runs every outcome in one mode. Retries are on, to see that none is made."""
+    with DAG(f"outcomes_{mode}", schedule=None):
+        for outcome, soft_fail in product(OUTCOMES, (False, True)):
+            if soft_fail and mode not in SENSOR_MODES:
+                continue  # an option of sensors only
+            task_id = cell(outcome, soft_fail=soft_fail)
+            wait = wait_for(
+                SEEANY_IDS[outcome].format(label=f"{mode}-{task_id}"),
+                mode=mode,
+                task_id=task_id,
+                seeany_conn_id=CONNECTIONS.get(outcome, "seeany_default"),
+                timeout=12 if outcome == "timeout" else 120,
+                retries=2,
+                retry_delay=timedelta(seconds=1),
+                **({"soft_fail": True} if soft_fail else {}),
+            )
+            if task_id == cell("completed"):
+                read(wait.output["video_url"])
+
+
+# A worker needs one of these DAGs, not all of them.
+needed = get_parsing_context().dag_id
+for mode in MODES:
+    if needed in (None, f"outcomes_{mode}"):
+        outcomes_dag(mode)
+
+
+with DAG("xcoms_off", schedule=None):
+    for mode in MODES:
+        wait_for(f"video-0s-off-{mode}", mode=mode, task_id=mode, do_xcom_push=False)
+
+
+with DAG("ids_from_upstream", schedule=None):
+
+    @task(multiple_outputs=True)
+    def submit() -> dict[str, str]:
+        return {"id": "video-0s-submitted"}
+
+    @task
+    def submit_nothing() -> dict[str, str]:
+        return {"not_the_id": "x"}
+
+    submitted = submit()
+    SeeAnyTaskSensor(task_id="xcom_arg", seeany_task_id=submitted["id"])
+    SeeAnyTaskSensor(task_id="template", seeany_task_id="{{ ti.xcom_pull(task_ids='submit')['id'] }}")
+    nothing = submit_nothing()
+    nothing >> SeeAnyTaskSensor(
+        task_id="missing", seeany_task_id="{{ ti.xcom_pull(task_ids='submit_nothing').get('id') }}", retries=2
+    )
+    nothing >> SeeAnyTaskSensor(task_id="whole_answer", seeany_task_id=nothing, retries=2)
+    SeeAnyTaskSensor(task_id="no_connection", seeany_task_id="video-0s", seeany_conn_id="seeany_missing", retries=2)
+    SeeAnyTaskSensor(task_id="no_key", seeany_task_id="video-0s", seeany_conn_id="seeany_no_key", retries=2)
+    SeeAnyTaskResultOperator(
+        task_id="not_waiting", seeany_task_id="never-not-waiting", wait_for_completion=False, retries=0
+    )
