@@ -1,0 +1,45 @@
+# Everything runs in .venv, with the versions pinned in constraints.txt. `make help` lists what there is.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format wheel constraints clean
+
+help:  ## Show the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: $(READY)  ## See it work: a real Airflow against the simulator (KEEP=1 leaves it running)
+	@$(BIN)/python -m demo
+
+test: $(READY)  ## Run all tests, those on real Airflow processes included
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
+check: $(READY)  ## Lint and check types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)  ## Format and mend what the linter can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+wheel: $(READY)  ## Build the wheel, install it into a clean environment and ask Airflow for the provider
+	$(BIN)/python tests/wheel.py
+
+constraints:  ## Resolve the pinned versions anew (needs uv)
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+		--no-emit-index-url --no-annotate --no-header --upgrade --quiet --output-file constraints.txt
+
+clean:  ## Remove what the commands above made
+	rm -rf $(VENV) .demo build dist
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; name it with: make PYTHON=/path/to/python3.12 …"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
