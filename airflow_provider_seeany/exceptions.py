@@ -36,7 +36,7 @@ class SeeAnyTaskFailed(SeeAnyError, AirflowFailException):
     def __init__(self, task: SeeAnyTask) -> None:
         code = task.error.code
         reason = cleaned(task.error.message or "without a reason") + (f" ({cleaned(str(code))})" if code else "")
-        super().__init__(f"SeeAny task {task.id} failed: {reason}")
+        super().__init__(f"SeeAny task {cleaned(task.id)} failed: {reason}")
         self.task = task
 
 
@@ -118,7 +118,7 @@ def task_timeout(outcome: TimedOut, *, seeany_task_id: str, timeout: float) -> S
     """
     trouble = f"; last trouble: {outcome.last_trouble}" if outcome.last_trouble else ""
     return SeeAnyTaskTimeout(
-        f"SeeAny task {seeany_task_id} was not done within {timeout:g} s; "
+        f"SeeAny task {cleaned(seeany_task_id)} was not done within {timeout:g} s; "
         f"last seen: {outcome.last_seen or 'never'}{trouble}. "
         "It may still finish and cost money. To wait longer, raise timeout and clear the task."
     )

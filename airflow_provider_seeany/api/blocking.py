@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
+from http.cookiejar import DefaultCookiePolicy
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Any
 
 import requests
-import urllib3
 
 from airflow_provider_seeany.api.request import MAX_ANSWER, ApiSettings
 from airflow_provider_seeany.api.response import Response, read_json, read_task, too_large, unreachable
@@ -42,8 +43,7 @@ class BlockingClient:
 
     def __init__(self, settings: ApiSettings) -> None:
         self.settings = settings
-        self.session: requests.Session = _Session()
-        self.session.auth = _Headers(settings.headers)
+        self.session: requests.Session = self._new_session()
 
     def look(self, seeany_task_id: str) -> SeeAnyTask | Trouble:
         """
@@ -68,19 +68,42 @@ class BlockingClient:
         """Close the connections."""
         self.session.close()
 
+    def _new_session(self) -> requests.Session:
+        session = _Session()
+        session.auth = _Headers(self.settings.headers)
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        return session
+
     def _get(self, url: str, params: Mapping[str, Any] | None = None) -> Response:
-        key, limit = self.settings.api_key, self.settings.request_timeout
-        give_up = time.monotonic() + limit
+        """
+        Make the request in a thread of its own, and do not wait for it longer than the limit.
+
+        The time-outs of requests are for one read: a server that trickles a header could hold it for ever.
+        """
+        limit = self.settings.request_timeout
+        done: SimpleQueue[Response | ApiError] = SimpleQueue()
+        Thread(target=lambda: done.put(self._exchange(self.session, url, params)), daemon=True).start()
         try:
-            with self.session.get(url, params=params, timeout=limit, allow_redirects=False, stream=True) as raw:
+            reply = done.get(timeout=limit)
+        except Empty:
+            # The old session stays with the thread that may still be using it.
+            self.session = self._new_session()
+            error = requests.ReadTimeout(f"no complete answer within {limit:g} s")
+            raise unreachable(error, self.settings.api_key) from None
+        if isinstance(reply, ApiError):
+            raise reply
+        return reply
+
+    def _exchange(self, session: requests.Session, url: str, params: Mapping[str, Any] | None) -> Response | ApiError:
+        key, limit = self.settings.api_key, self.settings.request_timeout
+        try:
+            with session.get(url, params=params, timeout=limit, allow_redirects=False, stream=True) as raw:
                 body = bytearray()
-                # read1 returns what has arrived, so that a trickle of bytes cannot outlast the limit.
-                while chunk := raw.raw.read1(65_536, decode_content=False):
-                    body += chunk
+                # In pieces: only a read at the end notices that a body was cut short.
+                while piece := raw.raw.read(65_536, decode_content=False):
+                    body += piece
                     if len(body) > MAX_ANSWER:
-                        raise too_large(Response(status=raw.status_code, headers=raw.headers, body=b"", secret=key))
-                    if time.monotonic() > give_up:
-                        raise requests.ReadTimeout(f"the answer took longer than {limit:g} s")
+                        return too_large(Response(status=raw.status_code, headers=raw.headers, body=b"", secret=key))
                 return Response(status=raw.status_code, headers=raw.headers, body=bytes(body), secret=key)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            raise unreachable(error, key) from None
+        except Exception as error:
+            return unreachable(error, key)

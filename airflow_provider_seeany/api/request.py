@@ -154,7 +154,8 @@ def base_url(host: str | None, *, port: int | None = None, schema: str | None = 
         parts, name, given_port = urlsplit(""), None, None
     odd = any(not text.isprintable() or any(c in text for c in " \\@?#") for text in (given, prefix))
     if not name or odd:
-        shown = "" if "@" in given + prefix else f" {cut('/'.join(filter(None, (given, prefix))))!r}"
+        # What stands before an @ or behind a ? may be the key itself, typed into the wrong field.
+        shown = "" if any(c in given + prefix for c in "@?#") else f" {cut('/'.join(filter(None, (given, prefix))))!r}"
         raise BadSettings(
             f"its Base URL (host){shown} is no address. Give a host or URL such as https://api.seeany.com, "
             "without user name, query or fragment, or leave it empty"

@@ -25,6 +25,9 @@ Deepest nesting of an answer that is accepted; a real one has two levels. Airflo
 events gives up, and loses the result, at some hundreds.
 """
 
+_RESERVED_NAMES = frozenset({"__classname__", "__id__", "__type", "__var"})
+"""Keys by which Airflow's serialisation marks its own objects; it refuses them, or worse, in foreign data."""
+
 _REQUEST_ID_HEADERS = ("X-Request-Id", "Request-Id", "X-Trace-Id", "X-Correlation-Id")
 
 
@@ -69,9 +72,9 @@ def read_json(response: Response) -> Any:
     :raises ApiError: if the status says that this is no success, if the body is no JSON, or if it is an error
         that came with a success status.
     """
+    response = _decompressed(response)
     if not 200 <= response.status < 300:
         raise ApiError(_refusal(response))
-    response = _decompressed(response)
     try:
         answer = _portable(msgspec.json.decode(response.body))
     except (ValueError, RecursionError) as error:
@@ -142,8 +145,8 @@ def _portable(value: Any, depth: int = 0) -> Any:
         if depth >= MAX_DEPTH:
             raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            if isinstance(key, str) and key.startswith("__"):
-                raise ValueError(f"it uses the reserved name {key[:60]!r}")
+            if key in _RESERVED_NAMES:
+                raise ValueError(f"it uses the reserved name {key!r}")
             value[key] = _portable(item, depth + 1)
     elif isinstance(value, int) and not -(2**63) <= value < 2**64:
         try:
@@ -216,7 +219,7 @@ _MESSAGE_KEYS = ("message", "msg", "detail", "error_message")
 
 def _text(value: object) -> str | None:
     if isinstance(value, str | int | float) and not isinstance(value, bool) and value != "":
-        return str(value)[:4096]
+        return str(value)
     return None
 
 
@@ -244,9 +247,7 @@ def _unusable(response: Response, why: str) -> NoReturn:
 def _first_bytes(response: Response, *, even_html: bool = False) -> str:
     if _is_html(response) and not even_html:
         return "an HTML page, not an answer of the API"
-    # Cut after cleaning the whole: a key that straddles the cut must not show its first half.
-    text = response.body[:65_536].decode("utf-8", "replace")
-    return cleaned(text, secret=response.secret, limit=SHOWN_BYTES)
+    return cleaned(response.body.decode("utf-8", "replace"), secret=response.secret, limit=SHOWN_BYTES)
 
 
 def _is_html(response: Response) -> bool:
@@ -255,7 +256,7 @@ def _is_html(response: Response) -> bool:
 
 def _lenient_json(body: bytes) -> Any:
     try:
-        return msgspec.json.decode(body)
+        return _portable(msgspec.json.decode(body))
     except (ValueError, RecursionError):
         return None
 

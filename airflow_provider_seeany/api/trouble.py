@@ -74,7 +74,8 @@ def cleaned(text: str, *, secret: str = "", limit: int = MAX_TEXT) -> str:
     :param secret: an API key that must not show, should the text quote it.
     :param limit: the most characters to keep.
     """
+    # Before anything is cut off, and in any case: a part of a key, or a key in capitals, is a key that got out.
     if secret:
-        text = text.replace(secret, "***")
+        text = re.sub(re.escape(secret), "***", text, flags=re.IGNORECASE)
     text = _UNPRINTABLE.sub(" ", text).strip()
     return text if len(text) <= limit else text[: limit - 1] + "…"

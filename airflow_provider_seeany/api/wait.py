@@ -49,10 +49,18 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def __str__(self) -> str:
         text = self.status
         if self.progress is not None:
-            text += f" {self.progress:.3g} %"
+            text += f" {_shown(self.progress, 3)} %"
         if self.estimated_remaining is not None:
-            text += f", about {self.estimated_remaining:.4g} s left"
+            text += f", about {_shown(self.estimated_remaining, 4)} s left"
         return text
+
+
+def _shown(number: float, digits: int) -> str:
+    """Write a number for a person: ``65``, ``42``, ``1e+30``; whole numbers can be too large to be floats."""
+    try:
+        return f"{number:.{digits}g}"
+    except OverflowError:
+        return "very many"
 
 
 class Pause(msgspec.Struct, frozen=True):
@@ -134,7 +142,7 @@ class StatusWords:
             log.warning(
                 "SeeAny task %s has the status %r, which the API's documentation does not know; "
                 "it counts as still running",
-                task.id,
+                cleaned(task.id),
                 word,
             )
 
@@ -160,7 +168,7 @@ class Wait:
         last_seen: Sighting | None = None,
     ) -> None:
         self.last_seen = last_seen
-        self._seeany_task_id = seeany_task_id
+        self._name = cleaned(seeany_task_id)
         self.last_trouble: Trouble | None = None
         self._polling = polling
         self._deadline = deadline
@@ -217,9 +225,7 @@ class Wait:
         if task.is_completed:
             result = task.video_url or ", ".join(task.result_urls) or "no result URL"
             cost = f"{task.usage.cost} {task.usage.cost_unit or ''}".strip() if task.usage.cost is not None else "?"
-            self._log.info(
-                "SeeAny task %s completed: %s, cost %s", self._seeany_task_id, cleaned(result), cleaned(cost)
-            )
+            self._log.info("SeeAny task %s completed: %s, cost %s", self._name, cleaned(result), cleaned(cost))
         elif task.is_running:
             self._status_words.notice(task, self._log)
             self._note_running(Sighting.of(task))
@@ -229,7 +235,7 @@ class Wait:
         self.last_seen = seen
         # The estimate alone changes on every answer; a line for each would drown the log.
         if before is None or (before.status, before.progress) != (seen.status, seen.progress):
-            self._log.info("SeeAny task %s: %s", self._seeany_task_id, seen)
+            self._log.info("SeeAny task %s: %s", self._name, seen)
 
     def _note_trouble(self, trouble: Trouble, now: float) -> Outcome | Pause:
         self.last_trouble = trouble
@@ -239,5 +245,5 @@ class Wait:
             return Refused(trouble)
         if self._in_trouble_since is None:
             self._in_trouble_since = now
-            self._log.warning("%s; asking for SeeAny task %s goes on", trouble, self._seeany_task_id)
+            self._log.warning("%s; asking for SeeAny task %s goes on", trouble, self._name)
         return self._pause(self._polling.after_trouble(trouble, in_a_row=self._troubles_in_a_row), now)
