@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import Kind, Trouble, cleaned
-from airflow_provider_seeany.api.wait import Finished, Misconfigured, Outcome, Refused, TimedOut
+from airflow_provider_seeany.api.wait import BadId, Finished, Misconfigured, Outcome, Refused, TimedOut
 
 
 class SeeAnyError(AirflowException):
@@ -106,6 +106,8 @@ def completed_task(outcome: Outcome, *, seeany_task_id: str, seeany_conn_id: str
             raise api_error(trouble, seeany_task_id=seeany_task_id, seeany_conn_id=seeany_conn_id)
         case Misconfigured(text):
             raise SeeAnyConfigError(text)
+        case BadId(text):
+            raise SeeAnyTaskIdError(text)
 
 
 def task_timeout(outcome: TimedOut, *, seeany_task_id: str, timeout: float) -> SeeAnyTaskTimeout:

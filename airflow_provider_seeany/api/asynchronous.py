@@ -13,7 +13,7 @@ import aiohttp
 from yarl import URL
 
 from airflow_provider_seeany.api.request import MAX_ANSWER, ApiSettings
-from airflow_provider_seeany.api.response import Response, read_task, too_large, unreachable
+from airflow_provider_seeany.api.response import Response, read_task, unreachable
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import ApiError, Trouble
 
@@ -60,7 +60,7 @@ class AsyncClient:
                 async for chunk in raw.content.iter_any():
                     body += chunk
                     if len(body) > MAX_ANSWER:
-                        raise too_large(Response(status=raw.status, headers=raw.headers, body=b"", secret=key))
+                        break
                 return Response(status=raw.status, headers=raw.headers, body=bytes(body), secret=key)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise unreachable(error, key) from None

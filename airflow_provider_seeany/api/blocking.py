@@ -11,7 +11,7 @@ from typing import Any
 import requests
 
 from airflow_provider_seeany.api.request import MAX_ANSWER, ApiSettings
-from airflow_provider_seeany.api.response import Response, read_json, read_task, too_large, unreachable
+from airflow_provider_seeany.api.response import Response, read_json, read_task, unreachable
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import ApiError, Trouble
 
@@ -100,10 +100,8 @@ class BlockingClient:
             with session.get(url, params=params, timeout=limit, allow_redirects=False, stream=True) as raw:
                 body = bytearray()
                 # In pieces: only a read at the end notices that a body was cut short.
-                while piece := raw.raw.read(65_536, decode_content=False):
+                while len(body) <= MAX_ANSWER and (piece := raw.raw.read(65_536, decode_content=False)):
                     body += piece
-                    if len(body) > MAX_ANSWER:
-                        return too_large(Response(status=raw.status_code, headers=raw.headers, body=b"", secret=key))
                 return Response(status=raw.status_code, headers=raw.headers, body=bytes(body), secret=key)
         except Exception as error:
             return unreachable(error, key)

@@ -22,6 +22,10 @@ class Polling(msgspec.Struct, kw_only=True):
 
     poll_interval: float
 
+    def __post_init__(self) -> None:
+        if not self.poll_interval > 0:
+            raise ValueError(f"the interval must be a number of seconds above 0, not {self.poll_interval!r}")
+
     def after_answer(self) -> float:
         """Return the seconds to sleep after an answer that said the task is still running."""
         return self.poll_interval

@@ -108,9 +108,11 @@ def checked_task_id(value: object) -> str:
     if value in (".", ".."):
         raise BadTaskId(f"seeany_task_id is {value!r}, which no URL can carry as a name. {hint}")
     try:
-        value.encode()
+        storable = "\0" not in value and bool(value.encode())
     except UnicodeEncodeError:
-        raise BadTaskId(f"seeany_task_id is no valid Unicode text: {value!r}. {hint}") from None
+        storable = False
+    if not storable:
+        raise BadTaskId(f"seeany_task_id is no text that can be sent and stored: {value!r}. {hint}")
     return value
 
 

@@ -37,7 +37,8 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
 
     :param status: the HTTP status.
     :param headers: the headers, looked up without regard to case.
-    :param body: the body's bytes as sent, at most :data:`~airflow_provider_seeany.api.request.MAX_ANSWER`.
+    :param body: the body's bytes as sent. A transport stops reading when there are more than
+        :data:`~airflow_provider_seeany.api.request.MAX_ANSWER`.
     :param secret: the API key of the request, so that a response that quotes it cannot spread it.
     """
 
@@ -72,11 +73,15 @@ def read_json(response: Response) -> Any:
     :raises ApiError: if the status says that this is no success, if the body is no JSON, or if it is an error
         that came with a success status.
     """
-    response = _decompressed(response)
+    # The status first: a body that cannot be read makes a refusal or an outage no less of one.
     if not 200 <= response.status < 300:
         raise ApiError(_refusal(response))
     try:
-        answer = _portable(msgspec.json.decode(response.body))
+        response = _decompressed(response)
+    except ValueError as error:
+        _unusable(response, str(error), shown="")
+    try:
+        answer = _portable(msgspec.json.decode(response.body), response.secret)
     except (ValueError, RecursionError) as error:
         if not response.body.strip():
             _unusable(response, "the body is empty")
@@ -85,18 +90,6 @@ def read_json(response: Response) -> Any:
     if isinstance(answer, dict) and "status" not in answer and (envelope := _error_envelope(answer)):
         raise ApiError(_enveloped(response, *envelope))
     return answer
-
-
-def too_large(response: Response) -> ApiError:
-    """Return the error for a body of which the transport stopped reading."""
-    return ApiError(
-        Trouble(
-            kind=Kind.UNUSABLE,
-            text=f"SeeAny's answer is larger than {MAX_ANSWER // 1024 // 1024} MiB and was not read",
-            http_status=response.status,
-            request_id=_request_id(response, None),
-        )
-    )
 
 
 def unreachable(error: BaseException, secret: str) -> ApiError:
@@ -116,39 +109,49 @@ def kind_of_status(status: int, *, retry_after: float | None) -> Kind:
 
 
 def _decompressed(response: Response) -> Response:
-    """Undo a compression that was not asked for, without ever making more than an answer may have."""
+    """
+    Undo a compression that was not asked for, without ever making more than an answer may have.
+
+    :raises ValueError: if that cannot be done, or there is more.
+    """
     encoding = response.headers.get("Content-Encoding", "").strip().lower()
-    if encoding in ("", "identity"):
-        return response
-    if encoding not in ("gzip", "x-gzip", "deflate"):
-        _unusable(response, f"it is compressed with {encoding!r}, which was not asked for")
-    try:
-        # 32 + MAX_WBITS: either kind, told apart by its header.
-        body = zlib.decompressobj(32 + zlib.MAX_WBITS).decompress(response.body, MAX_ANSWER + 1)
-    except zlib.error as error:
-        _unusable(response, f"its compression is broken: {error}")
+    body = response.body
+    if encoding in ("gzip", "x-gzip", "deflate"):
+        try:
+            # 32 + MAX_WBITS: either kind, told apart by its header.
+            body = zlib.decompressobj(32 + zlib.MAX_WBITS).decompress(body, MAX_ANSWER + 1)
+        except zlib.error as error:
+            raise ValueError(f"its compression is broken: {error}") from None
+    elif encoding not in ("", "identity"):
+        raise ValueError(f"it is compressed with {encoding!r}, which was not asked for")
     if len(body) > MAX_ANSWER:
-        raise too_large(response)
+        raise ValueError(f"it is larger than {MAX_ANSWER // 1024 // 1024} MiB")
     return msgspec.structs.replace(response, body=body)
 
 
-def _portable(value: Any, depth: int = 0) -> Any:
+def _portable(value: Any, secret: str, depth: int = 0) -> Any:
     """
-    Return decoded JSON as it can travel through Airflow, changing it in place where it must.
+    Return decoded JSON as it can travel through Airflow, changed where it must be.
 
     An integer beyond 64 bits becomes the nearest float, as most JSON readers have it: Airflow's triggerer could
-    not send it on, and would stop.
+    not send it on, and would stop. NUL characters, which PostgreSQL cannot store, are dropped. A key that the
+    service quotes is masked.
 
     :raises ValueError: if it cannot travel at all.
     """
+    if isinstance(value, str):
+        if "\0" in value:
+            value = value.replace("\0", "")
+        return value.replace(secret, "***") if secret and secret in value else value
     if isinstance(value, dict | list):
         if depth >= MAX_DEPTH:
             raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
-        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            if key in _RESERVED_NAMES:
-                raise ValueError(f"it uses the reserved name {key!r}")
-            value[key] = _portable(item, depth + 1)
-    elif isinstance(value, int) and not -(2**63) <= value < 2**64:
+        if isinstance(value, list):
+            return [_portable(item, secret, depth + 1) for item in value]
+        if not _RESERVED_NAMES.isdisjoint(value):
+            raise ValueError(f"it uses a reserved name, one of {sorted(_RESERVED_NAMES)}")
+        return {_portable(key, secret): _portable(item, secret, depth + 1) for key, item in value.items()}
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
         try:
             return float(value)
         except OverflowError:
@@ -157,7 +160,11 @@ def _portable(value: Any, depth: int = 0) -> Any:
 
 
 def _refusal(response: Response) -> Trouble:
-    answer = _lenient_json(response.body)
+    try:
+        response = _decompressed(response)
+    except ValueError:
+        response = msgspec.structs.replace(response, body=b"")
+    answer = _lenient_json(response)
     code, message = (_error_envelope(answer) if isinstance(answer, dict) else None) or (None, None)
     retry_after = _retry_after(response.headers)
     if 300 <= response.status < 400:
@@ -195,7 +202,7 @@ def _enveloped(response: Response, code: str | None, message: str | None) -> Tro
         http_status=status or response.status,
         code=code and _clean(response, code),
         message=message and _clean(response, message),
-        request_id=_request_id(response, _lenient_json(response.body)),
+        request_id=_request_id(response, _lenient_json(response)),
         retry_after=retry_after,
     )
 
@@ -231,8 +238,9 @@ def _clean(response: Response, text: str) -> str:
     return cleaned(text, secret=response.secret)
 
 
-def _unusable(response: Response, why: str) -> NoReturn:
-    shown = _first_bytes(response, even_html=True)
+def _unusable(response: Response, why: str, *, shown: str | None = None) -> NoReturn:
+    if shown is None:
+        shown = _first_bytes(response, even_html=True)
     raise ApiError(
         Trouble(
             kind=Kind.UNUSABLE,
@@ -254,9 +262,9 @@ def _is_html(response: Response) -> bool:
     return "html" in response.headers.get("Content-Type", "") or response.body.lstrip()[:1] == b"<"
 
 
-def _lenient_json(body: bytes) -> Any:
+def _lenient_json(response: Response) -> Any:
     try:
-        return _portable(msgspec.json.decode(body))
+        return _portable(msgspec.json.decode(response.body), response.secret)
     except (ValueError, RecursionError):
         return None
 

@@ -94,7 +94,13 @@ class Misconfigured(msgspec.Struct, frozen=True, tag="misconfigured"):
     text: str
 
 
-Outcome = Finished | Refused | TimedOut | Misconfigured
+class BadId(msgspec.Struct, frozen=True, tag="bad_id"):
+    """What was given cannot be a task's id. ``text`` says what to look at."""
+
+    text: str
+
+
+Outcome = Finished | Refused | TimedOut | Misconfigured | BadId
 """What a wait can end with. Plain JSON when encoded, as it travels from the triggerer to a worker."""
 
 

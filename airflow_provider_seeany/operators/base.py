@@ -124,7 +124,7 @@ def interval_seconds(value: timedelta | float, *, name: str) -> float:
 def _deferral_timeout() -> type[AirflowException]:
     """Return the exception of a deferral that Airflow ended, which common-compat does not export."""
     try:
-        from airflow.sdk import exceptions
+        from airflow.sdk.exceptions import TaskDeferralTimeout
     except ImportError:  # Airflow before 3.2
-        from airflow import exceptions  # type: ignore[no-redef]
-    return exceptions.TaskDeferralTimeout
+        from airflow.exceptions import TaskDeferralTimeout  # type: ignore[no-redef]
+    return TaskDeferralTimeout

@@ -12,7 +12,8 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_seeany import DEFAULT_CONN_ID
 from airflow_provider_seeany.api.polling import Polling
-from airflow_provider_seeany.api.wait import Misconfigured, Outcome, Pause, Sighting, Wait, encode_outcome
+from airflow_provider_seeany.api.request import BadTaskId, checked_task_id
+from airflow_provider_seeany.api.wait import BadId, Misconfigured, Outcome, Pause, Sighting, Wait, encode_outcome
 from airflow_provider_seeany.exceptions import SeeAnyConfigError
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook
 
@@ -80,16 +81,19 @@ class SeeAnyTaskTrigger(BaseTrigger):
         if self.first_look_at is not None:
             await asyncio.sleep(max(self.first_look_at - time.time(), 0))
         wait = Wait(
-            self.seeany_task_id,
+            str(self.seeany_task_id),
             polling=Polling(poll_interval=self.poll_interval),
             deadline=self.deadline,
             log=self.log,
             last_seen=msgspec.convert(self.last_seen, Sighting) if self.last_seen else None,
         )
         try:
+            seeany_task_id = checked_task_id(self.seeany_task_id)
             async with SeeAnyHook(self.seeany_conn_id).async_client() as client:
-                while isinstance(step := wait.heard(await client.look(self.seeany_task_id), time.time()), Pause):
+                while isinstance(step := wait.heard(await client.look(seeany_task_id), time.time()), Pause):
                     await asyncio.sleep(step.seconds)
                 return step
         except SeeAnyConfigError as error:
             return Misconfigured(str(error))
+        except BadTaskId as error:
+            return BadId(str(error))
