@@ -21,7 +21,7 @@ from airflow_provider_seeany.exceptions import (
     completed_task,
     task_timeout,
 )
-from airflow_provider_seeany.hooks.seeany import SeeAnyHook
+from airflow_provider_seeany.hooks.seeany import SeeAnyHook, checked_id
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 
 FIRST_LOOK_AFTER = (5.0, 10.0)
@@ -43,7 +43,7 @@ class TaskWait:
     """
     One wait of a sensor or operator, as far as it happens in the worker.
 
-    :param seeany_task_id: the task to wait for.
+    :param seeany_task_id: the task to wait for; ``SeeAnyTaskIdError`` if that cannot be an id.
     :param seeany_conn_id: the connection to ask through.
     :param interval: seconds between two questions.
     :param timeout: seconds after which to give up, counted from here.
@@ -51,14 +51,16 @@ class TaskWait:
     """
 
     def __init__(self, *, seeany_task_id: str, seeany_conn_id: str, interval: float, timeout: float, log: Log) -> None:
-        self.seeany_task_id = seeany_task_id
+        self.seeany_task_id = checked_id(seeany_task_id)
         self.seeany_conn_id = seeany_conn_id
         self.interval = interval
         self.timeout = timeout
         self.pause = interval
         """Seconds to sleep before the next look."""
         self._deadline = time.time() + timeout
-        self._wait = Wait(seeany_task_id, polling=Polling(poll_interval=interval), deadline=self._deadline, log=log)
+        self._wait = Wait(
+            self.seeany_task_id, polling=Polling(poll_interval=interval), deadline=self._deadline, log=log
+        )
 
     @cached_property
     def hook(self) -> SeeAnyHook:

@@ -153,7 +153,7 @@ class SeeAnyHook(BaseHook):
 
     async def aget_task(self, seeany_task_id: str) -> SeeAnyTask:
         """Ask once for a task, as :meth:`get_task` does, without blocking the event loop."""
-        checked = self._checked(seeany_task_id)
+        checked = checked_id(seeany_task_id)
         async with self.async_client() as client:
             return self._answer(await client.look(checked), checked)
 
@@ -164,7 +164,7 @@ class SeeAnyHook(BaseHook):
         :raises SeeAnyTaskIdError: if that cannot be an id.
         :raises SeeAnyConfigError: if the connection cannot be used.
         """
-        return self.client.look(self._checked(seeany_task_id))
+        return self.client.look(checked_id(seeany_task_id))
 
     def wait_for_task(self, seeany_task_id: str, interval: float = 10, timeout: float = 300) -> SeeAnyTask:
         """
@@ -181,7 +181,10 @@ class SeeAnyHook(BaseHook):
         :raises SeeAnyApiError: if asking cannot succeed. Passing faults do not end the wait.
         """
         wait = Wait(
-            seeany_task_id, polling=Polling(poll_interval=interval), deadline=time.time() + timeout, log=self.log
+            checked_id(seeany_task_id),
+            polling=Polling(poll_interval=interval),
+            deadline=time.time() + timeout,
+            log=self.log,
         )
         while isinstance(step := wait.heard(self.look(seeany_task_id), time.time()), Pause):
             time.sleep(step.seconds)
@@ -210,12 +213,17 @@ class SeeAnyHook(BaseHook):
         self._status_words.notice(reply, self.log)
         return reply
 
-    @staticmethod
-    def _checked(seeany_task_id: object) -> str:
-        try:
-            return checked_task_id(seeany_task_id)
-        except BadTaskId as error:
-            raise SeeAnyTaskIdError(str(error)) from None
+
+def checked_id(seeany_task_id: object) -> str:
+    """
+    Return the value if it can be the id of a SeeAny task.
+
+    :raises SeeAnyTaskIdError: if it cannot; the text says what to look at.
+    """
+    try:
+        return checked_task_id(seeany_task_id)
+    except BadTaskId as error:
+        raise SeeAnyTaskIdError(str(error)) from None
 
 
 @contextmanager

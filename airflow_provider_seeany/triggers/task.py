@@ -80,15 +80,15 @@ class SeeAnyTaskTrigger(BaseTrigger):
     async def _outcome(self) -> Outcome:
         if self.first_look_at is not None:
             await asyncio.sleep(max(self.first_look_at - time.time(), 0))
-        wait = Wait(
-            str(self.seeany_task_id),
-            polling=Polling(poll_interval=self.poll_interval),
-            deadline=self.deadline,
-            log=self.log,
-            last_seen=msgspec.convert(self.last_seen, Sighting) if self.last_seen else None,
-        )
         try:
             seeany_task_id = checked_task_id(self.seeany_task_id)
+            wait = Wait(
+                seeany_task_id,
+                polling=Polling(poll_interval=self.poll_interval),
+                deadline=self.deadline,
+                log=self.log,
+                last_seen=msgspec.convert(self.last_seen, Sighting) if self.last_seen else None,
+            )
             async with SeeAnyHook(self.seeany_conn_id).async_client() as client:
                 while isinstance(step := wait.heard(await client.look(seeany_task_id), time.time()), Pause):
                     await asyncio.sleep(step.seconds)
