@@ -25,6 +25,9 @@ Deepest nesting of an answer that is accepted; a real one has two levels. Airflo
 events gives up, and loses the result, at some hundreds.
 """
 
+SHORTEST_MASKED = 16
+"""Shortest key, in characters, that is masked inside an answer; real ones are longer."""
+
 _RESERVED_NAMES = frozenset({"__classname__", "__id__", "__type", "__var"})
 """Keys by which Airflow's serialisation marks its own objects; it refuses them, or worse, in foreign data."""
 
@@ -135,14 +138,14 @@ def _portable(value: Any, secret: str, depth: int = 0) -> Any:
 
     An integer beyond 64 bits becomes the nearest float, as most JSON readers have it: Airflow's triggerer could
     not send it on, and would stop. NUL characters, which PostgreSQL cannot store, are dropped. A key that the
-    service quotes is masked.
+    service quotes is masked, unless it is so short that it could be part of an honest answer.
 
     :raises ValueError: if it cannot travel at all.
     """
     if isinstance(value, str):
         if "\0" in value:
             value = value.replace("\0", "")
-        return value.replace(secret, "***") if secret and secret in value else value
+        return value.replace(secret, "***") if len(secret) >= SHORTEST_MASKED and secret in value else value
     if isinstance(value, dict | list):
         if depth >= MAX_DEPTH:
             raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
