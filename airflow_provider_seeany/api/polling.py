@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from airflow_provider_seeany.api.request import BadSettings
 from airflow_provider_seeany.api.trouble import Kind, Trouble
 
 LONGEST_BACKOFF = 60.0
@@ -24,7 +25,7 @@ class Polling(msgspec.Struct, kw_only=True):
 
     def __post_init__(self) -> None:
         if not self.poll_interval > 0:
-            raise ValueError(f"the interval must be a number of seconds above 0, not {self.poll_interval!r}")
+            raise BadSettings(f"the interval must be a number of seconds above 0, not {self.poll_interval!r}")
 
     def after_answer(self) -> float:
         """Return the seconds to sleep after an answer that said the task is still running."""

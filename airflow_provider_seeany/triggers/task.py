@@ -12,7 +12,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_seeany import DEFAULT_CONN_ID
 from airflow_provider_seeany.api.polling import Polling
-from airflow_provider_seeany.api.request import BadTaskId, checked_task_id
+from airflow_provider_seeany.api.request import BadSettings, BadTaskId, checked_task_id
 from airflow_provider_seeany.api.wait import BadId, Misconfigured, Outcome, Pause, Sighting, Wait, encode_outcome
 from airflow_provider_seeany.exceptions import SeeAnyConfigError
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook
@@ -93,7 +93,7 @@ class SeeAnyTaskTrigger(BaseTrigger):
                 while isinstance(step := wait.heard(await client.look(seeany_task_id), time.time()), Pause):
                     await asyncio.sleep(step.seconds)
                 return step
-        except SeeAnyConfigError as error:
+        except (SeeAnyConfigError, BadSettings) as error:
             return Misconfigured(str(error))
         except BadTaskId as error:
             return BadId(str(error))

@@ -1,0 +1,258 @@
+"""Decides PASS or FAIL: compares what a downstream task received with what the service itself answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import requests
+
+from airflow_provider_seeany import __version__
+from airflow_provider_seeany.api.request import base_url
+from demo.plan import REFUSED, Plan, WaitName
+from local_airflow import DagRun, LocalAirflow
+
+_TIMEOUT = 20
+_VIDEO_KEYS = ("video_url", "thumbnail_url", "duration", "resolution")
+# What a file's type may begin with; a real service's store often does not know better than octet-stream.
+_VIDEO = ("video/",)
+_IMAGE = ("image/",)
+_UNKNOWN = ("application/octet-stream", "binary/octet-stream")
+
+
+@dataclass(frozen=True)
+class File:
+    """What a URL of a result answered."""
+
+    status: int | None
+    """None if nothing answered."""
+    content_type: str = ""
+
+    def __str__(self) -> str:
+        """Say it in a few words."""
+        return "does not answer" if self.status is None else f"answers {self.status} {self.content_type}".rstrip()
+
+
+@dataclass(frozen=True)
+class Received:
+    """What one task downstream of a wait was handed."""
+
+    name: WaitName
+    answer: Mapping[str, Any]
+    xcoms: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that the verdict rests on."""
+
+    run_state: str
+    states: Mapping[WaitName, str | None]
+    reasons: Mapping[WaitName, str] = field(default_factory=dict)
+    """What the log says about a wait that did not succeed, though it had to."""
+    received: tuple[Received, ...] = ()
+    failure: Mapping[str, str] = field(default_factory=dict)
+    totals: Mapping[str, str] = field(default_factory=dict)
+    served: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What the service answers about each SeeAny id, asked apart from Airflow."""
+    files: Mapping[str, File] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Why it is no PASS, and what is worth knowing without being wrong."""
+
+    problems: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything was as it has to be."""
+        return not self.problems
+
+
+def judge(plan: Plan, evidence: Evidence) -> Verdict:
+    """Weigh the evidence."""
+    problems = [*_states(plan, evidence), *_failure(plan, evidence)]
+    by_name = {each.name: each for each in evidence.received}
+    for name, seeany_id in plan.ids.items():
+        if (received := by_name.pop(name, None)) is None:
+            # Of a wait that went wrong nothing can arrive, and that it did stands there already.
+            if evidence.states.get(name) == "success":
+                problems.append(f"nothing reached the task after {name}")
+        else:
+            problems += [f"{name}: {text}" for text in _differences(received, evidence.served.get(seeany_id))]
+    problems += [f"{name} is none of the waits, yet something was received from it" for name in by_name]
+    problems += _totals(plan, evidence)
+    files = [f"{url} {file}" for url, file in evidence.files.items() if not _is_good(url, file, evidence, plan)]
+    if not plan.is_real:
+        return Verdict((*problems, *files))
+    if evidence.totals:
+        files.insert(0, f"one task stands for all {len(plan.ids)} waits: the service charged only a part of the total")
+    # The links of a real task run out some day, which says nothing about the provider.
+    return Verdict(tuple(problems), tuple(files))
+
+
+def gather(airflow: LocalAirflow, run: DagRun, plan: Plan, service_url: str | None) -> Evidence:
+    """Read from Airflow what the last task collected, and ask the service and its files."""
+    instances = {WaitName(each.task_id, each.map_index): each for each in airflow.task_instances(run)}
+    collected = airflow.xcoms(run, "collect").get("return_value") or {}
+    received = tuple(
+        Received(WaitName(each["wait"], each["map_index"]), each["answer"], each["xcoms"])
+        for each in collected.get("received", [])
+    )
+    # The failure text is worth showing even if the last task never ran.
+    failure = collected.get("failure") or airflow.xcoms(run, "handle").get("return_value") or {}
+    with requests.Session() as session:
+        session.trust_env = plan.is_real  # a proxy of this machine must not be asked for 127.0.0.1
+        session.headers["User-Agent"] = f"airflow-provider-seeany-demo/{__version__}"
+        asked = dict.fromkeys(plan.ids.values() if plan.is_real else plan.all_ids.values())
+        return Evidence(
+            run_state=airflow.client.dag_run(run).state,
+            states={name: each.state for name, each in instances.items()},
+            reasons={
+                name: _reason(airflow.log(run, name.task_id, map_index=name.map_index, try_number=each.try_number))
+                for name, each in instances.items()
+                if name in plan.ids and each.state != "success" and each.try_number > 0
+            },
+            received=received,
+            failure=failure,
+            totals=collected.get("totals") or {},
+            served={seeany_id: _ask(session, base_url(service_url), plan.api_key, seeany_id) for seeany_id in asked},
+            files={url: _fetch(session, url) for each in received for url in _result_urls(each.xcoms)},
+        )
+
+
+def _reason(log: str) -> str:
+    """Return the exception of this provider that a log ends with; empty if there is none."""
+    found = re.findall(r"^SeeAny\w+: .+", log, re.MULTILINE)
+    return str(found[-1]) if found else ""
+
+
+def _states(plan: Plan, evidence: Evidence) -> Iterable[str]:
+    if evidence.run_state != "success":
+        yield f"the DAG run ended as {evidence.run_state}"
+    for name in plan.ids:
+        if (state := evidence.states.get(name)) != "success":
+            reason = evidence.reasons.get(name)
+            yield f"{name} ended as {state}, not as success" + (f": {reason}" if reason else "")
+    if (state := evidence.states.get(WaitName(REFUSED))) != "failed":
+        yield f"{REFUSED} ended as {state}, though it had to fail"
+    if (state := evidence.states.get(WaitName("handle"))) != "success":
+        yield f"the task that handles the failure ended as {state}"
+
+
+def _failure(plan: Plan, evidence: Evidence) -> Iterable[str]:
+    exception, text = evidence.failure.get("exception"), evidence.failure.get("text", "")
+    if exception not in plan.refusals:
+        yield f"{REFUSED} failed with {exception}, not with {' or '.join(plan.refusals)}"
+    error = evidence.served.get(plan.refused, {}).get("error") or {}
+    for part in (plan.refused, error.get("code"), error.get("message")):
+        if part and str(part) not in text:
+            yield f"the failure's text lacks {part}: {text!r}"
+
+
+def _differences(received: Received, served: Mapping[str, Any] | None) -> Iterable[str]:
+    if not served:
+        yield "the service does not know this task"
+        return
+    if served.get("status") != "completed":
+        yield f"the service says that this task is {served.get('status')}"
+    expected = {**served, **_completed_at(served)}
+    for key in sorted({*expected, *received.answer}):
+        if _bare(received.answer.get(key)) != _bare(expected.get(key)):
+            yield f"the answer's {key} is {received.answer.get(key)!r}, the service says {expected.get(key)!r}"
+    for key, value in _expected_xcoms(served).items():
+        if _bare(received.xcoms.get(key)) != _bare(value):
+            yield f"XCom {key} is {received.xcoms.get(key)!r}, the service says {value!r}"
+
+
+def _expected_xcoms(served: Mapping[str, Any]) -> dict[str, Any]:
+    usage = served.get("usage") or {}
+    values = {
+        **{key: served.get(key) for key in _VIDEO_KEYS},
+        "cost": usage.get("cost"),
+        "cost_unit": usage.get("cost_unit"),
+        **_completed_at(served),
+    }
+    if video := served.get("video_url"):
+        values["result_urls"] = [video]
+    elif images := served.get("images"):
+        values["result_urls"] = [image["url"] for image in images]
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _completed_at(served: Mapping[str, Any]) -> dict[str, str]:
+    seconds = served.get("completed_at")
+    if seconds is None:
+        return {}
+    return {"completed_at": datetime.fromtimestamp(seconds, tz=UTC).isoformat().replace("+00:00", "Z")}
+
+
+def _totals(plan: Plan, evidence: Evidence) -> Iterable[str]:
+    expected = expected_totals(evidence.served.get(seeany_id, {}) for seeany_id in plan.ids.values())
+    got = {unit: Decimal(text) for unit, text in evidence.totals.items()}
+    if got != expected:
+        yield f"the total is {totals_text(got) or 'missing'}, but must be {totals_text(expected) or 'nothing'}"
+
+
+def expected_totals(answers: Iterable[Mapping[str, Any]]) -> dict[str, Decimal]:
+    """Add up the costs of these answers, each currency for itself."""
+    totals: dict[str, Decimal] = {}
+    for usage in (answer.get("usage") or {} for answer in answers):
+        if usage.get("cost") is not None:
+            unit = usage.get("cost_unit") or ""
+            totals[unit] = totals.get(unit, Decimal(0)) + Decimal(str(usage["cost"]))
+    return totals
+
+
+def totals_text(totals: Mapping[str, Decimal | str]) -> str:
+    """Write sums of money, each with its currency."""
+    return ", ".join(f"{amount} {unit}".strip() for unit, amount in totals.items())
+
+
+def _result_urls(xcoms: Mapping[str, Any]) -> Iterable[str]:
+    return dict.fromkeys(url for url in (xcoms.get("video_url"), *xcoms.get("result_urls", ())) if url)
+
+
+def _is_good(url: str, file: File, evidence: Evidence, plan: Plan) -> bool:
+    is_video = any(each.xcoms.get("video_url") == url for each in evidence.received)
+    kinds = (_VIDEO if is_video else _IMAGE) + (_UNKNOWN if plan.is_real else ())
+    return file.status in (200, 206) and file.content_type.startswith(kinds)
+
+
+def _bare(value: Any) -> Any:
+    """Take the query from every URL in a value: a service may sign its links anew for each answer."""
+    if isinstance(value, str) and value.startswith(("http://", "https://")):
+        return urlsplit(value)._replace(query="", fragment="").geturl()
+    if isinstance(value, Mapping):
+        return {key: _bare(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_bare(item) for item in value]
+    return value
+
+
+def _ask(session: requests.Session, api_url: str, api_key: str, seeany_id: str) -> Mapping[str, Any]:
+    headers = {"Authorization": f"Bearer {api_key}", "Accept": "application/json"}
+    url = f"{api_url}/tasks/{quote(seeany_id, safe='')}"
+    try:
+        # Redirects are not followed: the key is for this address alone.
+        response = session.get(url, headers=headers, timeout=_TIMEOUT, allow_redirects=False)
+        body = response.json() if response.ok else None
+    except (requests.RequestException, ValueError):
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _fetch(session: requests.Session, url: str) -> File:
+    try:
+        # GET, of which only the head is read: stores of signed links refuse HEAD.
+        with session.get(url, timeout=_TIMEOUT, stream=True) as response:
+            return File(response.status_code, response.headers.get("Content-Type", ""))
+    except requests.RequestException:
+        return File(None)

@@ -1,0 +1,112 @@
+"""
+Many waits at once, a failure that is handled, and a bill: the DAG that ``make demo`` runs.
+
+The ids are parameters of the run. Their defaults are ids that the simulator understands, and say what happens.
+"""
+
+from __future__ import annotations
+
+import os
+from decimal import Decimal
+from typing import Any
+
+from airflow.sdk import Context, Param, dag, get_current_context, task
+
+from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
+from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
+
+# The platform advises 10 s. The demo sets less for the simulator, so that there is something to see.
+POLL_SECONDS = float(os.environ.get("SEEANY_DEMO_POLL_SECONDS", "10"))
+SINGLES = ("shoes", "bag", "lamp")
+KEYS = (
+    "video_url",
+    "thumbnail_url",
+    "cost",
+    "cost_unit",
+    "duration",
+    "resolution",
+    "completed_at",
+    "result_urls",
+)
+
+
+def keep_failure(context: Context) -> None:
+    """Push why a task failed, for the task that handles it."""
+    error = context["exception"]
+    context["ti"].xcom_push(key="failure", value={"exception": type(error).__name__, "text": str(error)})
+
+
+@dag(
+    schedule=None,
+    params={
+        "shoes": Param("video-14s-shoes", type="string"),
+        "bag": Param("video-17s-bag", type="string"),
+        "lamp": Param("video-20s-lamp", type="string"),
+        "many": Param(["video-15s-chair", "images-18s-4x-sofa", "video-21s-desk"], type="array"),
+        "refused": Param("fails-13s-refused", type="string"),
+    },
+    tags=["seeany", "demo"],
+)
+def seeany_demo() -> None:
+    """Wait for everything at once, then add up what it cost."""
+
+    @task
+    def submitted() -> list[str]:
+        # In a real DAG this task creates the videos and returns their ids.
+        return list(get_current_context()["params"]["many"])
+
+    @task
+    def receive(answer: Any, wait: str) -> dict[str, Any]:
+        """Return what reached a downstream task: the whole answer, and each XCom by its own key."""
+        ti = get_current_context()["ti"]
+        # An image set has no video_url: a key that the answer lacks is not pushed.
+        found = {key: ti.xcom_pull(task_ids=wait, key=key, map_indexes=ti.map_index) for key in KEYS}
+        xcoms = {key: value for key, value in found.items() if value is not None}
+        return {"wait": wait, "map_index": ti.map_index, "answer": answer, "xcoms": xcoms}
+
+    @task(trigger_rule="all_failed")
+    def handle(wait: str) -> dict[str, str]:
+        """Go on although the video was refused; return why it was."""
+        failure: dict[str, str] = get_current_context()["ti"].xcom_pull(task_ids=wait, key="failure")
+        return failure
+
+    @task
+    def collect(singles: Any, many: Any, failure: Any) -> dict[str, Any]:
+        """Add up the costs, as decimals and each currency for itself."""
+        received = [*singles, *many]
+        totals: dict[str, Decimal] = {}
+        for each in received:
+            cost, unit = each["xcoms"].get("cost"), each["xcoms"].get("cost_unit", "")
+            if cost is not None:
+                totals[unit] = totals.get(unit, Decimal(0)) + Decimal(str(cost))
+        return {
+            "received": received,
+            "failure": failure,
+            "totals": {unit: str(total) for unit, total in totals.items()},
+        }
+
+    singles = []
+    for name in SINGLES:
+        wait = SeeAnyTaskSensor(
+            task_id=f"wait_{name}", seeany_task_id=f"{{{{ params.{name} }}}}", poke_interval=POLL_SECONDS
+        )
+        singles.append(receive.override(task_id=f"receive_{name}")(answer=wait.output, wait=f"wait_{name}"))
+
+    wait_many = SeeAnyTaskResultOperator.partial(task_id="wait_many", poll_interval=POLL_SECONDS).expand(
+        seeany_task_id=submitted()
+    )
+    many = receive.override(task_id="receive_many").partial(wait="wait_many").expand(answer=wait_many.output)
+
+    wait_refused = SeeAnyTaskSensor(
+        task_id="wait_refused",
+        seeany_task_id="{{ params.refused }}",
+        poke_interval=POLL_SECONDS,
+        on_failure_callback=keep_failure,
+    )
+    handled = handle(wait="wait_refused")
+    wait_refused >> handled
+
+    collect(singles, many, handled)
+
+
+seeany_demo()

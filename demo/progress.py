@@ -1,0 +1,133 @@
+"""What Airflow itself shows of the waits while they last: the states, and the last line about progress in each log."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from demo.plan import WaitName
+from local_airflow import ApiError, DagRun, LocalAirflow, TaskInstance
+from local_airflow.values import FINISHED_TASK_STATES
+
+# As in "SeeAny task video-20s-x: processing 65 %, about 42 s left", in which each part after the status may lack,
+# and "SeeAny task video-20s-x completed: https://…". The name of the logger may follow in parentheses.
+_NUMBER = r"\d+(?:\.\d+)?(?:e\+\d+)?"
+_RUNNING = rf": (?P<status>\S+?)(?: (?P<percent>{_NUMBER}) %)?(?:, about (?P<left>{_NUMBER}) s left)?(?= \(|\s*$)"
+_DONE = r" (?P<done>completed): "
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the log of a wait said last."""
+
+    status: str
+    percent: float | None = None
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True)
+class WaitView:
+    """One wait, as a person sees it in Airflow."""
+
+    name: WaitName
+    seeany_id: str
+    state: str | None = None
+    progress: Progress | None = None
+
+    @property
+    def shown_state(self) -> str:
+        """The state in Airflow's word, with a dash before there is one."""
+        return self.state or "-"
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether this wait is over, well or badly."""
+        return self.state in FINISHED_TASK_STATES
+
+    @property
+    def percent(self) -> float:
+        """How much of the bar is full."""
+        if self.state == "success":
+            return 100.0
+        return self.progress.percent or 0.0 if self.progress else 0.0
+
+
+@dataclass(frozen=True)
+class View:
+    """One look at the whole run."""
+
+    seconds: float
+    """Since the run was started."""
+    waits: tuple[WaitView, ...]
+    busy_workers: int = 0
+
+    @property
+    def deferred(self) -> int:
+        """How many waits are in the triggerer."""
+        return sum(wait.state == "deferred" for wait in self.waits)
+
+    @property
+    def all_wait(self) -> bool:
+        """Whether every wait is in the triggerer at the same time."""
+        return self.deferred == len(self.waits)
+
+
+def last_progress(log: str, seeany_id: str) -> Progress | None:
+    """Return what the log said last about this task; None if it has not said anything."""
+    lines = list(re.finditer(rf"SeeAny task {re.escape(seeany_id)}(?:{_RUNNING}|{_DONE})", log, re.MULTILINE))
+    if not lines:
+        return None
+    last = lines[-1]
+    if last["done"]:
+        return Progress(last["done"], 100.0)
+    return Progress(
+        status=last["status"],
+        percent=None if last["percent"] is None else min(100.0, float(last["percent"])),
+        seconds_left=None if last["left"] is None else float(last["left"]),
+    )
+
+
+@dataclass
+class Watch:
+    """Looks at a run again and again, and asks for the logs of those waits only that can have moved."""
+
+    airflow: LocalAirflow
+    run: DagRun
+    ids: Mapping[WaitName, str]
+    clock: Callable[[], float]
+    most_deferred: int = 0
+    busy_while_all_waited: int | None = None
+    """The fewest workers that were busy at a moment at which all waits were in the triggerer."""
+    _progress: dict[WaitName, Progress] = field(default_factory=dict)
+    _begin: float | None = None
+
+    def look(self) -> View:
+        """Ask Airflow once."""
+        if self._begin is None:
+            self._begin = self.clock()
+        instances = self.airflow.task_instances(self.run)
+        by_name = {WaitName(each.task_id, each.map_index): each for each in instances}
+        waits = tuple(self._view(name, seeany_id, by_name.get(name)) for name, seeany_id in self.ids.items())
+        busy = sum(each.state == "running" for each in instances)
+        view = View(self.clock() - self._begin, waits, busy)
+        self.most_deferred = max(self.most_deferred, view.deferred)
+        if view.all_wait:
+            before = self.busy_while_all_waited
+            self.busy_while_all_waited = busy if before is None else min(before, busy)
+        return view
+
+    def _view(self, name: WaitName, seeany_id: str, instance: TaskInstance | None) -> WaitView:
+        if instance is None:
+            return WaitView(name, seeany_id)
+        if instance.state in ("running", "deferred"):
+            # There is no log before the first line of it; the next look will do.
+            try:
+                log = self.airflow.log(
+                    self.run, name.task_id, map_index=name.map_index, try_number=max(1, instance.try_number)
+                )
+            except ApiError:
+                log = ""
+            if (found := last_progress(log, seeany_id)) is not None:
+                self._progress[name] = found
+        return WaitView(name, seeany_id, instance.state, self._progress.get(name))

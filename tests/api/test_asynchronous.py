@@ -1,0 +1,166 @@
+"""How the waits of one triggerer share what they ask with."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import msgspec
+import pytest
+
+from airflow_provider_seeany.api.asynchronous import AsyncClient, shared_client
+from airflow_provider_seeany.api.request import ApiSettings
+from airflow_provider_seeany.api.task import SeeAnyTask
+from airflow_provider_seeany.api.trouble import Kind, Trouble
+from tests.conftest import KEY, eventually, settings_for
+from tests.hostile import Answer, HostileServer, close, hang, reply, task
+
+
+async def test_waits_with_the_same_settings_share_one_client_and_its_connection(hostile: HostileServer) -> None:
+    hostile.script(task())
+    async with shared_client(settings_for(hostile)) as one, shared_client(settings_for(hostile)) as two:
+        assert one is two
+        for _ in range(3):
+            assert isinstance(await one.look("x"), SeeAnyTask)
+            assert isinstance(await two.look("x"), SeeAnyTask)
+        assert hostile.connections == 1
+    await eventually(hostile, lambda: hostile.open == 0)
+
+
+async def test_another_key_or_address_has_a_client_of_its_own(hostile: HostileServer) -> None:
+    settings = settings_for(hostile)
+    other = msgspec.structs.replace(settings, api_key="sk-other")
+    hostile.script(task())
+    async with shared_client(settings) as one, shared_client(other) as two:
+        assert one is not two
+        await one.look("x")
+        await two.look("x")
+
+    assert [asked.all("Authorization") for asked in hostile.requests] == [[f"Bearer {KEY}"], ["Bearer sk-other"]]
+
+
+async def test_a_wait_that_ends_leaves_the_connections_to_the_others(hostile: HostileServer) -> None:
+    hostile.script(task())
+    async with AsyncExitStack() as first, shared_client(settings_for(hostile)) as second:
+        await first.enter_async_context(shared_client(settings_for(hostile)))
+        await first.aclose()
+
+        assert isinstance(await second.look("x"), SeeAnyTask)
+
+
+async def test_after_the_last_wait_the_next_gets_a_new_client(hostile: HostileServer) -> None:
+    hostile.script(task())
+    for _ in range(2):
+        async with shared_client(settings_for(hostile)) as client:
+            assert isinstance(await client.look("x"), SeeAnyTask)
+        await eventually(hostile, lambda: hostile.open == 0)
+
+    assert hostile.connections == 2
+
+
+async def test_an_error_in_one_wait_gives_its_share_back(hostile: HostileServer) -> None:
+    hostile.script(task())
+
+    async def break_off() -> None:
+        async with shared_client(settings_for(hostile)) as client:
+            await client.look("x")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await break_off()
+
+    await eventually(hostile, lambda: hostile.open == 0)
+
+
+async def test_a_cancelled_wait_hangs_up_and_leaves_the_others_alone(hostile: HostileServer) -> None:
+    hostile.script(hang, task_id="slow")
+    hostile.script(task())
+
+    async def ask() -> None:
+        async with shared_client(settings_for(hostile)) as client:
+            await client.look("slow")
+
+    async with shared_client(settings_for(hostile)) as client:
+        asking = asyncio.create_task(ask())
+        await eventually(hostile, lambda: len(hostile.requests) == 1)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        await eventually(hostile, lambda: hostile.open == 0)
+        assert isinstance(await client.look("x"), SeeAnyTask)
+    await eventually(hostile, lambda: hostile.open == 0)
+
+
+def test_each_event_loop_has_a_client_of_its_own(hostile: HostileServer) -> None:
+    hostile.script(task())
+
+    async def ask() -> AsyncClient:
+        async with shared_client(settings_for(hostile)) as client:
+            assert isinstance(await client.look("x"), SeeAnyTask)
+            return client
+
+    assert asyncio.run(ask()) is not asyncio.run(ask())
+
+
+async def test_many_questions_at_once_are_all_answered(hostile: HostileServer) -> None:
+    hostile.script(task())
+    async with shared_client(settings_for(hostile)) as client:
+        replies = await asyncio.gather(*(client.look("x") for _ in range(150)))
+
+    assert {type(reply_) for reply_ in replies} == {SeeAnyTask}
+    await eventually(hostile, lambda: hostile.open == 0)
+
+
+async def test_a_slow_answer_does_not_hold_up_the_others(hostile: HostileServer) -> None:
+    hostile.script(hang, task_id="slow")
+    hostile.script(task())
+    async with shared_client(settings_for(hostile)) as client:
+        slow = asyncio.create_task(client.look("slow"))
+        await eventually(hostile, lambda: len(hostile.requests) == 1)
+
+        assert isinstance(await client.look("x"), SeeAnyTask)
+
+        assert not slow.done()
+        slow.cancel()
+
+
+@pytest.mark.parametrize("fault", [close, hang])
+async def test_a_client_goes_on_after_a_fault(hostile: HostileServer, fault: Answer) -> None:
+    hostile.script(fault, fault, task())
+    async with shared_client(settings_for(hostile, request_timeout=1)) as client:
+        replies = [await client.look("x") for _ in range(3)]
+
+    assert isinstance(replies[0], Trouble)
+    assert replies[0].kind is Kind.TRANSIENT
+    assert isinstance(replies[2], SeeAnyTask)
+
+
+async def test_a_cookie_that_the_server_sets_is_not_sent_back(hostile: HostileServer) -> None:
+    hostile.script(reply(200, {"id": "x", "status": "queued"}, ("Set-Cookie", "route=a; Path=/")))
+    async with shared_client(settings_for(hostile)) as client:
+        await client.look("x")
+        await client.look("x")
+
+    assert hostile.requests[0].headers == hostile.requests[1].headers
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    ["http://127.0.0.1:1/v1", "https://no-such-host.invalid/v1", "https://a..b/v1", f"https://{'a' * 70}/v1"],
+)
+async def test_a_server_that_is_not_there_is_a_passing_fault(base_url: str) -> None:
+    async with shared_client(ApiSettings(base_url=base_url, api_key=KEY)) as client:
+        trouble = await client.look("x")
+
+    assert isinstance(trouble, Trouble)
+    assert trouble.kind is Kind.TRANSIENT
+    assert KEY not in str(trouble)
+
+
+async def test_a_server_that_speaks_no_tls_is_a_passing_fault(hostile: HostileServer) -> None:
+    hostile.script(task())
+    async with shared_client(ApiSettings(base_url=hostile.url.replace("http:", "https:"), api_key=KEY)) as client:
+        trouble = await client.look("x")
+
+    assert isinstance(trouble, Trouble)
+    assert trouble.kind is Kind.TRANSIENT

@@ -1,0 +1,104 @@
+"""What is particular to asking with requests."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_seeany.api.blocking import BlockingClient
+from airflow_provider_seeany.api.request import ApiSettings
+from airflow_provider_seeany.api.task import SeeAnyTask
+from airflow_provider_seeany.api.trouble import ApiError, Kind, Trouble
+from tests.conftest import KEY, settings_for
+from tests.hostile import Answer, HostileServer, close, hang, reply, task
+
+
+def test_one_connection_serves_many_questions_and_is_closed_at_the_end(hostile: HostileServer) -> None:
+    hostile.script(task())
+    client = BlockingClient(settings_for(hostile))
+
+    for _ in range(3):
+        assert isinstance(client.look("x"), SeeAnyTask)
+
+    assert (hostile.connections, len(hostile.requests)) == (1, 3)
+    client.close()
+    hostile.until(lambda: hostile.open == 0)
+
+
+def test_a_connection_that_the_server_closed_meanwhile_is_replaced(hostile: HostileServer) -> None:
+    hostile.script(reply(200, {"id": "x", "status": "queued"}, ("Connection", "close")), task())
+    client = BlockingClient(settings_for(hostile))
+
+    replies = [client.look("x") for _ in range(2)]
+
+    client.close()
+    assert [type(reply_) for reply_ in replies] == [SeeAnyTask, SeeAnyTask]
+
+
+@pytest.mark.parametrize("fault", [close, hang])
+def test_a_client_goes_on_after_a_fault(hostile: HostileServer, fault: Answer) -> None:
+    hostile.script(fault, task())
+    client = BlockingClient(settings_for(hostile, request_timeout=1))
+
+    first, second = client.look("x"), client.look("x")
+
+    client.close()
+    assert isinstance(first, Trouble)
+    assert first.kind is Kind.TRANSIENT
+    assert isinstance(second, SeeAnyTask)
+
+
+def test_any_endpoint_can_be_asked_with_parameters(hostile: HostileServer) -> None:
+    hostile.script(reply(200, [1, {"a": None}]))
+    client = BlockingClient(settings_for(hostile))
+
+    assert client.get_json("balance", {"q": "a b&c", "n": 1}) == [1, {"a": None}]
+
+    client.close()
+    assert hostile.requests[0].target == "/v1/balance?q=a+b%26c&n=1"
+    assert hostile.requests[0].all("Authorization") == [f"Bearer {KEY}"]
+
+
+def test_any_endpoint_that_brings_no_answer_raises_the_trouble(hostile: HostileServer) -> None:
+    hostile.script(reply(403, {"message": "不允许"}))
+    client = BlockingClient(settings_for(hostile))
+
+    with pytest.raises(ApiError, match="HTTP 403: 不允许") as refusal:
+        client.get_json("balance")
+
+    client.close()
+    assert refusal.value.trouble.kind is Kind.PERMANENT
+
+
+def test_a_cookie_that_the_server_sets_is_not_sent_back(hostile: HostileServer) -> None:
+    hostile.script(reply(200, {"id": "x", "status": "queued"}, ("Set-Cookie", "route=a; Path=/")))
+    client = BlockingClient(settings_for(hostile))
+
+    client.look("x")
+    client.look("x")
+
+    client.close()
+    assert hostile.requests[0].headers == hostile.requests[1].headers
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    ["http://127.0.0.1:1/v1", "https://no-such-host.invalid/v1", "https://a..b/v1", f"https://{'a' * 70}/v1"],
+)
+def test_a_server_that_is_not_there_is_a_passing_fault(base_url: str) -> None:
+    client = BlockingClient(ApiSettings(base_url=base_url, api_key=KEY))
+
+    trouble = client.look("x")
+
+    assert isinstance(trouble, Trouble)
+    assert trouble.kind is Kind.TRANSIENT
+    assert KEY not in str(trouble)
+
+
+def test_a_server_that_speaks_no_tls_is_a_passing_fault(hostile: HostileServer) -> None:
+    hostile.script(task())
+    client = BlockingClient(ApiSettings(base_url=hostile.url.replace("http:", "https:"), api_key=KEY))
+
+    trouble = client.look("x")
+
+    assert isinstance(trouble, Trouble)
+    assert trouble.kind is Kind.TRANSIENT

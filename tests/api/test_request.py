@@ -1,0 +1,366 @@
+"""Where a question goes and what it carries, as the server sees it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import quote
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_seeany import __version__
+from airflow_provider_seeany.api.blocking import BlockingClient
+from airflow_provider_seeany.api.request import (
+    MAX_TASK_ID,
+    ApiSettings,
+    BadSettings,
+    BadTaskId,
+    base_url,
+    checked_api_key,
+    checked_seconds,
+    checked_task_id,
+)
+from airflow_provider_seeany.api.task import SeeAnyTask
+from tests.conftest import KEY, Look, settings_for
+from tests.hostile import HostileServer, reply, task
+
+ODD_IDS = [
+    "vid_20260603_001",
+    "../x",
+    "../../admin",
+    "a/b?c=d#e",
+    "%2e%2e",
+    "%2e%2e%2f",
+    "...",
+    "a/..",
+    "任务 1",
+    "a b+c&d",
+    "http://elsewhere/",
+    "\\..\\x",
+    "line\r\nX-Injected: 1",
+    "\u202e",
+    "~'()*!;:@,$=[]|^`\"<>{}",
+    "x" * MAX_TASK_ID,
+    "长" * MAX_TASK_ID,
+]
+
+
+@pytest.mark.parametrize("task_id", ODD_IDS, ids=range(len(ODD_IDS)))
+def test_any_task_id_travels_as_one_path_segment(hostile: HostileServer, look: Look, task_id: str) -> None:
+    hostile.script(task(id=task_id))
+
+    read = look(settings_for(hostile), checked_task_id(task_id))
+
+    assert isinstance(read, SeeAnyTask), read
+    (asked,) = hostile.requests
+    assert asked.line == f"GET /v1/tasks/{quote(task_id, safe='')} HTTP/1.1"
+    assert not asked.all("X-Injected")
+
+
+NO_IDS = {
+    "empty": "",
+    "None": None,
+    "None as text": "None",
+    "a template": "{{ ti.xcom_pull(task_ids='submit') }}",
+    "half a template": "vid-{% if x %}",
+    "blank": " \n",
+    "a dot": ".",
+    "two dots": "..",
+    "too long": "x" * (MAX_TASK_ID + 1),
+    "2 000 characters": "长" * 2000,
+    "a whole answer": {"id": "vid"},
+    "a list": ["vid"],
+    "a number": 7,
+    "bytes": b"vid",
+    "a lone surrogate": "vid\ud800",
+    "a NUL, which PostgreSQL cannot store": "vid\x00",
+}
+
+
+@pytest.mark.parametrize("value", NO_IDS.values(), ids=NO_IDS)
+def test_what_cannot_be_a_task_id_is_refused_with_a_hint_at_the_upstream_xcom(value: object) -> None:
+    with pytest.raises(BadTaskId, match=r"XCom of the upstream task") as refusal:
+        checked_task_id(value)
+
+    assert str(refusal.value).isprintable()
+    assert len(str(refusal.value)) < 300
+
+
+def test_a_whole_answer_in_place_of_an_id_says_how_to_pass_the_id() -> None:
+    with pytest.raises(BadTaskId, match=r'got dict.*submit\.output\["id"\]'):
+        checked_task_id({"id": "vid"})
+
+
+def test_every_request_carries_each_header_exactly_once(hostile: HostileServer, look: Look) -> None:
+    hostile.script(task())
+
+    look(settings_for(hostile))
+
+    (asked,) = hostile.requests
+    assert asked.all("Authorization") == [f"Bearer {KEY}"]
+    assert asked.all("Accept") == ["application/json"]
+    assert asked.all("Accept-Encoding") == ["identity"]
+    assert asked.all("User-Agent") == [f"airflow-provider-seeany/{__version__}"]
+    assert asked.all("Host") == [hostile.url.removeprefix("http://")]
+
+
+def test_a_password_in_netrc_does_not_replace_the_key(
+    hostile: HostileServer, look: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password other\ndefault login somebody password other\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    hostile.script(task())
+
+    look(settings_for(hostile))
+
+    assert hostile.requests[0].all("Authorization") == [f"Bearer {KEY}"]
+
+
+def test_a_proxy_named_by_the_environment_is_used_in_both_ways(
+    hostile: HostileServer, other_host: HostileServer, look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", other_host.url)
+    other_host.script(task())
+
+    assert isinstance(look(settings_for(hostile)), SeeAnyTask)
+
+    assert other_host.requests[0].target == f"{hostile.url}/v1/tasks/x"
+    assert hostile.connections == 0
+
+
+def test_a_host_exempt_from_the_proxy_is_asked_directly(
+    hostile: HostileServer, other_host: HostileServer, look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", other_host.url)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    hostile.script(task())
+
+    assert isinstance(look(settings_for(hostile)), SeeAnyTask)
+
+    assert other_host.connections == 0
+
+
+@pytest.mark.parametrize("prefix", ["/api", "/a/b", "/v1", "/%e5%89%8d", "/v2/v1"])
+def test_a_path_prefix_stands_before_the_version(hostile: HostileServer, look: Look, prefix: str) -> None:
+    hostile.script(task())
+    url = base_url(f"{hostile.url}{prefix}/")
+
+    look(ApiSettings(base_url=url, api_key=KEY))
+
+    assert hostile.requests[0].target.lower() == f"{prefix.removesuffix('/v1')}/v1/tasks/x"
+
+
+ADDRESSES = {
+    ("",): "https://api.seeany.com/v1",
+    (None,): "https://api.seeany.com/v1",
+    (" ",): "https://api.seeany.com/v1",
+    ("api.example.com",): "https://api.example.com/v1",
+    ("api.example.com/",): "https://api.example.com/v1",
+    ("api.example.com/v1",): "https://api.example.com/v1",
+    ("https://api.example.com",): "https://api.example.com/v1",
+    ("https://api.example.com/v1",): "https://api.example.com/v1",
+    ("https://api.example.com/v1/",): "https://api.example.com/v1",
+    ("https://api.example.com/v12",): "https://api.example.com/v12/v1",
+    ("HTTPS://API.example.com",): "https://api.example.com/v1",
+    (" https://api.example.com\n",): "https://api.example.com/v1",
+    ("https://api.example.com/seeany",): "https://api.example.com/seeany/v1",
+    ("https://api.example.com/seeany/v1/",): "https://api.example.com/seeany/v1",
+    ("https://api.example.com:8443",): "https://api.example.com:8443/v1",
+    ("api.example.com:8443",): "https://api.example.com:8443/v1",
+    ("127.0.0.1",): "http://127.0.0.1/v1",
+    ("127.8.9.10:8765",): "http://127.8.9.10:8765/v1",
+    ("localhost:8765",): "http://localhost:8765/v1",
+    ("seeany.localhost",): "http://seeany.localhost/v1",
+    ("http://localhost",): "http://localhost/v1",
+    ("https://localhost",): "https://localhost/v1",
+    ("[::1]",): "http://[::1]/v1",
+    ("[::1]:8765",): "http://[::1]:8765/v1",
+    ("https://[2001:db8::1]:8443/p",): "https://[2001:db8::1]:8443/p/v1",
+    # How a connection's other fields join in.
+    ("api.example.com", 8443): "https://api.example.com:8443/v1",
+    ("api.example.com:1", 8443): "https://api.example.com:1/v1",
+    ("127.0.0.1", 8765): "http://127.0.0.1:8765/v1",
+    ("", 8443): "https://api.seeany.com:8443/v1",
+    ("api.example.com", None, "https"): "https://api.example.com/v1",
+    ("localhost", None, "https"): "https://localhost/v1",
+    ("api.example.com", None, "seeany"): "https://api.example.com/seeany/v1",
+    ("api.example.com", None, "/seeany/v1/"): "https://api.example.com/seeany/v1",
+    ("api.example.com", None, "v1"): "https://api.example.com/v1",
+}
+
+
+@pytest.mark.parametrize("given", ADDRESSES)
+def test_a_base_url_may_be_typed_in_many_ways(given: tuple[str, int | None, str | None]) -> None:
+    host, port, schema = (*given, None, None)[:3]
+
+    assert base_url(host, port=port, schema=schema) == ADDRESSES[given]
+
+
+NO_ADDRESSES = [
+    "https://",
+    "https:///v1",
+    "//api.example.com",
+    "https://user@api.example.com",
+    "https://:sk-marked-1@api.example.com",
+    "user:sk-marked-1@api.example.com",
+    "https://api.example.com/?key=sk-marked-1",
+    "https://api.example.com#v1",
+    "api.example.com/a b",
+    "api.example.com\nX-Injected: 1",
+    "api.example.com\r\n\r\nGET /",
+    "api\\example.com",
+    "https://api.example.com:port",
+    "https://api.example.com:99999",
+    "localhost:0",
+    "[::1",
+    "ftp://api.example.com",
+    "file:///etc/passwd",
+    "javascript:alert(1)",
+]
+
+
+@pytest.mark.parametrize("host", NO_ADDRESSES)
+def test_what_is_no_address_is_refused_without_showing_a_password(host: str) -> None:
+    with pytest.raises(BadSettings) as refusal:
+        base_url(host)
+
+    assert "marked" not in str(refusal.value)
+    assert str(refusal.value).isprintable()
+
+
+@pytest.mark.parametrize("port", [-1, 0, 65_536, 99_999])
+def test_a_port_that_cannot_be_is_refused(port: int) -> None:
+    with pytest.raises(BadSettings, match="port"):
+        base_url("api.example.com", port=port)
+
+
+@pytest.mark.parametrize("schema", ["a b", "a\r\nX-Injected: 1", "a?b", "#a", "a\\b"])
+def test_a_path_prefix_that_no_url_can_hold_is_refused(schema: str) -> None:
+    with pytest.raises(BadSettings):
+        base_url("api.example.com", schema=schema)
+
+
+@pytest.mark.parametrize("host", ["http://api.seeany.com", "http://10.0.0.1", "http://localhost.example.com"])
+def test_the_key_is_sent_unencrypted_over_a_network_only_if_that_is_asked_for(host: str) -> None:
+    with pytest.raises(BadSettings, match=r'unencrypted.*"allow_http": true'):
+        base_url(host)
+    with pytest.raises(BadSettings, match="unencrypted"):
+        base_url(host.removeprefix("http://"), schema="http")
+
+    assert base_url(host, allow_http=True) == f"{host}/v1"
+
+
+@given(host=st.text(), schema=st.none() | st.text(), port=st.none() | st.integers())
+def test_any_address_at_all_is_https_or_this_machine_or_refused(host: str, schema: str | None, port: int) -> None:
+    try:
+        url = base_url(host, schema=schema, port=port)
+    except BadSettings as refusal:
+        text = str(refusal)
+    else:
+        text = url
+        assert url.startswith(("https://", "http://"))
+        assert url.endswith("/v1")
+        assert not set(url) & set(" ?#@\\")
+    assert text.isprintable()
+
+
+@pytest.mark.parametrize("typed", ["sk-x", " sk-x", "sk-x\n", "\r\n\tsk-x\r\n"])
+def test_white_space_around_a_pasted_key_does_not_matter(typed: str) -> None:
+    assert checked_api_key(typed) == "sk-x"
+
+
+@pytest.mark.parametrize("typed", [None, "", " \n"])
+def test_a_missing_key_says_where_to_paste_one(typed: str | None) -> None:
+    with pytest.raises(BadSettings, match=r"no API key.*API Key, the password"):
+        checked_api_key(typed)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["Bearer sk-marked", "sk-mar ked", "sk-marked\nX-Injected: 1", "sk-mar\x00ked", "sk-markéd", "sk-marked\u200b"],
+)
+def test_a_key_that_no_header_can_carry_is_refused_without_showing_it(typed: str) -> None:
+    with pytest.raises(BadSettings, match="without 'Bearer'") as refusal:
+        checked_api_key(typed)
+
+    assert "mar" not in str(refusal.value)
+
+
+def test_the_key_is_not_part_of_what_the_settings_look_like() -> None:
+    settings = ApiSettings(base_url="https://api.seeany.com/v1", api_key=KEY)
+
+    assert KEY not in repr(settings)
+    assert KEY not in str(settings)
+
+
+@pytest.mark.parametrize(
+    ("typed", "seconds"), [(30, 30.0), (0.5, 0.5), ("30", 30.0), (" 1.5 ", 1.5), (86_400, 86_400.0)]
+)
+def test_a_request_timeout_may_be_a_number_or_its_text(typed: object, seconds: float) -> None:
+    assert checked_seconds(typed, name="Request timeout") == seconds
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [0, -1, "", "soon", True, None, [], {}, "nan", "inf", float("nan"), 86_401, 10**400],
+    ids=lambda v: str(v)[:9],
+)
+def test_a_request_timeout_that_is_none_is_refused_by_its_name(typed: object) -> None:
+    with pytest.raises(BadSettings, match="Request timeout must be a number of seconds above 0"):
+        checked_seconds(typed, name="Request timeout")
+
+
+ENDPOINTS = {
+    "tasks/x": "/v1/tasks/x",
+    "/tasks/x": "/v1/tasks/x",
+    "v1/tasks/x": "/v1/tasks/x",
+    "/v1/tasks/x": "/v1/tasks/x",
+    "tasks/x?full=1": "/v1/tasks/x?full=1",
+    "tasks/任务": "/v1/tasks/%E4%BB%BB%E5%8A%A1",
+}
+NO_ENDPOINTS = [
+    "https://elsewhere.example/x",
+    "//elsewhere.example/x",
+    "///elsewhere.example/x/..",
+    "../x",
+    "v1/../x",
+    "tasks/../../x",
+    "%2e%2e/x",
+    "tasks/%2E%2e/%2e%2E/x",
+    "/\\elsewhere.example/x",
+    "tasks\r\nX-Injected: 1",
+    "http://[",
+    "//[",
+    "javascript:alert(1)",
+]
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_an_endpoint_is_found_below_the_version(hostile: HostileServer, endpoint: str) -> None:
+    hostile.script(reply(200, {"ok": True}))
+    client = BlockingClient(settings_for(hostile))
+
+    assert client.get_json(endpoint) == {"ok": True}
+
+    client.close()
+    assert hostile.requests[0].target == ENDPOINTS[endpoint]
+
+
+@pytest.mark.parametrize("endpoint", NO_ENDPOINTS)
+def test_an_endpoint_that_would_leave_the_api_is_refused(endpoint: str) -> None:
+    settings = ApiSettings(base_url="https://api.seeany.com/v1", api_key=KEY)
+
+    with pytest.raises(BadSettings, match="endpoint"):
+        settings.url(endpoint)
+
+
+def test_equal_settings_are_one_and_another_key_makes_others() -> None:
+    settings = ApiSettings(base_url="https://api.seeany.com/v1", api_key=KEY)
+
+    assert settings == ApiSettings(base_url="https://api.seeany.com/v1", api_key=KEY)
+    assert hash(settings) == hash(ApiSettings(base_url="https://api.seeany.com/v1", api_key=KEY))
+    assert settings != msgspec.structs.replace(settings, api_key="sk-other")

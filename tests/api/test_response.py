@@ -1,0 +1,540 @@
+"""What each response means, asked over a socket in both ways, which must not differ."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_seeany.api.request import MAX_ANSWER
+from airflow_provider_seeany.api.response import Response, read_json, read_task
+from airflow_provider_seeany.api.task import SeeAnyTask
+from airflow_provider_seeany.api.trouble import ApiError, Kind, Trouble
+from tests.conftest import KEY, Look, look_async, look_blocking, settings_for
+from tests.hostile import (
+    COMPLETED,
+    FAILED,
+    PROCESSING,
+    VIDEO,
+    Answer,
+    HostileServer,
+    close,
+    compressed,
+    flood,
+    hang,
+    http,
+    nested,
+    page,
+    raw,
+    reply,
+    reset,
+    task,
+    trickle,
+    truncated,
+)
+
+PERMANENT, THROTTLED, TRANSIENT, UNUSABLE = Kind.PERMANENT, Kind.THROTTLED, Kind.TRANSIENT, Kind.UNUSABLE
+
+BODY = {"id": "x", "status": "processing"}
+OK = json.dumps(BODY).encode()
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@dataclass(frozen=True)
+class Bad:
+    """What must be known of the trouble that a response means."""
+
+    kind: Kind
+    http_status: int | None
+    says: tuple[str, ...]
+    fields: dict[str, object]
+
+
+def bad(kind: Kind, http_status: int | None, *says: str, **fields: object) -> Bad:
+    """Say what a response must be taken for; fields that are not named must not be set."""
+    defaults = {"code": None, "message": None, "request_id": None, "retry_after": None, "is_web_page": False}
+    return Bad(kind, http_status, says, defaults | fields)
+
+
+def unusable(*says: str) -> Bad:
+    """Say that a response with a success status must be no answer."""
+    return bad(UNUSABLE, 200, "cannot be used", *says)
+
+
+def ask_both_ways(server: HostileServer, answer: Answer, task_id: str, seconds: float = 10) -> SeeAnyTask | Trouble:
+    """Ask the same question in both ways, see that they agree, and return what they agree on."""
+    server.script(answer)
+    settings = settings_for(server, request_timeout=seconds)
+    replies = [look(settings, task_id) for look in (look_blocking, look_async)]
+    for reply_ in replies:
+        if isinstance(reply_, Trouble):
+            assert_fit_to_show(reply_)
+    blocking, asynchronous = (_comparable(reply_) for reply_ in replies)
+    assert blocking == asynchronous
+    return replies[0]
+
+
+def _comparable(reply_: SeeAnyTask | Trouble) -> SeeAnyTask | Trouble:
+    # Without a response each HTTP library tells in its own words what happened.
+    if isinstance(reply_, Trouble) and reply_.http_status is None:
+        return msgspec.structs.replace(reply_, text="")
+    return reply_
+
+
+def assert_fit_to_show(trouble: SeeAnyTask | Trouble) -> None:
+    """See that no text of the trouble is long, holds the key or a good part of it, or could forge a log line."""
+    assert isinstance(trouble, Trouble), trouble
+    for text in (str(trouble), trouble.code, trouble.message, trouble.request_id):
+        if text is not None:
+            assert len(text) < 1200
+            assert KEY[:12] not in text.lower()
+            assert not any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or 0xD800 <= ord(c) < 0xE000 for c in text), text
+            assert not set(text) & set("\u2028\u2029\u202a\u202e\u2066")
+
+
+TASKS = {
+    "documented processing": (reply(200, PROCESSING), VIDEO, PROCESSING),
+    "documented completed": (reply(200, COMPLETED), VIDEO, COMPLETED),
+    "documented failed": (reply(200, FAILED), VIDEO, FAILED),
+    "undocumented status": (task(status="queued"), "x", BODY | {"status": "queued"}),
+    "new fields": (task(seed=7, extra={"a": [1, None]}), "x", BODY | {"seed": 7, "extra": {"a": [1, None]}}),
+    "every field null": (task(progress=None, usage=None, error=None), "x", None),
+    "another success status": (reply(203, BODY), "x", BODY),
+    "no content type": (raw(http(200, OK)), "x", BODY),
+    "no length": (raw(b"HTTP/1.1 200 OK\r\n\r\n" + OK), "x", BODY),
+    "HTTP/1.0": (raw(b"HTTP/1.0 200 OK\r\n\r\n" + OK), "x", BODY),
+    "chunked": (raw(CHUNKED + b"5\r\n%b\r\n%x\r\n%b\r\n0\r\n\r\n" % (OK[:5], len(OK) - 5, OK[5:])), "x", BODY),
+    "gzipped unasked": (compressed(OK), "x", BODY),
+    "continue first": (raw(b"HTTP/1.1 100 Continue\r\n\r\n" + http(200, OK)), "x", BODY),
+    "an integer beyond 64 bits": (task(seed=10**30), "x", None),
+    "a field that databases add": (task(__v=0), "x", BODY | {"__v": 0}),
+    "duplicate keys": (reply(200, OK[:-1] + b', "status": "completed"}'), "x", BODY | {"status": "completed"}),
+    "almost too large": (task(pad="x" * (MAX_ANSWER - 1000)), "x", None),
+    "unicode id": (task(id="任务 1"), "任务 1", BODY | {"id": "任务 1"}),
+}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_an_answer_about_the_task_is_read_alike_in_both_ways(hostile: HostileServer, name: str) -> None:
+    answer, task_id, body = TASKS[name]
+
+    read = ask_both_ways(hostile, answer, task_id)
+
+    assert isinstance(read, SeeAnyTask), read
+    assert read.id == task_id
+    if body is not None:
+        assert read.answer == body
+
+
+def test_a_short_key_garbles_no_answer(hostile: HostileServer, look: Look) -> None:
+    """A key such as ``test`` is found in many an address, so it cannot be masked there."""
+    hostile.script(task(status="completed", url="https://cdn/test/1.mp4"))
+
+    read = look(msgspec.structs.replace(settings_for(hostile), api_key="test"))
+
+    assert isinstance(read, SeeAnyTask)
+    assert read.result_urls == ("https://cdn/test/1.mp4",)
+
+
+STATUSES = {
+    **dict.fromkeys((400, 401, 402, 403, 404, 405, 409, 410, 418, 422, 451), PERMANENT),
+    **dict.fromkeys((408, 425, 500, 502, 503, 504, 520, 599), TRANSIENT),
+    429: THROTTLED,
+}
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_a_status_alone_decides_whether_asking_again_makes_sense(hostile: HostileServer, status: int) -> None:
+    trouble = ask_both_ways(hostile, reply(status, {"error": {"code": "c", "message": "说明"}}), "x")
+
+    assert isinstance(trouble, Trouble)
+    assert (trouble.kind, trouble.http_status) == (STATUSES[status], status)
+    assert trouble.text == f"SeeAny answered HTTP {status}: 说明 (c)"
+
+
+def body_says(body: object, *says: str, **fields: object) -> tuple[Answer, Bad]:
+    """Say what a refusal with this body must tell."""
+    return reply(400, body), bad(PERMANENT, 400, "SeeAny answered HTTP 400", *says, **fields)
+
+
+REFUSALS = {
+    "error object": body_says(
+        {"error": {"code": "bad_id", "message": "无效的任务"}},
+        "无效的任务 (bad_id)",
+        code="bad_id",
+        message="无效的任务",
+    ),
+    "error object with msg": body_says({"error": {"code": 7, "msg": "no"}}, ": no (7)", code="7", message="no"),
+    "error text": body_says({"error": "no such thing"}, ": no such thing", message="no such thing"),
+    "message": body_says({"message": "no"}, ": no", message="no"),
+    "detail": body_says({"detail": "no"}, ": no", message="no"),
+    "code and msg": body_says({"code": 40001, "msg": "no"}, ": no (40001)", code="40001", message="no"),
+    "no known field": body_says({"wrong": True}, '{"wrong": true}'),
+    "a list": body_says([1, 2], "[1, 2]"),
+    "plain text": body_says("out of order", ": out of order"),
+    "not UTF-8": body_says(b"\xff\xfe no", "no"),
+    "empty": (reply(400), bad(PERMANENT, 400)),
+    "wrong types": body_says({"error": {"code": [], "message": {}}}, '"code": []'),
+    "a page": (page(502), bad(TRANSIENT, 502, "an HTML page", is_web_page=True)),
+    "a page for a wrong address": (page(404), bad(PERMANENT, 404, "an HTML page", is_web_page=True)),
+    "request id in a header": (
+        reply(500, b"", ("X-Request-Id", "req_1")),
+        bad(TRANSIENT, 500, "[request id req_1]", request_id="req_1"),
+    ),
+    "request id in the body": (
+        reply(500, {"message": "no", "request_id": "req_2"}),
+        bad(TRANSIENT, 500, "[request id req_2]", request_id="req_2", message="no"),
+    ),
+    "gzipped": (
+        reply(401, gzip.compress(b'{"message": "no"}'), ("Content-Encoding", "gzip")),
+        bad(PERMANENT, 401, ": no", message="no"),
+    ),
+    "in a compression nobody asked for": (
+        reply(502, b"\x01\x02", ("Content-Encoding", "br")),
+        bad(TRANSIENT, 502, "HTTP 502"),
+    ),
+    "in a broken compression": (reply(503, b"no gzip", ("Content-Encoding", "gzip")), bad(TRANSIENT, 503, "HTTP 503")),
+    "far too long": (reply(500, b" " * 5 * 1024 * 1024), bad(TRANSIENT, 500, "HTTP 500")),
+    "far too long, key refused": (reply(401, b" " * 5 * 1024 * 1024), bad(PERMANENT, 401, "HTTP 401")),
+    "cut short": (truncated({"message": "no"}), bad(TRANSIENT, None, "could not be reached")),
+    # Success status, but the body says that it is none.
+    "envelope, key refused": (
+        reply(200, {"code": 401, "msg": "bad key"}),
+        bad(PERMANENT, 401, "bad key (401)", code="401", message="bad key"),
+    ),
+    "envelope, throttled": (
+        reply(200, {"code": 429, "msg": "slow"}, ("Retry-After", "7")),
+        bad(THROTTLED, 429, code="429", message="slow", retry_after=7.0),
+    ),
+    "envelope, fault": (reply(200, {"code": 500, "msg": "oops"}), bad(TRANSIENT, 500, code="500", message="oops")),
+    "envelope, own code": (
+        reply(200, {"code": 10001, "msg": "no"}),
+        bad(PERMANENT, 200, "no (10001)", code="10001", message="no"),
+    ),
+    "envelope, error object": (
+        reply(200, {"error": {"code": "gone", "message": "no"}}),
+        bad(PERMANENT, 200, code="gone", message="no"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_a_refusal_is_told_in_the_services_own_words(hostile: HostileServer, name: str) -> None:
+    answer, expected = REFUSALS[name]
+
+    assert_is(ask_both_ways(hostile, answer, "x"), expected)
+
+
+def assert_is(trouble: SeeAnyTask | Trouble, expected: Bad) -> None:
+    """See that a question brought the expected trouble."""
+    assert isinstance(trouble, Trouble), trouble
+    assert (trouble.kind, trouble.http_status) == (expected.kind, expected.http_status), trouble
+    for part in expected.says:
+        assert part in str(trouble)
+    assert {name: getattr(trouble, name) for name in expected.fields} == expected.fields
+
+
+RETRY_AFTER = {
+    "0": (503, THROTTLED, 0.0),
+    "17": (503, THROTTLED, 17.0),
+    "1.5": (429, THROTTLED, 1.5),
+    "-5": (429, THROTTLED, 0.0),
+    "soon": (429, THROTTLED, None),
+    "soon ": (503, TRANSIENT, None),
+    "": (503, TRANSIENT, None),
+    "nan": (503, TRANSIENT, None),
+    "1e999": (429, THROTTLED, None),
+    "Wed, 21 Oct 2015 07:28:00 GMT": (429, THROTTLED, 0.0),
+    "Wed, 21 Oct 2015 07:28:00": (429, THROTTLED, 0.0),
+    "Wed, 99 Oct 2015 07:28:00 GMT": (429, THROTTLED, None),
+    "Wed, 21 Oct 2015 07:28:00 +9999": (429, THROTTLED, None),
+}
+
+
+@pytest.mark.parametrize("value", RETRY_AFTER)
+def test_retry_after_is_obeyed_as_seconds_or_as_a_date_and_garbage_is_ignored(
+    hostile: HostileServer, value: str
+) -> None:
+    status, kind, seconds = RETRY_AFTER[value]
+
+    trouble = ask_both_ways(hostile, reply(status, b"", ("Retry-After", value)), "x")
+
+    assert isinstance(trouble, Trouble)
+    assert (trouble.kind, trouble.retry_after) == (kind, seconds)
+
+
+def test_a_retry_after_date_ahead_is_the_time_until_then(hostile: HostileServer, look: Look) -> None:
+    hostile.script(reply(429, b"", ("Retry-After", format_datetime(datetime.now(UTC) + timedelta(hours=1)))))
+
+    trouble = look(settings_for(hostile))
+
+    assert isinstance(trouble, Trouble)
+    assert trouble.retry_after is not None
+    assert 0 < trouble.retry_after <= 3600
+
+
+def test_a_header_that_came_twice_is_read_alike_in_both_ways(hostile: HostileServer) -> None:
+    trouble = ask_both_ways(hostile, reply(503, b"", ("Retry-After", "3"), ("Retry-After", "3")), "x")
+
+    assert isinstance(trouble, Trouble)
+    assert trouble.retry_after == 3
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308])
+def test_a_redirect_is_not_followed_and_the_key_goes_nowhere_else(
+    hostile: HostileServer, other_host: HostileServer, status: int
+) -> None:
+    other_host.script(task())
+
+    trouble = ask_both_ways(hostile, reply(status, b"", ("Location", f"{other_host.url}/v1/tasks/x")), "x")
+
+    assert_is(trouble, bad(PERMANENT, status, "redirected to localhost", "not followed"))
+    assert other_host.connections == 0
+    assert len(hostile.requests) == 2
+
+
+LOCATIONS = {
+    "none": (),
+    "empty": (("Location", ""),),
+    "relative": (("Location", "/elsewhere"),),
+    "to itself": (("Location", "/v1/tasks/x"),),
+    "no address": (("Location", "http://["),),
+    "bad port": (("Location", "http://elsewhere:port/"),),
+    "not UTF-8": (("Location", "http://\xff\xfe/"),),
+    "a script": (("Location", "javascript:alert(1)"),),
+    "escapes": (("Location", "http://a\x1b(31mb/"),),
+    "the key": (("Location", f"http://{KEY}.example/"),),
+    "long": (("Location", "http://" + "a" * 4000 + "/"),),
+}
+
+
+@pytest.mark.parametrize("name", LOCATIONS)
+def test_a_redirect_to_nonsense_is_a_refusal_too(hostile: HostileServer, look: Look, name: str) -> None:
+    hostile.script(reply(302, b"", *LOCATIONS[name]))
+
+    trouble = look(settings_for(hostile))
+
+    assert_is(trouble, bad(PERMANENT, 302, "redirected to", "not followed"))
+    assert_fit_to_show(trouble)
+    assert "to  and" not in str(trouble)
+
+
+UNUSABLES: dict[str, tuple[Answer, Bad]] = {
+    "a page": (page(200, "<!DOCTYPE html><p>Log in"), unusable("HTML", "<!DOCTYPE html><p>Log in")),
+    "a page without a type": (reply(200, "<html>hi"), unusable("HTML", "<html>hi")),
+    "nothing": (reply(200), unusable("the body is empty")),
+    "nothing at all": (reply(204), bad(UNUSABLE, 204, "the body is empty")),
+    "white space": (reply(200, b" \r\n\t "), unusable("the body is empty")),
+    "half of it": (reply(200, OK[:20]), unusable("JSON", OK[:20].decode())),
+    "two of it": (reply(200, OK + OK), unusable("JSON")),
+    "a list": (reply(200, [BODY]), unusable("expected a JSON object, got list")),
+    "text": (reply(200, '"x"'), unusable("got str")),
+    "null": (reply(200, "null"), unusable("got NoneType")),
+    "a number": (reply(200, "1"), unusable("got int")),
+    "NaN": (reply(200, OK[:-1] + b', "progress": NaN}'), unusable("JSON")),
+    "Infinity": (reply(200, OK[:-1] + b', "progress": -Infinity}'), unusable("JSON")),
+    "too large a number": (reply(200, OK[:-1] + b', "progress": 1e999}'), unusable("progress")),
+    "a huge integer": (reply(200, OK[:-1] + b', "progress": 1' + b"0" * 400 + b"}"), unusable()),
+    "an integer of 10 000 digits": (reply(200, OK[:-1] + b', "progress": ' + b"9" * 10_000 + b"}"), unusable()),
+    "not UTF-8": (reply(200, b'{"id": "x", "status": "\xff"}'), unusable("JSON")),
+    "lone surrogate": (reply(200, rb'{"id": "x", "status": "failed", "seed": "\ud800"}'), unusable("JSON")),
+    "wrong id": (task(id="y"), unusable("another task, 'y'")),
+    "id in another case": (task(id="X"), unusable("another task, 'X'")),
+    "id of another type": (task(id=1), unusable("id")),
+    "no id": (reply(200, {"status": "processing"}), unusable("id")),
+    "no status": (reply(200, {"id": "x"}), unusable("status")),
+    "null status": (task(status=None), unusable("status")),
+    "empty status": (task(status=""), unusable("`status` is empty")),
+    "status is a number": (task(status=1), unusable("status")),
+    "status is a list": (task(status=["completed"]), unusable("status")),
+    "progress is text": (task(progress="65"), unusable("progress")),
+    "progress is a boolean": (task(progress=True), unusable("progress")),
+    "estimate is text": (task(estimated_remaining="42 s"), unusable("estimated_remaining")),
+    "object is a list": (task(object=[]), unusable("object")),
+    "video_url is a number": (task(video_url=1), unusable("video_url")),
+    "video_url is a list": (task(video_url=["https://h/v"]), unusable("video_url")),
+    "thumbnail_url is an object": (task(thumbnail_url={}), unusable("thumbnail_url")),
+    "duration is text": (task(duration="5"), unusable("duration")),
+    "resolution is a number": (task(resolution=720), unusable("resolution")),
+    "usage is a list": (task(usage=[]), unusable("usage")),
+    "cost is text": (task(usage={"cost": "0.70"}), unusable("usage.cost")),
+    "cost_unit is a number": (task(usage={"cost_unit": 1}), unusable("usage.cost_unit")),
+    "error is text": (task(error="no"), unusable("error")),
+    "error.message is a list": (task(error={"message": []}), unusable("error.message")),
+    "completed_at is true": (task(completed_at=True), unusable("completed_at")),
+    "completed_at is a word": (task(completed_at="yesterday"), unusable("completed_at")),
+    "completed_at is a list": (task(completed_at=[]), unusable("completed_at")),
+    "deep nesting": (reply(200, nested(100_000)), unusable()),
+    "nesting too deep to be handed on": (reply(200, nested(400)), unusable()),
+    "broken gzip": (reply(200, b"no gzip", ("Content-Encoding", "gzip")), unusable("compress")),
+    "control characters": (reply(200, b"\x1b[2J\nforged line\x00\x9b31m"), unusable("JSON", "forged line")),
+}
+
+
+@pytest.mark.parametrize("name", UNUSABLES)
+def test_what_is_no_answer_is_told_with_its_first_bytes(hostile: HostileServer, name: str) -> None:
+    answer, expected = UNUSABLES[name]
+
+    assert_is(ask_both_ways(hostile, answer, "x"), expected)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [reply(200, b"[" + b" " * 5 * 1024 * 1024 + b"]"), compressed(b"[" + b" " * 64 * 1024 * 1024 + b"]")],
+    ids=["5 MiB", "64 MiB in a small gzip"],
+)
+def test_an_answer_of_more_than_4_mib_is_not_read(hostile: HostileServer, answer: Answer) -> None:
+    assert_is(ask_both_ways(hostile, answer, "x"), bad(UNUSABLE, 200, "larger than 4 MiB"))
+
+
+UNREACHABLES = {
+    "reset": reset,
+    "closed": close,
+    "hanging": hang,
+    "cut short": truncated(),
+    "chunk cut short": raw(CHUNKED + b"50\r\n" + OK),
+    "chunk of negative length": raw(CHUNKED + b"-1\r\n" + OK + b"\r\n0\r\n\r\n"),
+    "chunk of no length": raw(CHUNKED + b"zz\r\n" + OK),
+    "no HTTP": raw(b"SSH-2.0-OpenSSH\r\n"),
+    "two lengths": raw(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n" + OK),
+    "endless header line": raw(b"HTTP/1.1 200 OK\r\nX: " + b"a" * 200_000 + b"\r\n\r\n"),
+    "endless headers": raw(b"HTTP/1.1 200 OK\r\n" + b"X: a\r\n" * 2000 + b"\r\n" + OK),
+}
+
+
+@pytest.mark.parametrize("name", UNREACHABLES)
+def test_a_broken_connection_is_a_passing_fault(hostile: HostileServer, name: str) -> None:
+    trouble = ask_both_ways(hostile, UNREACHABLES[name], "x", seconds=0.5 if name == "hanging" else 10)
+
+    assert_is(trouble, bad(TRANSIENT, None, "SeeAny could not be reached: "))
+
+
+ODD = {
+    "early hints first": raw(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + http(200, OK)),
+    "early hints and nothing more": raw(b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+    "another protocol": raw(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"),
+    "header cut short": raw(b"HTTP/1.1 200 OK\r\nContent-Le"),
+    "header without a colon": raw(f"HTTP/1.1 200 OK\r\n{KEY} \r\n\r\n".encode()),
+    "header beyond ASCII": reply(500, b"", ("X-Request-Id", "a\xffb")),
+    "negative length": raw(b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n" + OK),
+    "line ends of one byte": raw(b"HTTP/1.1 200 OK\nContent-Length: %d\n\n" % len(OK) + OK),
+    "header of 20 kB": raw(http(200, OK, ("X", "a" * 20_000))),
+    "brotli": reply(200, b"\x01\x02", ("Content-Encoding", "br")),
+    "zstandard": reply(200, b"\x01\x02", ("Content-Encoding", "zstd")),
+    "unknown compression": reply(200, b"\x01\x02", ("Content-Encoding", "x")),
+    "half a gzip": reply(200, gzip.compress(OK)[:-12], ("Content-Encoding", "gzip")),
+    "byte order mark": reply(200, b"\xef\xbb\xbf" + OK),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_response_that_some_http_libraries_cannot_read_never_ends_a_wait(
+    hostile: HostileServer, look: Look, name: str
+) -> None:
+    hostile.script(ODD[name])
+
+    reply_ = look(settings_for(hostile))
+
+    if isinstance(reply_, Trouble):
+        assert_fit_to_show(reply_)
+        assert reply_.kind in (TRANSIENT, UNUSABLE)
+
+
+LATE = b"y" * 80
+SLOW = {
+    "status line": (b"", b"HTTP/1.1 200 " + LATE),
+    "headers": (b"HTTP/1.1 200 OK\r\nX: ", LATE),
+    "body": (b"HTTP/1.1 200 OK\r\nContent-Length: 80\r\n\r\n", LATE),
+    "compressed body": (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b\x08\x08\0\0\0\0\0\0", LATE),
+    "chunk size": (CHUNKED + b"5;", LATE),
+    "trailers": (CHUNKED + b"%x\r\n%b\r\n0\r\nX: " % (len(OK), OK), LATE),
+    "body of a redirect": (b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 80\r\n\r\n", LATE),
+    "body of a refusal": (b"HTTP/1.1 404 Not Found\r\nContent-Length: 80\r\n\r\n", LATE),
+}
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_a_trickle_of_bytes_cannot_outlast_the_request_timeout(hostile: HostileServer, look: Look, name: str) -> None:
+    taken: list[bytes] = []
+    hostile.script(trickle(*SLOW[name], taken))
+
+    reply_ = look(settings_for(hostile, request_timeout=0.4))
+
+    assert taken == []
+    assert isinstance(reply_, Trouble)
+    assert reply_.kind in (TRANSIENT, PERMANENT if "redirect" in name else TRANSIENT)
+
+
+@pytest.mark.parametrize("status", [200, 302, 404, 500])
+def test_a_flood_of_bytes_is_not_read_to_its_end(hostile: HostileServer, look: Look, status: int) -> None:
+    taken: list[int] = []
+    head = f"HTTP/1.1 {status} Said\r\nLocation: /\r\nContent-Length: {64 << 20}\r\n\r\n"
+    hostile.script(flood(head.encode(), 64, taken))
+
+    assert isinstance(look(settings_for(hostile)), Trouble)
+    hostile.until(lambda: hostile.open == 0)
+
+    # What is on its way when the caller hangs up counts too.
+    assert len(taken) < 32
+
+
+ECHOES: dict[str, Answer] = {
+    "plain body": reply(401, f"no such key: {KEY}"),
+    "message": reply(401, {"error": {"code": KEY, "message": f"bad header Authorization: Bearer {KEY}"}}),
+    "request id": reply(500, b"", ("X-Request-Id", KEY)),
+    "page": page(200, f"<p>{KEY}"),
+    "wrong id": task(id=KEY),
+    "wrong type": task(**{"progress": KEY}),
+    "field name": reply(200, {KEY: 1}),
+    "envelope": reply(200, {"code": 10001, "msg": KEY}),
+    "not JSON": reply(200, f"Bearer {KEY}"),
+    "over and over": reply(400, {"message": KEY * 200}),
+    "after white space": reply(400, {"message": " " * 4060 + KEY}),
+    "after line breaks": reply(400, {"message": "\n" * 4060 + KEY}),
+    "far down": reply(400, b"\n" * (65_536 - 30) + KEY.encode()),
+    "status line": raw(f"HTTP/1.1 {KEY}\r\n\r\n".encode()),
+    "chunk size": raw(CHUNKED + f"{KEY}\r\n".encode()),
+}
+
+
+@pytest.mark.parametrize("name", ECHOES)
+def test_a_server_that_quotes_the_key_cannot_spread_it(hostile: HostileServer, name: str) -> None:
+    # ask_both_ways looks for the key, and for its first part, in everything that could be shown.
+    ask_both_ways(hostile, ECHOES[name], "x")
+
+
+def test_a_servers_text_cannot_forge_log_lines_or_move_the_cursor(hostile: HostileServer) -> None:
+    message = "a\r\n[2026] ERROR forged\x1b[31m\x9b2J\u2028\u202edlrow\x07" + "长" * 10_000
+
+    trouble = ask_both_ways(hostile, reply(400, {"error": {"code": message, "message": message}}), "x")
+
+    assert isinstance(trouble, Trouble)
+    assert trouble.message is not None
+    assert trouble.message.startswith("a [2026] ERROR forged [31m 2J dlrow 长长")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+FIELDS = st.dictionaries(st.sampled_from([*SeeAnyTask.__struct_fields__, "code", "msg", "url", "urls"]), JSON)
+BODIES = st.binary(max_size=200) | (JSON | FIELDS).map(lambda value: json.dumps(value).encode())
+HEADERS = st.dictionaries(st.sampled_from(["Retry-After", "Content-Type", "Location", "X-Request-Id"]), st.text())
+
+
+@given(status=st.integers(100, 999), headers=HEADERS, body=BODIES)
+def test_any_response_at_all_is_a_task_or_typed_trouble(status: int, headers: dict[str, str], body: bytes) -> None:
+    response = Response(status=status, headers=headers, body=body, secret=KEY)
+    for read in (lambda: read_json(response), lambda: read_task(response, "x")):
+        try:
+            read()
+        except ApiError as error:
+            assert_fit_to_show(error.trouble)

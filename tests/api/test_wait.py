@@ -1,0 +1,297 @@
+"""One wait from its first question to its end, told what was answered and when."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from airflow_provider_seeany.api.polling import Polling
+from airflow_provider_seeany.api.task import SeeAnyTask
+from airflow_provider_seeany.api.trouble import Kind, Trouble
+from airflow_provider_seeany.api.wait import (
+    UNUSABLE_IN_A_ROW,
+    BadId,
+    Finished,
+    Misconfigured,
+    Outcome,
+    Pause,
+    Refused,
+    Sighting,
+    TimedOut,
+    Wait,
+    decode_outcome,
+    encode_outcome,
+)
+from tests.hostile import COMPLETED, FAILED, PROCESSING
+
+START = 1_000_000.0
+
+
+class Lines:
+    """A log to read afterwards."""
+
+    def __init__(self) -> None:
+        self.infos: list[str] = []
+        self.warnings: list[str] = []
+
+    def info(self, msg: str, /, *args: object) -> None:
+        """Keep a line."""
+        self.infos.append(msg % args)
+
+    def warning(self, msg: str, /, *args: object) -> None:
+        """Keep a line that people should look at."""
+        self.warnings.append(msg % args)
+
+
+@pytest.fixture
+def log() -> Lines:
+    """The log of the wait."""
+    return Lines()
+
+
+def wait(log: Lines, *, deadline: float | None = None, task_id: str = "x", **more: Any) -> Wait:
+    """Return a wait that asks every 10 s."""
+    return Wait(task_id, polling=Polling(poll_interval=10), deadline=deadline, log=log, **more)
+
+
+def answer(**fields: object) -> SeeAnyTask:
+    """Return an answer about a running task."""
+    return SeeAnyTask.from_answer({"id": "x", "status": "processing", **fields})
+
+
+def trouble(kind: Kind = Kind.TRANSIENT, text: str = "SeeAny answered HTTP 502", **fields: Any) -> Trouble:
+    """Return a question that brought no answer."""
+    return Trouble(kind=kind, text=text, **fields)
+
+
+def test_a_running_task_is_asked_for_again_after_the_interval(log: Lines) -> None:
+    assert wait(log).heard(answer(), START) == Pause(10)
+
+
+@pytest.mark.parametrize("end", [COMPLETED, FAILED], ids=["completed", "failed"])
+def test_a_finished_task_ends_the_wait_with_the_services_own_answer(log: Lines, end: dict[str, Any]) -> None:
+    assert wait(log).heard(SeeAnyTask.from_answer(end), START) == Finished(end)
+
+
+def test_the_last_question_is_asked_at_the_deadline_so_that_a_task_that_just_made_it_is_not_lost(log: Lines) -> None:
+    waiting = wait(log, deadline=START + 14)
+
+    assert waiting.heard(answer(), START) == Pause(10)
+    assert waiting.heard(answer(), START + 10) == Pause(4)
+    assert waiting.heard(SeeAnyTask.from_answer(COMPLETED), START + 14) == Finished(COMPLETED)
+
+
+def test_a_task_that_finished_after_the_deadline_still_counts_when_it_is_seen(log: Lines) -> None:
+    assert isinstance(wait(log, deadline=START).heard(SeeAnyTask.from_answer(COMPLETED), START + 500), Finished)
+
+
+@pytest.mark.parametrize("late", [0, 0.001, 86_400])
+def test_a_task_still_running_at_the_deadline_has_timed_out(log: Lines, late: float) -> None:
+    waiting = wait(log, deadline=START)
+
+    assert waiting.heard(answer(progress=65, estimated_remaining=42), START + late) == TimedOut(
+        last_seen="processing 65 %, about 42 s left"
+    )
+
+
+def test_a_timed_out_wait_tells_what_was_last_seen_and_the_trouble_it_ended_in(log: Lines) -> None:
+    waiting = wait(log, deadline=START + 20)
+    waiting.heard(answer(progress=65), START)
+
+    assert waiting.heard(trouble(), START + 20) == TimedOut(
+        last_seen="processing 65 %", last_trouble="SeeAny answered HTTP 502"
+    )
+
+
+def test_trouble_that_is_over_is_not_the_reason_of_a_time_out(log: Lines) -> None:
+    waiting = wait(log, deadline=START + 20)
+    waiting.heard(trouble(), START)
+
+    assert waiting.heard(answer(), START + 20) == TimedOut(last_seen="processing")
+
+
+def test_a_pause_never_reaches_past_the_deadline_whatever_the_service_asks(log: Lines) -> None:
+    waiting = wait(log, deadline=START + 30)
+
+    assert waiting.heard(trouble(Kind.THROTTLED, retry_after=1e9), START) == Pause(30)
+
+
+def test_without_a_deadline_a_wait_goes_on(log: Lines) -> None:
+    waiting = wait(log)
+
+    assert all(isinstance(waiting.heard(trouble(), START + n * 60), Pause) for n in range(1000))
+
+
+def test_progress_is_logged_when_it_changed_and_not_on_every_poll(log: Lines) -> None:
+    waiting = wait(log)
+    for progress, estimate in ((65, 42), (65, 40), (65, 38), (70, 30)):
+        waiting.heard(answer(progress=progress, estimated_remaining=estimate), START)
+
+    assert log.infos == [
+        "SeeAny task x: processing 65 %, about 42 s left",
+        "SeeAny task x: processing 70 %, about 30 s left",
+    ]
+
+
+def test_a_trigger_does_not_repeat_what_the_worker_already_logged(log: Lines) -> None:
+    waiting = wait(log, last_seen=Sighting(status="queued", progress=5))
+
+    waiting.heard(answer(status="queued", progress=5), START)
+
+    assert (log.infos, log.warnings) == ([], [])
+
+
+def test_the_end_is_logged_in_one_line_with_url_and_cost(log: Lines) -> None:
+    wait(log, task_id="vid_20260603_001").heard(SeeAnyTask.from_answer(COMPLETED), START)
+
+    assert log.infos == [
+        "SeeAny task vid_20260603_001 completed: https://cdn.seeany.com/video/vid_001/output.mp4, cost 0.7 CNY"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"images": [{"url": "https://h/1"}, {"url": "https://h/2"}]}, "https://h/1, https://h/2, cost ?"),
+        ({}, "no result URL, cost ?"),
+        ({"usage": {"cost": 0}}, "no result URL, cost 0"),
+    ],
+)
+def test_the_end_of_any_kind_of_task_is_logged(log: Lines, fields: dict[str, Any], said: str) -> None:
+    wait(log).heard(answer(status="completed", **fields), START)
+
+    assert log.infos == [f"SeeAny task x completed: {said}"]
+
+
+def test_each_undocumented_status_word_is_warned_of_once(log: Lines) -> None:
+    waiting = wait(log)
+    steps = [waiting.heard(answer(status=word), START) for word in ("queued", "queued", "paused", "queued", "paused")]
+
+    assert steps == [Pause(10)] * 5
+    assert len(log.warnings) == 2
+    assert "'queued'" in log.warnings[0]
+    assert "still running" in log.warnings[0]
+    assert "'paused'" in log.warnings[1]
+
+
+@pytest.mark.parametrize("kind", [Kind.TRANSIENT, Kind.THROTTLED])
+def test_a_passing_fault_never_ends_a_wait(log: Lines, kind: Kind) -> None:
+    waiting = wait(log, deadline=START + 1e6)
+
+    assert all(isinstance(waiting.heard(trouble(kind), START), Pause) for _ in range(200))
+
+
+def test_trouble_is_told_once_when_it_begins_and_once_when_it_is_over(log: Lines) -> None:
+    waiting = wait(log)
+    for n in range(7):
+        waiting.heard(trouble(request_id="req_1"), START + 10 * n)
+    waiting.heard(answer(), START + 94)
+
+    assert log.warnings == ["SeeAny answered HTTP 502 [request id req_1]; asking for SeeAny task x goes on"]
+    assert log.infos[0] == "SeeAny answered again after 7 failures in 94 s"
+    waiting.heard(trouble(), START + 100)
+    assert len(log.warnings) == 2
+
+
+def test_a_refusal_ends_the_wait_at_once(log: Lines) -> None:
+    refusal = trouble(Kind.PERMANENT, http_status=401)
+
+    assert wait(log).heard(refusal, START) == Refused(refusal)
+
+
+def test_several_unusable_answers_in_a_row_are_believed(log: Lines) -> None:
+    waiting = wait(log)
+    unusable = trouble(Kind.UNUSABLE)
+
+    steps = [waiting.heard(unusable, START) for _ in range(UNUSABLE_IN_A_ROW)]
+
+    assert [type(step) for step in steps] == [Pause, Pause, Refused]
+    assert steps[-1] == Refused(unusable)
+
+
+def test_unusable_answers_now_and_then_are_forgiven(log: Lines) -> None:
+    waiting = wait(log)
+
+    for _ in range(20):
+        assert isinstance(waiting.heard(trouble(Kind.UNUSABLE), START), Pause)
+        assert isinstance(waiting.heard(trouble(Kind.UNUSABLE), START), Pause)
+        assert isinstance(waiting.heard(answer(), START), Pause)
+
+
+def test_a_completed_video_without_its_url_is_asked_for_again_before_it_is_an_error(log: Lines) -> None:
+    waiting = wait(log)
+    without = answer(status="completed", object="video_generation")
+
+    assert isinstance(waiting.heard(without, START), Pause)
+    assert isinstance(waiting.heard(without, START), Pause)
+    refused = waiting.heard(without, START)
+
+    assert isinstance(refused, Refused)
+    assert "no video_url" in str(refused.trouble)
+    assert "completed:" not in "".join(log.infos)
+
+
+@pytest.mark.parametrize("number", [10**30, 1e308, -1e308, 5e-324, -1, 0])
+def test_no_number_is_too_large_to_be_told(log: Lines, number: float) -> None:
+    waiting = wait(log, deadline=START)
+
+    outcome = waiting.heard(answer(progress=number, estimated_remaining=number), START)
+
+    assert isinstance(outcome, TimedOut)
+    assert len(log.infos) == 1
+    assert len(log.infos[0]) < 200
+
+
+def test_a_servers_words_cannot_forge_a_log_line(log: Lines) -> None:
+    waiting = wait(log, task_id="x\nERROR forged")
+    waiting.heard(answer(status="new\nERROR forged\x1b[2J"), START)
+    waiting.heard(answer(status="completed", usage={"cost": 1, "cost_unit": "\nERROR"}, url="https://h/\nERROR"), START)
+
+    assert log.infos
+    assert all(line.isprintable() for line in log.infos + log.warnings)
+
+
+OUTCOMES: list[Outcome] = [
+    Finished(COMPLETED),
+    Finished({**FAILED, "new": [None, 1.5, {"a": "任务"}]}),
+    Refused(trouble(Kind.PERMANENT)),
+    Refused(
+        trouble(
+            Kind.UNUSABLE,
+            http_status=503,
+            code="c",
+            message="m",
+            request_id="r",
+            retry_after=1.5,
+            is_web_page=True,
+        )
+    ),
+    TimedOut(),
+    TimedOut(last_seen="processing 65 %", last_trouble="HTTP 502"),
+    Misconfigured("no key"),
+    BadId("no id"),
+]
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=lambda outcome: type(outcome).__name__)
+def test_an_outcome_survives_the_way_from_the_triggerer_to_a_worker(outcome: Outcome) -> None:
+    travelled = json.loads(json.dumps(encode_outcome(outcome)))
+
+    assert decode_outcome(travelled) == outcome
+    assert decode_outcome(msgspec.msgpack.decode(msgspec.msgpack.encode(encode_outcome(outcome)))) == outcome
+
+
+@pytest.mark.parametrize("event", [{}, {"type": "later"}, {"type": "finished"}, {"type": "refused", "trouble": {}}])
+def test_an_outcome_of_another_version_is_told_from_a_known_one(event: dict[str, Any]) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - the text is msgspec's
+        decode_outcome(event)
+
+
+def test_what_was_seen_reads_like_a_sentence() -> None:
+    assert str(Sighting.of(SeeAnyTask.from_answer(PROCESSING))) == "processing 65 %, about 42 s left"
+    assert str(Sighting(status="queued")) == "queued"
+    assert str(Sighting(status="processing", progress=12.345)) == "processing 12.3 %"
+    assert str(Sighting(status="processing", estimated_remaining=3600)) == "processing, about 3600 s left"

@@ -1,0 +1,120 @@
+"""A private Airflow home, servers to ask, and connections to them, for every test that wants them."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+# Airflow reads its settings and makes its home when it is first imported, which a test's module does.
+_HOME = tempfile.mkdtemp(prefix="airflow-provider-seeany-tests-")
+atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
+os.environ["AIRFLOW_HOME"] = _HOME
+
+import pytest  # noqa: E402
+
+from airflow_provider_seeany.api.asynchronous import shared_client  # noqa: E402
+from airflow_provider_seeany.api.blocking import BlockingClient  # noqa: E402
+from airflow_provider_seeany.api.request import ApiSettings  # noqa: E402
+from airflow_provider_seeany.api.task import SeeAnyTask  # noqa: E402
+from airflow_provider_seeany.api.trouble import Trouble  # noqa: E402
+from airflow_provider_seeany.simulator.server import create_app, serve  # noqa: E402
+from tests.hostile import HostileServer, in_background  # noqa: E402
+
+KEY = "sk-marked-0123456789abcdefghijklmnopqrstuvwxyzABCDE"
+"""A key that must never show. As long as real ones are."""
+
+Look = Callable[..., SeeAnyTask | Trouble]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take away what this machine's environment might say about proxies, connections and passwords."""
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy") or name.startswith("AIRFLOW_CONN_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("NETRC", os.devnull)
+
+
+@pytest.fixture
+def hostile() -> Iterator[HostileServer]:
+    """A server of the test's own, on this machine, that answers as it is told."""
+    server = HostileServer()
+    with in_background(server.serve):
+        yield server
+
+
+@pytest.fixture
+def other_host() -> Iterator[HostileServer]:
+    """A second server, which no request should reach. Called ``localhost``, so that its name is another too."""
+    server = HostileServer()
+    with in_background(server.serve):
+        server.url = server.url.replace("127.0.0.1", "localhost")
+        yield server
+
+
+@pytest.fixture(scope="session")
+def simulator_url() -> Iterator[str]:
+    """The address of a simulator. Tasks start when first asked for, so each test takes ids of its own."""
+    url: list[str] = []
+
+    async def start() -> Coroutine[Any, Any, None]:
+        stack = AsyncExitStack()
+        url.append(await stack.enter_async_context(serve(create_app())))
+        return stack.aclose()
+
+    with in_background(start):
+        yield url[0]
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Make an Airflow connection, as JSON in an environment variable."""
+
+    def make(conn_id: str = "seeany_default", **fields: object) -> None:
+        connection = {"conn_type": "seeany", "password": KEY, **fields}
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
+
+    return make
+
+
+def settings_for(server: HostileServer, *, request_timeout: float = 10) -> ApiSettings:
+    """Return the settings to ask a server with."""
+    return ApiSettings(base_url=f"{server.url}/v1", api_key=KEY, request_timeout=request_timeout)
+
+
+def look_blocking(settings: ApiSettings, task_id: str = "x") -> SeeAnyTask | Trouble:
+    """Ask once as a worker does."""
+    client = BlockingClient(settings)
+    try:
+        return client.look(task_id)
+    finally:
+        client.close()
+
+
+def look_async(settings: ApiSettings, task_id: str = "x") -> SeeAnyTask | Trouble:
+    """Ask once as a trigger does."""
+
+    async def look() -> SeeAnyTask | Trouble:
+        async with shared_client(settings) as client:
+            return await client.look(task_id)
+
+    return asyncio.run(look())
+
+
+@pytest.fixture(params=[look_blocking, look_async], ids=["blocking", "asynchronous"])
+def look(request: pytest.FixtureRequest) -> Look:
+    """Each of the two ways to ask."""
+    way: Look = request.param
+    return way
+
+
+async def eventually(server: HostileServer, condition: Callable[[], bool]) -> None:
+    """Wait in a coroutine until a condition on a server holds."""
+    await asyncio.to_thread(server.until, condition)

@@ -1,0 +1,465 @@
+"""The hook: Airflow connections of every spelling, and what a user meets when they, or the service, are bad."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, Connection
+
+from airflow_provider_seeany.api.task import SeeAnyTask
+from airflow_provider_seeany.exceptions import (
+    SeeAnyApiError,
+    SeeAnyAuthError,
+    SeeAnyConfigError,
+    SeeAnyError,
+    SeeAnyRequestError,
+    SeeAnyResponseError,
+    SeeAnyTaskFailed,
+    SeeAnyTaskIdError,
+    SeeAnyTaskNotFound,
+    SeeAnyTaskTimeout,
+)
+from airflow_provider_seeany.hooks.seeany import SeeAnyHook
+from tests.conftest import KEY
+from tests.hostile import Answer, HostileServer, hang, page, reply, reset, task, trickle
+
+Connect = Callable[..., None]
+Ask = Callable[[SeeAnyHook, str], SeeAnyTask]
+
+
+def get_task(hook: SeeAnyHook, task_id: str) -> SeeAnyTask:
+    """Ask as a worker does."""
+    return hook.get_task(task_id)
+
+
+def aget_task(hook: SeeAnyHook, task_id: str) -> SeeAnyTask:
+    """Ask as a coroutine does."""
+    return asyncio.run(hook.aget_task(task_id))
+
+
+@pytest.fixture(params=[get_task, aget_task], ids=["blocking", "asynchronous"])
+def ask(request: pytest.FixtureRequest) -> Ask:
+    """Each of the two ways to ask."""
+    way: Ask = request.param
+    return way
+
+
+@pytest.fixture
+def hook(hostile: HostileServer, connect: Connect) -> SeeAnyHook:
+    """A hook that asks the hostile server."""
+    connect(host=hostile.url)
+    return SeeAnyHook()
+
+
+# Connections.
+
+
+@pytest.mark.parametrize("form", ["bare", "path", "query"])
+def test_a_connection_can_be_a_uri(
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch, ask: Ask, form: str
+) -> None:
+    hostile.script(task())
+    address = hostile.url.removeprefix("http://")
+    end = {"bare": "", "path": "/prefix", "query": "/?request_timeout=7"}[form]
+    monkeypatch.setenv("AIRFLOW_CONN_SEEANY_DEFAULT", f"seeany://:{KEY}@{address}{end}")
+
+    assert ask(SeeAnyHook(), "x").id == "x"
+
+    (asked,) = hostile.requests
+    assert asked.target == ("/prefix/v1/tasks/x" if form == "path" else "/v1/tasks/x")
+    assert asked.all("Authorization") == [f"Bearer {KEY}"]
+
+
+def test_the_shortest_uri_means_the_live_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_SEEANY_DEFAULT", "seeany://:sk-xxxxx@")
+
+    settings = SeeAnyHook().client.settings
+
+    assert (settings.base_url, settings.api_key) == ("https://api.seeany.com/v1", "sk-xxxxx")
+    assert settings.request_timeout == 30
+
+
+def test_a_key_with_odd_characters_survives_a_uri(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_SEEANY_DEFAULT", "seeany://:sk-%2F%3A%40%23%25@")
+
+    assert SeeAnyHook().client.settings.api_key == "sk-/:@#%"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"host": "{address}"},
+        {"host": "{url}"},
+        {"host": "{url}/v1/"},
+        {"host": "127.0.0.1", "port": "{port}"},
+        {"host": "{address}", "schema": "http"},
+        {"host": "{url}", "extra": {"request_timeout": 5}},
+        {"host": "{url}", "extra": '{"request_timeout": "5"}'},
+        {"host": "{url}", "extra": {"request_timeout": None}},
+        {"host": "{url}", "extra": {"somebody elses": "setting"}},
+        {"host": "{url}", "extra": ""},
+        {"host": "{url}", "password": f" {KEY}\n"},
+    ],
+    ids=str,
+)
+def test_a_connection_can_be_json(hostile: HostileServer, connect: Connect, ask: Ask, fields: dict[str, Any]) -> None:
+    hostile.script(task())
+    address = hostile.url.removeprefix("http://")
+    names = {"{address}": address, "{url}": hostile.url, "{url}/v1/": f"{hostile.url}/v1/"}
+    filled = {key: names.get(value, value) if isinstance(value, str) else value for key, value in fields.items()}
+    if "port" in filled:
+        filled["port"] = int(address.partition(":")[2])
+    connect(**filled)
+
+    assert ask(SeeAnyHook(), "x").id == "x"
+
+    assert hostile.requests[0].all("Authorization") == [f"Bearer {KEY}"]
+
+
+def test_a_connection_is_the_same_after_a_round_trip_through_its_uri_and_its_json() -> None:
+    given = Connection(
+        conn_id="c",
+        conn_type="seeany",
+        host="https://api.example.com/prefix",
+        password="sk-/:@ü",
+        extra='{"request_timeout": 5, "allow_http": true}',
+    )
+
+    from_uri = Connection.from_uri(given.get_uri(), conn_id="c")
+    assert (from_uri.conn_type, from_uri.password) == ("seeany", given.password)
+    assert from_uri.extra_dejson == given.extra_dejson
+    from_json = Connection.from_json(given.as_json(), conn_id="c")
+    assert from_json == given
+
+
+def test_the_connection_can_have_another_id(hostile: HostileServer, connect: Connect, ask: Ask) -> None:
+    hostile.script(task())
+    connect("seeany_studio", host=hostile.url, password="sk-studio")
+
+    ask(SeeAnyHook("seeany_studio"), "x")
+
+    assert hostile.requests[0].all("Authorization") == ["Bearer sk-studio"]
+
+
+def test_making_a_hook_costs_nothing() -> None:
+    assert SeeAnyHook("no_such_connection").seeany_conn_id == "no_such_connection"
+
+
+BAD_CONNECTIONS: dict[str, tuple[str | None, str]] = {
+    "missing": (None, "does not exist"),
+    "no key in the URI": ("seeany://", "no API key"),
+    "no key in the JSON": ('{"conn_type": "seeany"}', "no API key"),
+    "empty key": ('{"conn_type": "seeany", "password": ""}', "no API key"),
+    "Bearer and key": (f'{{"conn_type": "seeany", "password": "Bearer {KEY}"}}', "without 'Bearer'"),
+    "key in the wrong place": (f"seeany://{KEY}@", "no API key"),
+    "broken JSON": (f'{{"conn_type": "seeany", "password": "{KEY}"', ""),
+    "a password in the address": (
+        f'{{"conn_type": "seeany", "password": "{KEY}", "host": "https://:{KEY}@h"}}',
+        "Base URL",
+    ),
+    "a key in the address": (f'{{"conn_type": "seeany", "password": "x", "host": "h/?key={KEY}"}}', "Base URL"),
+    "http over a network": (f'{{"conn_type": "seeany", "password": "{KEY}", "host": "http://h"}}', "unencrypted"),
+    "allow_http is no boolean": (
+        f'{{"conn_type": "seeany", "password": "{KEY}", "host": "http://h", "extra": {{"allow_http": "no"}}}}',
+        "unencrypted",
+    ),
+    "a path prefix with a line break": (
+        f'{{"conn_type": "seeany", "password": "{KEY}", "schema": "a\\r\\nX-Injected: 1"}}',
+        "",
+    ),
+    "a port that cannot be": (f'{{"conn_type": "seeany", "password": "{KEY}", "port": 99999}}', "port"),
+    "extra is a list": (f'{{"conn_type": "seeany", "password": "{KEY}", "extra": "[1]"}}', "extra"),
+    "extra is a number": (f'{{"conn_type": "seeany", "password": "{KEY}", "extra": "5"}}', "extra"),
+    **{
+        f"request_timeout {value}": (
+            f'{{"conn_type": "seeany", "password": "{KEY}", "extra": {{"request_timeout": {value}}}}}',
+            "Request timeout",
+        )
+        for value in ("0", "-1", '"soon"', "true", "[]", "1e999", "86401")
+    },
+}
+
+
+@pytest.mark.parametrize("name", BAD_CONNECTIONS)
+def test_a_connection_that_cannot_be_used_is_named_before_any_request(
+    monkeypatch: pytest.MonkeyPatch, ask: Ask, name: str
+) -> None:
+    connection, says = BAD_CONNECTIONS[name]
+    if connection is not None:
+        monkeypatch.setenv("AIRFLOW_CONN_SEEANY_STUDIO", connection)
+
+    with pytest.raises(SeeAnyConfigError, match=f"'seeany_studio'.*{says}") as error:
+        ask(SeeAnyHook("seeany_studio"), "x")
+
+    assert isinstance(error.value, AirflowFailException)
+    assert KEY[:12] not in str(error.value)
+
+
+# Asking.
+
+
+@pytest.mark.parametrize("value", ["", None, "None", "{{ x }}", {"id": "x"}, "x" * 513, "..", "\ud800"], ids=ascii)
+def test_what_cannot_be_an_id_is_refused_before_any_request(
+    hook: SeeAnyHook, hostile: HostileServer, ask: Ask, value: Any
+) -> None:
+    with pytest.raises(SeeAnyTaskIdError, match="upstream task") as error:
+        ask(hook, value)
+
+    assert isinstance(error.value, AirflowFailException)
+    assert isinstance(error.value, ValueError)
+    assert hostile.connections == 0
+
+
+ERRORS: dict[str, tuple[Answer, type[SeeAnyApiError], int | None, str]] = {
+    "401": (reply(401, {"message": "bad key"}), SeeAnyAuthError, 401, "bad key.*API Key"),
+    "403": (reply(403, {"message": "不允许"}), SeeAnyAuthError, 403, "不允许.*API Key"),
+    "404": (reply(404, {"message": "no task"}), SeeAnyTaskNotFound, 404, "no task.*Check the id"),
+    "410": (reply(410), SeeAnyTaskNotFound, 410, "Check the id"),
+    "422": (reply(422, {"detail": "odd"}), SeeAnyRequestError, 422, "odd"),
+    "302": (reply(302, b"", ("Location", "https://h/")), SeeAnyRequestError, 302, "redirected to h"),
+    "429": (reply(429), SeeAnyApiError, 429, "HTTP 429"),
+    "500": (reply(500), SeeAnyApiError, 500, "HTTP 500"),
+    "reset": (reset, SeeAnyApiError, None, "could not be reached"),
+    "HTML": (page(200), SeeAnyResponseError, 200, "HTML.*Base URL"),
+    "wrong id": (task(id="y"), SeeAnyResponseError, 200, "another task"),
+    "truncated": (reply(200, b'{"id": "x"'), SeeAnyResponseError, 200, '{"id": "x"'),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_a_question_without_an_answer_names_the_task_and_the_connection(
+    hook: SeeAnyHook, hostile: HostileServer, ask: Ask, name: str
+) -> None:
+    answer, kind, status, says = ERRORS[name]
+    hostile.script(answer)
+
+    with pytest.raises(SeeAnyApiError, match=says) as error:
+        ask(hook, "x")
+
+    assert type(error.value) is kind
+    assert error.value.http_status == status
+    assert "task 'x'" in str(error.value)
+    assert "'seeany_default'" in str(error.value)
+    # aiohttp itself asks again, once, where a connection broke.
+    assert len(hostile.requests) == 1 or name == "reset"
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_only_what_may_pass_is_retried_by_airflow(name: str) -> None:
+    assert issubclass(ERRORS[name][1], AirflowFailException) == (name not in ("429", "500", "reset"))
+
+
+def test_an_api_error_carries_what_the_platforms_support_asks_for(
+    hook: SeeAnyHook, hostile: HostileServer, ask: Ask
+) -> None:
+    hostile.script(reply(400, {"error": {"code": "c", "message": "说明"}}, ("X-Request-Id", "req_1")))
+
+    with pytest.raises(SeeAnyApiError, match=r"\[request id req_1\]") as error:
+        ask(hook, "x")
+
+    assert (error.value.error_code, error.value.server_message, error.value.request_id) == ("c", "说明", "req_1")
+
+
+def test_a_task_can_be_asked_for_whatever_its_state(simulator_url: str, connect: Connect, ask: Ask) -> None:
+    connect(host=simulator_url)
+    hook = SeeAnyHook()
+
+    assert ask(hook, "video-0s").is_completed
+    assert ask(hook, "fails-0s").is_failed
+    assert ask(hook, "never").is_running
+    assert ask(hook, "queued").status == "queued"
+    assert len(ask(hook, "images-0s-3x").result_urls) == 3
+
+
+def test_any_endpoint_can_be_asked_with_the_key(hook: SeeAnyHook, hostile: HostileServer) -> None:
+    hostile.script(reply(200, {"balance": 12.5}))
+
+    assert hook.get("balance", {"currency": "CNY"}) == {"balance": 12.5}
+    assert hook.get("/v1/balance") == {"balance": 12.5}
+
+    assert [asked.target for asked in hostile.requests] == ["/v1/balance?currency=CNY", "/v1/balance"]
+    assert {tuple(asked.all("Authorization")) for asked in hostile.requests} == {(f"Bearer {KEY}",)}
+
+
+@pytest.mark.parametrize("endpoint", ["https://elsewhere/x", "//elsewhere/x", "../x", "%2e%2e/x", "http://[", "a\nb"])
+def test_an_endpoint_outside_the_api_is_refused_before_any_request(
+    hook: SeeAnyHook, hostile: HostileServer, endpoint: str
+) -> None:
+    with pytest.raises(SeeAnyConfigError, match="endpoint"):
+        hook.get(endpoint)
+
+    assert hostile.connections == 0
+
+
+def test_an_endpoint_without_an_answer_names_the_connection(hook: SeeAnyHook, hostile: HostileServer) -> None:
+    hostile.script(reply(404, {"message": "no such endpoint"}))
+
+    with pytest.raises(SeeAnyRequestError, match=r"no such endpoint.*'seeany_default'"):
+        hook.get("nowhere")
+
+
+def test_the_session_of_requests_is_authenticated(hook: SeeAnyHook, hostile: HostileServer) -> None:
+    hostile.script(reply(200, {}))
+
+    hook.get_conn().get(f"{hostile.url}/v1/anything", timeout=10)
+
+    assert hostile.requests[0].all("Authorization") == [f"Bearer {KEY}"]
+
+
+# Waiting.
+
+
+def test_waiting_returns_the_completed_task(simulator_url: str, connect: Connect) -> None:
+    connect(host=simulator_url)
+
+    task = SeeAnyHook().wait_for_task("video-0.3s-hook", interval=0.05, timeout=20)
+
+    assert task.is_completed
+    assert task.usage.cost == 0.7
+
+
+def test_waiting_for_a_failed_task_raises_the_services_own_words(simulator_url: str, connect: Connect) -> None:
+    connect(host=simulator_url)
+
+    with pytest.raises(
+        SeeAnyTaskFailed, match=r"fails-0s.*生成内容违反内容安全策略.*content_policy_violation"
+    ) as error:
+        SeeAnyHook().wait_for_task("fails-0s", interval=0.05, timeout=20)
+
+    assert isinstance(error.value, AirflowFailException)
+    assert error.value.task.error.code == "content_policy_violation"
+
+
+def test_waiting_too_long_tells_the_last_progress(hook: SeeAnyHook, hostile: HostileServer) -> None:
+    hostile.script(task(progress=65, estimated_remaining=42))
+
+    with pytest.raises(SeeAnyTaskTimeout, match=r"within 0.2 s; last seen: processing 65 %, about 42 s left") as error:
+        hook.wait_for_task("x", interval=0.05, timeout=0.2)
+
+    assert isinstance(error.value, AirflowSensorTimeout)
+    assert "may still finish and cost money" in str(error.value)
+
+
+@pytest.mark.parametrize("interval", [-1, float("nan")])
+def test_waiting_with_an_interval_that_cannot_be_says_so_before_any_request(
+    hook: SeeAnyHook, hostile: HostileServer, interval: float
+) -> None:
+    hostile.script(task())
+
+    with pytest.raises((ValueError, SeeAnyError), match="interval"):
+        hook.wait_for_task("x", interval=interval)
+
+    assert hostile.connections == 0
+
+
+def test_waiting_outlasts_passing_faults_and_a_few_unusable_answers(hook: SeeAnyHook, hostile: HostileServer) -> None:
+    hostile.script(
+        reset, reply(500), page(200), reply(429, b"", ("Retry-After", "0")), page(502), task(), task(status="completed")
+    )
+
+    assert hook.wait_for_task("x", interval=0.01, timeout=20).is_completed
+    assert len(hostile.requests) == 7
+
+
+def test_waiting_ends_at_once_when_the_key_is_refused(hook: SeeAnyHook, hostile: HostileServer) -> None:
+    hostile.script(task(), reply(401, {"message": "expired"}), task(status="completed"))
+
+    with pytest.raises(SeeAnyAuthError, match="expired"):
+        hook.wait_for_task("x", interval=0.01, timeout=20)
+
+    assert len(hostile.requests) == 2
+
+
+def test_waiting_believes_a_wall_of_web_pages_after_a_few(hook: SeeAnyHook, hostile: HostileServer) -> None:
+    hostile.script(page(200))
+
+    with pytest.raises(SeeAnyResponseError, match="HTML"):
+        hook.wait_for_task("x", interval=0.01, timeout=20)
+
+    assert len(hostile.requests) == 3
+
+
+def test_a_failed_task_whose_reason_quotes_the_key_does_not_spread_it(hook: SeeAnyHook, hostile: HostileServer) -> None:
+    hostile.script(task(status="failed", error={"code": KEY, "message": f"bad header Bearer {KEY}"}))
+
+    with pytest.raises(SeeAnyTaskFailed) as error:
+        hook.wait_for_task("x", interval=0.01, timeout=20)
+
+    assert KEY not in str(error.value)
+
+
+# The Test button.
+
+
+ACCEPTED: dict[str, Answer] = {
+    "404": reply(404, {"error": {"code": "task_not_found", "message": "no"}}),
+    "404 without a body": reply(404),
+    "404 in an envelope": reply(200, {"code": 404, "msg": "no"}),
+}
+NOT_ACCEPTED: dict[str, tuple[Answer, str]] = {
+    "401": (reply(401, {"message": f"bad key {KEY}"}), "HTTP 401.*API Key"),
+    "403": (reply(403, {"message": f"bad key {KEY}"}), "HTTP 403.*API Key"),
+    "401 in an envelope": (reply(200, {"code": 401, "msg": f"bad key {KEY}"}), "bad key.*API Key"),
+    "500": (reply(500, {"message": f"key was {KEY}"}), "HTTP 500"),
+    "429": (reply(429), "HTTP 429"),
+    "a page": (page(200, f"<p>{KEY}"), "HTML.*Base URL"),
+    "a page for a wrong address": (page(404, f"<p>{KEY}"), "404"),
+    "a redirect": (reply(302, b"", ("Location", f"https://login/?key={KEY}")), "redirected to login"),
+    "a task": (task(id="airflow-connection-test"), "cannot exist was found"),
+    "another task": (task(id=KEY), "another task"),
+    "reset": (reset, "could not be reached"),
+    "hanging": (hang, "could not be reached"),
+    "a trickle": (trickle(b"HTTP/1.1 200 OK\r\nX: ", b"y" * 80, []), "could not be reached"),
+}
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_the_test_button_takes_not_found_for_an_accepted_key(
+    hook: SeeAnyHook, hostile: HostileServer, name: str
+) -> None:
+    hostile.script(ACCEPTED[name])
+
+    assert hook.test_connection() == (True, "SeeAny accepted the API key.")
+
+
+@pytest.mark.parametrize("name", NOT_ACCEPTED)
+def test_the_test_button_says_what_is_wrong_and_never_shows_the_key(
+    hostile: HostileServer, connect: Connect, name: str
+) -> None:
+    connect(host=hostile.url, extra={"request_timeout": 0.5})
+    answer, says = NOT_ACCEPTED[name]
+    hostile.script(answer)
+
+    accepted, message = SeeAnyHook().test_connection()
+
+    assert not accepted
+    assert KEY[:12] not in message
+    assert message.isprintable()
+    assert re.search(says, message)
+
+
+@pytest.mark.parametrize("name", BAD_CONNECTIONS)
+def test_the_test_button_never_raises(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    connection = BAD_CONNECTIONS[name][0]
+    if connection is not None:
+        monkeypatch.setenv("AIRFLOW_CONN_SEEANY_STUDIO", connection)
+
+    accepted, message = SeeAnyHook("seeany_studio").test_connection()
+
+    assert not accepted
+    assert "'seeany_studio'" in message
+    assert KEY[:12] not in message
+
+
+def test_the_test_button_works_against_the_simulator(simulator_url: str, connect: Connect) -> None:
+    connect(host=simulator_url)
+    connect("refused", host=simulator_url, password="sk-bad")
+    connect("unreachable", host="127.0.0.1", port=1)
+
+    assert SeeAnyHook().test_connection()[0]
+    assert "HTTP 401" in SeeAnyHook("refused").test_connection()[1]
+    assert "could not be reached" in SeeAnyHook("unreachable").test_connection()[1]

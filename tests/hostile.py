@@ -1,0 +1,306 @@
+"""An HTTP server that answers as it is told, byte by byte, also in the ways no server should."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import socket
+import struct
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+PATIENCE = 20.0
+"""Most seconds to wait for something that must happen; nothing is ever asserted about how long it took."""
+
+VIDEO = "vid_20260603_001"
+PROCESSING = {
+    "id": VIDEO,
+    "object": "video_generation",
+    "status": "processing",
+    "progress": 65,
+    "estimated_remaining": 42,
+}
+COMPLETED = {
+    "id": VIDEO,
+    "object": "video_generation",
+    "status": "completed",
+    "completed_at": 1748908920,
+    "video_url": "https://cdn.seeany.com/video/vid_001/output.mp4",
+    "thumbnail_url": "https://cdn.seeany.com/video/vid_001/thumb.jpg",
+    "duration": 5,
+    "resolution": "720p",
+    "usage": {"cost": 0.70, "cost_unit": "CNY"},
+}
+FAILED = {
+    "id": VIDEO,
+    "object": "video_generation",
+    "status": "failed",
+    "error": {"code": "content_policy_violation", "message": "生成内容违反内容安全策略"},
+}
+"""The three bodies that the platform's page shows."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request as it came over the wire."""
+
+    line: str
+    headers: tuple[tuple[str, str], ...]
+
+    @property
+    def target(self) -> str:
+        """The path and query, exactly as they were sent."""
+        return self.line.split(" ")[1]
+
+    def all(self, name: str) -> list[str]:
+        """Return every value of a header, in the order sent."""
+        return [value for key, value in self.headers if key.lower() == name.lower()]
+
+
+class Caller:
+    """One connection, seen by an answer that is about to misbehave on it."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def send(self, data: bytes) -> None:
+        """Send and wait until it has left."""
+        self._writer.write(data)
+        await self._writer.drain()
+
+    async def hang_up(self) -> None:
+        """Send no more, as a server does that closes the connection."""
+        self._writer.write_eof()
+        await self.gone()
+
+    async def gone(self) -> None:
+        """Wait until the caller has hung up."""
+        while await self._reader.read(65_536):
+            pass
+
+    def reset(self) -> None:
+        """Break the connection off, so that the caller sees a reset."""
+        linger = struct.pack("ii", 1, 0)
+        self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self._writer.transport.abort()
+
+
+Answer = Callable[[Caller], Awaitable[None]]
+"""What a server does after it has read a request."""
+
+Headers = tuple[tuple[str, str], ...]
+
+
+class HostileServer:
+    """
+    Answers each path by its script: one answer after the other, the last one again and again.
+
+    :param url: where it listens, without a path.
+    """
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.requests: list[Asked] = []
+        self.connections = 0
+        """How many connections were ever made."""
+        self.open = 0
+        """How many connections are open now."""
+        self._scripts: dict[str | None, list[Answer]] = {None: [reply(404, "nobody said what to answer")]}
+        self._changed = threading.Condition()
+
+    def script(self, *answers: Answer, task_id: str | None = None) -> None:
+        """Say what to answer to questions about a task, or to any request that has no script of its own."""
+        self._scripts[task_id] = list(answers)
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until a condition on this server holds."""
+        with self._changed:
+            assert self._changed.wait_for(condition, PATIENCE), f"{self.open} open, asked: {self.requests}"
+
+    async def serve(self) -> Coroutine[Any, Any, None]:
+        """Start listening; what this returns stops it."""
+        server = await asyncio.start_server(self._handle, "127.0.0.1", 0, limit=1 << 20)
+        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+        async def stop() -> None:
+            server.close()
+
+        return stop()
+
+    def _note(self, **changes: int) -> None:
+        with self._changed:
+            for name, change in changes.items():
+                setattr(self, name, getattr(self, name) + change)
+            self._changed.notify_all()
+
+    async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._note(connections=1, open=1)
+        try:
+            # What does not begin with a letter is no HTTP, but a TLS handshake.
+            while (start := await reader.readexactly(1)).isalpha():
+                head = start + await reader.readuntil(b"\r\n\r\n")
+                await self._next_answer(_asked(head))(Caller(reader, writer))
+        except (asyncio.IncompleteReadError, asyncio.CancelledError, OSError):
+            pass  # the caller, or the server, is gone
+        finally:
+            writer.close()
+            self._note(open=-1)
+
+    def _next_answer(self, asked: Asked) -> Answer:
+        task_id = asked.target.partition("/v1/tasks/")[2]
+        script = self._scripts.get(task_id) or self._scripts[None]
+        answer = script.pop(0) if len(script) > 1 else script[0]
+        with self._changed:
+            self.requests.append(asked)
+            self._changed.notify_all()
+        return answer
+
+
+def _asked(head: bytes) -> Asked:
+    line, *fields = head.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
+    headers = (field.partition(":") for field in fields)
+    return Asked(line, tuple((name, value.strip()) for name, _, value in headers))
+
+
+@contextmanager
+def in_background(start: Callable[[], Awaitable[Coroutine[Any, Any, None]]]) -> Iterator[None]:
+    """Run a server on an event loop of its own, so that blocking and asynchronous tests can use it alike."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        stop = asyncio.run_coroutine_threadsafe(_awaited(start), loop).result(PATIENCE)
+        try:
+            yield
+        finally:
+            asyncio.run_coroutine_threadsafe(_stopped(stop), loop).result(PATIENCE)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(PATIENCE)
+        loop.close()
+
+
+async def _awaited(start: Callable[[], Awaitable[Coroutine[Any, Any, None]]]) -> Coroutine[Any, Any, None]:
+    return await start()
+
+
+async def _stopped(stop: Coroutine[Any, Any, None]) -> None:
+    await stop
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in rest:
+        task.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)
+
+
+# Answers that keep to HTTP, whatever they say.
+
+
+def http(status: int, body: bytes, *headers: tuple[str, str]) -> bytes:
+    """Return the bytes of a well-formed response."""
+    fields = [("Content-Length", str(len(body))), *headers]
+    lines = [f"HTTP/1.1 {status} Said", *(f"{name}: {value}" for name, value in fields)]
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
+
+
+def reply(status: int, body: object = b"", *headers: tuple[str, str]) -> Answer:
+    """Answer with a status and a body: bytes as they are, text in UTF-8, anything else as JSON."""
+    if isinstance(body, str):
+        body = body.encode()
+    elif not isinstance(body, bytes):
+        body = json.dumps(body, ensure_ascii=False).encode()
+        headers = (("Content-Type", "application/json"), *headers)
+    response = http(status, body, *headers)
+
+    async def answer(caller: Caller) -> None:
+        await caller.send(response)
+
+    return answer
+
+
+def task(**fields: object) -> Answer:
+    """Answer with a running video task called ``x`` that has these fields besides."""
+    return reply(200, {"id": "x", "status": "processing", **fields})
+
+
+def page(status: int, html: str = "<html><body>Bad gateway</body></html>") -> Answer:
+    """Answer with a web page, as proxies do."""
+    return reply(status, html, ("Content-Type", "text/html; charset=utf-8"))
+
+
+def compressed(body: bytes, encoding: str = "gzip") -> Answer:
+    """Answer with a gzipped body, although nobody asked for one."""
+    return reply(200, gzip.compress(body), ("Content-Encoding", encoding))
+
+
+def nested(depth: int, **fields: object) -> bytes:
+    """Return the JSON of a task called ``x`` with arrays inside arrays, so many deep."""
+    start = json.dumps({"id": "x", "status": "processing", **fields}).removesuffix("}")
+    return f'{start}, "nest": {"[" * depth}{"]" * depth}}}'.encode()
+
+
+# Answers that do not.
+
+
+def raw(data: bytes) -> Answer:
+    """Send these bytes, whatever they mean, and close."""
+
+    async def answer(caller: Caller) -> None:
+        await caller.send(data)
+        await caller.hang_up()
+
+    return answer
+
+
+def truncated(body: object = PROCESSING) -> Answer:
+    """Promise more bytes than come."""
+    sent = json.dumps(body).encode()
+    return raw(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (len(sent) + 100) + sent)
+
+
+async def reset(caller: Caller) -> None:
+    """Break the connection off without a word."""
+    caller.reset()
+
+
+async def close(caller: Caller) -> None:
+    """Close the connection without a word."""
+    await caller.hang_up()
+
+
+async def hang(caller: Caller) -> None:
+    """Say nothing until the caller hangs up."""
+    await caller.gone()
+
+
+def trickle(start: bytes, slowly: bytes, taken: list[bytes]) -> Answer:
+    """
+    Send one byte after the other, each well within anybody's time limit, and note those that were taken.
+
+    All of it together lasts four seconds, so that a caller with half a second hangs up long before the end.
+    """
+
+    async def answer(caller: Caller) -> None:
+        await caller.send(start)
+        for number in range(len(slowly)):
+            await asyncio.sleep(4 / len(slowly))
+            await caller.send(slowly[number : number + 1])
+        taken.append(slowly)
+
+    return answer
+
+
+def flood(head: bytes, megabytes: int, sent: list[int]) -> Answer:
+    """Send more and more, noting how many megabytes the caller has taken."""
+
+    async def answer(caller: Caller) -> None:
+        await caller.send(head)
+        for number in range(megabytes):
+            await caller.send(b"x" * 1_048_576)
+            sent.append(number)
+
+    return answer

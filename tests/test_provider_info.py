@@ -1,0 +1,126 @@
+"""What Airflow reads about the provider, checked against Airflow's own schemas."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import airflow
+import jsonschema
+import pytest
+
+from airflow_provider_seeany.hooks.seeany import SeeAnyHook
+from airflow_provider_seeany.provider_info import CONNECTION_TYPE, get_provider_info
+
+
+def schema(name: str) -> Any:
+    """Return one of the schemas that come with Airflow."""
+    return json.loads((Path(airflow.__file__).parent / name).read_text())
+
+
+def dotted_paths(value: Any) -> set[str]:
+    """Return every text in the provider info that names a thing of this package."""
+    if isinstance(value, dict):
+        return set().union(*map(dotted_paths, value.values()))
+    if isinstance(value, list):
+        return set().union(*map(dotted_paths, value))
+    return {value} if isinstance(value, str) and value.startswith("airflow_provider_seeany.") else set()
+
+
+def test_airflow_finds_the_provider_by_its_entry_point() -> None:
+    (found,) = entry_points(group="apache_airflow_provider", module="airflow_provider_seeany.provider_info")
+
+    assert found.load()() == get_provider_info()
+
+
+def test_provider_info_is_what_airflow_accepts() -> None:
+    jsonschema.validate(get_provider_info(), schema("provider_info.schema.json"))
+
+
+def test_the_connection_form_is_what_the_ui_can_draw() -> None:
+    """Airflow itself checks this part only for its own providers, and a mistake leaves the form empty."""
+    form = schema("provider.yaml.schema.json")["properties"]["connection-types"]
+    if "ui-field-behaviour" not in form["items"]["properties"]:
+        pytest.skip("this Airflow draws the form with the hook's methods")
+
+    jsonschema.validate(get_provider_info()["connection-types"], form)
+    assert set(CONNECTION_TYPE) <= set(form["items"]["properties"])
+
+
+def test_provider_info_is_plain_json() -> None:
+    assert json.loads(json.dumps(get_provider_info())) == get_provider_info()
+
+
+@pytest.mark.parametrize("path", sorted(dotted_paths(get_provider_info())))
+def test_every_part_that_provider_info_names_is_there(path: str) -> None:
+    module, _, name = path.rpartition(".")
+    try:
+        assert import_module(path)
+    except ModuleNotFoundError:
+        assert isinstance(getattr(import_module(module), name), type)
+
+
+def test_provider_info_names_every_part_of_the_package() -> None:
+    assert dotted_paths(get_provider_info()) == {
+        "airflow_provider_seeany.hooks.seeany",
+        "airflow_provider_seeany.hooks.seeany.SeeAnyHook",
+        "airflow_provider_seeany.links.task.ThumbnailLink",
+        "airflow_provider_seeany.links.task.WatchVideoLink",
+        "airflow_provider_seeany.operators.task",
+        "airflow_provider_seeany.sensors.task",
+        "airflow_provider_seeany.triggers.task",
+    }
+
+
+def test_the_form_shows_key_and_address_and_time_limit_and_nothing_else() -> None:
+    fields = {"description", "host", "port", "login", "password", "schema", "extra"}
+
+    assert fields - set(CONNECTION_TYPE["ui-field-behaviour"]["hidden-fields"]) == {"password", "host"}
+    assert CONNECTION_TYPE["ui-field-behaviour"]["relabeling"] == {"password": "API Key", "host": "Base URL"}
+    assert [field["label"] for field in CONNECTION_TYPE["conn-fields"].values()] == ["Request timeout (s)"]
+
+
+def test_a_form_with_an_emptied_field_can_be_saved() -> None:
+    for name, field in CONNECTION_TYPE["conn-fields"].items():
+        jsonschema.validate(None, field["schema"])
+        jsonschema.validate(field["schema"]["default"], field["schema"])
+        assert name.isidentifier()
+
+
+def test_the_hook_declares_the_same_form_for_older_airflows() -> None:
+    declared = CONNECTION_TYPE["ui-field-behaviour"]
+
+    assert SeeAnyHook.get_ui_field_behaviour() == {
+        "hidden_fields": declared["hidden-fields"],
+        "relabeling": declared["relabeling"],
+        "placeholders": declared["placeholders"],
+    }
+    jsonschema.validate(SeeAnyHook.get_ui_field_behaviour(), schema("customized_form_field_behaviours.schema.json"))
+    assert (SeeAnyHook.conn_type, SeeAnyHook.hook_name) == ("seeany", "SeeAny")
+    assert SeeAnyHook.default_conn_name == "seeany_default"
+
+
+def test_the_hook_draws_the_same_fields_for_older_airflows() -> None:
+    pytest.importorskip("flask_appbuilder")
+    pytest.importorskip("wtforms")
+
+    widgets = SeeAnyHook.get_connection_form_widgets()
+
+    assert list(widgets) == list(CONNECTION_TYPE["conn-fields"])
+    for name, widget in widgets.items():
+        assert widget.args[0] == CONNECTION_TYPE["conn-fields"][name]["label"]
+
+
+@pytest.mark.parametrize("module", ["airflow_provider_seeany", "airflow_provider_seeany.provider_info"])
+def test_reading_provider_info_loads_nothing_heavy(module: str) -> None:
+    heavy = {"airflow", "aiohttp", "requests", "pendulum"}
+    program = f"import {module}, sys; print(*sorted({heavy!r} & set(sys.modules)))"
+
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+
+    assert loaded.strip() == ""

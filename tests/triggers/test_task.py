@@ -1,0 +1,331 @@
+"""The trigger: one event on every path, nothing raised, nothing left open."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+from airflow.triggers.base import BaseTrigger
+
+from airflow_provider_seeany.api.task import SeeAnyTask
+from airflow_provider_seeany.api.trouble import Kind
+from airflow_provider_seeany.api.wait import BadId, Finished, Misconfigured, Outcome, Refused, TimedOut, decode_outcome
+from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
+from tests.conftest import KEY, eventually
+from tests.hostile import Answer, HostileServer, close, hang, nested, page, reply, reset, task, truncated
+
+Connect = Callable[..., None]
+
+
+def trigger(task_id: str = "x", **more: Any) -> SeeAnyTaskTrigger:
+    """Return a trigger that asks often."""
+    return SeeAnyTaskTrigger(**{"seeany_task_id": task_id, "poll_interval": 0.01, "deadline": time.time() + 20, **more})
+
+
+async def outcome_of(waiting: BaseTrigger) -> Outcome:
+    """Run a trigger to its end, see that it fires exactly one event that can travel, and say what it tells."""
+    events = [event async for event in waiting.run()]
+    assert len(events) == 1
+    travelled = json.loads(json.dumps(events[0].payload))
+    assert KEY not in json.dumps(travelled)
+    return decode_outcome(travelled)
+
+
+@pytest.fixture(autouse=True)
+def _connected(hostile: HostileServer, connect: Connect) -> None:
+    connect(host=hostile.url, extra={"request_timeout": 5})
+
+
+def test_a_stored_trigger_is_made_again_as_it_was() -> None:
+    given = {
+        "seeany_task_id": "任务 1",
+        "seeany_conn_id": "studio",
+        "poll_interval": 12.5,
+        "deadline": 1_748_908_920.5,
+        "first_look_at": 1_748_900_000.0,
+        "last_seen": {"status": "processing", "progress": 65},
+    }
+    path, stored = SeeAnyTaskTrigger(**given).serialize()
+
+    assert path == "airflow_provider_seeany.triggers.task.SeeAnyTaskTrigger"
+    assert json.loads(json.dumps(stored)) == given
+    assert SeeAnyTaskTrigger(**stored).serialize() == (path, stored)
+
+
+def test_what_is_stored_of_a_trigger_holds_no_key() -> None:
+    assert KEY not in json.dumps(trigger().serialize())
+
+
+def test_a_trigger_stored_by_an_older_version_still_works() -> None:
+    assert SeeAnyTaskTrigger(seeany_task_id="x").serialize()[1] == {
+        "seeany_task_id": "x",
+        "seeany_conn_id": "seeany_default",
+        "poll_interval": 10,
+        "deadline": None,
+        "first_look_at": None,
+        "last_seen": None,
+    }
+
+
+async def test_a_completed_task_is_reported_with_its_whole_answer(simulator_url: str, connect: Connect) -> None:
+    connect(host=simulator_url)
+
+    outcome = await outcome_of(trigger("video-0.5s-trigger", poll_interval=0.1))
+
+    assert isinstance(outcome, Finished)
+    assert SeeAnyTask.from_answer(outcome.answer).usage.cost == 0.7
+
+
+async def test_a_failed_task_is_reported_with_its_reason(simulator_url: str, connect: Connect) -> None:
+    connect(host=simulator_url)
+
+    outcome = await outcome_of(trigger("fails-0s"))
+
+    assert isinstance(outcome, Finished)
+    assert outcome.answer["error"]["message"] == "生成内容违反内容安全策略"
+
+
+async def test_a_task_that_never_ends_is_reported_at_the_deadline(simulator_url: str, connect: Connect) -> None:
+    connect(host=simulator_url)
+
+    outcome = await outcome_of(trigger("never", deadline=time.time() + 0.3))
+
+    assert isinstance(outcome, TimedOut)
+    assert outcome.last_seen is not None
+    assert outcome.last_seen.startswith("processing")
+
+
+async def test_a_task_that_is_not_known_is_reported(simulator_url: str, connect: Connect) -> None:
+    connect(host=simulator_url)
+
+    outcome = await outcome_of(trigger("no-such-task"))
+
+    assert isinstance(outcome, Refused)
+    assert outcome.trouble.http_status == 404
+
+
+async def test_a_refused_key_is_reported(simulator_url: str, connect: Connect) -> None:
+    connect(host=simulator_url, password="sk-bad")
+
+    outcome = await outcome_of(trigger("video-0s"))
+
+    assert isinstance(outcome, Refused)
+    assert outcome.trouble.http_status == 401
+
+
+BUMPY: dict[str, list[Answer]] = {
+    "faults": [reset, close, reply(500), reply(503, b"", ("Retry-After", "0")), truncated({"id": "x"})],
+    "now and then a page": [page(200), page(200), task(), page(200), page(200), task()],
+    "undocumented words": [task(status="queued"), task(status="paused"), task(status="queued")],
+    "going back": [task(progress=90), task(progress=10), task(progress=None)],
+}
+
+
+@pytest.mark.parametrize("name", BUMPY)
+async def test_a_wait_outlasts_what_passes(hostile: HostileServer, name: str) -> None:
+    hostile.script(*BUMPY[name], task(status="completed"))
+
+    outcome = await outcome_of(trigger())
+
+    assert outcome == Finished({"id": "x", "status": "completed"})
+    assert len(hostile.requests) == len(BUMPY[name]) + 1
+    await eventually(hostile, lambda: hostile.open == 0)
+
+
+REFUSED: dict[str, tuple[Answer, Kind]] = {
+    "403": (reply(403), Kind.PERMANENT),
+    "a redirect": (reply(302, b"", ("Location", "http://[")), Kind.PERMANENT),
+    "pages only": (page(200), Kind.UNUSABLE),
+    "another task": (task(id="y"), Kind.UNUSABLE),
+    "nested too deep": (reply(200, nested(900, status="completed")), Kind.UNUSABLE),
+    "a key quoted": (reply(401, f"bad key {KEY}"), Kind.PERMANENT),
+    "no video": (task(status="completed", object="video_generation"), Kind.UNUSABLE),
+    "no video, a key quoted": (task(status="completed", object="video_generation", key=KEY), Kind.UNUSABLE),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+async def test_what_asking_again_cannot_mend_is_reported(hostile: HostileServer, name: str) -> None:
+    answer, kind = REFUSED[name]
+    hostile.script(answer)
+
+    outcome = await outcome_of(trigger())
+
+    assert isinstance(outcome, Refused)
+    assert outcome.trouble.kind is kind
+    await eventually(hostile, lambda: hostile.open == 0)
+
+
+@pytest.mark.parametrize(
+    "answer", [reset, reply(500), reply(429, b"", ("Retry-After", "3600"))], ids=["reset", "500", "429"]
+)
+async def test_trouble_up_to_the_deadline_is_told_with_the_time_out(hostile: HostileServer, answer: Answer) -> None:
+    hostile.script(task(progress=65), answer)
+
+    outcome = await outcome_of(trigger(deadline=time.time() + 0.3))
+
+    assert isinstance(outcome, TimedOut)
+    assert outcome.last_seen == "processing 65 %"
+    assert outcome.last_trouble
+
+
+@pytest.mark.parametrize(
+    "field", ["seed", "progress", "duration", "cost"], ids=["a new field", "progress", "duration", "cost"]
+)
+async def test_no_number_in_an_answer_can_stop_the_triggerer(hostile: HostileServer, field: str) -> None:
+    big = 10**30
+    hostile.script(task(status="completed", **({"usage": {"cost": big}} if field == "cost" else {field: big})))
+
+    (event,) = [event async for event in trigger().run()]
+
+    # Airflow's triggerer sends its events on in this encoding, and ends when it cannot.
+    msgspec.msgpack.encode(event.payload)
+
+
+async def test_no_text_in_an_answer_can_stop_postgresql_from_storing_it(hostile: HostileServer) -> None:
+    hostile.script(task(status="completed", note="a\x00b", **{"c\x00d": 1}))
+
+    (event,) = [event async for event in trigger().run()]
+
+    # PostgreSQL's JSONB, in which Airflow keeps events and XComs, has no NUL.
+    assert "\\u0000" not in json.dumps(event.payload)
+
+
+async def test_an_answer_as_deep_as_is_accepted_can_be_stored_by_airflow(hostile: HostileServer) -> None:
+    serialize = pytest.importorskip("airflow.sdk.serde").serialize
+    for depth in (10, 60, 100, 200, 400):
+        hostile.script(reply(200, nested(depth, status="completed")))
+
+        (event,) = [event async for event in trigger().run()]
+
+        serialize(event.payload)
+
+
+async def test_what_the_worker_saw_is_not_forgotten(hostile: HostileServer) -> None:
+    hostile.script(reset)
+
+    outcome = await outcome_of(trigger(deadline=time.time(), last_seen={"status": "processing", "progress": 65}))
+
+    assert isinstance(outcome, TimedOut)
+    assert outcome.last_seen == "processing 65 %"
+
+
+async def test_a_deadline_that_passed_while_no_triggerer_ran_still_gives_the_task_one_look(
+    hostile: HostileServer,
+) -> None:
+    hostile.script(task(status="completed"))
+
+    assert isinstance(await outcome_of(trigger(deadline=time.time() - 3600)), Finished)
+
+
+async def test_without_a_deadline_the_wait_goes_on(hostile: HostileServer) -> None:
+    hostile.script(task(), reset, task(status="completed"))
+
+    assert isinstance(await outcome_of(trigger(deadline=None)), Finished)
+
+
+BAD_CONNECTIONS: dict[str, dict[str, Any]] = {
+    "no key": {"password": None},
+    "a bad key": {"password": f"Bearer {KEY}"},
+    "a bad address": {"host": "http://elsewhere.example"},
+    "a bad port": {"host": "127.0.0.1", "port": 99_999},
+    "a bad time limit": {"extra": {"request_timeout": "soon"}},
+    "an extra that is no object": {"extra": "[1]"},
+}
+
+
+@pytest.mark.parametrize("name", BAD_CONNECTIONS)
+async def test_a_connection_that_cannot_be_used_is_reported_by_its_name(connect: Connect, name: str) -> None:
+    connect("studio", **BAD_CONNECTIONS[name])
+
+    outcome = await outcome_of(trigger(seeany_conn_id="studio"))
+
+    assert isinstance(outcome, Misconfigured)
+    assert "'studio'" in outcome.text
+
+
+async def test_a_missing_connection_is_reported_by_its_name() -> None:
+    outcome = await outcome_of(trigger(seeany_conn_id="no_such_connection"))
+
+    assert isinstance(outcome, Misconfigured)
+    assert "'no_such_connection' does not exist" in outcome.text
+
+
+@pytest.mark.parametrize("task_id", ["", None, "None", "{{ x }}", "..", "\ud800"], ids=ascii)
+async def test_what_cannot_be_an_id_is_reported_before_any_request(hostile: HostileServer, task_id: Any) -> None:
+    outcome = await outcome_of(trigger(task_id))
+
+    assert isinstance(outcome, BadId)
+    assert "upstream task" in outcome.text
+    assert hostile.connections == 0
+
+
+@pytest.mark.parametrize("poll_interval", [0, -1, float("nan")])
+async def test_an_interval_that_cannot_be_is_reported_before_any_request(
+    hostile: HostileServer, poll_interval: float
+) -> None:
+    outcome = await outcome_of(trigger(poll_interval=poll_interval))
+
+    assert isinstance(outcome, Misconfigured)
+    assert "interval" in outcome.text
+    assert hostile.connections == 0
+
+
+async def test_no_question_is_asked_before_the_first_look_is_due(hostile: HostileServer) -> None:
+    """The other wait asks many times meanwhile, so that this one had every chance to."""
+    hostile.script(task(id="early"), *[task(id="early")] * 30, task(id="early", status="completed"), task_id="early")
+    hostile.script(task())
+    later = asyncio.create_task(outcome_of(trigger("later", first_look_at=time.time() + 3600)))
+
+    await outcome_of(trigger("early"))
+
+    assert {asked.target for asked in hostile.requests} == {"/v1/tasks/early"}
+    assert not later.done()
+    later.cancel()
+
+
+async def test_a_first_look_that_is_due_or_overdue_is_made(hostile: HostileServer) -> None:
+    hostile.script(task(status="completed"))
+
+    assert isinstance(await outcome_of(trigger(first_look_at=time.time() - 3600)), Finished)
+
+
+@pytest.mark.parametrize("answer", [hang, task()], ids=["while asking", "between two questions"])
+async def test_a_cancelled_wait_hangs_up(hostile: HostileServer, answer: Answer) -> None:
+    hostile.script(answer)
+    waiting = asyncio.create_task(outcome_of(trigger(poll_interval=60)))
+    await eventually(hostile, lambda: len(hostile.requests) == 1)
+
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+    await eventually(hostile, lambda: hostile.open == 0)
+
+
+async def test_all_waits_of_a_triggerer_share_their_connections(hostile: HostileServer) -> None:
+    ids = [f"t{number}" for number in range(40)]
+    for task_id in ids:
+        hostile.script(*[task(id=task_id)] * 3, task(id=task_id, status="completed"), task_id=task_id)
+
+    outcomes = await asyncio.gather(*(outcome_of(trigger(task_id)) for task_id in ids))
+
+    assert [outcome.answer["id"] for outcome in outcomes if isinstance(outcome, Finished)] == ids
+    assert len(hostile.requests) == 160
+    assert hostile.connections < 120
+    await eventually(hostile, lambda: hostile.open == 0)
+
+
+async def test_nothing_is_held_while_the_event_waits_to_be_taken(hostile: HostileServer) -> None:
+    """A triggerer that is shut down may never ask a trigger for what comes after its event."""
+    hostile.script(task(status="completed"))
+    run = trigger().run()
+
+    await anext(aiter(run))
+
+    await eventually(hostile, lambda: hostile.open == 0)
