@@ -13,8 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-PATIENCE = 20.0
-"""Most seconds to wait for something that must happen; nothing is ever asserted about how long it took."""
+PATIENCE = 10.0
+"""
+Most seconds to wait for something that must happen; nothing is ever asserted about how long it took.
+
+Less than the 15 s after which aiohttp drops an idle connection by itself, or one left open would not be noticed.
+"""
 
 VIDEO = "vid_20260603_001"
 PROCESSING = {

@@ -69,15 +69,15 @@ def test_any_endpoint_that_brings_no_answer_raises_the_trouble(hostile: HostileS
     assert refusal.value.trouble.kind is Kind.PERMANENT
 
 
-def test_a_cookie_that_the_server_sets_is_not_sent_back(hostile: HostileServer) -> None:
-    hostile.script(reply(200, {"id": "x", "status": "queued"}, ("Set-Cookie", "route=a; Path=/")))
-    client = BlockingClient(settings_for(hostile))
+def test_a_cookie_that_the_server_sets_is_not_sent_back(other_host: HostileServer) -> None:
+    other_host.script(reply(200, {"id": "x", "status": "queued"}, ("Set-Cookie", "route=a; Path=/")))
+    client = BlockingClient(settings_for(other_host))
 
     client.look("x")
     client.look("x")
 
     client.close()
-    assert hostile.requests[0].headers == hostile.requests[1].headers
+    assert other_host.requests[0].headers == other_host.requests[1].headers
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,12 @@ def trouble(kind: Kind = Kind.TRANSIENT, retry_after: float | None = None) -> Tr
     return Trouble(kind=kind, text="trouble", retry_after=retry_after)
 
 
+@pytest.mark.parametrize("poll_interval", [0, -1, float("nan")])
+def test_an_interval_that_cannot_be_is_refused(poll_interval: float) -> None:
+    with pytest.raises(ValueError, match="interval"):
+        Polling(poll_interval=poll_interval)
+
+
 def test_a_running_task_is_asked_for_at_the_given_interval() -> None:
     assert Polling(poll_interval=10).after_answer() == 10
 

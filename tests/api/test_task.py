@@ -60,6 +60,12 @@ def test_fields_that_the_api_adds_later_are_kept_untouched() -> None:
     later = {"seed": 7, "model": {"name": "m", "layers": [1, 2]}, "标签": ["a"], "nothing": None}
 
     assert completed(**later).as_json() == {"id": "x", "status": "completed", **later}
+    assert completed(**later, completed_at=0).as_json() == {
+        "id": "x",
+        "status": "completed",
+        **later,
+        "completed_at": "1970-01-01T00:00:00Z",
+    }
 
 
 @pytest.mark.parametrize("cost", [0, 1, 0.7, 0.1 + 0.2, 12345678.9])
