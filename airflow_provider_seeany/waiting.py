@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from airflow_provider_seeany.api.polling import Polling
+from airflow_provider_seeany.api.polling import SPREAD, FixedInterval, spread
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.wait import Log, Outcome, Pause, Wait, decode_outcome
 from airflow_provider_seeany.exceptions import (
@@ -46,20 +46,31 @@ class TaskWait:
     :param seeany_task_id: the task to wait for; ``SeeAnyTaskIdError`` if that cannot be an id.
     :param seeany_conn_id: the connection to ask through.
     :param interval: seconds between two questions.
+    :param max_interval: most seconds between two questions of the trigger, which may adapt its pace.
     :param timeout: seconds after which to give up, counted from here.
     :param log: the log of the Airflow task.
     """
 
-    def __init__(self, *, seeany_task_id: str, seeany_conn_id: str, interval: float, timeout: float, log: Log) -> None:
+    def __init__(
+        self,
+        *,
+        seeany_task_id: str,
+        seeany_conn_id: str,
+        interval: float,
+        max_interval: float,
+        timeout: float,
+        log: Log,
+    ) -> None:
         self.seeany_task_id = checked_id(seeany_task_id)
         self.seeany_conn_id = seeany_conn_id
         self.interval = interval
+        self.max_interval = max_interval
         self.timeout = timeout
         self.pause = interval
         """Seconds to sleep before the next look."""
         self._deadline = time.time() + timeout
         self._wait = Wait(
-            self.seeany_task_id, polling=Polling(poll_interval=interval), deadline=self._deadline, log=log
+            self.seeany_task_id, polling=FixedInterval(poll_interval=interval), deadline=self._deadline, log=log
         )
 
     @cached_property
@@ -82,14 +93,17 @@ class TaskWait:
     def trigger(self) -> SeeAnyTaskTrigger:
         """Return the trigger that goes on where this left off."""
         now = time.time()
-        least, most = FIRST_LOOK_AFTER
+        soonest, latest = FIRST_LOOK_AFTER
+        # So far inside the limits that the spread cannot leave them.
+        pause = spread(min(max(self.interval, soonest / (1 - SPREAD / 2)), latest / (1 + SPREAD / 2)))
         last_seen = self._wait.last_seen
         return SeeAnyTaskTrigger(
             seeany_task_id=self.seeany_task_id,
             seeany_conn_id=self.seeany_conn_id,
             poll_interval=self.interval,
+            max_poll_interval=self.max_interval,
             deadline=self._deadline,
-            first_look_at=now + max(min(self.interval, self._deadline - now, most), least),
+            first_look_at=now + max(min(pause, self._deadline - now), soonest),
             last_seen=msgspec.to_builtins(last_seen) if last_seen else None,
         )
 

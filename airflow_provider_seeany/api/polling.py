@@ -1,6 +1,34 @@
-"""When to ask again."""
+"""
+When to ask again.
+
+``FixedInterval`` always sleeps the same. ``TrustGated`` aims at the end of the task, as far as the task's own
+word about it has proved true. An answer gives two clocks: the service's estimate of the seconds left, and the
+progress, which tells the seconds left by its pace. Each clock goes through these states on its own::
+
+                 its seconds left fall as time passes,
+                 faster than ESTIMATE_FALLS or PROGRESS_FALLS
+    ┌──────────┐ ─────────────────────────────────────> ┌──────────┐
+    │ unproven │                                        │ believed │ <─┐ falls, or fails to once
+    └──────────┘ <───────────────────────────────────── └──────────┘ ──┘
+                 twice in a row they do not
+
+and this is the sleep that follows, by the first line that fits::
+
+    no clock is believed ............................ poll_interval
+    the clock has run out (RUN_OUT s left) .......... 2, 3, 4.5 … s, up to poll_interval: it must end any moment
+    the end is near (NEAR s left) ................... until just after it
+    the end is far .................................. most of the way (FAR of it), up to the longest sleep
+
+If both clocks are believed, the estimate counts, with two exceptions. Two steady clocks that disagree: one of them
+is wrong, so the sooner end counts. Progress that is far steadier than the estimate: the estimate is noise, so the
+progress counts. The longest sleep is ``max_poll_interval``, but ``poll_interval`` where there is only an unsteady
+progress to go by. A clock is steady when it goes on saying what it said before.
+"""
 
 from __future__ import annotations
+
+import random
+from collections.abc import Callable
 
 import msgspec
 
@@ -13,12 +41,62 @@ LONGEST_BACKOFF = 60.0
 LONGEST_RETRY_AFTER = 3600.0
 """Most seconds that a ``Retry-After`` is obeyed for: an absurd one must not put a wait to sleep for good."""
 
+SPREAD = 0.05
+"""Width of the jitter as a share of a pause, so that waits that began together do not go on asking together."""
+
+LONGEST_ESTIMATE = 1e7
+"""An estimate of more seconds than that, some four months, is none."""
+
+ESTIMATE_FALLS = 0.3
+"""An estimate that loses more than this many of its seconds in one real second is moving, if perhaps slowly."""
+
+PROGRESS_FALLS = 0.5
+"""The same for the progress; more, since its seconds are real ones, and one that slows down falls slowly for ever."""
+
+SCALES = (0.4, 2.5)
+"""Least and most real seconds that one second of a clock is taken to last."""
+
+LEARNING = 0.5
+"""How far each answer moves what is known of a clock's scale and error from the old value to the new one."""
+
+UNKNOWN_ERROR = 0.3
+"""The error that a clock is taken to have before it has shown one, as a share of the seconds left."""
+
+STEADY = 0.15
+"""A clock with a smaller error is steady."""
+
+FAR_STEADIER = 0.35
+"""The progress is preferred to the estimate if its error is below this share of the estimate's."""
+
+RUN_OUT = 2.0
+"""A clock with so few seconds left has run out: the next answers tell more than it does."""
+
+NEAR = 10.0
+"""With so few seconds left, the next question is aimed at the end itself."""
+
+MARGIN = 0.5
+"""Seconds to ask after the expected end: a question just before it is wasted and brings another pause."""
+
+FAR = 0.7
+"""Share of the time left to sleep while the end is far: the rest corrects an estimate that was too long."""
+
+SHORTEST = 2.0
+"""Fewest seconds between two questions, unless ``poll_interval`` is shorter."""
+
+IMPATIENCE = 1.5
+"""How much longer each pause is than the one before while a clock has run out or the service is in trouble."""
+
+
+def spread(seconds: float, jitter: Callable[[], float] = random.random) -> float:
+    """Return the pause a little shorter or longer, the same on average."""
+    return seconds * (1 + SPREAD * (jitter() - 0.5))
+
 
 class Polling(msgspec.Struct, kw_only=True):
     """
-    Says how long to sleep before the next question of one wait. Has no clock: it is told what was answered.
+    Says how long to sleep before the next question of one wait. Has no clock: it is told what was answered when.
 
-    :param poll_interval: seconds between two questions while the task is running.
+    :param poll_interval: seconds between two questions while nothing better is known.
     """
 
     poll_interval: float
@@ -27,9 +105,15 @@ class Polling(msgspec.Struct, kw_only=True):
         if not self.poll_interval > 0:
             raise BadSettings(f"the interval must be a number of seconds above 0, not {self.poll_interval!r}")
 
-    def after_answer(self) -> float:
-        """Return the seconds to sleep after an answer that said the task is still running."""
-        return self.poll_interval
+    def after_answer(self, *, estimated_remaining: float | None, progress: float | None, now: float) -> float:
+        """
+        Return the seconds to sleep after an answer that said the task is still running.
+
+        :param estimated_remaining: the service's estimate in seconds, whatever it is.
+        :param progress: per cent done, whatever it is.
+        :param now: seconds since any moment, the same for all answers of a wait.
+        """
+        raise NotImplementedError
 
     def after_trouble(self, trouble: Trouble, *, in_a_row: int) -> float:
         """
@@ -37,7 +121,144 @@ class Polling(msgspec.Struct, kw_only=True):
 
         :param in_a_row: how many questions in a row have brought none, this one included.
         """
-        pause = min(self.poll_interval * 1.5 ** min(in_a_row - 1, 20), max(LONGEST_BACKOFF, self.poll_interval))
+        pause = min(self.poll_interval * IMPATIENCE ** min(in_a_row - 1, 20), max(LONGEST_BACKOFF, self.poll_interval))
         if trouble.kind is Kind.THROTTLED and trouble.retry_after is not None:
             pause = max(pause, min(trouble.retry_after, LONGEST_RETRY_AFTER))
         return pause
+
+
+class FixedInterval(Polling, kw_only=True):
+    """Asks at a fixed interval, for waits that hold a process and whose user set the pace."""
+
+    def after_answer(self, *, estimated_remaining: float | None, progress: float | None, now: float) -> float:
+        """Return the interval, whatever was answered."""
+        return self.poll_interval
+
+
+class Clock(msgspec.Struct):
+    """
+    One account of the seconds left, and how far it has earned belief.
+
+    All of it may be lost at any time; the wait then begins to learn anew.
+    """
+
+    falls: float
+    """How many of its seconds it has to lose in a real one to be moving."""
+    said: float = 0.0
+    """The seconds left by its own last word."""
+    said_at: float | None = None
+    believed: bool = False
+    misses: int = 0
+    """How often in a row it has not fallen."""
+    scale: float = 1.0
+    """Real seconds to one of its own."""
+    error: float = UNKNOWN_ERROR
+    """How far off its last forecasts of its next word were, as a share of the seconds left; a running mean."""
+
+    @property
+    def left(self) -> float:
+        """The real seconds left, as far as this clock can tell."""
+        return self.scale * self.said
+
+    @property
+    def has_run_out(self) -> bool:
+        """Whether the end should be there by now."""
+        return self.said <= RUN_OUT
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether it goes on saying what it said before."""
+        return self.error < STEADY
+
+    def hear(self, said: float, now: float) -> None:
+        """Take note of its seconds left at a moment."""
+        if self.said_at is not None and now > self.said_at:
+            self._learn(self.said - said, now - self.said_at, said)
+        self.said = said
+        self.said_at = now
+
+    def _learn(self, fallen: float, seconds: float, said: float) -> None:
+        left_before = self.left
+        if fallen > self.falls * seconds:
+            self.believed, self.misses = True, 0
+            least, most = SCALES
+            self.scale += LEARNING * (min(max(seconds / fallen, least), most) - self.scale)
+        elif said > RUN_OUT:
+            # One miss is forgiven: an estimate with noise on it rises now and then. One that has run out has
+            # nothing left to lose.
+            self.misses += 1
+            self.believed = self.believed and self.misses < 2
+        off = abs(self.scale * said - (left_before - seconds)) / max(left_before, 5.0)
+        self.error += LEARNING * (min(off, 1.0) - self.error)
+
+
+class TrustGated(Polling, kw_only=True):
+    """
+    Asks when the task should be done, once its own word about that has proved true; see the module's text.
+
+    :param max_poll_interval: most seconds between two questions while the task is running. With no more than
+        ``poll_interval`` here, no pause is longer than that one, jitter apart.
+    :param jitter: returns a number from 0 up to 1.
+    """
+
+    max_poll_interval: float
+    jitter: Callable[[], float] = random.random
+    _estimate: Clock = msgspec.field(default_factory=lambda: Clock(ESTIMATE_FALLS))
+    _progress: Clock = msgspec.field(default_factory=lambda: Clock(PROGRESS_FALLS))
+    _progress_began: tuple[float, float] | None = None
+    _pauses_since_run_out: int = 0
+
+    def after_answer(self, *, estimated_remaining: float | None, progress: float | None, now: float) -> float:
+        """Return the seconds to sleep after an answer that said the task is still running."""
+        estimate = self._read_estimate(estimated_remaining, now)
+        return spread(self._pause(estimate, self._read_progress(progress, now)), self.jitter)
+
+    def after_trouble(self, trouble: Trouble, *, in_a_row: int) -> float:
+        """Return the seconds to sleep after a question that brought no answer, never less than was asked for."""
+        return super().after_trouble(trouble, in_a_row=in_a_row) * (1 + SPREAD * self.jitter())
+
+    def _read_estimate(self, seconds: float | None, now: float) -> Clock | None:
+        """Return the estimate's clock if there is an estimate and it is believed."""
+        if seconds is None or not seconds <= LONGEST_ESTIMATE:
+            return None
+        self._estimate.hear(max(seconds, 0), now)
+        return self._estimate if self._estimate.believed else None
+
+    def _read_progress(self, per_cent: float | None, now: float) -> Clock | None:
+        """Return the progress's clock if there is progress and it is believed."""
+        if per_cent is None or not 0 <= per_cent <= 100:
+            return None
+        if self._progress_began is None or per_cent < self._progress_began[1]:
+            self._progress_began = (now, per_cent)
+        began, per_cent_then = self._progress_began
+        # From the first progress seen, not since the task's start, which nobody knows here; and not from the last
+        # answer, since whole per cents are too coarse for that.
+        if now <= began or per_cent <= per_cent_then:
+            return None
+        self._progress.hear((100 - per_cent) * (now - began) / (per_cent - per_cent_then), now)
+        return self._progress if self._progress.believed else None
+
+    def _pause(self, estimate: Clock | None, progress: Clock | None) -> float:
+        clock = _chosen(estimate, progress)
+        if clock is None:
+            return self.poll_interval
+        shortest = min(SHORTEST, self.poll_interval)
+        if clock.has_run_out:
+            self._pauses_since_run_out += 1
+            return min(shortest * IMPATIENCE ** min(self._pauses_since_run_out - 1, 20), self.poll_interval)
+        self._pauses_since_run_out = 0
+        aim = clock.left + MARGIN if clock.left <= NEAR else max(FAR * clock.left, NEAR / 2)
+        longest = self.poll_interval
+        if estimate is not None or clock.is_steady:
+            longest = max(longest, self.max_poll_interval)
+        return min(max(aim, shortest), longest)
+
+
+def _chosen(estimate: Clock | None, progress: Clock | None) -> Clock | None:
+    """Return the clock to go by, of those that are believed."""
+    if estimate is None or progress is None:
+        return estimate or progress
+    if estimate.is_steady and progress.is_steady:
+        still_running = [clock for clock in (estimate, progress) if not clock.has_run_out]
+        return min(still_running or [estimate], key=lambda clock: clock.left)
+    return progress if progress.error < FAR_STEADIER * estimate.error else estimate

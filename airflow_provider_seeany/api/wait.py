@@ -31,19 +31,22 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     :param status: its status word.
     :param progress: per cent done.
     :param estimated_remaining: the service's estimate in seconds.
+    :param at: when that was, in Unix seconds; ``None`` in waits that an older version of the provider began.
     """
 
     status: str
     progress: int | float | None = None
     estimated_remaining: int | float | None = None
+    at: float | None = None
 
     @classmethod
-    def of(cls, task: SeeAnyTask) -> Sighting:
+    def of(cls, task: SeeAnyTask, at: float) -> Sighting:
         """Return what this answer shows."""
         return cls(
             status=cleaned(task.status, limit=60),
             progress=task.progress,
             estimated_remaining=task.estimated_remaining,
+            at=at,
         )
 
     def __str__(self) -> str:
@@ -183,6 +186,9 @@ class Wait:
         self._troubles_in_a_row = 0
         self._unusable_in_a_row = 0
         self._status_words = StatusWords(*([last_seen.status] if last_seen else []))
+        if last_seen and last_seen.at is not None:
+            # What the worker saw is an answer like any other: with it, one more tells how fast the estimate falls.
+            self._ask_polling(last_seen, last_seen.at)
 
     def heard(self, reply: SeeAnyTask | Trouble, now: float) -> Outcome | Pause:
         """
@@ -202,13 +208,18 @@ class Wait:
         self._note_answer(reply, now)
         if not reply.is_running:
             return Finished(dict(reply.answer))
-        return self._pause(self._polling.after_answer(), now)
+        return self._pause(self._ask_polling(reply, now), now)
 
     def timed_out(self) -> TimedOut:
         """Return the outcome of a wait whose time is up."""
         return TimedOut(
             last_seen=str(self.last_seen) if self.last_seen else None,
             last_trouble=str(self.last_trouble) if self._troubles_in_a_row and self.last_trouble else None,
+        )
+
+    def _ask_polling(self, answer: SeeAnyTask | Sighting, at: float) -> float:
+        return self._polling.after_answer(
+            estimated_remaining=answer.estimated_remaining, progress=answer.progress, now=at
         )
 
     def _pause(self, seconds: float, now: float) -> Pause | TimedOut:
@@ -234,7 +245,7 @@ class Wait:
             self._log.info("SeeAny task %s completed: %s, cost %s", self._name, cleaned(result), cleaned(cost))
         elif task.is_running:
             self._status_words.notice(task, self._log)
-            self._note_running(Sighting.of(task))
+            self._note_running(Sighting.of(task, now))
 
     def _note_running(self, seen: Sighting) -> None:
         before = self.last_seen

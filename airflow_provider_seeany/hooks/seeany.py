@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
 from airflow_provider_seeany import DEFAULT_CONN_ID
-from airflow_provider_seeany.api.polling import Polling
+from airflow_provider_seeany.api.polling import FixedInterval
 from airflow_provider_seeany.api.request import (
     DEFAULT_REQUEST_TIMEOUT,
     PROBE_TASK_ID,
@@ -182,7 +182,7 @@ class SeeAnyHook(BaseHook):
         """
         wait = Wait(
             checked_id(seeany_task_id),
-            polling=Polling(poll_interval=interval),
+            polling=FixedInterval(poll_interval=interval),
             deadline=time.time() + timeout,
             log=self.log,
         )

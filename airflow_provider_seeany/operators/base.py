@@ -32,6 +32,7 @@ class WaitsForTask(BaseOperator):
     :param seeany_task_id: the task to wait for (templated; an XComArg too).
     :param seeany_conn_id: the connection to ask through (templated).
     :param deferrable: wait in the triggerer, holding no worker.
+    :param max_poll_interval: most seconds between two questions in the triggerer.
     """
 
     template_fields: Sequence[str] = ("seeany_task_id", "seeany_conn_id")
@@ -44,11 +45,20 @@ class WaitsForTask(BaseOperator):
     timeout: float
     """Seconds after which to give up."""
 
-    def __init__(self, *, seeany_task_id: str, seeany_conn_id: str, deferrable: bool, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        seeany_task_id: str,
+        seeany_conn_id: str,
+        deferrable: bool,
+        max_poll_interval: timedelta | float,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.seeany_task_id = seeany_task_id
         self.seeany_conn_id = seeany_conn_id
         self.deferrable = deferrable
+        self.max_poll_interval = interval_seconds(max_poll_interval, name="max_poll_interval")
 
     @property
     def interval(self) -> float:
@@ -77,6 +87,7 @@ class WaitsForTask(BaseOperator):
             seeany_task_id=self.seeany_task_id,
             seeany_conn_id=self.seeany_conn_id,
             interval=self.interval,
+            max_interval=self.max_poll_interval,
             timeout=self.timeout,
             log=self.log,
         )

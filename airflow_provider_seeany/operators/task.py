@@ -27,7 +27,10 @@ class SeeAnyTaskResultOperator(WaitsForTask):
     :param wait_for_completion: wait for a task that is still running. If off, such a task raises
         ``SeeAnyTaskNotReady``, which is retried as ``retries`` and ``retry_delay`` say.
     :param deferrable: wait in the triggerer.
-    :param poll_interval: seconds between two questions.
+    :param poll_interval: seconds between two questions; in the triggerer, while nothing better is known.
+    :param max_poll_interval: most seconds between two questions in the triggerer, which aims at the end of the task
+        once the service's estimate or the progress has proved true. If it is no more than ``poll_interval``, no pause
+        is longer than that one, jitter apart. A wait in a worker keeps to ``poll_interval``.
     :param timeout: seconds after which to give up. The SeeAny task goes on, and may still cost money.
     """
 
@@ -39,10 +42,17 @@ class SeeAnyTaskResultOperator(WaitsForTask):
         wait_for_completion: bool = True,
         deferrable: bool = True,
         poll_interval: timedelta | float = 10,
+        max_poll_interval: timedelta | float = 30,
         timeout: timedelta | float = 3600,
         **kwargs: Any,
     ) -> None:
-        super().__init__(seeany_task_id=seeany_task_id, seeany_conn_id=seeany_conn_id, deferrable=deferrable, **kwargs)
+        super().__init__(
+            seeany_task_id=seeany_task_id,
+            seeany_conn_id=seeany_conn_id,
+            deferrable=deferrable,
+            max_poll_interval=max_poll_interval,
+            **kwargs,
+        )
         self.wait_for_completion = wait_for_completion
         self.poll_interval = interval_seconds(poll_interval, name="poll_interval")
         self.timeout = (timeout if isinstance(timeout, timedelta) else timedelta(seconds=timeout)).total_seconds()

@@ -31,7 +31,10 @@ class SeeAnyTaskSensor(WaitsForTask, BaseSensorOperator):
     :param seeany_task_id: the id that the endpoint which created the task returned (templated; an XComArg too).
     :param seeany_conn_id: the connection to ask through (templated).
     :param deferrable: wait in the triggerer.
-    :param poke_interval: seconds between two questions.
+    :param poke_interval: seconds between two questions; in the triggerer, while nothing better is known.
+    :param max_poll_interval: most seconds between two questions in the triggerer, which aims at the end of the task
+        once the service's estimate or the progress has proved true. If it is no more than ``poke_interval``, no pause
+        is longer than that one, jitter apart. A wait in a worker keeps to ``poke_interval``.
     :param timeout: seconds after which to give up. The SeeAny task goes on, and may still cost money.
     """
 
@@ -42,6 +45,7 @@ class SeeAnyTaskSensor(WaitsForTask, BaseSensorOperator):
         seeany_conn_id: str = DEFAULT_CONN_ID,
         deferrable: bool = True,
         poke_interval: timedelta | float = 10,
+        max_poll_interval: timedelta | float = 30,
         timeout: timedelta | float = 3600,
         **kwargs: Any,
     ) -> None:
@@ -49,6 +53,7 @@ class SeeAnyTaskSensor(WaitsForTask, BaseSensorOperator):
             seeany_task_id=seeany_task_id,
             seeany_conn_id=seeany_conn_id,
             deferrable=deferrable,
+            max_poll_interval=max_poll_interval,
             poke_interval=interval_seconds(poke_interval, name="poke_interval"),
             timeout=timeout,
             **kwargs,

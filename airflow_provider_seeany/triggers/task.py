@@ -11,7 +11,7 @@ import msgspec
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_seeany import DEFAULT_CONN_ID
-from airflow_provider_seeany.api.polling import Polling
+from airflow_provider_seeany.api.polling import TrustGated
 from airflow_provider_seeany.api.request import BadSettings, BadTaskId, checked_task_id
 from airflow_provider_seeany.api.wait import BadId, Misconfigured, Outcome, Pause, Sighting, Wait, encode_outcome
 from airflow_provider_seeany.exceptions import SeeAnyConfigError
@@ -31,7 +31,9 @@ class SeeAnyTaskTrigger(BaseTrigger):
 
     :param seeany_task_id: the task to wait for.
     :param seeany_conn_id: the connection to ask through.
-    :param poll_interval: seconds between two questions.
+    :param poll_interval: seconds between two questions while nothing better is known.
+    :param max_poll_interval: most seconds between two questions, once the service's estimate has proved true; see
+        :mod:`airflow_provider_seeany.api.polling`.
     :param deadline: when to give up, in Unix seconds; ``None`` for never. Absolute, so that a restart of the
         triggerer neither extends nor forgets it.
     :param first_look_at: ask no sooner than this, in Unix seconds; ``None`` for at once. A trigger that fires
@@ -46,6 +48,7 @@ class SeeAnyTaskTrigger(BaseTrigger):
         seeany_task_id: str,
         seeany_conn_id: str = DEFAULT_CONN_ID,
         poll_interval: float = 10,
+        max_poll_interval: float = 30,
         deadline: float | None = None,
         first_look_at: float | None = None,
         last_seen: dict[str, Any] | None = None,
@@ -54,6 +57,7 @@ class SeeAnyTaskTrigger(BaseTrigger):
         self.seeany_task_id = seeany_task_id
         self.seeany_conn_id = seeany_conn_id
         self.poll_interval = poll_interval
+        self.max_poll_interval = max_poll_interval
         self.deadline = deadline
         self.first_look_at = first_look_at
         self.last_seen = last_seen
@@ -66,6 +70,7 @@ class SeeAnyTaskTrigger(BaseTrigger):
                 "seeany_task_id": self.seeany_task_id,
                 "seeany_conn_id": self.seeany_conn_id,
                 "poll_interval": self.poll_interval,
+                "max_poll_interval": self.max_poll_interval,
                 "deadline": self.deadline,
                 "first_look_at": self.first_look_at,
                 "last_seen": self.last_seen,
@@ -84,7 +89,7 @@ class SeeAnyTaskTrigger(BaseTrigger):
             seeany_task_id = checked_task_id(self.seeany_task_id)
             wait = Wait(
                 seeany_task_id,
-                polling=Polling(poll_interval=self.poll_interval),
+                polling=TrustGated(poll_interval=self.poll_interval, max_poll_interval=self.max_poll_interval),
                 deadline=self.deadline,
                 log=self.log,
                 last_seen=msgspec.convert(self.last_seen, Sighting) if self.last_seen else None,

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from airflow_provider_seeany.api.polling import Polling
+from airflow_provider_seeany.api.polling import FixedInterval, Polling
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import Kind, Trouble
 from airflow_provider_seeany.api.wait import (
@@ -54,7 +54,7 @@ def log() -> Lines:
 
 def wait(log: Lines, *, deadline: float | None = None, task_id: str = "x", **more: Any) -> Wait:
     """Return a wait that asks every 10 s."""
-    return Wait(task_id, polling=Polling(poll_interval=10), deadline=deadline, log=log, **more)
+    return Wait(task_id, **{"polling": FixedInterval(poll_interval=10), "deadline": deadline, "log": log, **more})
 
 
 def answer(**fields: object) -> SeeAnyTask:
@@ -142,6 +142,37 @@ def test_a_trigger_does_not_repeat_what_the_worker_already_logged(log: Lines) ->
     waiting.heard(answer(status="queued", progress=5), START)
 
     assert (log.infos, log.warnings) == ([], [])
+
+
+class Told(Polling, kw_only=True):
+    """Keeps what it is told."""
+
+    told: list[tuple[object, object, float]] = msgspec.field(default_factory=list)
+
+    def after_answer(self, *, estimated_remaining: object, progress: object, now: float) -> float:
+        """Keep it."""
+        self.told.append((estimated_remaining, progress, now))
+        return self.poll_interval
+
+
+def test_the_pace_follows_from_every_answer_and_from_what_the_worker_saw(log: Lines) -> None:
+    polling = Told(poll_interval=10)
+    waiting = wait(log, polling=polling, last_seen=Sighting(status="x", estimated_remaining=50, at=START))
+
+    waiting.heard(answer(progress=20, estimated_remaining=42), START + 8)
+    waiting.heard(answer(), START + 18)
+
+    assert polling.told == [(50, None, START), (42, 20, START + 8), (None, None, START + 18)]
+    assert waiting.last_seen is not None
+    assert waiting.last_seen.at == START + 18
+
+
+def test_a_sighting_of_an_older_version_that_has_no_time_says_nothing_about_the_pace(log: Lines) -> None:
+    polling = Told(poll_interval=10)
+
+    wait(log, polling=polling, last_seen=Sighting(status="x", estimated_remaining=50))
+
+    assert polling.told == []
 
 
 def test_the_end_is_logged_in_one_line_with_url_and_cost(log: Lines) -> None:
@@ -291,7 +322,7 @@ def test_an_outcome_of_another_version_is_told_from_a_known_one(event: dict[str,
 
 
 def test_what_was_seen_reads_like_a_sentence() -> None:
-    assert str(Sighting.of(SeeAnyTask.from_answer(PROCESSING))) == "processing 65 %, about 42 s left"
+    assert str(Sighting.of(SeeAnyTask.from_answer(PROCESSING), START)) == "processing 65 %, about 42 s left"
     assert str(Sighting(status="queued")) == "queued"
     assert str(Sighting(status="processing", progress=12.345)) == "processing 12.3 %"
     assert str(Sighting(status="processing", estimated_remaining=3600)) == "processing, about 3600 s left"

@@ -46,9 +46,10 @@ def test_a_stored_trigger_is_made_again_as_it_was() -> None:
         "seeany_task_id": "任务 1",
         "seeany_conn_id": "studio",
         "poll_interval": 12.5,
+        "max_poll_interval": 45.5,
         "deadline": 1_748_908_920.5,
         "first_look_at": 1_748_900_000.0,
-        "last_seen": {"status": "processing", "progress": 65},
+        "last_seen": {"status": "processing", "progress": 65, "at": 1_748_899_990.5},
     }
     path, stored = SeeAnyTaskTrigger(**given).serialize()
 
@@ -66,6 +67,7 @@ def test_a_trigger_stored_by_an_older_version_still_works() -> None:
         "seeany_task_id": "x",
         "seeany_conn_id": "seeany_default",
         "poll_interval": 10,
+        "max_poll_interval": 30,
         "deadline": None,
         "first_look_at": None,
         "last_seen": None,

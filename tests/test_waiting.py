@@ -1,0 +1,57 @@
+"""What a worker hands to the trigger when it leaves the wait to it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
+from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
+from airflow_provider_seeany.waiting import TaskWait
+
+
+def task_wait(**more: Any) -> TaskWait:
+    given = {"interval": 10, "max_interval": 30, "timeout": 3600, **more}
+    return TaskWait(seeany_task_id="x", seeany_conn_id="seeany_default", log=logging.getLogger(), **given)
+
+
+@pytest.mark.parametrize("interval", [0.1, 5, 7, 10, 3600])
+def test_the_trigger_looks_between_five_and_ten_seconds_after_the_deferral(interval: float) -> None:
+    for _ in range(200):
+        before = time.time()
+        first_look_at = task_wait(interval=interval).trigger().first_look_at
+        assert first_look_at is not None
+        assert before + 5 <= first_look_at <= time.time() + 10
+
+
+def test_waits_deferred_together_do_not_look_together() -> None:
+    looks = sorted(task_wait().trigger().first_look_at or 0 for _ in range(200))
+
+    assert looks[-1] - looks[0] > 0.3
+
+
+def test_the_first_look_is_not_later_than_the_deadline() -> None:
+    for _ in range(200):
+        trigger = task_wait(timeout=7).trigger()
+        assert trigger.first_look_at is not None
+        assert trigger.deadline is not None
+        assert trigger.first_look_at <= trigger.deadline
+
+
+@pytest.mark.parametrize("kind", [SeeAnyTaskSensor, SeeAnyTaskResultOperator])
+@pytest.mark.parametrize("longest", [45.5, timedelta(seconds=45.5)])
+def test_the_longest_pause_reaches_the_trigger(kind: Any, longest: timedelta | float) -> None:
+    waiting = kind(task_id="wait", seeany_task_id="x", max_poll_interval=longest)
+
+    assert waiting.task_wait.trigger().max_poll_interval == 45.5
+
+
+@pytest.mark.parametrize("kind", [SeeAnyTaskSensor, SeeAnyTaskResultOperator])
+@pytest.mark.parametrize("longest", [0, -1, float("nan"), float("inf"), True, "30", timedelta(0)])
+def test_a_longest_pause_that_cannot_be_is_refused_when_the_dag_is_parsed(kind: Any, longest: Any) -> None:
+    with pytest.raises(ValueError, match="max_poll_interval"):
+        kind(task_id="wait", seeany_task_id="x", max_poll_interval=longest)
