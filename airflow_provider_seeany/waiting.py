@@ -22,6 +22,7 @@ from airflow_provider_seeany.exceptions import (
     task_timeout,
 )
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook, checked_id
+from airflow_provider_seeany.operators.worker_free import SWEEP_GRACE
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 
 FIRST_LOOK_AFTER = (5.0, 10.0)
@@ -30,12 +31,6 @@ Least and most seconds between the deferral and the trigger's first look.
 
 A trigger that fires within about four seconds can lose its task to a scheduler that has not yet noted the
 deferral (apache/airflow#72716).
-"""
-
-SWEEP_GRACE = timedelta(minutes=5)
-"""
-How long after the deadline Airflow may end the deferral itself. The trigger reports the time-out first, with a
-better message; this is for a trigger that never runs, for want of a triggerer.
 """
 
 

@@ -126,19 +126,31 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
         return {**self.answer, "completed_at": self.completed_at.to_iso8601_string()}
 
     def highlights(self) -> dict[str, Any]:
-        """Return what a completed task is waited for, as plain JSON values; what the answer lacks is left out."""
-        values = {
-            "video_url": self.video_url,
-            "thumbnail_url": self.thumbnail_url,
-            "cost": self.usage.cost,
-            "cost_unit": self.usage.cost_unit,
-            "duration": self.duration,
-            "resolution": self.resolution,
-            "completed_at": self.as_json().get("completed_at"),
-            "result_urls": list(self.result_urls) or None,
-        }
-        return {name: value for name, value in values.items() if value is not None}
+        """Return the :data:`HIGHLIGHTS` as plain JSON values; what the answer lacks is left out."""
+        values = (
+            self.video_url,
+            self.thumbnail_url,
+            self.usage.cost,
+            self.usage.cost_unit,
+            self.duration,
+            self.resolution,
+            self.as_json().get("completed_at"),
+            list(self.result_urls) or None,
+        )
+        return {name: value for name, value in zip(HIGHLIGHTS, values, strict=True) if value is not None}
 
+
+HIGHLIGHTS = (
+    "video_url",
+    "thumbnail_url",
+    "cost",
+    "cost_unit",
+    "duration",
+    "resolution",
+    "completed_at",
+    "result_urls",
+)
+"""What a completed task is waited for, by the names that its XComs have."""
 
 _DOCUMENTED = tuple(name for name in SeeAnyTask.__struct_fields__ if name != "answer")
 

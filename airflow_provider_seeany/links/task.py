@@ -9,6 +9,8 @@ from airflow.providers.common.compat.sdk import BaseOperatorLink
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator
 
+    from airflow_provider_seeany.api.task import SeeAnyTask
+
 
 class _ResultLink(BaseOperatorLink):
     """
@@ -22,9 +24,13 @@ class _ResultLink(BaseOperatorLink):
 
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
         """Return the URL, or an empty string (which hides the button) unless it is an http(s) URL."""
+        return self.url_of(getattr(operator, "finished_task", None))
+
+    def url_of(self, task: SeeAnyTask | None) -> str:
+        """Return the URL to show for a task that has ended."""
         from airflow_provider_seeany.api.task import is_web_url
 
-        url: str | None = getattr(getattr(operator, "finished_task", None), self.field, None)
+        url: str | None = getattr(task, self.field, None)
         return url if url and is_web_url(url) else ""
 
 
@@ -40,3 +46,7 @@ class ThumbnailLink(_ResultLink):
 
     field = "thumbnail_url"
     name = "Thumbnail"
+
+
+RESULT_LINKS = (WatchVideoLink(), ThumbnailLink())
+"""The links of every task that waits."""

@@ -12,9 +12,10 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowSensorTimeout, BaseOperator
+from airflow.providers.common.compat.sdk import AirflowException, AirflowSensorTimeout, BaseOperator, conf
 
-from airflow_provider_seeany.links.task import ThumbnailLink, WatchVideoLink
+from airflow_provider_seeany.links.task import RESULT_LINKS
+from airflow_provider_seeany.operators.worker_free import start_trigger_args, worker_needed_because
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
@@ -33,10 +34,12 @@ class WaitsForTask(BaseOperator):
     :param seeany_conn_id: the connection to ask through (templated).
     :param deferrable: wait in the triggerer, holding no worker.
     :param max_poll_interval: most seconds between two questions in the triggerer.
+    :param worker_free: start and end in the triggerer as well, see
+        :mod:`airflow_provider_seeany.operators.worker_free`. ``None`` follows ``[seeany] worker_free``, which is off.
     """
 
     template_fields: Sequence[str] = ("seeany_task_id", "seeany_conn_id")
-    operator_extra_links: Sequence[BaseOperatorLink] = (WatchVideoLink(), ThumbnailLink())
+    operator_extra_links: Sequence[BaseOperatorLink] = RESULT_LINKS
     ui_color = "#e8f0fe"
 
     finished_task: SeeAnyTask | None = None
@@ -52,6 +55,7 @@ class WaitsForTask(BaseOperator):
         seeany_conn_id: str,
         deferrable: bool,
         max_poll_interval: timedelta | float,
+        worker_free: bool | None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -59,6 +63,15 @@ class WaitsForTask(BaseOperator):
         self.seeany_conn_id = seeany_conn_id
         self.deferrable = deferrable
         self.max_poll_interval = interval_seconds(max_poll_interval, name="max_poll_interval")
+        if worker_free is None:
+            worker_free = conf.getboolean("seeany", "worker_free", fallback=False)
+        self.worker_free = worker_free
+
+    def start_in_triggerer(self) -> None:
+        """Ask Airflow to start the wait without a worker, if that is wanted and possible. Ends ``__init__``."""
+        if self.worker_free and worker_needed_because(self) is None:
+            self.start_trigger_args = start_trigger_args(self)
+            self.start_from_trigger = True
 
     @property
     def interval(self) -> float:
@@ -91,6 +104,12 @@ class WaitsForTask(BaseOperator):
             timeout=self.timeout,
             log=self.log,
         )
+
+    def explain_worker(self) -> None:
+        """Say in the log why a wait that should be worker-free is in a worker."""
+        if self.worker_free:
+            reason = worker_needed_because(self) or "Airflow starts a mapped task in a worker"
+            self.log.info("worker_free is on, but this wait starts in a worker: %s", reason)
 
     def defer_wait(self) -> NoReturn:
         """Leave the worker and go on waiting in the triggerer."""

@@ -31,6 +31,10 @@ class SeeAnyTaskResultOperator(WaitsForTask):
     :param max_poll_interval: most seconds between two questions in the triggerer, which aims at the end of the task
         once the service's estimate or the progress has proved true. If it is no more than ``poll_interval``, no pause
         is longer than that one, jitter apart. A wait in a worker keeps to ``poll_interval``.
+    :param worker_free: start and end in the triggerer as well, so that no worker is needed at all (Airflow 3.3+; a
+        failure still ends in a worker, a mapped task starts in one). Not applied then: pools,
+        ``max_active_tis_per_dag(run)``, ``pre_execute`` and ``post_execute``, asset events of ``outlets``, rendered
+        fields in the UI, a custom XCom backend's worker side. ``None`` follows ``[seeany] worker_free``, which is off.
     :param timeout: seconds after which to give up. The SeeAny task goes on, and may still cost money.
     """
 
@@ -41,6 +45,7 @@ class SeeAnyTaskResultOperator(WaitsForTask):
         seeany_conn_id: str = DEFAULT_CONN_ID,
         wait_for_completion: bool = True,
         deferrable: bool = True,
+        worker_free: bool | None = None,
         poll_interval: timedelta | float = 10,
         max_poll_interval: timedelta | float = 30,
         timeout: timedelta | float = 3600,
@@ -51,11 +56,13 @@ class SeeAnyTaskResultOperator(WaitsForTask):
             seeany_conn_id=seeany_conn_id,
             deferrable=deferrable,
             max_poll_interval=max_poll_interval,
+            worker_free=worker_free,
             **kwargs,
         )
         self.wait_for_completion = wait_for_completion
         self.poll_interval = interval_seconds(poll_interval, name="poll_interval")
         self.timeout = (timeout if isinstance(timeout, timedelta) else timedelta(seconds=timeout)).total_seconds()
+        self.start_in_triggerer()
 
     @property
     def interval(self) -> float:
@@ -64,6 +71,7 @@ class SeeAnyTaskResultOperator(WaitsForTask):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Push the result at once if it is there; else wait for it, or raise."""
+        self.explain_worker()
         while (task := self.task_wait.look()) is None:
             if not self.wait_for_completion:
                 raise self.task_wait.not_ready()

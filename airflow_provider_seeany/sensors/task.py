@@ -35,6 +35,10 @@ class SeeAnyTaskSensor(WaitsForTask, BaseSensorOperator):
     :param max_poll_interval: most seconds between two questions in the triggerer, which aims at the end of the task
         once the service's estimate or the progress has proved true. If it is no more than ``poke_interval``, no pause
         is longer than that one, jitter apart. A wait in a worker keeps to ``poke_interval``.
+    :param worker_free: start and end in the triggerer as well, so that no worker is needed at all (Airflow 3.3+; a
+        failure still ends in a worker, a mapped task starts in one). Not applied then: pools,
+        ``max_active_tis_per_dag(run)``, ``pre_execute`` and ``post_execute``, asset events of ``outlets``, rendered
+        fields in the UI, a custom XCom backend's worker side. ``None`` follows ``[seeany] worker_free``, which is off.
     :param timeout: seconds after which to give up. The SeeAny task goes on, and may still cost money.
     """
 
@@ -44,6 +48,7 @@ class SeeAnyTaskSensor(WaitsForTask, BaseSensorOperator):
         seeany_task_id: str,
         seeany_conn_id: str = DEFAULT_CONN_ID,
         deferrable: bool = True,
+        worker_free: bool | None = None,
         poke_interval: timedelta | float = 10,
         max_poll_interval: timedelta | float = 30,
         timeout: timedelta | float = 3600,
@@ -54,10 +59,12 @@ class SeeAnyTaskSensor(WaitsForTask, BaseSensorOperator):
             seeany_conn_id=seeany_conn_id,
             deferrable=deferrable,
             max_poll_interval=max_poll_interval,
+            worker_free=worker_free,
             poke_interval=interval_seconds(poke_interval, name="poke_interval"),
             timeout=timeout,
             **kwargs,
         )
+        self.start_in_triggerer()
 
     @property
     def interval(self) -> float:
@@ -66,6 +73,7 @@ class SeeAnyTaskSensor(WaitsForTask, BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Look once and defer, or poke until done."""
+        self.explain_worker()
         try:
             # Also when deferring: the base class applies soft_fail and never_fail to the first look as well.
             return super().execute(context)

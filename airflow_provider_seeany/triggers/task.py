@@ -5,17 +5,33 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from typing import Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_seeany import DEFAULT_CONN_ID
 from airflow_provider_seeany.api.polling import TrustGated
 from airflow_provider_seeany.api.request import BadSettings, BadTaskId, checked_task_id
-from airflow_provider_seeany.api.wait import BadId, Misconfigured, Outcome, Pause, Sighting, Wait, encode_outcome
+from airflow_provider_seeany.api.task import SeeAnyTask
+from airflow_provider_seeany.api.wait import (
+    BadId,
+    Finished,
+    Misconfigured,
+    Outcome,
+    Pause,
+    Sighting,
+    Wait,
+    encode_outcome,
+)
 from airflow_provider_seeany.exceptions import SeeAnyConfigError
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook
+from airflow_provider_seeany.triggers.without_worker import TemplateTaskInstance, TriggererXComs
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+    from jinja2 import Environment
 
 
 class SeeAnyTaskTrigger(BaseTrigger):
@@ -38,6 +54,10 @@ class SeeAnyTaskTrigger(BaseTrigger):
         triggerer neither extends nor forgets it.
     :param first_look_at: ask no sooner than this, in Unix seconds; ``None`` for at once. A trigger that fires
         within seconds of the deferral can lose its task to the scheduler (apache/airflow#72716).
+    :param time_after_deadline: seconds between the deadline and the time limit that Airflow set on the deferral, if
+        the deadline is to be told from that limit: a wait that began without a worker.
+    :param ends_task: push the XComs of a completed task and end the Airflow task from here, without a worker.
+    :param do_xcom_push: whether the Airflow task pushes XComs; of use with ``ends_task`` only.
     :param last_seen: what the worker saw when it deferred, as fields of
         :class:`~airflow_provider_seeany.api.wait.Sighting`.
     """
@@ -52,6 +72,9 @@ class SeeAnyTaskTrigger(BaseTrigger):
         deadline: float | None = None,
         first_look_at: float | None = None,
         last_seen: dict[str, Any] | None = None,
+        time_after_deadline: float | None = None,
+        ends_task: bool = False,
+        do_xcom_push: bool = True,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.seeany_task_id = seeany_task_id
@@ -61,6 +84,9 @@ class SeeAnyTaskTrigger(BaseTrigger):
         self.deadline = deadline
         self.first_look_at = first_look_at
         self.last_seen = last_seen
+        self.time_after_deadline = time_after_deadline
+        self.ends_task = ends_task
+        self.do_xcom_push = do_xcom_push
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what Airflow stores to make this trigger again elsewhere."""
@@ -74,13 +100,44 @@ class SeeAnyTaskTrigger(BaseTrigger):
                 "deadline": self.deadline,
                 "first_look_at": self.first_look_at,
                 "last_seen": self.last_seen,
+                "time_after_deadline": self.time_after_deadline,
+                "ends_task": self.ends_task,
+                "do_xcom_push": self.do_xcom_push,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire one event."""
         # Nothing is held at the yield: a trigger cancelled there would keep it until garbage collection.
-        yield TriggerEvent(encode_outcome(await self._outcome()))
+        if self.ends_task:
+            yield await self._ending_event()
+        else:
+            yield TriggerEvent(encode_outcome(await self._outcome()))
+
+    def render_template_fields(self, context: Context, jinja_env: Environment | None = None) -> None:
+        """Render the id and the connection of a wait that began without a worker."""
+        super().render_template_fields({**context, "ti": TemplateTaskInstance(context["ti"])}, jinja_env)  # type: ignore[typeddict-item]
+
+    async def _ending_event(self) -> TriggerEvent:
+        """Wait and return the event that ends the Airflow task, or one that lets a worker raise the exception."""
+        task_instance: Any = self.task_instance
+        xcoms = TriggererXComs(task_instance)
+        if task_instance.try_number > 1:
+            await xcoms.clear()
+        outcome = await self._outcome()
+        if not isinstance(outcome, Finished):
+            return TriggerEvent(encode_outcome(outcome))
+        task = SeeAnyTask.from_answer(outcome.answer)
+        if task.is_failed:
+            return TriggerEvent(encode_outcome(outcome))
+        await xcoms.push(task, with_values=self.do_xcom_push)
+        return TaskSuccessEvent()
+
+    def _deadline(self) -> float | None:
+        limit: datetime | None = getattr(self, "timeout_after", None)  # set by the triggerer
+        if self.time_after_deadline is None or limit is None:
+            return self.deadline
+        return limit.replace(tzinfo=limit.tzinfo or UTC).timestamp() - self.time_after_deadline
 
     async def _outcome(self) -> Outcome:
         if self.first_look_at is not None:
@@ -90,7 +147,7 @@ class SeeAnyTaskTrigger(BaseTrigger):
             wait = Wait(
                 seeany_task_id,
                 polling=TrustGated(poll_interval=self.poll_interval, max_poll_interval=self.max_poll_interval),
-                deadline=self.deadline,
+                deadline=self._deadline(),
                 log=self.log,
                 last_seen=msgspec.convert(self.last_seen, Sighting) if self.last_seen else None,
             )

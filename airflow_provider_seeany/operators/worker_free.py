@@ -1,0 +1,72 @@
+"""
+Waiting without any worker: the scheduler starts the trigger itself, and the trigger ends the task.
+
+A wait costs two worker processes otherwise: one that looks once and defers, one that pushes the result. On Airflow
+3.3+ the triggerer can do both. What fails or times out still ends in a worker, so that the exception is the same as
+always.
+
+What Airflow applies in a worker does not apply to such a wait: pools, ``max_active_tis_per_dag`` and
+``max_active_tis_per_dagrun``, ``pre_execute`` and ``post_execute``, asset events of ``outlets``, the rendered
+template fields in the UI, and the worker's side of a custom XCom backend.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import airflow
+from airflow.triggers.base import StartTriggerArgs
+
+if TYPE_CHECKING:
+    from airflow_provider_seeany.operators.base import WaitsForTask
+
+SWEEP_GRACE = timedelta(minutes=5)
+"""
+How long after the deadline Airflow may end the deferral itself. The trigger reports the time-out first, with a
+better message; this is for a trigger that never runs, for want of a triggerer.
+"""
+
+
+def worker_needed_because(operator: WaitsForTask) -> str | None:
+    """Return why this wait has to start in a worker, or ``None`` if it need not."""
+    if not operator.deferrable:
+        return "deferrable is off"
+    if tuple(int(part) for part in airflow.__version__.split(".")[:2]) < (3, 3):
+        return "it takes Airflow 3.3 or newer"
+    if any(_template(getattr(operator, field)) is None for field in operator.template_fields):
+        return "its id or connection is an XComArg that cannot be written as a template"
+    return None
+
+
+def start_trigger_args(operator: WaitsForTask) -> StartTriggerArgs:
+    """Return what the scheduler makes the trigger of. A new object: one of the class would be every task's."""
+    return StartTriggerArgs(
+        trigger_cls="airflow_provider_seeany.triggers.task.SeeAnyTaskTrigger",
+        trigger_kwargs={
+            # Rendered by the triggerer, because these names are template fields of the operator as well.
+            **{field: _template(getattr(operator, field)) for field in operator.template_fields},
+            "poll_interval": operator.interval,
+            "max_poll_interval": operator.max_poll_interval,
+            "time_after_deadline": SWEEP_GRACE.total_seconds(),
+            "ends_task": True,
+            "do_xcom_push": operator.do_xcom_push,
+        },
+        next_method="execute_complete",
+        timeout=timedelta(seconds=operator.timeout) + SWEEP_GRACE,
+    )
+
+
+def _template(value: object) -> str | None:
+    """
+    Write a field's value as a string for the triggerer to render, or return ``None`` if that cannot be done.
+
+    An XComArg would reach the trigger unresolved. The operator keeps its own, and with it the dependency.
+    """
+    from airflow.sdk.definitions.xcom_arg import PlainXComArg
+
+    if isinstance(value, PlainXComArg):
+        if value.operator.is_mapped:
+            return None
+        return f"{{{{ ti.xcom_pull(task_ids={value.operator.task_id!r}, key={value.key!r}) }}}}"
+    return value if isinstance(value, str) else None

@@ -1,0 +1,75 @@
+"""What a trigger does in a worker's place: reading XComs in templates, and pushing those of the result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_seeany.api.task import HIGHLIGHTS
+from airflow_provider_seeany.links.task import RESULT_LINKS
+
+if TYPE_CHECKING:
+    from airflow_provider_seeany.api.task import SeeAnyTask
+
+
+class TemplateTaskInstance:
+    """
+    The task instance as templates see it, with an ``xcom_pull`` that works in a triggerer.
+
+    Airflow 3.3's triggerer does not know the message that ``xcom_pull`` sends when it is given no map index, and
+    waits for an answer for ever. So one is always given: that of the upstream task in the same mapped task group,
+    else that of a task that is not mapped.
+
+    :param task_instance: the real one.
+    """
+
+    def __init__(self, task_instance: Any) -> None:
+        self._task_instance = task_instance
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._task_instance, name)
+
+    def xcom_pull(self, *args: Any, **kwargs: Any) -> Any:
+        """Pull as the real one does."""
+        if "map_indexes" in kwargs:
+            return self._task_instance.xcom_pull(*args, **kwargs)
+        own = self._task_instance.map_index
+        for map_index in dict.fromkeys((-1 if own is None else own, -1)):
+            value = self._task_instance.xcom_pull(*args, **kwargs, map_indexes=map_index)
+            if value is not None:
+                return value
+        return kwargs.get("default")
+
+
+class TriggererXComs:
+    """
+    The XComs of a task instance that has no worker.
+
+    They are sent one by one: given to ``TaskSuccessEvent``, Airflow 3.3 stores them encoded twice.
+
+    :param task_instance: the task instance that they belong to.
+    """
+
+    def __init__(self, task_instance: Any) -> None:
+        self._where = {
+            "dag_id": task_instance.dag_id,
+            "task_id": task_instance.task_id,
+            "run_id": task_instance.run_id,
+            "map_index": -1 if task_instance.map_index is None else task_instance.map_index,
+        }
+
+    async def clear(self) -> None:
+        """Delete what an earlier try may have left; in a worker Airflow does that itself."""
+        from airflow.sdk.execution_time.comms import DeleteXCom
+        from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+        for key in ("return_value", *HIGHLIGHTS, *(link.xcom_key for link in RESULT_LINKS)):
+            await SUPERVISOR_COMMS.asend(DeleteXCom(key=key, **self._where))
+
+    async def push(self, task: SeeAnyTask, *, with_values: bool) -> None:
+        """Push the links, and the values if the Airflow task pushes any."""
+        from airflow.providers.common.compat.sdk import XCom
+
+        values: dict[str, Any] = {**task.highlights(), "return_value": task.as_json()} if with_values else {}
+        values |= {link.xcom_key: link.url_of(task) for link in RESULT_LINKS}
+        for key, value in values.items():
+            await XCom.aset(key=key, value=value, **self._where)
