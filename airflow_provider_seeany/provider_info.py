@@ -51,6 +51,22 @@ def get_provider_info() -> dict[str, Any]:
         "sensors": _modules("sensors.task"),
         "triggers": _modules("triggers.task"),
         "connection-types": [CONNECTION_TYPE],
+        "config": {
+            "seeany": {
+                "description": "Options of the SeeAny provider.",
+                "options": {
+                    "worker_free": {
+                        "description": "Let waits start and end in the triggerer where they do not say otherwise "
+                        "(Airflow 3.3+). See the parameter worker_free of SeeAnyTaskSensor for what is not "
+                        "applied to such a wait.",
+                        "version_added": "0.1.0",
+                        "type": "boolean",
+                        "example": "True",
+                        "default": "False",
+                    }
+                },
+            }
+        },
         "extra-links": [
             "airflow_provider_seeany.links.task.WatchVideoLink",
             "airflow_provider_seeany.links.task.ThumbnailLink",

@@ -46,7 +46,7 @@ class FinishedRun:
 
     def __init__(self, airflow: LocalAirflow, run: DagRun) -> None:
         self._airflow = airflow
-        self._run = run
+        self.run = run
         self._tasks = {(task.task_id, task.map_index): task for task in airflow.task_instances(run)}
 
     def task(self, task_id: str, map_index: int | None = None) -> TaskInstance:
@@ -58,24 +58,25 @@ class FinishedRun:
     def xcoms(self, task_id: str, map_index: int | None = None) -> dict[str, object]:
         """Return the XComs that a person or a downstream task sees, without the stored links."""
         task = self.task(task_id, map_index)
-        xcoms = self._airflow.xcoms(self._run, task_id, map_index=task.map_index)
+        xcoms = self._airflow.xcoms(self.run, task_id, map_index=task.map_index)
         return {key: value for key, value in xcoms.items() if not key.startswith("_link_")}
 
     def links(self, task_id: str, map_index: int | None = None) -> dict[str, str | None]:
         """Return the buttons on the task instance's page."""
         task = self.task(task_id, map_index)
-        return self._airflow.extra_links(self._run, task_id, map_index=task.map_index)
+        return self._airflow.extra_links(self.run, task_id, map_index=task.map_index)
 
     def log(self, task_id: str, map_index: int | None = None) -> str:
         """Return the log of the last try, as the UI shows it."""
         task = self.task(task_id, map_index)
-        return self._airflow.log(self._run, task_id, map_index=task.map_index, try_number=max(task.try_number, 1))
+        return self._airflow.log(self.run, task_id, map_index=task.map_index, try_number=max(task.try_number, 1))
 
 
 DAGS = (
     *(f"outcomes_{mode}" for mode in MODES),
     "xcoms_off",
     "ids_from_upstream",
+    "worker_free",
     "seeany_one_video",
     "seeany_many_videos",
     "seeany_handle_failure",

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-MODES = ("poke", "reschedule", "deferred", "mapped", "operator", "operator_blocking")
+MODES = (
+    "poke",
+    "reschedule",
+    "deferred",
+    "mapped",
+    "worker_free",
+    "operator",
+    "operator_blocking",
+    "operator_worker_free",
+)
 
 # For each outcome an id that the simulator understands. The label makes each cell's task one of its own.
 SEEANY_IDS = {

@@ -50,6 +50,9 @@ def test_a_stored_trigger_is_made_again_as_it_was() -> None:
         "deadline": 1_748_908_920.5,
         "first_look_at": 1_748_900_000.0,
         "last_seen": {"status": "processing", "progress": 65, "at": 1_748_899_990.5},
+        "time_after_deadline": 300.0,
+        "ends_task": True,
+        "do_xcom_push": False,
     }
     path, stored = SeeAnyTaskTrigger(**given).serialize()
 
@@ -71,6 +74,9 @@ def test_a_trigger_stored_by_an_older_version_still_works() -> None:
         "deadline": None,
         "first_look_at": None,
         "last_seen": None,
+        "time_after_deadline": None,
+        "ends_task": False,
+        "do_xcom_push": True,
     }
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import DAG, BaseOperator, get_parsing_context, task
+from airflow.sdk import DAG, BaseOperator, get_parsing_context, task, task_group
 
 from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
@@ -22,10 +22,12 @@ SENSOR_MODES: dict[str, dict[str, Any]] = {
     "reschedule": {"deferrable": False, "mode": "reschedule"},
     "deferred": {},
     "mapped": {},
+    "worker_free": {"worker_free": True},
 }
 OPERATOR_MODES: dict[str, dict[str, Any]] = {
     "operator": {},
     "operator_blocking": {"deferrable": False, "poll_interval": 1},
+    "operator_worker_free": {"worker_free": True},
 }
 ALL_MODES = SENSOR_MODES | OPERATOR_MODES
 
@@ -99,4 +101,33 @@ with DAG("ids_from_upstream", schedule=None):
     SeeAnyTaskSensor(task_id="no_key", seeany_task_id="video-0s", seeany_conn_id="seeany_no_key", retries=2)
     SeeAnyTaskResultOperator(
         task_id="not_waiting", seeany_task_id="never-not-waiting", wait_for_completion=False, retries=0
+    )
+
+
+with DAG("worker_free", schedule=None):
+
+    @task
+    def submit_one(label: str) -> str:
+        return f"video-0s-{label}"
+
+    @task_group
+    def group(label: str) -> None:
+        submitted_here = submit_one.override(task_id="submit_here")(label)
+        SeeAnyTaskSensor(task_id="wait", seeany_task_id=submitted_here, worker_free=True)
+
+    group.expand(label=["one", "two"])
+    with_key = submit.override(task_id="submit_with_key")()
+    SeeAnyTaskSensor(task_id="return_value", seeany_task_id=submit_one("return-value"), worker_free=True)
+    SeeAnyTaskSensor(task_id="key", seeany_task_id=with_key["id"], worker_free=True)
+    with_key >> SeeAnyTaskSensor(
+        task_id="template",
+        seeany_task_id="{{ ti.xcom_pull(task_ids='submit_with_key')['id'] }}",
+        worker_free=True,
+    )
+    SeeAnyTaskSensor.partial(task_id="mapped", worker_free=True).expand(seeany_task_id=["video-0s-mapped"])
+    # Succeeds at first and fails when it is cleared and runs again.
+    SeeAnyTaskSensor(
+        task_id="cleared",
+        seeany_task_id="{{ 'video-0s-first' if ti.try_number == 1 else 'fails-0s-second' }}",
+        worker_free=True,
     )
