@@ -47,14 +47,17 @@ SPREAD = 0.05
 LONGEST_ESTIMATE = 1e7
 """An estimate of more seconds than that, some four months, is none."""
 
-ESTIMATE_FALLS = 0.3
-"""An estimate that loses more than this many of its seconds in one real second is moving, if perhaps slowly."""
+SCALES = (0.4, 2.5)
+"""Least and most real seconds that one second of a clock is taken to last."""
+
+ESTIMATE_FALLS = 1 / SCALES[1]
+"""
+An estimate that loses more than this many of its seconds in one real second is moving. One that falls more slowly
+falls too slowly to be put right.
+"""
 
 PROGRESS_FALLS = 0.5
 """The same for the progress; more, since its seconds are real ones, and one that slows down falls slowly for ever."""
-
-SCALES = (0.4, 2.5)
-"""Least and most real seconds that one second of a clock is taken to last."""
 
 LEARNING = 0.5
 """How far each answer moves what is known of a clock's scale and error from the old value to the new one."""
