@@ -6,7 +6,7 @@ end of the task to the question that notices it. The tasks last as in a lognorma
 anew outside 30 to 600 s: clipping instead would end one task in twenty at exactly 30 s, on the beat of every 10 s,
 and flatter a fixed interval that has no jitter. The first question is asked 10 s after the start. The look that a
 worker takes before it defers is not counted, since it is the same for every rule. Estimates are whole seconds, as
-the service's are. Everything is drawn from a fixed seed.
+in the platform's example. Everything is drawn from a fixed seed.
 
 What the estimate says (columns):
 
@@ -17,7 +17,7 @@ What the estimate says (columns):
 What the progress says (named in the row; whole per cents, 99 at most):
 
 - absent: nothing; linear: the share of the time that has passed
-- uneven: now faster, now slower than that by up to 40 % and more, differently for each task
+- uneven: at between 0.2 and 1.8 times that pace, differently for each task
 - tied: what follows from the estimate and the age, so it is no second opinion; slowing: 63 % after the first third
 
 Without progress, the trust-gated rule is that of one clock. Over several seeds, listening to the progress costs at
