@@ -7,11 +7,16 @@ that a sensor's ``soft_fail`` treats it alike in every mode.
 
 from __future__ import annotations
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSensorTimeout
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowNotFoundException,
+    AirflowSensorTimeout,
+)
 
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import Kind, Trouble, cleaned
-from airflow_provider_seeany.api.wait import BadId, Finished, Misconfigured, Outcome, Refused, TimedOut
+from airflow_provider_seeany.api.wait import BadId, Crashed, Finished, Misconfigured, Outcome, Refused, TimedOut
 
 
 class SeeAnyError(AirflowException):
@@ -19,7 +24,15 @@ class SeeAnyError(AirflowException):
 
 
 class SeeAnyConfigError(SeeAnyError, AirflowFailException):
-    """The Airflow connection is missing or cannot be used. Never retried; the text says what to change."""
+    """The Airflow connection or what was asked for cannot be used. Never retried; the text says what to change."""
+
+
+class SeeAnyConnectionNotFound(SeeAnyError, AirflowNotFoundException):
+    """
+    The Airflow connection was not found. Retried as the task's ``retries`` say.
+
+    Airflow reports a secrets backend that is down, or a connection that cannot be parsed, in the same way.
+    """
 
 
 class SeeAnyTaskIdError(SeeAnyError, AirflowFailException, ValueError):
@@ -81,8 +94,12 @@ class SeeAnyTaskNotFound(SeeAnyRequestError):
     """SeeAny does not know the task (HTTP 404 or 410)."""
 
 
-class SeeAnyResponseError(SeeAnyApiError, AirflowFailException):
-    """What came back is no SeeAny answer; the text shows how it begins. Never retried."""
+class SeeAnyResponseError(SeeAnyApiError):
+    """What came back is no SeeAny answer; the text shows how it begins. Retried as the task's ``retries`` say."""
+
+
+class SeeAnyRepeatedResponseError(SeeAnyResponseError, AirflowFailException):
+    """What came back was no SeeAny answer several times in a row, so a wait believed it. Never retried."""
 
 
 def completed_task(outcome: Outcome, *, seeany_task_id: str, seeany_conn_id: str, timeout: float) -> SeeAnyTask:
@@ -103,11 +120,16 @@ def completed_task(outcome: Outcome, *, seeany_task_id: str, seeany_conn_id: str
         case TimedOut():
             raise task_timeout(outcome, seeany_task_id=seeany_task_id, timeout=timeout)
         case Refused(trouble):
-            raise api_error(trouble, seeany_task_id=seeany_task_id, seeany_conn_id=seeany_conn_id)
+            error = api_error(trouble, seeany_task_id=seeany_task_id, seeany_conn_id=seeany_conn_id)
+            if isinstance(error, SeeAnyResponseError):
+                raise SeeAnyRepeatedResponseError(str(error), trouble)
+            raise error
         case Misconfigured(text):
             raise SeeAnyConfigError(text)
         case BadId(text):
             raise SeeAnyTaskIdError(text)
+        case Crashed(text):
+            raise SeeAnyError(f"The wait for SeeAny task {cleaned(seeany_task_id)} broke off: {text}")
 
 
 def task_timeout(outcome: TimedOut, *, seeany_task_id: str, timeout: float) -> SeeAnyTaskTimeout:
@@ -120,8 +142,8 @@ def task_timeout(outcome: TimedOut, *, seeany_task_id: str, timeout: float) -> S
     """
     trouble = f"; last trouble: {outcome.last_trouble}" if outcome.last_trouble else ""
     return SeeAnyTaskTimeout(
-        f"SeeAny task {cleaned(seeany_task_id)} was not done within {timeout:g} s; "
-        f"last seen: {outcome.last_seen or 'never'}{trouble}. "
+        f"SeeAny task {cleaned(str(seeany_task_id))} was not done within {timeout:g} s; "
+        f"last seen: {outcome.last_seen or 'nothing'}{trouble}. "
         "It may still finish and cost money. To wait longer, raise timeout and clear the task."
     )
 
@@ -146,5 +168,6 @@ def api_error(trouble: Trouble, *, seeany_conn_id: str, seeany_task_id: str | No
     if trouble.kind is Kind.PERMANENT:
         return SeeAnyRequestError(f"{trouble}. {asked}", trouble)
     if trouble.kind is Kind.UNUSABLE:
-        return SeeAnyResponseError(f"{trouble}. {asked} Check its Base URL (host).", trouble)
+        hint = "" if trouble.message else " Check its Base URL (host)."
+        return SeeAnyResponseError(f"{trouble}. {asked}{hint}", trouble)
     return SeeAnyApiError(f"{trouble}. {asked}", trouble)

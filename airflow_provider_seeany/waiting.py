@@ -12,7 +12,7 @@ import msgspec
 
 from airflow_provider_seeany.api.polling import SPREAD, FixedInterval, spread
 from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.api.wait import Log, Outcome, Pause, Wait, decode_outcome
+from airflow_provider_seeany.api.wait import Log, Outcome, Pause, TimedOut, Wait, decode_outcome
 from airflow_provider_seeany.exceptions import (
     SeeAnyError,
     SeeAnyTaskNotReady,
@@ -21,7 +21,7 @@ from airflow_provider_seeany.exceptions import (
     completed_task,
     task_timeout,
 )
-from airflow_provider_seeany.hooks.seeany import SeeAnyHook, checked_id
+from airflow_provider_seeany.hooks.seeany import SeeAnyHook
 from airflow_provider_seeany.operators.worker_free import SWEEP_GRACE
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 
@@ -38,7 +38,8 @@ class TaskWait:
     """
     One wait of a sensor or operator, as far as it happens in the worker.
 
-    :param seeany_task_id: the task to wait for; ``SeeAnyTaskIdError`` if that cannot be an id.
+    :param seeany_task_id: the task to wait for. It is checked when it is asked for, not when a result is there
+        already: a template may render to something else by then.
     :param seeany_conn_id: the connection to ask through.
     :param interval: seconds between two questions.
     :param max_interval: most seconds between two questions of the trigger, which may adapt its pace.
@@ -56,7 +57,7 @@ class TaskWait:
         timeout: float,
         log: Log,
     ) -> None:
-        self.seeany_task_id = checked_id(seeany_task_id)
+        self.seeany_task_id = seeany_task_id
         self.seeany_conn_id = seeany_conn_id
         self.interval = interval
         self.max_interval = max_interval
@@ -65,7 +66,7 @@ class TaskWait:
         """Seconds to sleep before the next look."""
         self._deadline = time.time() + timeout
         self._wait = Wait(
-            self.seeany_task_id, polling=FixedInterval(poll_interval=interval), deadline=self._deadline, log=log
+            str(seeany_task_id), polling=FixedInterval(poll_interval=interval), deadline=self._deadline, log=log
         )
 
     @cached_property
@@ -91,6 +92,7 @@ class TaskWait:
         soonest, latest = FIRST_LOOK_AFTER
         # So far inside the limits that the spread cannot leave them.
         pause = spread(min(max(self.interval, soonest / (1 - SPREAD / 2)), latest / (1 + SPREAD / 2)))
+        asked_for = self.pause if self._wait.is_in_trouble else 0.0
         last_seen = self._wait.last_seen
         return SeeAnyTaskTrigger(
             seeany_task_id=self.seeany_task_id,
@@ -98,7 +100,7 @@ class TaskWait:
             poll_interval=self.interval,
             max_poll_interval=self.max_interval,
             deadline=self._deadline,
-            first_look_at=now + max(min(pause, self._deadline - now), soonest),
+            first_look_at=now + max(min(pause, self._deadline - now), soonest, asked_for),
             last_seen=msgspec.to_builtins(last_seen) if last_seen else None,
         )
 
@@ -123,8 +125,13 @@ class TaskWait:
         return self._completed(outcome)
 
     def timed_out(self) -> SeeAnyTaskTimeout:
-        """Return the exception for a time-out that Airflow found."""
+        """Return the exception for a time-out that Airflow found while a worker was waiting."""
         return task_timeout(self._wait.timed_out(), seeany_task_id=self.seeany_task_id, timeout=self.timeout)
+
+    def unreported(self) -> SeeAnyTaskTimeout:
+        """Return the exception for a deferral that Airflow ended because no trigger had reported in time."""
+        silence = TimedOut(last_trouble="the triggerer did not report in time; is one running?")
+        return task_timeout(silence, seeany_task_id=self.seeany_task_id, timeout=self.timeout)
 
     def not_ready(self) -> SeeAnyError:
         """Return the exception for a caller who does not want to wait."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,12 +12,16 @@ from urllib.request import getproxies, proxy_bypass
 from weakref import WeakKeyDictionary
 
 import aiohttp
+import certifi
 from yarl import URL
 
 from airflow_provider_seeany.api.request import MAX_ANSWER, ApiSettings
 from airflow_provider_seeany.api.response import Response, read_task, unreachable
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import ApiError, Trouble
+
+MOST_CONNECTIONS = 100
+"""Most requests under way at once to one API with one key; further ones wait their turn."""
 
 
 class AsyncClient:
@@ -27,7 +33,11 @@ class AsyncClient:
 
     def __init__(self, settings: ApiSettings) -> None:
         self.settings = settings
+        # Waiting for a connection that others hold does not count as waiting for SeeAny: the limit is kept here, where
+        # the time of a request has not begun, and not by the connector.
+        self._slots = asyncio.Semaphore(MOST_CONNECTIONS)
         self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=_tls()),
             headers=settings.headers,
             timeout=aiohttp.ClientTimeout(total=settings.request_timeout),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -55,14 +65,17 @@ class AsyncClient:
         key = self.settings.api_key
         try:
             # encoded=True: the URL is sent as it was built, not normalised a second time.
-            async with self._session.get(URL(url, encoded=True), allow_redirects=False) as raw:
+            async with self._slots, self._session.get(URL(url, encoded=True), allow_redirects=False) as raw:
                 body = bytearray()
                 async for chunk in raw.content.iter_any():
                     body += chunk
                     if len(body) > MAX_ANSWER:
                         break
                 return Response(status=raw.status, headers=raw.headers, body=bytes(body), secret=key)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        except TimeoutError:
+            late = TimeoutError(f"no complete answer within {self.settings.request_timeout:g} s")
+            raise unreachable(late, key) from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             raise unreachable(error, key) from None
 
 
@@ -94,6 +107,13 @@ async def shared_client(settings: ApiSettings) -> AsyncIterator[AsyncClient]:
         if not shared.users:
             del clients[settings]
             await shared.client.close()
+
+
+def _tls() -> ssl.SSLContext:
+    """Trust whom requests trusts, so that both transports reach the same hosts."""
+    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or certifi.where()
+    is_folder = os.path.isdir(bundle)
+    return ssl.create_default_context(cafile=None if is_folder else bundle, capath=bundle if is_folder else None)
 
 
 def _proxy(url: str) -> str | None:

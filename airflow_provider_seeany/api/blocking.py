@@ -9,6 +9,7 @@ from threading import Thread
 from typing import Any
 
 import requests
+import urllib3
 
 from airflow_provider_seeany.api.request import MAX_ANSWER, ApiSettings
 from airflow_provider_seeany.api.response import Response, read_json, read_task, unreachable
@@ -81,7 +82,7 @@ class BlockingClient:
         The time-outs of requests are for one read: a server that trickles a header could hold it for ever.
         """
         limit = self.settings.request_timeout
-        done: SimpleQueue[Response | ApiError] = SimpleQueue()
+        done: SimpleQueue[Response | Exception] = SimpleQueue()
         Thread(target=lambda: done.put(self._exchange(self.session, url, params)), daemon=True).start()
         try:
             reply = done.get(timeout=limit)
@@ -90,11 +91,11 @@ class BlockingClient:
             self.session = self._new_session()
             error = requests.ReadTimeout(f"no complete answer within {limit:g} s")
             raise unreachable(error, self.settings.api_key) from None
-        if isinstance(reply, ApiError):
+        if isinstance(reply, Exception):
             raise reply
         return reply
 
-    def _exchange(self, session: requests.Session, url: str, params: Mapping[str, Any] | None) -> Response | ApiError:
+    def _exchange(self, session: requests.Session, url: str, params: Mapping[str, Any] | None) -> Response | Exception:
         key, limit = self.settings.api_key, self.settings.request_timeout
         try:
             with session.get(url, params=params, timeout=limit, allow_redirects=False, stream=True) as raw:
@@ -103,5 +104,7 @@ class BlockingClient:
                 while len(body) <= MAX_ANSWER and (piece := raw.raw.read(65_536, decode_content=False)):
                     body += piece
                 return Response(status=raw.status_code, headers=raw.headers, body=bytes(body), secret=key)
-        except Exception as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             return unreachable(error, key)
+        except Exception as error:
+            return error

@@ -191,10 +191,15 @@ def _refusal(response: Response) -> Trouble:
 
 
 def _enveloped(response: Response, code: str | None, message: str | None) -> Trouble:
-    """Judge an error that came with a success status; a code that is an HTTP status counts as one."""
+    """
+    Judge an error that came with a success status.
+
+    A code that is an HTTP status counts as one. What any other code means is not documented: it may say that the
+    service is busy as well as that the key is wrong, so it is believed when it is said several times.
+    """
     status = int(code) if code and code.isascii() and code.isdigit() and len(code) == 3 else None
     retry_after = _retry_after(response.headers)
-    kind = Kind.PERMANENT
+    kind = Kind.UNUSABLE
     if status is not None and 400 <= status < 600:
         kind = kind_of_status(status, retry_after=retry_after)
     else:
@@ -262,7 +267,8 @@ def _first_bytes(response: Response, *, even_html: bool = False) -> str:
 
 
 def _is_html(response: Response) -> bool:
-    return "html" in response.headers.get("Content-Type", "") or response.body.lstrip()[:1] == b"<"
+    begins = response.body.lstrip()[:1]
+    return begins == b"<" or ("html" in response.headers.get("Content-Type", "").lower() and begins not in (b"{", b"["))
 
 
 def _lenient_json(response: Response) -> Any:

@@ -195,7 +195,7 @@ def _urls(answer: Mapping[str, Any]) -> Iterator[str]:
             inner = [
                 (under_url_key or key == "url" or key.endswith(("_url", "_urls")), item)
                 for key, item in value.items()
-                if not key.startswith("thumb")
+                if "thumb" not in key.lower()
             ]
             stack.extend(reversed(inner))
         elif isinstance(value, list | tuple):

@@ -20,7 +20,7 @@ from airflow_provider_seeany.api.polling import Polling
 from airflow_provider_seeany.api.task import DOCUMENTED_STATUSES, SeeAnyTask
 from airflow_provider_seeany.api.trouble import Kind, Trouble, cleaned
 
-UNUSABLE_IN_A_ROW = 3
+UNUSABLE_IN_A_ROW = 5
 """So many unusable answers one after the other are believed: proxies produce one now and then, not several."""
 
 
@@ -43,7 +43,7 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def of(cls, task: SeeAnyTask, at: float) -> Sighting:
         """Return what this answer shows."""
         return cls(
-            status=cleaned(task.status, limit=60),
+            status=shown_status(task.status),
             progress=task.progress,
             estimated_remaining=task.estimated_remaining,
             at=at,
@@ -64,6 +64,12 @@ def _shown(number: float, digits: int) -> str:
         return f"{number:.{digits}g}"
     except OverflowError:
         return "very many"
+
+
+def shown_status(status: str) -> str:
+    """Return a status word for a person; one that is not quite a documented word is quoted, to be told from it."""
+    word = cleaned(status, limit=60)
+    return word if word == status or word not in DOCUMENTED_STATUSES else repr(status)[:60]
 
 
 class Pause(msgspec.Struct, frozen=True):
@@ -97,13 +103,19 @@ class Misconfigured(msgspec.Struct, frozen=True, tag="misconfigured"):
     text: str
 
 
+class Crashed(msgspec.Struct, frozen=True, tag="crashed"):
+    """The wait broke off for a reason nobody thought of. ``text`` names it."""
+
+    text: str
+
+
 class BadId(msgspec.Struct, frozen=True, tag="bad_id"):
     """What was given cannot be a task's id. ``text`` says what to look at."""
 
     text: str
 
 
-Outcome = Finished | Refused | TimedOut | Misconfigured | BadId
+Outcome = Finished | Refused | TimedOut | Misconfigured | BadId | Crashed
 """What a wait can end with. Plain JSON when encoded, as it travels from the triggerer to a worker."""
 
 
@@ -145,11 +157,11 @@ class StatusWords:
 
     def notice(self, task: SeeAnyTask, log: Log) -> None:
         """Warn if the task's status is a new word."""
-        word = cleaned(task.status, limit=60)
+        word = shown_status(task.status)
         if word not in self._known:
             self._known = self._known | {word}
             log.warning(
-                "SeeAny task %s has the status %r, which the API's documentation does not know; "
+                "SeeAny task %s has the status %s, which the API's documentation does not know; "
                 "it counts as still running",
                 cleaned(task.id),
                 word,
@@ -209,6 +221,11 @@ class Wait:
         if not reply.is_running:
             return Finished(dict(reply.answer))
         return self._pause(self._ask_polling(reply, now), now)
+
+    @property
+    def is_in_trouble(self) -> bool:
+        """Whether the last question brought no answer."""
+        return self._troubles_in_a_row > 0
 
     def timed_out(self) -> TimedOut:
         """Return the outcome of a wait whose time is up."""

@@ -30,6 +30,7 @@ from airflow_provider_seeany.api.trouble import ApiError, Trouble
 from airflow_provider_seeany.api.wait import Pause, StatusWords, Wait
 from airflow_provider_seeany.exceptions import (
     SeeAnyConfigError,
+    SeeAnyConnectionNotFound,
     SeeAnyTaskIdError,
     api_error,
     completed_task,
@@ -203,7 +204,7 @@ class SeeAnyHook(BaseHook):
             return False, str(error)
         if isinstance(reply, SeeAnyTask):
             return False, "A task that cannot exist was found: the Base URL (host) is probably not SeeAny's."
-        if reply.http_status == 404 and not reply.is_web_page:
+        if reply.http_status in (404, 410) and not reply.is_web_page:
             return True, "SeeAny accepted the API key."
         return False, str(api_error(reply, seeany_conn_id=self.seeany_conn_id))
 
@@ -232,9 +233,10 @@ def _naming(seeany_conn_id: str) -> Iterator[None]:
     try:
         yield
     except AirflowNotFoundException:
-        raise SeeAnyConfigError(
-            f"The Airflow connection {seeany_conn_id!r} does not exist. "
-            "Add it under Admin > Connections with the type SeeAny and the API key."
+        raise SeeAnyConnectionNotFound(
+            f"The Airflow connection {seeany_conn_id!r} was not found, or could not be read. Add it under "
+            "Admin > Connections with the type SeeAny and the API key. If it is an environment variable: in a URI the "
+            "key is percent-encoded, JSON has to be valid."
         ) from None
     except BadSettings as error:
         raise SeeAnyConfigError(f"The Airflow connection {seeany_conn_id!r} cannot be used: {error}.") from None
@@ -249,7 +251,7 @@ def _settings(connection: Connection, extra: object) -> ApiSettings:
             connection.host,
             port=connection.port,
             schema=connection.schema,
-            allow_http=extra.get("allow_http") is True,
+            allow_http=str(extra.get("allow_http")).lower() == "true",
         ),
         api_key=checked_api_key(connection.password),
         request_timeout=checked_seconds(

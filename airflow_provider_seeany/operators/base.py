@@ -12,7 +12,13 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowSensorTimeout, BaseOperator, conf
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    BaseOperator,
+    conf,
+)
 
 from airflow_provider_seeany.links.task import RESULT_LINKS
 from airflow_provider_seeany.operators.worker_free import start_trigger_args, worker_needed_because
@@ -125,25 +131,29 @@ class WaitsForTask(BaseOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after a deferral; a time-out that Airflow found itself gets the same exception as any other."""
-        try:
-            return super().resume_execution(next_method, next_kwargs, context)
-        except AirflowException as error:
-            if isinstance(error, (AirflowSensorTimeout, _deferral_timeout())):
-                raise self.task_timeout(error) from error
-            raise
-
-    def task_timeout(self, error: AirflowException) -> AirflowException:
-        """Return Airflow's own time-out as this provider's, with the last progress seen."""
         from airflow_provider_seeany.exceptions import SeeAnyTaskTimeout
 
-        return error if isinstance(error, SeeAnyTaskTimeout) else self.task_wait.timed_out()
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except AirflowSkipException as skip:
+            self.explain_skip(skip)
+            raise
+        except (AirflowSensorTimeout, _deferral_timeout()) as error:
+            if isinstance(error, SeeAnyTaskTimeout):
+                raise
+            raise self.task_wait.unreported() from error
+
+    def explain_skip(self, skip: AirflowSkipException) -> None:
+        """Tell in the log why a task is skipped instead of failed: Airflow itself says only that it is."""
+        if skip.__cause__ is not None:
+            self.log.error("Skipped instead of failed: %s: %s", type(skip.__cause__).__name__, skip.__cause__)
 
 
 def interval_seconds(value: timedelta | float, *, name: str) -> float:
     """
-    Return a polling interval in seconds.
+    Return an interval or a time limit in seconds.
 
-    :raises ValueError: if it is not above zero, since that would ask without a pause.
+    :raises ValueError: if it is not above zero, since that would ask without a pause, or not at all.
     """
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < float("inf"):

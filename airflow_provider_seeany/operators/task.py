@@ -61,7 +61,7 @@ class SeeAnyTaskResultOperator(WaitsForTask):
         )
         self.wait_for_completion = wait_for_completion
         self.poll_interval = interval_seconds(poll_interval, name="poll_interval")
-        self.timeout = (timeout if isinstance(timeout, timedelta) else timedelta(seconds=timeout)).total_seconds()
+        self.timeout = interval_seconds(timeout, name="timeout")
         self.start_in_triggerer()
 
     @property

@@ -5,7 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowSensorTimeout, BaseSensorOperator, PokeReturnValue
+from airflow.providers.common.compat.sdk import (
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    BaseSensorOperator,
+    PokeReturnValue,
+)
 
 from airflow_provider_seeany import DEFAULT_CONN_ID
 from airflow_provider_seeany.operators.base import WaitsForTask, interval_seconds
@@ -61,7 +66,7 @@ class SeeAnyTaskSensor(WaitsForTask, BaseSensorOperator):
             max_poll_interval=max_poll_interval,
             worker_free=worker_free,
             poke_interval=interval_seconds(poke_interval, name="poke_interval"),
-            timeout=timeout,
+            timeout=interval_seconds(timeout, name="timeout"),
             **kwargs,
         )
         self.start_in_triggerer()
@@ -74,11 +79,23 @@ class SeeAnyTaskSensor(WaitsForTask, BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Look once and defer, or poke until done."""
         self.explain_worker()
+        from airflow_provider_seeany.exceptions import SeeAnyTaskTimeout
+
         try:
             # Also when deferring: the base class applies soft_fail and never_fail to the first look as well.
             return super().execute(context)
+        except AirflowSkipException as skip:
+            self.explain_skip(skip)
+            raise
         except AirflowSensorTimeout as error:
-            raise self.task_timeout(error) from error
+            if isinstance(error, SeeAnyTaskTimeout):
+                raise
+            raise self.task_wait.timed_out() from error
+
+    def _get_next_poke_interval(self, *args: Any, **kwargs: Any) -> float:
+        """Sleep longer than usual where the service asked for it, or is in trouble."""
+        usual: float = super()._get_next_poke_interval(*args, **kwargs)
+        return max(usual, self.task_wait.pause)
 
     def poke(self, context: Context) -> PokeReturnValue | bool:
         """Ask once; leave for the triggerer if the task is still running and the sensor is deferrable."""
