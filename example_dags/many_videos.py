@@ -28,14 +28,14 @@ def seeany_many_videos():
     # The operator waits too, so a sensor before it is not needed.
     results = SeeAnyTaskResultOperator.partial(task_id="result").expand(seeany_task_id=submitted())
 
-    @task
+    # Also when some of them failed: what the others cost was spent all the same.
+    @task(trigger_rule="all_done")
     def summarise(answers: list[dict[str, Any]]) -> dict[str, str]:
         totals: dict[str, Decimal] = {}
-        for answer in answers:
-            usage = answer["usage"]
+        for usage in (answer.get("usage", {}) for answer in answers):
             # Currencies are not added to each other, and money is not added as floats.
-            unit = usage["cost_unit"]
-            totals[unit] = totals.get(unit, Decimal(0)) + Decimal(str(usage["cost"]))
+            unit = usage.get("cost_unit", "no currency")
+            totals[unit] = totals.get(unit, Decimal(0)) + Decimal(str(usage.get("cost", 0)))
         return {unit: str(total) for unit, total in totals.items()}
 
     summarise(results.output)
