@@ -8,6 +8,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from urllib.request import getproxies, proxy_bypass
 from weakref import WeakKeyDictionary
 
@@ -37,7 +38,7 @@ class AsyncClient:
         # the time of a request has not begun, and not by the connector.
         self._slots = asyncio.Semaphore(MOST_CONNECTIONS)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=_tls()),
+            connector=aiohttp.TCPConnector(limit=0, ssl=_tls() if settings.base_url.startswith("https:") else True),
             headers=settings.headers,
             timeout=aiohttp.ClientTimeout(total=settings.request_timeout),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -111,7 +112,12 @@ async def shared_client(settings: ApiSettings) -> AsyncIterator[AsyncClient]:
 
 def _tls() -> ssl.SSLContext:
     """Trust whom requests trusts, so that both transports reach the same hosts."""
-    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or certifi.where()
+    return _trusting(os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or certifi.where())
+
+
+@cache
+def _trusting(bundle: str) -> ssl.SSLContext:
+    """Read a file or folder of certificates, which takes some 40 ms of the event loop, once."""
     is_folder = os.path.isdir(bundle)
     return ssl.create_default_context(cafile=None if is_folder else bundle, capath=bundle if is_folder else None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -84,7 +85,7 @@ def read_json(response: Response) -> Any:
     except ValueError as error:
         _unusable(response, str(error), shown="")
     try:
-        answer = _portable(msgspec.json.decode(response.body), response.secret)
+        answer = _decoded(response)
     except (ValueError, RecursionError) as error:
         if not response.body.strip():
             _unusable(response, "the body is empty")
@@ -130,6 +131,22 @@ def _decompressed(response: Response) -> Response:
     if len(body) > MAX_ANSWER:
         raise ValueError(f"it is larger than {MAX_ANSWER // 1024 // 1024} MiB")
     return msgspec.structs.replace(response, body=body)
+
+
+def _decoded(response: Response) -> Any:
+    """Decode the body; walk through what came of it only if its bytes say that something in it needs care."""
+    body = response.body
+    answer = msgspec.json.decode(body)
+    plain = (
+        not _ODD.search(body)
+        and body.count(b"{") + body.count(b"[") < MAX_DEPTH
+        and response.secret.encode() not in body
+    )
+    return answer if plain else _portable(answer, response.secret)
+
+
+_ODD = re.compile(rb"""\\u00|"__|[0-9]{19}""")
+"""Where NUL, an escaped key, a reserved name or a large integer can be; the escapes of Chinese are none of these."""
 
 
 def _portable(value: Any, secret: str, depth: int = 0) -> Any:
@@ -273,7 +290,7 @@ def _is_html(response: Response) -> bool:
 
 def _lenient_json(response: Response) -> Any:
     try:
-        return _portable(msgspec.json.decode(response.body), response.secret)
+        return _decoded(response)
     except (ValueError, RecursionError):
         return None
 
