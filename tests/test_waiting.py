@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from airflow_provider_seeany.exceptions import SeeAnyTaskNotReady
 from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 from airflow_provider_seeany.waiting import TaskWait
+from tests.hostile import HostileServer, reply, task
 
 
 def task_wait(**more: Any) -> TaskWait:
@@ -26,6 +29,49 @@ def test_the_trigger_looks_between_five_and_ten_seconds_after_the_deferral(inter
         first_look_at = task_wait(interval=interval).trigger().first_look_at
         assert first_look_at is not None
         assert before + 5 <= first_look_at <= time.time() + 10
+
+
+def test_what_the_worker_saw_goes_along_with_the_trigger(hostile: HostileServer, connect: Callable[..., None]) -> None:
+    connect(host=hostile.url)
+    hostile.script(task(progress=65, estimated_remaining=42), reply(500))
+    waiting = task_wait()
+
+    assert waiting.look() is None
+    assert waiting.look() is None
+
+    last_seen = waiting.trigger().last_seen
+    assert last_seen is not None
+    assert (last_seen["progress"], last_seen["estimated_remaining"]) == (65, 42)
+
+
+def test_the_first_look_is_never_before_the_service_wants_it_nor_after_the_deadline(
+    hostile: HostileServer, connect: Callable[..., None]
+) -> None:
+    connect(host=hostile.url)
+    hostile.script(reply(429, b"", ("Retry-After", "600")))
+    patient, hurried = task_wait(timeout=3600), task_wait(timeout=60)
+    before = time.time()
+    for waiting in (patient, hurried):
+        assert waiting.look() is None
+
+    assert (patient.trigger().first_look_at or 0) >= before + 600
+    assert abs((hurried.trigger().first_look_at or 0) - (hurried.trigger().deadline or 0)) < 5
+
+
+def test_airflow_may_end_a_deferral_only_well_after_the_trigger_has() -> None:
+    assert task_wait(timeout=90).sweep_timeout == timedelta(seconds=90) + timedelta(minutes=5)
+
+
+def test_a_wait_that_shall_not_go_on_tells_what_it_saw(hostile: HostileServer, connect: Callable[..., None]) -> None:
+    connect(host=hostile.url)
+    hostile.script(task(progress=65))
+    waiting = task_wait()
+    waiting.look()
+
+    error = waiting.not_ready()
+
+    assert type(error) is SeeAnyTaskNotReady
+    assert str(error) == "SeeAny task x is not done yet: processing 65 %."
 
 
 def test_waits_deferred_together_do_not_look_together() -> None:

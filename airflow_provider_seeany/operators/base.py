@@ -136,17 +136,20 @@ class WaitsForTask(BaseOperator):
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except AirflowSkipException as skip:
-            self.explain_skip(skip)
+            reason = skip.__cause__
+            if isinstance(reason, AirflowSensorTimeout) and not isinstance(reason, SeeAnyTaskTimeout):
+                reason = self.task_wait.unreported()
+            self.explain_skip(reason)
             raise
         except (AirflowSensorTimeout, _deferral_timeout()) as error:
             if isinstance(error, SeeAnyTaskTimeout):
                 raise
             raise self.task_wait.unreported() from error
 
-    def explain_skip(self, skip: AirflowSkipException) -> None:
+    def explain_skip(self, reason: BaseException | None) -> None:
         """Tell in the log why a task is skipped instead of failed: Airflow itself says only that it is."""
-        if skip.__cause__ is not None:
-            self.log.error("Skipped instead of failed: %s: %s", type(skip.__cause__).__name__, skip.__cause__)
+        if reason is not None:
+            self.log.error("Skipped instead of failed: %s: %s", type(reason).__name__, reason)
 
 
 def interval_seconds(value: timedelta | float, *, name: str) -> float:

@@ -85,7 +85,8 @@ class SeeAnyTaskSensor(WaitsForTask, BaseSensorOperator):
             # Also when deferring: the base class applies soft_fail and never_fail to the first look as well.
             return super().execute(context)
         except AirflowSkipException as skip:
-            self.explain_skip(skip)
+            # The base class skips for a time-out of its own without naming a cause.
+            self.explain_skip(skip.__cause__ or self.task_wait.timed_out())
             raise
         except AirflowSensorTimeout as error:
             if isinstance(error, SeeAnyTaskTimeout):

@@ -8,12 +8,13 @@ from contextlib import AsyncExitStack
 import msgspec
 import pytest
 
+from airflow_provider_seeany.api import asynchronous
 from airflow_provider_seeany.api.asynchronous import AsyncClient, shared_client
 from airflow_provider_seeany.api.request import ApiSettings
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import Kind, Trouble
 from tests.conftest import KEY, eventually, settings_for
-from tests.hostile import Answer, HostileServer, close, hang, reply, task
+from tests.hostile import Answer, Caller, HostileServer, close, hang, reply, task
 
 
 async def test_waits_with_the_same_settings_share_one_client_and_its_connection(hostile: HostileServer) -> None:
@@ -165,3 +166,26 @@ async def test_a_server_that_speaks_no_tls_is_a_passing_fault(hostile: HostileSe
 
     assert isinstance(trouble, Trouble)
     assert trouble.kind is Kind.TRANSIENT
+
+
+async def test_waiting_for_a_connection_that_others_hold_is_no_time_out(
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them together take longer than one request may."""
+    monkeypatch.setattr(asynchronous, "MOST_CONNECTIONS", 2)
+    under_way: set[object] = set()
+    most: list[int] = []
+
+    async def slowly(caller: Caller) -> None:
+        under_way.add(caller)
+        most.append(len(under_way))
+        await asyncio.sleep(0.25)
+        under_way.discard(caller)
+        await task()(caller)
+
+    hostile.script(slowly)
+    async with shared_client(settings_for(hostile, request_timeout=1)) as client:
+        replies = await asyncio.gather(*(client.look("x") for _ in range(12)))
+
+    assert all(isinstance(reply_, SeeAnyTask) for reply_ in replies), replies
+    assert max(most) == 2

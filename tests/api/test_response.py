@@ -214,13 +214,21 @@ REFUSALS = {
         bad(THROTTLED, 429, code="429", message="slow", retry_after=7.0),
     ),
     "envelope, fault": (reply(200, {"code": 500, "msg": "oops"}), bad(TRANSIENT, 500, code="500", message="oops")),
+    "envelope, no such task": (
+        reply(200, {"code": "404", "msg": "no"}),
+        bad(PERMANENT, 404, "no (404)", code="404", message="no"),
+    ),
+    "envelope, a code of three digits that is no error": (
+        reply(200, {"code": 302, "msg": "no"}),
+        bad(UNUSABLE, 200, "no (302)", code="302", message="no"),
+    ),
     "envelope, own code": (
         reply(200, {"code": 10001, "msg": "no"}),
-        bad(PERMANENT, 200, "no (10001)", code="10001", message="no"),
+        bad(UNUSABLE, 200, "no (10001)", code="10001", message="no"),
     ),
     "envelope, error object": (
         reply(200, {"error": {"code": "gone", "message": "no"}}),
-        bad(PERMANENT, 200, code="gone", message="no"),
+        bad(UNUSABLE, 200, code="gone", message="no"),
     ),
 }
 

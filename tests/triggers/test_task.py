@@ -14,7 +14,18 @@ from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import Kind
-from airflow_provider_seeany.api.wait import BadId, Finished, Misconfigured, Outcome, Refused, TimedOut, decode_outcome
+from airflow_provider_seeany.api.wait import (
+    UNUSABLE_IN_A_ROW,
+    BadId,
+    Crashed,
+    Finished,
+    Misconfigured,
+    Outcome,
+    Refused,
+    TimedOut,
+    decode_outcome,
+)
+from airflow_provider_seeany.triggers import task as triggers_task
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from tests.conftest import KEY, eventually
 from tests.hostile import Answer, HostileServer, close, hang, nested, page, reply, reset, task, truncated
@@ -128,7 +139,7 @@ async def test_a_refused_key_is_reported(simulator_url: str, connect: Connect) -
 
 BUMPY: dict[str, list[Answer]] = {
     "faults": [reset, close, reply(500), reply(503, b"", ("Retry-After", "0")), truncated({"id": "x"})],
-    "now and then a page": [page(200), page(200), task(), page(200), page(200), task()],
+    "now and then a page": [*[page(200)] * (UNUSABLE_IN_A_ROW - 1), task()] * 2,
     "undocumented words": [task(status="queued"), task(status="paused"), task(status="queued")],
     "going back": [task(progress=90), task(progress=10), task(progress=None)],
 }
@@ -150,6 +161,7 @@ REFUSED: dict[str, tuple[Answer, Kind]] = {
     "a redirect": (reply(302, b"", ("Location", "http://[")), Kind.PERMANENT),
     "pages only": (page(200), Kind.UNUSABLE),
     "another task": (task(id="y"), Kind.UNUSABLE),
+    "an error of its own": (reply(200, {"code": 10001, "msg": "no"}), Kind.UNUSABLE),
     "nested too deep": (reply(200, nested(900, status="completed")), Kind.UNUSABLE),
     "a key quoted": (reply(401, f"bad key {KEY}"), Kind.PERMANENT),
     "no video": (task(status="completed", object="video_generation"), Kind.UNUSABLE),
@@ -257,11 +269,46 @@ async def test_a_connection_that_cannot_be_used_is_reported_by_its_name(connect:
     assert "'studio'" in outcome.text
 
 
-async def test_a_missing_connection_is_reported_by_its_name() -> None:
+async def test_a_missing_connection_is_reported_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(triggers_task, "PATIENCE_WITH_CONNECTION", 0.0)
+
     outcome = await outcome_of(trigger(seeany_conn_id="no_such_connection"))
 
     assert isinstance(outcome, Misconfigured)
-    assert "'no_such_connection' does not exist" in outcome.text
+    assert "'no_such_connection' was not found, or could not be read" in outcome.text
+
+
+async def test_a_connection_that_appears_meanwhile_is_used(hostile: HostileServer, connect: Connect) -> None:
+    """A secrets backend that is down for a moment must not end a wait that has gone on for an hour."""
+    hostile.script(task(status="completed"))
+    waiting = asyncio.create_task(outcome_of(trigger(seeany_conn_id="studio")))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+
+    connect("studio", host=hostile.url)
+
+    assert isinstance(await waiting, Finished)
+
+
+async def test_a_connection_missing_up_to_the_deadline_is_told_with_the_time_out() -> None:
+    outcome = await outcome_of(trigger(seeany_conn_id="no_such_connection", deadline=time.time() + 0.2))
+
+    assert isinstance(outcome, TimedOut)
+    assert outcome.last_trouble is not None
+    assert "'no_such_connection' was not found, or could not be read" in outcome.last_trouble
+
+
+@pytest.mark.parametrize(
+    "more", [{"last_seen": {"progress": "many"}}, {"poll_interval": "10"}], ids=["last_seen", "poll_interval"]
+)
+async def test_what_nobody_thought_of_is_an_event_too(hostile: HostileServer, more: dict[str, Any]) -> None:
+    """Airflow would report an exception of the trigger without a word of what happened."""
+    hostile.script(task(status="completed"))
+
+    outcome = await outcome_of(trigger(**more))
+
+    assert isinstance(outcome, Crashed)
+    assert "Error: " in outcome.text
 
 
 @pytest.mark.parametrize("task_id", ["", None, "None", "{{ x }}", "..", "\ud800"], ids=ascii)

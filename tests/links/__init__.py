@@ -1,0 +1,1 @@
+"""The buttons that lead to what was made."""

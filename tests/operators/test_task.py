@@ -1,0 +1,305 @@
+"""What the sensor and the operator promise alike, and what only the operator does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout
+
+from airflow_provider_seeany.api.task import HIGHLIGHTS
+from airflow_provider_seeany.exceptions import (
+    SeeAnyConnectionNotFound,
+    SeeAnyError,
+    SeeAnyRequestError,
+    SeeAnyResponseError,
+    SeeAnyTaskFailed,
+    SeeAnyTaskNotFound,
+    SeeAnyTaskNotReady,
+    SeeAnyTaskTimeout,
+)
+from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
+from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
+from tests.hostile import COMPLETED, FAILED, VIDEO, Answer, HostileServer, page, reply, reset, task
+from tests.waits import KINDS, LOST, context, deferred, finished, interval, wait
+
+Connect = Callable[..., None]
+
+pytestmark = pytest.mark.usefixtures("_connected")
+each_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+@pytest.fixture
+def _connected(hostile: HostileServer, connect: Connect) -> None:
+    connect(host=hostile.url, extra={"request_timeout": 5})
+
+
+PUSHED = {
+    "video_url": COMPLETED["video_url"],
+    "thumbnail_url": COMPLETED["thumbnail_url"],
+    "cost": 0.7,
+    "cost_unit": "CNY",
+    "duration": 5,
+    "resolution": "720p",
+    "completed_at": "2025-06-03T00:02:00Z",
+    "result_urls": [COMPLETED["video_url"]],
+}
+
+
+# The first look, in the worker.
+
+
+@each_kind
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_a_task_that_is_done_is_delivered_at_once(hostile: HostileServer, kind: Any, deferrable: bool) -> None:
+    hostile.script(reply(200, COMPLETED))
+    ctx = context()
+
+    value = wait(kind, VIDEO, deferrable=deferrable).execute(ctx)
+
+    assert value == {**COMPLETED, "completed_at": "2025-06-03T00:02:00Z"}
+    assert ctx["ti"].pushed == PUSHED
+    assert tuple(PUSHED) == HIGHLIGHTS
+    assert len(hostile.requests) == 1
+
+
+@each_kind
+def test_an_image_set_is_delivered_with_the_urls_of_its_images(simulator_url: str, connect: Connect, kind: Any) -> None:
+    connect(host=simulator_url)
+    ctx = context()
+
+    wait(kind, "images-0s-3x-operators").execute(ctx)
+
+    assert len(ctx["ti"].pushed["result_urls"]) == 3
+    assert ctx["ti"].pushed["cost"] == 0.6
+    assert "video_url" not in ctx["ti"].pushed
+
+
+@each_kind
+def test_a_running_task_is_left_to_the_triggerer_with_all_it_has_to_know(hostile: HostileServer, kind: Any) -> None:
+    hostile.script(task(progress=65, estimated_remaining=42))
+    before = time.time()
+
+    trigger, left = deferred(wait(kind, timeout=1800, max_poll_interval=45, **interval(kind, 12)))
+
+    after = time.time()
+    _, stored = trigger.serialize()
+    assert before + 1800 <= stored.pop("deadline") <= after + 1800
+    assert before + 5 <= stored.pop("first_look_at") <= after + 10
+    assert before <= stored["last_seen"].pop("at") <= after
+    assert stored == {
+        "seeany_task_id": "x",
+        "seeany_conn_id": "seeany_default",
+        "poll_interval": 12,
+        "max_poll_interval": 45,
+        "last_seen": {"status": "processing", "progress": 65, "estimated_remaining": 42},
+        "time_after_deadline": None,
+        "ends_task": False,
+        "do_xcom_push": True,
+    }
+    assert left.timeout == timedelta(seconds=1800) + timedelta(minutes=5)
+    assert len(hostile.requests) == 1
+
+
+@each_kind
+@pytest.mark.parametrize("answer", [reply(500), reset, page(200), reply(200, {"code": 10001, "msg": "busy"})])
+def test_a_first_look_without_an_answer_is_left_to_the_triggerer(
+    hostile: HostileServer, kind: Any, answer: Answer
+) -> None:
+    hostile.script(answer)
+
+    trigger, _ = deferred(wait(kind))
+
+    assert trigger.last_seen is None
+
+
+@each_kind
+def test_the_trigger_does_not_ask_before_the_service_wants_to_be_asked(hostile: HostileServer, kind: Any) -> None:
+    hostile.script(reply(429, b"", ("Retry-After", "600")))
+    before = time.time()
+
+    trigger, _ = deferred(wait(kind))
+
+    assert trigger.first_look_at is not None
+    assert trigger.first_look_at >= before + 600
+
+
+@each_kind
+def test_no_xcom_is_pushed_if_none_is_wanted(hostile: HostileServer, kind: Any) -> None:
+    hostile.script(reply(200, COMPLETED))
+    now, later = context(), context()
+
+    wait(kind, VIDEO, do_xcom_push=False).execute(now)
+    wait(kind, VIDEO, do_xcom_push=False).resume_execution(*finished(COMPLETED), later)
+
+    assert now["ti"].pushed == later["ti"].pushed == {}
+
+
+@each_kind
+def test_what_the_answer_lacks_is_not_pushed(hostile: HostileServer, kind: Any) -> None:
+    hostile.script(task(status="completed", video_url="https://h/v", resolution=None, usage={"cost": 0}))
+    ctx = context()
+
+    wait(kind).execute(ctx)
+
+    assert ctx["ti"].pushed == {"video_url": "https://h/v", "cost": 0, "result_urls": ["https://h/v"]}
+
+
+# After the deferral, in another worker.
+
+
+@each_kind
+def test_what_the_trigger_saw_is_delivered_without_another_question(hostile: HostileServer, kind: Any) -> None:
+    ctx = context()
+
+    value = wait(kind, VIDEO).resume_execution(*finished(COMPLETED), ctx)
+
+    assert value["video_url"] == COMPLETED["video_url"]
+    assert ctx["ti"].pushed == PUSHED
+    assert hostile.connections == 0
+
+
+@each_kind
+@pytest.mark.parametrize("rendered", [None, "None", "", "other"])
+def test_a_result_is_delivered_whatever_the_template_renders_to_by_then(kind: Any, rendered: Any) -> None:
+    ctx = context()
+
+    wait(kind, rendered).resume_execution(*finished(COMPLETED), ctx)
+
+    assert ctx["ti"].pushed == PUSHED
+
+
+@each_kind
+def test_a_failure_that_the_trigger_saw_is_never_retried(kind: Any) -> None:
+    with pytest.raises(SeeAnyTaskFailed, match="生成内容违反内容安全策略") as error:
+        wait(kind, VIDEO).resume_execution(*finished(FAILED), context())
+
+    assert isinstance(error.value, AirflowFailException)
+
+
+@each_kind
+def test_a_deferral_that_airflow_ended_is_a_time_out_that_asks_for_the_triggerer(kind: Any) -> None:
+    with pytest.raises(SeeAnyTaskTimeout, match="the triggerer did not report in time; is one running") as error:
+        wait(kind, timeout=90).resume_execution(*LOST, context())
+
+    assert isinstance(error.value, AirflowSensorTimeout)
+    assert "task x was not done within 90 s" in str(error.value)
+
+
+@each_kind
+@pytest.mark.parametrize("event", [{}, {"type": "later"}, {"type": "finished"}, {"type": "finished", "answer": None}])
+def test_an_event_of_another_version_says_so_and_may_be_retried(kind: Any, event: dict[str, Any]) -> None:
+    with pytest.raises(SeeAnyError, match=r"task x .*same version of airflow-provider-seeany\?") as error:
+        wait(kind).resume_execution("execute_complete", {"event": event}, context())
+
+    assert not isinstance(error.value, AirflowFailException | AirflowSensorTimeout)
+
+
+@each_kind
+def test_a_trigger_that_broke_off_says_why_and_may_be_retried(kind: Any) -> None:
+    event = {"type": "crashed", "text": "RuntimeError: odd"}
+
+    with pytest.raises(SeeAnyError, match="task x broke off: RuntimeError: odd") as error:
+        wait(kind).resume_execution("execute_complete", {"event": event}, context())
+
+    assert not isinstance(error.value, AirflowFailException | AirflowSensorTimeout)
+
+
+# Without waiting, and waiting in a worker.
+
+
+def test_an_operator_that_shall_not_wait_may_be_retried_while_the_task_is_running(hostile: HostileServer) -> None:
+    hostile.script(task(progress=65))
+
+    with pytest.raises(SeeAnyTaskNotReady, match="task x is not done yet: processing 65 %") as error:
+        wait(SeeAnyTaskResultOperator, wait_for_completion=False).execute(context())
+
+    assert not isinstance(error.value, AirflowFailException | AirflowSensorTimeout)
+    assert len(hostile.requests) == 1
+
+
+NOT_WAITING: dict[str, tuple[Answer, type[SeeAnyError], bool]] = {
+    "failed": (task(status="failed", error={"message": "no"}), SeeAnyTaskFailed, False),
+    "unknown": (reply(404), SeeAnyTaskNotFound, False),
+    "refused": (reply(400), SeeAnyRequestError, False),
+    "a page": (page(200), SeeAnyResponseError, True),
+    "an error of its own": (reply(200, {"code": 10001, "msg": "busy"}), SeeAnyResponseError, True),
+    "500": (reply(500), SeeAnyError, True),
+    "reset": (reset, SeeAnyError, True),
+}
+
+
+@pytest.mark.parametrize("name", NOT_WAITING)
+def test_an_operator_that_shall_not_wait_is_retried_for_what_may_pass_only(hostile: HostileServer, name: str) -> None:
+    answer, kind, may_pass = NOT_WAITING[name]
+    hostile.script(answer)
+
+    with pytest.raises(kind) as error:
+        wait(SeeAnyTaskResultOperator, wait_for_completion=False).execute(context())
+
+    assert isinstance(error.value, AirflowFailException | AirflowSensorTimeout) != may_pass
+    assert "x" in str(error.value)
+
+
+def test_an_operator_that_shall_not_wait_delivers_what_is_done(hostile: HostileServer) -> None:
+    hostile.script(reply(200, COMPLETED))
+    ctx = context()
+
+    wait(SeeAnyTaskResultOperator, VIDEO, wait_for_completion=False).execute(ctx)
+
+    assert ctx["ti"].pushed == PUSHED
+
+
+def test_an_operator_can_wait_in_its_worker(hostile: HostileServer) -> None:
+    hostile.script(task(), reply(500), page(200), task(status="completed", video_url="https://h/v"))
+    ctx = context()
+
+    wait(SeeAnyTaskResultOperator, deferrable=False, poll_interval=0.01).execute(ctx)
+
+    assert ctx["ti"].pushed["video_url"] == "https://h/v"
+    assert len(hostile.requests) == 4
+
+
+def test_an_operator_that_times_out_in_its_worker_tells_the_last_progress(hostile: HostileServer) -> None:
+    hostile.script(task(progress=65))
+
+    with pytest.raises(SeeAnyTaskTimeout, match="last seen: processing 65 %"):
+        wait(SeeAnyTaskResultOperator, deferrable=False, poll_interval=0.05, timeout=0.2).execute(context())
+
+
+def test_a_missing_connection_is_named_and_may_be_retried() -> None:
+    with pytest.raises(SeeAnyConnectionNotFound, match="'nowhere' was not found") as error:
+        wait(SeeAnyTaskResultOperator, seeany_conn_id="nowhere").execute(context())
+
+    assert not isinstance(error.value, AirflowFailException)
+
+
+# What a DAG file can get wrong.
+
+PARAMETERS = [
+    (SeeAnyTaskSensor, "poke_interval"),
+    (SeeAnyTaskSensor, "timeout"),
+    (SeeAnyTaskSensor, "max_poll_interval"),
+    (SeeAnyTaskResultOperator, "poll_interval"),
+    (SeeAnyTaskResultOperator, "timeout"),
+    (SeeAnyTaskResultOperator, "max_poll_interval"),
+]
+BAD_SECONDS = [0, -1, float("nan"), float("inf"), "3", True, None, timedelta(0), timedelta(seconds=-1)]
+
+
+@pytest.mark.parametrize(("kind", "name"), PARAMETERS)
+@pytest.mark.parametrize("seconds", BAD_SECONDS, ids=repr)
+def test_seconds_that_cannot_be_are_refused_by_name_when_the_dag_file_is_parsed(
+    kind: Any, name: str, seconds: Any
+) -> None:
+    with pytest.raises(ValueError, match=f"^{name} must be a number of seconds above 0"):
+        wait(kind, **{name: seconds})
+
+
+@pytest.mark.parametrize(("kind", "name"), PARAMETERS)
+@pytest.mark.parametrize("seconds", [90, 90.0, timedelta(minutes=1.5)], ids=repr)
+def test_seconds_can_be_a_number_or_a_timedelta(kind: Any, name: str, seconds: Any) -> None:
+    assert getattr(wait(kind, **{name: seconds}), name) == 90

@@ -1,0 +1,179 @@
+"""Which waits start without a worker, and what the scheduler makes their trigger of."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+import airflow
+import pytest
+from airflow.providers.common.compat.sdk import DAG
+from airflow.sdk import task as taskflow
+
+from airflow_provider_seeany.operators.worker_free import SWEEP_GRACE
+from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
+from tests.hostile import HostileServer, task
+from tests.waits import KINDS, deferred, interval, wait
+
+each_kind = pytest.mark.parametrize("kind", KINDS)
+starts_triggers = pytest.mark.skipif(
+    tuple(int(part) for part in airflow.__version__.split(".")[:2]) < (3, 3),
+    reason="Airflow starts no trigger by itself before 3.3",
+)
+
+
+@taskflow
+def submit(number: int = 0) -> dict[str, Any]:
+    """Return what a task that submits would."""
+    return {"id": f"x{number}"}
+
+
+def needs_a_worker(waiting: Any) -> bool:
+    """Tell whether a wait starts in a worker."""
+    assert waiting.start_from_trigger == (waiting.start_trigger_args is not None)
+    return not waiting.start_from_trigger
+
+
+@starts_triggers
+@each_kind
+def test_the_scheduler_is_told_all_that_the_trigger_has_to_know(kind: Any) -> None:
+    template = "{{ ti.xcom_pull(task_ids='submit')['id'] }}"
+    waiting = wait(
+        kind,
+        template,
+        seeany_conn_id="studio",
+        worker_free=True,
+        timeout=timedelta(hours=2),
+        max_poll_interval=45,
+        do_xcom_push=False,
+        **interval(kind, 12),
+    )
+
+    assert not needs_a_worker(waiting)
+    args = waiting.start_trigger_args
+    assert args.trigger_cls == f"{SeeAnyTaskTrigger.__module__}.{SeeAnyTaskTrigger.__qualname__}"
+    assert args.next_method == "execute_complete"
+    assert args.timeout == timedelta(hours=2) + SWEEP_GRACE
+    assert args.trigger_kwargs == {
+        "seeany_task_id": template,
+        "seeany_conn_id": "studio",
+        "poll_interval": 12,
+        "max_poll_interval": 45,
+        "time_after_deadline": SWEEP_GRACE.total_seconds(),
+        "ends_task": True,
+        "do_xcom_push": False,
+    }
+    assert SeeAnyTaskTrigger(**args.trigger_kwargs).serialize()[1].items() >= args.trigger_kwargs.items()
+
+
+@starts_triggers
+@each_kind
+def test_each_wait_has_arguments_of_its_own(kind: Any) -> None:
+    one, two = wait(kind, "one", worker_free=True), wait(kind, "two", worker_free=True)
+
+    assert one.start_trigger_args is not two.start_trigger_args
+    assert one.start_trigger_args.trigger_kwargs["seeany_task_id"] == "one"
+    assert two.start_trigger_args.trigger_kwargs["seeany_task_id"] == "two"
+    assert needs_a_worker(wait(kind, "three", worker_free=False))
+    assert kind.start_trigger_args is None
+
+
+@starts_triggers
+@each_kind
+@pytest.mark.parametrize("key", [None, "id"])
+def test_the_id_may_be_the_output_of_an_upstream_task_which_stays_upstream(kind: Any, key: str | None) -> None:
+    with DAG("dag", schedule=None):
+        submitted: Any = submit()
+        waiting = wait(kind, submitted[key] if key else submitted, worker_free=True)
+
+    assert not needs_a_worker(waiting)
+    assert waiting.start_trigger_args.trigger_kwargs["seeany_task_id"] == (
+        f"{{{{ ti.xcom_pull(task_ids='submit', key={key or 'return_value'!r}) }}}}"
+    )
+    assert waiting.upstream_task_ids == {"submit"}
+
+
+@each_kind
+@pytest.mark.parametrize("shape", ["map", "zip", "mapped upstream", "not a string"])
+def test_an_id_that_only_a_worker_can_work_out_starts_in_a_worker(kind: Any, shape: str) -> None:
+    with DAG("dag", schedule=None):
+        submitted: Any = submit()
+        values = {
+            "map": lambda: submitted.map(lambda value: value),
+            "zip": lambda: submitted.zip(submitted),
+            "mapped upstream": lambda: submit.override(task_id="mapped").expand(number=[1, 2]),
+            "not a string": lambda: ["x"],
+        }
+        waiting = wait(kind, values[shape](), worker_free=True)
+
+    assert needs_a_worker(waiting)
+
+
+@each_kind
+def test_a_wait_that_is_not_deferrable_starts_in_a_worker(kind: Any) -> None:
+    assert needs_a_worker(wait(kind, worker_free=True, deferrable=False))
+
+
+@each_kind
+def test_an_airflow_that_starts_no_triggers_starts_the_wait_in_a_worker(
+    monkeypatch: pytest.MonkeyPatch, kind: Any
+) -> None:
+    monkeypatch.setattr(airflow, "__version__", "3.2.9")
+
+    assert needs_a_worker(wait(kind, worker_free=True))
+
+
+@starts_triggers
+@each_kind
+@pytest.mark.parametrize("version", ["3.3.0", "3.3.0rc1", "3.10.1", "4.0.0"])
+def test_any_newer_airflow_starts_the_wait_without_a_worker(
+    monkeypatch: pytest.MonkeyPatch, kind: Any, version: str
+) -> None:
+    monkeypatch.setattr(airflow, "__version__", version)
+
+    assert not needs_a_worker(wait(kind, worker_free=True))
+
+
+@each_kind
+def test_a_wait_starts_in_a_worker_unless_told_otherwise(kind: Any) -> None:
+    assert needs_a_worker(wait(kind))
+
+
+@starts_triggers
+@each_kind
+def test_the_option_counts_where_the_dag_says_nothing(monkeypatch: pytest.MonkeyPatch, kind: Any) -> None:
+    monkeypatch.setenv("AIRFLOW__SEEANY__WORKER_FREE", "True")
+    assert not needs_a_worker(wait(kind))
+    assert needs_a_worker(wait(kind, worker_free=False))
+
+    monkeypatch.setenv("AIRFLOW__SEEANY__WORKER_FREE", "False")
+    assert needs_a_worker(wait(kind))
+    assert not needs_a_worker(wait(kind, worker_free=True))
+
+
+@each_kind
+def test_the_log_says_why_a_wait_that_should_need_no_worker_is_in_one(
+    hostile: HostileServer, connect: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, kind: Any
+) -> None:
+    connect(host=hostile.url)
+    hostile.script(task())
+    monkeypatch.setattr(airflow, "__version__", "3.2.9")
+
+    with caplog.at_level(logging.INFO):
+        deferred(wait(kind, worker_free=True))
+
+    assert "this wait starts in a worker: it takes Airflow 3.3 or newer" in caplog.text
+
+
+@each_kind
+def test_the_log_does_not_explain_what_nobody_asked_for(
+    hostile: HostileServer, connect: Any, caplog: pytest.LogCaptureFixture, kind: Any
+) -> None:
+    connect(host=hostile.url)
+    hostile.script(task())
+
+    with caplog.at_level(logging.INFO):
+        deferred(wait(kind))
+
+    assert "worker_free" not in caplog.text

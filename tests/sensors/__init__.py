@@ -1,0 +1,1 @@
+"""The sensor as a DAG has it."""

@@ -1,0 +1,234 @@
+"""The sensor in its three modes, and its skips."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipException
+
+from airflow_provider_seeany.api.wait import Crashed, Misconfigured, Outcome, TimedOut, encode_outcome
+from airflow_provider_seeany.exceptions import (
+    SeeAnyApiError,
+    SeeAnyAuthError,
+    SeeAnyConnectionNotFound,
+    SeeAnyError,
+    SeeAnyRepeatedResponseError,
+    SeeAnyTaskFailed,
+    SeeAnyTaskIdError,
+    SeeAnyTaskTimeout,
+)
+from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
+from tests.hostile import COMPLETED, FAILED, VIDEO, HostileServer, page, reply, task
+from tests.waits import LOST, context, deferred, finished, wait
+
+Connect = Callable[..., None]
+SKIPS = ["soft_fail", "never_fail"]
+
+
+def sensor(seeany_task_id: Any = "x", **more: Any) -> Any:
+    """Return a sensor."""
+    return wait(SeeAnyTaskSensor, seeany_task_id, **more)
+
+
+@pytest.fixture(autouse=True)
+def _connected(hostile: HostileServer, connect: Connect) -> None:
+    connect(host=hostile.url, extra={"request_timeout": 5})
+
+
+def test_a_poke_says_whether_the_task_is_done_and_pushes_the_result(hostile: HostileServer) -> None:
+    hostile.script(task(id=VIDEO), reply(200, COMPLETED))
+    poking = sensor(VIDEO, deferrable=False)
+    ctx = context()
+
+    assert poking.poke(ctx) is False
+    assert ctx["ti"].pushed == {}
+    done = poking.poke(ctx)
+
+    assert done.is_done
+    assert done.xcom_value["video_url"] == COMPLETED["video_url"]
+    assert ctx["ti"].pushed["cost"] == 0.7
+
+
+def test_a_poking_sensor_waits_in_its_worker_until_the_task_is_done(hostile: HostileServer) -> None:
+    hostile.script(task(), reply(500), task(), task(status="completed", video_url="https://h/v"))
+
+    value = sensor(deferrable=False, poke_interval=0.01).execute(context())
+
+    assert value["video_url"] == "https://h/v"
+    assert len(hostile.requests) == 4
+
+
+def test_a_poking_sensor_keeps_to_its_interval(hostile: HostileServer) -> None:
+    hostile.script(task(estimated_remaining=1))
+    poking = sensor(deferrable=False, poke_interval=12)
+    poking.poke(context())
+
+    assert poking._get_next_poke_interval(0.0, lambda: 0.0, 1) == 12
+
+
+def test_a_poking_sensor_waits_as_long_as_the_service_asks_and_then_keeps_to_its_interval_again(
+    hostile: HostileServer,
+) -> None:
+    hostile.script(reply(429, b"", ("Retry-After", "77")), task())
+    poking = sensor(deferrable=False, poke_interval=12)
+
+    poking.poke(context())
+    assert poking._get_next_poke_interval(0.0, lambda: 0.0, 1) == 77
+    poking.poke(context())
+    assert poking._get_next_poke_interval(0.0, lambda: 0.0, 2) == 12
+
+
+def test_a_poking_sensor_asks_ever_less_often_while_the_service_is_in_trouble(hostile: HostileServer) -> None:
+    hostile.script(reply(503))
+    poking = sensor(deferrable=False, poke_interval=10)
+    pauses = []
+    for count in range(8):
+        poking.poke(context())
+        pauses.append(poking._get_next_poke_interval(0.0, lambda: 0.0, count + 1))
+
+    assert pauses == sorted(pauses)
+    assert (pauses[0], pauses[-1]) == (10, 60)
+
+
+def test_a_rescheduling_sensor_gives_its_worker_back_for_its_interval(hostile: HostileServer) -> None:
+    hostile.script(task())
+    before = datetime.now(UTC)
+
+    with pytest.raises(AirflowException) as left:
+        sensor(deferrable=False, mode="reschedule", poke_interval=60).execute(context())
+
+    assert type(left.value).__name__ == "AirflowRescheduleException"
+    assert 60 <= (left.value.reschedule_date - before).total_seconds() < 80  # type: ignore[attr-defined]
+
+
+def test_a_poking_sensor_that_times_out_tells_the_last_progress_and_is_not_retried(hostile: HostileServer) -> None:
+    hostile.script(task(progress=65))
+
+    with pytest.raises(SeeAnyTaskTimeout, match=r"within 0\.2 s; last seen: processing 65 %"):
+        sensor(deferrable=False, poke_interval=0.05, timeout=0.2).execute(context())
+
+
+FIRST_LOOKS: dict[str, tuple[Any, type[SeeAnyError], str]] = {
+    "failed": (reply(200, FAILED), SeeAnyTaskFailed, "生成内容违反内容安全策略 (content_policy_violation)"),
+    "refused key": (reply(401, {"code": "key", "message": "密钥无效"}), SeeAnyAuthError, "密钥无效 (key)"),
+}
+
+
+@pytest.mark.parametrize("skip", SKIPS)
+@pytest.mark.parametrize("deferrable", [True, False])
+@pytest.mark.parametrize("name", FIRST_LOOKS)
+def test_what_the_first_look_finds_out_is_skipped_if_wanted_and_the_log_says_why(
+    hostile: HostileServer, caplog: pytest.LogCaptureFixture, name: str, deferrable: bool, skip: str
+) -> None:
+    answer, kind, reason = FIRST_LOOKS[name]
+    hostile.script(answer)
+
+    with caplog.at_level(logging.INFO), pytest.raises(AirflowSkipException):
+        sensor(VIDEO, deferrable=deferrable, **{skip: True}).execute(context())
+
+    assert f"Skipped instead of failed: {kind.__name__}: " in caplog.text
+    assert reason in caplog.text
+
+
+@pytest.mark.parametrize("name", FIRST_LOOKS)
+def test_without_a_wish_to_skip_the_first_look_raises(hostile: HostileServer, name: str) -> None:
+    answer, kind, _ = FIRST_LOOKS[name]
+    hostile.script(answer)
+
+    with pytest.raises(kind):
+        sensor(VIDEO).execute(context())
+
+
+@pytest.mark.parametrize("skip", SKIPS)
+def test_a_failure_seen_by_the_trigger_is_skipped_if_wanted_and_the_log_says_why(
+    caplog: pytest.LogCaptureFixture, skip: str
+) -> None:
+    with caplog.at_level(logging.INFO), pytest.raises(AirflowSkipException):
+        sensor(VIDEO, **{skip: True}).resume_execution(*finished(FAILED), context())
+
+    assert "Skipped instead of failed: SeeAnyTaskFailed: " in caplog.text
+    assert "生成内容违反内容安全策略 (content_policy_violation)" in caplog.text
+
+
+@pytest.mark.parametrize("skip", SKIPS)
+@pytest.mark.parametrize(
+    ("outcome", "says"),
+    [
+        (TimedOut(last_seen="processing 65 %"), "last seen: processing 65 %"),
+        (Misconfigured("no API key"), "no API key"),
+        (Crashed("RuntimeError: odd"), "RuntimeError: odd"),
+    ],
+    ids=["timed out", "misconfigured", "crashed"],
+)
+def test_any_bad_end_seen_by_the_trigger_is_skipped_if_wanted(
+    caplog: pytest.LogCaptureFixture, outcome: Outcome, says: str, skip: str
+) -> None:
+    with caplog.at_level(logging.INFO), pytest.raises(AirflowSkipException):
+        sensor(**{skip: True}).resume_execution("execute_complete", {"event": encode_outcome(outcome)}, context())
+
+    assert says in caplog.text
+
+
+@pytest.mark.parametrize("skip", SKIPS)
+def test_a_deferral_that_airflow_ended_is_skipped_if_wanted_and_the_log_asks_for_a_triggerer(
+    caplog: pytest.LogCaptureFixture, skip: str
+) -> None:
+    with caplog.at_level(logging.INFO), pytest.raises(AirflowSkipException):
+        sensor(**{skip: True}).resume_execution(*LOST, context())
+
+    assert "is one running?" in caplog.text
+
+
+def test_a_time_out_that_airflow_finds_in_a_worker_tells_the_last_progress_when_it_skips(
+    hostile: HostileServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    hostile.script(task(id=VIDEO, progress=65))
+
+    with caplog.at_level(logging.INFO), pytest.raises(AirflowSkipException):
+        sensor(VIDEO, deferrable=False, soft_fail=True, poke_interval=0.001, timeout=0.001).execute(context())
+
+    assert "Skipped instead of failed: SeeAnyTaskTimeout: " in caplog.text
+    assert "last seen: processing" in caplog.text
+
+
+def test_a_passing_fault_does_not_skip_a_sensor(hostile: HostileServer) -> None:
+    hostile.script(reply(503))
+
+    deferred(sensor(soft_fail=True))
+
+
+def test_an_id_that_cannot_be_one_fails_before_any_request(hostile: HostileServer) -> None:
+    with pytest.raises(SeeAnyTaskIdError, match="upstream task"):
+        sensor("None").execute(context())
+
+    assert hostile.connections == 0
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_a_missing_connection_is_named_and_may_be_retried(deferrable: bool) -> None:
+    with pytest.raises(SeeAnyConnectionNotFound, match="'nowhere' was not found"):
+        sensor(seeany_conn_id="nowhere", deferrable=deferrable).execute(context())
+
+
+def test_a_poking_sensor_believes_a_wall_of_web_pages(hostile: HostileServer) -> None:
+    hostile.script(page(200))
+
+    with pytest.raises(SeeAnyRepeatedResponseError, match="HTML") as error:
+        sensor(deferrable=False, poke_interval=0.001).execute(context())
+
+    assert isinstance(error.value, SeeAnyApiError)
+
+
+def test_a_reschedule_does_not_forget_what_the_service_asked_for(hostile: HostileServer) -> None:
+    hostile.script(reply(429, b"", ("Retry-After", "500")))
+    before = time.time()
+
+    with pytest.raises(AirflowException) as left:
+        sensor(deferrable=False, mode="reschedule", poke_interval=5).execute(context())
+
+    assert left.value.reschedule_date.timestamp() >= before + 500  # type: ignore[attr-defined]

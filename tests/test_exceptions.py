@@ -1,0 +1,185 @@
+"""Every end of a wait, the exception that says so, and whether Airflow retries it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowNotFoundException,
+    AirflowSensorTimeout,
+)
+
+from airflow_provider_seeany import exceptions
+from airflow_provider_seeany.api.trouble import Kind, Trouble
+from airflow_provider_seeany.api.wait import BadId, Crashed, Finished, Misconfigured, Outcome, Refused, TimedOut
+from airflow_provider_seeany.exceptions import (
+    SeeAnyApiError,
+    SeeAnyAuthError,
+    SeeAnyConfigError,
+    SeeAnyConnectionNotFound,
+    SeeAnyError,
+    SeeAnyRepeatedResponseError,
+    SeeAnyRequestError,
+    SeeAnyResponseError,
+    SeeAnyTaskFailed,
+    SeeAnyTaskIdError,
+    SeeAnyTaskNotFound,
+    SeeAnyTaskNotReady,
+    SeeAnyTaskTimeout,
+    api_error,
+    completed_task,
+)
+from tests.hostile import COMPLETED, FAILED, VIDEO
+
+
+def trouble(kind: Kind, status: int | None = None, **fields: Any) -> Trouble:
+    """Return a question that brought no answer."""
+    return Trouble(kind=kind, text="SeeAny said no", http_status=status, **fields)
+
+
+def refused(kind: Kind, status: int | None = None, **fields: Any) -> Refused:
+    """Return a wait that ended because of one."""
+    return Refused(trouble(kind, status, **fields))
+
+
+def is_retried(kind: type[BaseException]) -> bool:
+    """Tell whether Airflow makes another try after an exception."""
+    return not issubclass(kind, AirflowFailException | AirflowSensorTimeout)
+
+
+ENDS: dict[str, tuple[Outcome, type[SeeAnyError], list[str]]] = {
+    "failed": (
+        Finished(FAILED),
+        SeeAnyTaskFailed,
+        [VIDEO, "生成内容违反内容安全策略 (content_policy_violation)"],
+    ),
+    "failed without a reason": (Finished({"id": "x", "status": "failed"}), SeeAnyTaskFailed, ["x", "without a reason"]),
+    "timed out": (
+        TimedOut(last_seen="processing 65 %", last_trouble="HTTP 502"),
+        SeeAnyTaskTimeout,
+        ["task x ", "90 s", "processing 65 %", "HTTP 502", "raise timeout"],
+    ),
+    "timed out, nothing seen": (TimedOut(), SeeAnyTaskTimeout, ["task x ", "last seen: nothing."]),
+    "401": (refused(Kind.PERMANENT, 401), SeeAnyAuthError, ["'x'", "'studio'", "API Key"]),
+    "403": (refused(Kind.PERMANENT, 403), SeeAnyAuthError, ["'x'", "'studio'", "API Key"]),
+    "404": (refused(Kind.PERMANENT, 404), SeeAnyTaskNotFound, ["'x'", "'studio'", "Check the id"]),
+    "410": (refused(Kind.PERMANENT, 410), SeeAnyTaskNotFound, ["'x'", "'studio'", "Check the id"]),
+    "400": (refused(Kind.PERMANENT, 400), SeeAnyRequestError, ["'x'", "'studio'"]),
+    "302": (refused(Kind.PERMANENT, 302), SeeAnyRequestError, ["'x'", "'studio'"]),
+    "unusable": (refused(Kind.UNUSABLE, 200), SeeAnyRepeatedResponseError, ["'x'", "'studio'", "Base URL"]),
+    "an error of its own": (
+        refused(Kind.UNUSABLE, 200, code="10001", message="忙"),
+        SeeAnyRepeatedResponseError,
+        ["'x'", "'studio'"],
+    ),
+    "misconfigured": (Misconfigured("connection 'studio' has no API key"), SeeAnyConfigError, ["'studio'"]),
+    "bad id": (BadId("'None' cannot be an id"), SeeAnyTaskIdError, ["'None'"]),
+    "crashed": (Crashed("RuntimeError: odd"), SeeAnyError, ["task x ", "RuntimeError: odd"]),
+}
+RETRIED = {"crashed"}
+TIME_OUTS = {"timed out", "timed out, nothing seen"}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_each_end_of_a_wait_has_its_exception_which_names_what_it_is_about(name: str) -> None:
+    outcome, kind, says = ENDS[name]
+
+    with pytest.raises(SeeAnyError) as error:
+        completed_task(outcome, seeany_task_id="x", seeany_conn_id="studio", timeout=90)
+
+    assert type(error.value) is kind
+    for part in says:
+        assert part in str(error.value)
+    assert is_retried(kind) == (name in RETRIED)
+    assert issubclass(kind, AirflowSensorTimeout) == (name in TIME_OUTS)
+    assert issubclass(kind, AirflowFailException) == (name not in RETRIED | TIME_OUTS)
+
+
+def test_a_completed_task_is_no_exception() -> None:
+    task = completed_task(Finished(COMPLETED), seeany_task_id=VIDEO, seeany_conn_id="studio", timeout=90)
+
+    assert task.usage.cost == 0.7
+
+
+def test_a_base_url_is_not_suspected_where_the_service_itself_has_spoken() -> None:
+    with pytest.raises(SeeAnyRepeatedResponseError) as error:
+        completed_task(ENDS["an error of its own"][0], seeany_task_id="x", seeany_conn_id="studio", timeout=90)
+
+    assert "Base URL" not in str(error.value)
+    assert (error.value.error_code, error.value.server_message) == ("10001", "忙")
+
+
+ONE_QUESTION: dict[str, tuple[Trouble, type[SeeAnyApiError], bool]] = {
+    "401": (trouble(Kind.PERMANENT, 401), SeeAnyAuthError, False),
+    "404": (trouble(Kind.PERMANENT, 404), SeeAnyTaskNotFound, False),
+    "400": (trouble(Kind.PERMANENT, 400), SeeAnyRequestError, False),
+    "429": (trouble(Kind.THROTTLED, 429), SeeAnyApiError, True),
+    "500": (trouble(Kind.TRANSIENT, 500), SeeAnyApiError, True),
+    "unreachable": (trouble(Kind.TRANSIENT), SeeAnyApiError, True),
+    "unusable": (trouble(Kind.UNUSABLE, 200), SeeAnyResponseError, True),
+}
+
+
+@pytest.mark.parametrize("name", ONE_QUESTION)
+def test_one_question_without_an_answer_is_retried_unless_it_was_refused(name: str) -> None:
+    what, kind, retried = ONE_QUESTION[name]
+
+    error = api_error(what, seeany_conn_id="studio", seeany_task_id="x")
+
+    assert type(error) is kind
+    assert is_retried(kind) == retried
+    assert "task 'x'" in str(error)
+    assert "'studio'" in str(error)
+    assert error.http_status == what.http_status
+
+
+def test_an_endpoint_that_is_not_there_is_no_missing_task() -> None:
+    assert type(api_error(trouble(Kind.PERMANENT, 404), seeany_conn_id="studio")) is SeeAnyRequestError
+
+
+@pytest.mark.parametrize(
+    ("kind", "retried"),
+    [
+        (SeeAnyError, True),
+        (SeeAnyConnectionNotFound, True),
+        (SeeAnyTaskNotReady, True),
+        (SeeAnyApiError, True),
+        (SeeAnyResponseError, True),
+        (SeeAnyRepeatedResponseError, False),
+        (SeeAnyConfigError, False),
+        (SeeAnyTaskIdError, False),
+        (SeeAnyTaskFailed, False),
+        (SeeAnyTaskTimeout, False),
+        (SeeAnyRequestError, False),
+        (SeeAnyAuthError, False),
+        (SeeAnyTaskNotFound, False),
+    ],
+)
+def test_what_airflow_retries_is_as_documented(kind: type[SeeAnyError], retried: bool) -> None:
+    assert is_retried(kind) == retried
+
+
+def test_everything_that_is_raised_can_be_caught_as_one() -> None:
+    own = [
+        kind for kind in vars(exceptions).values() if isinstance(kind, type) and kind.__module__ == exceptions.__name__
+    ]
+
+    assert len(own) == 13
+    assert all(issubclass(kind, SeeAnyError) and issubclass(kind, AirflowException) for kind in own)
+
+
+def test_exceptions_are_what_airflow_and_python_users_expect() -> None:
+    assert issubclass(SeeAnyConnectionNotFound, AirflowNotFoundException)
+    assert issubclass(SeeAnyTaskIdError, ValueError)
+
+
+def test_a_reason_of_the_service_cannot_forge_a_log_line() -> None:
+    answer = {"id": "x", "status": "failed", "error": {"code": "a\nb", "message": "no\r\nERROR forged\x1b[2J"}}
+
+    with pytest.raises(SeeAnyTaskFailed) as error:
+        completed_task(Finished(answer), seeany_task_id="x", seeany_conn_id="studio", timeout=90)
+
+    assert str(error.value).isprintable()
