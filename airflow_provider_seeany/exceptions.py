@@ -47,9 +47,7 @@ class SeeAnyTaskFailed(SeeAnyError, AirflowFailException):
     """
 
     def __init__(self, task: SeeAnyTask) -> None:
-        code = task.error.code
-        reason = cleaned(task.error.message or "without a reason") + (f" ({cleaned(str(code))})" if code else "")
-        super().__init__(f"SeeAny task {cleaned(task.id)} failed: {reason}")
+        super().__init__(f"SeeAny task {cleaned(task.id)} failed: {task.failure}")
         self.task = task
 
 

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 import msgspec
 import pendulum
 
+from airflow_provider_seeany.api.trouble import cleaned
+
 DOCUMENTED_STATUSES = frozenset({"processing", "completed", "failed"})
 """The status words of the platform's page; any other word counts as still running."""
 
@@ -103,6 +105,12 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
     def is_running(self) -> bool:
         """Whether the task is neither completed nor failed, which an undocumented status word also means."""
         return not (self.is_completed or self.is_failed)
+
+    @property
+    def failure(self) -> str:
+        """Why the task failed, in the service's own words, with the error code."""
+        code = f" ({cleaned(str(self.error.code))})" if self.error.code else ""
+        return cleaned(self.error.message or "without a reason") + code
 
     @property
     def lacks_its_video(self) -> bool:

@@ -51,7 +51,7 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     is_web_page: bool = False
 
     def __str__(self) -> str:
-        return f"{self.text} [request id {self.request_id}]" if self.request_id else self.text
+        return f"{self.text} (request id {self.request_id})" if self.request_id else self.text
 
 
 class ApiError(Exception):

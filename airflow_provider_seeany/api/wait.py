@@ -260,7 +260,9 @@ class Wait:
             result = task.video_url or ", ".join(task.result_urls) or "no result URL"
             cost = f"{task.usage.cost} {task.usage.cost_unit or ''}".strip() if task.usage.cost is not None else "?"
             self._log.info("SeeAny task %s completed: %s, cost %s", self._name, cleaned(result), cleaned(cost))
-        elif task.is_running:
+        elif task.is_failed:
+            self._log.warning("SeeAny task %s failed: %s", self._name, task.failure)
+        else:
             self._status_words.notice(task, self._log)
             self._note_running(Sighting.of(task, now))
 

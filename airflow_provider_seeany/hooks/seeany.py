@@ -206,7 +206,9 @@ class SeeAnyHook(BaseHook):
             return False, "A task that cannot exist was found: the Base URL (host) is probably not SeeAny's."
         if reply.http_status in (404, 410) and not reply.is_web_page:
             return True, "SeeAny accepted the API key."
-        return False, str(api_error(reply, seeany_conn_id=self.seeany_conn_id))
+        # Airflow's command line takes square brackets for markup, and fails on those of a web page.
+        text = str(api_error(reply, seeany_conn_id=self.seeany_conn_id))
+        return False, text.replace("[", "(").replace("]", ")")
 
     def _answer(self, reply: SeeAnyTask | Trouble, seeany_task_id: str) -> SeeAnyTask:
         if isinstance(reply, Trouble):

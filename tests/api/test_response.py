@@ -186,11 +186,11 @@ REFUSALS = {
     "a page for a wrong address": (page(404), bad(PERMANENT, 404, "an HTML page", is_web_page=True)),
     "request id in a header": (
         reply(500, b"", ("X-Request-Id", "req_1")),
-        bad(TRANSIENT, 500, "[request id req_1]", request_id="req_1"),
+        bad(TRANSIENT, 500, "(request id req_1)", request_id="req_1"),
     ),
     "request id in the body": (
         reply(500, {"message": "no", "request_id": "req_2"}),
-        bad(TRANSIENT, 500, "[request id req_2]", request_id="req_2", message="no"),
+        bad(TRANSIENT, 500, "(request id req_2)", request_id="req_2", message="no"),
     ),
     "gzipped": (
         reply(401, gzip.compress(b'{"message": "no"}'), ("Content-Encoding", "gzip")),

@@ -53,5 +53,5 @@ def test_any_text_becomes_one_short_line(text: str, limit: int) -> None:
 def test_a_request_id_is_named_for_the_platforms_support() -> None:
     trouble = Trouble(kind=Kind.TRANSIENT, text="SeeAny answered HTTP 500", request_id="req_1")
 
-    assert str(trouble) == "SeeAny answered HTTP 500 [request id req_1]"
+    assert str(trouble) == "SeeAny answered HTTP 500 (request id req_1)"
     assert str(ApiError(trouble)) == str(trouble)

@@ -233,7 +233,7 @@ def test_trouble_is_told_once_when_it_begins_and_once_when_it_is_over(log: Lines
         waiting.heard(trouble(request_id="req_1"), START + 10 * n)
     waiting.heard(answer(), START + 94)
 
-    assert log.warnings == ["SeeAny answered HTTP 502 [request id req_1]; asking for SeeAny task x goes on"]
+    assert log.warnings == ["SeeAny answered HTTP 502 (request id req_1); asking for SeeAny task x goes on"]
     assert log.infos[0] == "SeeAny answered again after 7 failures in 94 s"
     waiting.heard(trouble(), START + 100)
     assert len(log.warnings) == 2

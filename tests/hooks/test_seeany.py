@@ -274,7 +274,7 @@ def test_an_api_error_carries_what_the_platforms_support_asks_for(
 ) -> None:
     hostile.script(reply(400, {"error": {"code": "c", "message": "说明"}}, ("X-Request-Id", "req_1")))
 
-    with pytest.raises(SeeAnyApiError, match=r"\[request id req_1\]") as error:
+    with pytest.raises(SeeAnyApiError, match=r"\(request id req_1\)") as error:
         ask(hook, "x")
 
     assert (error.value.error_code, error.value.server_message, error.value.request_id) == ("c", "说明", "req_1")

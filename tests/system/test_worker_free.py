@@ -49,7 +49,7 @@ def test_the_exception_is_the_same_with_and_without_a_worker(
         log = run_dag(f"outcomes_{mode}").log(cell(outcome))
         (line,) = (line for line in log.splitlines() if line.startswith("SeeAny"))
         # Without what differs between any two waits: their ids, the request's id, the progress at that moment.
-        return line.replace(f"-{mode}-", "-").partition(" [request id")[0].partition("; last seen: ")[0]
+        return line.replace(f"-{mode}-", "-").partition(" (request id")[0].partition("; last seen: ")[0]
 
     assert exception(without) == exception(with_worker)
 
