@@ -84,35 +84,37 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return f"{self.base_url}/tasks/{quote(seeany_task_id, safe='')}"
 
 
-def checked_task_id(value: object) -> str:
+def checked_task_id(value: object, *, name: str = "seeany_task_id") -> str:
     """
     Return the value if it can be the id of a SeeAny task.
 
+    :param value: whatever was given.
+    :param name: what the error calls it.
     :raises BadTaskId: if it is empty, ``None``, no string, or a template that was never rendered.
     """
     hint = "Look at the XCom of the upstream task that should have delivered the id."
     if value is None or value in ("", "None"):
-        raise BadTaskId(f"seeany_task_id is {value!r}, so there is nothing to wait for. {hint}")
+        raise BadTaskId(f"{name} is {value!r}, so there is nothing to wait for. {hint}")
     if not isinstance(value, str):
         raise BadTaskId(
-            f"seeany_task_id must be a string, got {type(value).__name__}. {hint} If that is a whole answer, "
+            f"{name} must be a string, got {type(value).__name__}. {hint} If that is a whole answer, "
             'pass its id: submit.output["id"].'
         )
     if "{{" in value or "{%" in value:
-        raise BadTaskId(f"seeany_task_id is still a template, {value[:80]!r}: it was never rendered. {hint}")
+        raise BadTaskId(f"{name} is still a template, {value[:80]!r}: it was never rendered. {hint}")
     if not value.strip():
-        raise BadTaskId(f"seeany_task_id is blank. {hint}")
+        raise BadTaskId(f"{name} is blank. {hint}")
     if len(value) > MAX_TASK_ID:
-        raise BadTaskId(f"seeany_task_id has {len(value)} characters, more than the {MAX_TASK_ID} allowed. {hint}")
+        raise BadTaskId(f"{name} has {len(value)} characters, more than the {MAX_TASK_ID} allowed. {hint}")
     # HTTP clients resolve these two away even when percent-encoded, which would ask for another path.
     if value in (".", ".."):
-        raise BadTaskId(f"seeany_task_id is {value!r}, which no URL can carry as a name. {hint}")
+        raise BadTaskId(f"{name} is {value!r}, which no URL can carry as a name. {hint}")
     try:
         storable = "\0" not in value and bool(value.encode())
     except UnicodeEncodeError:
         storable = False
     if not storable:
-        raise BadTaskId(f"seeany_task_id is no text that can be sent and stored: {value!r}. {hint}")
+        raise BadTaskId(f"{name} is no text that can be sent and stored: {value!r}. {hint}")
     return value
 
 

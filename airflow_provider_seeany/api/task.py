@@ -107,10 +107,10 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
         return not (self.is_completed or self.is_failed)
 
     @property
-    def failure(self) -> str:
-        """Why the task failed, in the service's own words, with the error code."""
-        code = f" ({cleaned(str(self.error.code))})" if self.error.code else ""
-        return cleaned(self.error.message or "without a reason") + code
+    def failure_reason(self) -> str:
+        """Why a failed task failed, in the service's words, for a person."""
+        reason = cleaned(self.error.message or "without a reason")
+        return f"{reason} ({cleaned(str(self.error.code))})" if self.error.code else reason
 
     @property
     def lacks_its_video(self) -> bool:

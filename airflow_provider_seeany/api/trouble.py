@@ -50,6 +50,11 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     retry_after: float | None = None
     is_web_page: bool = False
 
+    @property
+    def refuses_key(self) -> bool:
+        """Whether the service refused the API key, and so would refuse any other question, too."""
+        return self.http_status in (401, 403)
+
     def __str__(self) -> str:
         return f"{self.text} (request id {self.request_id})" if self.request_id else self.text
 

@@ -177,7 +177,22 @@ class Wait:
     :param deadline: when to give up, in Unix seconds; ``None`` for never.
     :param log: where to tell what changes.
     :param last_seen: what an earlier part of the same wait saw, if there was one.
+    :param status_words: warns of new status words; of its own unless waits that belong together share one.
     """
+
+    # A batch has thousands of them.
+    __slots__ = (
+        "_deadline",
+        "_in_trouble_since",
+        "_log",
+        "_name",
+        "_polling",
+        "_status_words",
+        "_troubles_in_a_row",
+        "_unusable_in_a_row",
+        "last_seen",
+        "last_trouble",
+    )
 
     def __init__(
         self,
@@ -187,6 +202,7 @@ class Wait:
         deadline: float | None,
         log: Log,
         last_seen: Sighting | None = None,
+        status_words: StatusWords | None = None,
     ) -> None:
         self.last_seen = last_seen
         self._name = cleaned(seeany_task_id)
@@ -197,7 +213,7 @@ class Wait:
         self._in_trouble_since: float | None = None
         self._troubles_in_a_row = 0
         self._unusable_in_a_row = 0
-        self._status_words = StatusWords(*([last_seen.status] if last_seen else []))
+        self._status_words = status_words or StatusWords(*([last_seen.status] if last_seen else []))
         if last_seen and last_seen.at is not None:
             # What the worker saw is an answer like any other: with it, one more tells how fast the estimate falls.
             self._ask_polling(last_seen, last_seen.at)
@@ -261,7 +277,7 @@ class Wait:
             cost = f"{task.usage.cost} {task.usage.cost_unit or ''}".strip() if task.usage.cost is not None else "?"
             self._log.info("SeeAny task %s completed: %s, cost %s", self._name, cleaned(result), cleaned(cost))
         elif task.is_failed:
-            self._log.warning("SeeAny task %s failed: %s", self._name, task.failure)
+            self._log.warning("SeeAny task %s failed: %s", self._name, task.failure_reason)
         else:
             self._status_words.notice(task, self._log)
             self._note_running(Sighting.of(task, now))

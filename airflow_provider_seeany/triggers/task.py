@@ -13,31 +13,17 @@ from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_seeany import DEFAULT_CONN_ID
 from airflow_provider_seeany.api.polling import TrustGated
-from airflow_provider_seeany.api.request import BadSettings, BadTaskId, checked_task_id
+from airflow_provider_seeany.api.request import checked_task_id
 from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.api.trouble import Kind, Trouble, cleaned
-from airflow_provider_seeany.api.wait import (
-    BadId,
-    Crashed,
-    Finished,
-    Misconfigured,
-    Outcome,
-    Pause,
-    Sighting,
-    Wait,
-    encode_outcome,
-)
-from airflow_provider_seeany.exceptions import SeeAnyConfigError, SeeAnyConnectionNotFound
-from airflow_provider_seeany.hooks.seeany import SeeAnyHook
+from airflow_provider_seeany.api.wait import Finished, Outcome, Pause, Sighting, Wait, encode_outcome
+from airflow_provider_seeany.triggers.asking import asked_patiently, reported, sleep_until
 from airflow_provider_seeany.triggers.without_worker import TemplateTaskInstance, TriggererXComs
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from jinja2 import Environment
 
-
-PATIENCE_WITH_CONNECTION = 300.0
-"""Seconds for which a trigger goes on looking for its connection before it reports that there is none."""
+    from airflow_provider_seeany.api.asynchronous import AsyncClient
 
 
 class SeeAnyTaskTrigger(BaseTrigger):
@@ -146,41 +132,22 @@ class SeeAnyTaskTrigger(BaseTrigger):
         return limit.replace(tzinfo=limit.tzinfo or UTC).timestamp() - self.time_after_deadline
 
     async def _outcome(self) -> Outcome:
-        try:
-            if self.first_look_at is not None:
-                await asyncio.sleep(max(self.first_look_at - time.time(), 0))
-            seeany_task_id = checked_task_id(self.seeany_task_id)
-            wait = Wait(
-                seeany_task_id,
-                polling=TrustGated(poll_interval=self.poll_interval, max_poll_interval=self.max_poll_interval),
-                deadline=self._deadline(),
-                log=self.log,
-                last_seen=msgspec.convert(self.last_seen, Sighting) if self.last_seen else None,
-            )
-            return await self._ask_until_the_end(seeany_task_id, wait)
-        except (SeeAnyConfigError, SeeAnyConnectionNotFound, BadSettings) as error:
-            return Misconfigured(str(error))
-        except BadTaskId as error:
-            return BadId(str(error))
-        except Exception as error:
-            # Nobody knows what this is, so a worker says it, and the task's retries decide.
-            self.log.exception("The wait for SeeAny task %r broke off", self.seeany_task_id)
-            return Crashed(f"{type(error).__name__}: {cleaned(str(error))}")
+        return await reported(self._wait_until_the_end(), about=self.seeany_task_id, log=self.log)
 
-    async def _ask_until_the_end(self, seeany_task_id: str, wait: Wait) -> Outcome:
-        patience_ends = time.monotonic() + PATIENCE_WITH_CONNECTION
-        while True:
-            try:
-                async with SeeAnyHook(self.seeany_conn_id).async_client() as client:
-                    while isinstance(step := wait.heard(await client.look(seeany_task_id), time.time()), Pause):
-                        await asyncio.sleep(step.seconds)
-                    return step
-            except SeeAnyConnectionNotFound as error:
-                # Airflow says so, too, of a secrets backend or an api-server that is down for a moment.
-                if time.monotonic() >= patience_ends:
-                    raise
-                trouble = Trouble(kind=Kind.TRANSIENT, text=str(error))
-                step = wait.heard(trouble, time.time())
-                if not isinstance(step, Pause):
-                    return step
+    async def _wait_until_the_end(self) -> Outcome:
+        await sleep_until(self.first_look_at)
+        seeany_task_id = checked_task_id(self.seeany_task_id)
+        wait = Wait(
+            seeany_task_id,
+            polling=TrustGated(poll_interval=self.poll_interval, max_poll_interval=self.max_poll_interval),
+            deadline=self._deadline(),
+            log=self.log,
+            last_seen=msgspec.convert(self.last_seen, Sighting) if self.last_seen else None,
+        )
+
+        async def ask(client: AsyncClient) -> Outcome:
+            while isinstance(step := wait.heard(await client.look(seeany_task_id), time.time()), Pause):
                 await asyncio.sleep(step.seconds)
+            return step
+
+        return await asked_patiently(self.seeany_conn_id, ask, lambda trouble, _: wait.heard(trouble, time.time()))
