@@ -14,9 +14,13 @@ from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
 )
 
+from airflow_provider_seeany.api.batch import BatchOutcome, BatchResult, BatchTimedOut, numeral
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import Kind, Trouble, cleaned
 from airflow_provider_seeany.api.wait import BadId, Crashed, Finished, Misconfigured, Outcome, Refused, TimedOut
+
+SHOWN_FAILURES = 100
+"""Most failures of a batch that an exception's text lists."""
 
 
 class SeeAnyError(AirflowException):
@@ -47,8 +51,32 @@ class SeeAnyTaskFailed(SeeAnyError, AirflowFailException):
     """
 
     def __init__(self, task: SeeAnyTask) -> None:
-        super().__init__(f"SeeAny task {cleaned(task.id)} failed: {task.failure}")
+        super().__init__(f"SeeAny task {cleaned(task.id)} failed: {task.failure_reason}")
         self.task = task
+
+
+class SeeAnyBatchFailed(SeeAnyError, AirflowFailException):
+    """
+    Tasks of a batch failed, or are not known to SeeAny. Never retried: the same ids would fail for ever.
+
+    :param result: what the batch ended with; ``result.failures`` holds ids and reasons.
+    :param fail_fast: whether the first failure ended the wait.
+    """
+
+    def __init__(self, result: BatchResult, *, fail_fast: bool) -> None:
+        shown = result.failures[:SHOWN_FAILURES]
+        lines = [f"  {cleaned(failure.id, limit=100)}: {failure.reason}" for failure in shown]
+        if result.failed > len(shown):
+            lines.append(f"  and {numeral(result.failed - len(shown))} others")
+        ended = (
+            "fail_fast ended the wait at the first; the other tasks go on, and may cost money."
+            if fail_fast
+            else f"{numeral(result.completed)} were completed; their results stay available by their ids."
+        )
+        super().__init__(
+            f"{numeral(result.failed)} of {numeral(result.total)} SeeAny tasks failed. {ended}\n" + "\n".join(lines)
+        )
+        self.result = result
 
 
 class SeeAnyTaskTimeout(SeeAnyError, AirflowSensorTimeout):
@@ -117,17 +145,72 @@ def completed_task(outcome: Outcome, *, seeany_task_id: str, seeany_conn_id: str
             return task
         case TimedOut():
             raise task_timeout(outcome, seeany_task_id=seeany_task_id, timeout=timeout)
+        case _:
+            about = f"SeeAny task {cleaned(seeany_task_id)}"
+            raise _wait_error(outcome, about=about, seeany_task_id=seeany_task_id, seeany_conn_id=seeany_conn_id)
+
+
+def batch_result(
+    outcome: BatchOutcome, *, seeany_conn_id: str, timeout: float, fail_fast: bool, allow_failures: bool
+) -> BatchResult:
+    """
+    Return the result that the wait for a batch ended with, or raise the exception for any other end.
+
+    :param outcome: what the wait ended with.
+    :param seeany_conn_id: the connection asked through.
+    :param timeout: the seconds that the wait was given.
+    :param fail_fast: whether the first failure ended the wait.
+    :param allow_failures: whether a result with failures is returned all the same.
+    """
+    match outcome:
+        case BatchResult(failed=failed) if failed and not allow_failures:
+            raise SeeAnyBatchFailed(outcome, fail_fast=fail_fast)
+        case BatchResult():
+            return outcome
+        case BatchTimedOut():
+            raise batch_timeout(outcome, timeout=timeout)
+        case _:
+            raise _wait_error(outcome, about="a batch of SeeAny tasks", seeany_conn_id=seeany_conn_id)
+
+
+def _wait_error(
+    outcome: Refused | Misconfigured | BadId | Crashed,
+    *,
+    about: str,
+    seeany_conn_id: str,
+    seeany_task_id: str | None = None,
+) -> SeeAnyError:
+    match outcome:
         case Refused(trouble):
             error = api_error(trouble, seeany_task_id=seeany_task_id, seeany_conn_id=seeany_conn_id)
             if isinstance(error, SeeAnyResponseError):
-                raise SeeAnyRepeatedResponseError(str(error), trouble)
-            raise error
+                return SeeAnyRepeatedResponseError(str(error), trouble)
+            return error
         case Misconfigured(text):
-            raise SeeAnyConfigError(text)
+            return SeeAnyConfigError(text)
         case BadId(text):
-            raise SeeAnyTaskIdError(text)
+            return SeeAnyTaskIdError(text)
         case Crashed(text):
-            raise SeeAnyError(f"The wait for SeeAny task {cleaned(seeany_task_id)} broke off: {text}")
+            return SeeAnyError(f"The wait for {about} broke off: {text}")
+
+
+def batch_timeout(outcome: BatchTimedOut, *, timeout: float) -> SeeAnyTaskTimeout:
+    """
+    Return the exception for a batch whose time was up.
+
+    :param outcome: how far it was.
+    :param timeout: the seconds that the wait was given.
+    """
+    left = outcome.total - outcome.done
+    others = left - len(outcome.unfinished)
+    ids = ", ".join(cleaned(seeany_task_id, limit=100) for seeany_task_id in outcome.unfinished)
+    more = f" and {numeral(others)} others" if others and ids else ""
+    trouble = f"; last trouble: {outcome.last_trouble}" if outcome.last_trouble else ""
+    return SeeAnyTaskTimeout(
+        f"{numeral(left)} of {numeral(outcome.total)} SeeAny tasks were not done within {timeout:g} s, "
+        f"{numeral(outcome.done)} were{f'. Not done: {ids}{more}' if ids else ''}{trouble}. "
+        "They may still finish and cost money. To wait longer, raise timeout and clear the task."
+    )
 
 
 def task_timeout(outcome: TimedOut, *, seeany_task_id: str, timeout: float) -> SeeAnyTaskTimeout:
@@ -156,7 +239,7 @@ def api_error(trouble: Trouble, *, seeany_conn_id: str, seeany_task_id: str | No
     """
     about = f" about task {seeany_task_id!r}" if seeany_task_id is not None else ""
     asked = f"Asked{about} through connection {seeany_conn_id!r}."
-    if trouble.http_status in (401, 403):
+    if trouble.refuses_key:
         return SeeAnyAuthError(f"{trouble}. {asked} Check that connection's API Key (its password).", trouble)
     if trouble.http_status in (404, 410) and seeany_task_id is not None:
         return SeeAnyTaskNotFound(

@@ -48,8 +48,8 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "hooks": _modules("hooks.seeany"),
         "operators": _modules("operators.task"),
-        "sensors": _modules("sensors.task"),
-        "triggers": _modules("triggers.task"),
+        "sensors": _modules("sensors.task", "sensors.batch"),
+        "triggers": _modules("triggers.task", "triggers.batch"),
         "connection-types": [CONNECTION_TYPE],
         "config": {
             "seeany": {

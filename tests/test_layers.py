@@ -77,7 +77,7 @@ def test_every_airflow_process_loads_the_provider_info_and_nothing_heavy() -> No
     assert not {name.split(".")[0] for name in loaded} & {"airflow", "requests", "aiohttp", "pendulum", "yarl"}
 
 
-@pytest.mark.parametrize("module", ["sensors.task", "operators.task"])
+@pytest.mark.parametrize("module", ["sensors.task", "sensors.batch", "operators.task"])
 def test_a_dag_file_loads_no_http_client_and_nothing_that_only_a_running_task_needs(module: str) -> None:
     loaded = loaded_by(
         f"import {ROOT}.{module}",
@@ -88,4 +88,5 @@ def test_a_dag_file_loads_no_http_client_and_nothing_that_only_a_running_task_ne
 
     assert f"{ROOT}.{module}" in loaded
     assert {name for name in loaded if not name.startswith(ROOT)} == set()
-    assert not {f"{ROOT}.api.task", f"{ROOT}.hooks.seeany", f"{ROOT}.triggers.task", f"{ROOT}.waiting"} & loaded
+    only_running = ("api.task", "api.batch", "hooks.seeany", "triggers.task", "triggers.batch", "waiting", "exceptions")
+    assert not {f"{ROOT}.{name}" for name in only_running} & loaded

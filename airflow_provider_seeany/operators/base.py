@@ -27,10 +27,41 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
 
     from airflow_provider_seeany.api.task import SeeAnyTask
+    from airflow_provider_seeany.exceptions import SeeAnyTaskTimeout
     from airflow_provider_seeany.waiting import TaskWait
 
 
-class WaitsForTask(BaseOperator):
+class EndsWithReason(BaseOperator):
+    """Says why it ends, also where Airflow itself would end it without a word: after a deferral, and when skipped."""
+
+    def unreported(self) -> SeeAnyTaskTimeout:
+        """Return the exception for a deferral that Airflow ended because no trigger had reported in time."""
+        raise NotImplementedError
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume after a deferral; a time-out that Airflow found itself gets the same exception as any other."""
+        from airflow_provider_seeany.exceptions import SeeAnyTaskTimeout
+
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except AirflowSkipException as skip:
+            reason = skip.__cause__
+            if isinstance(reason, AirflowSensorTimeout) and not isinstance(reason, SeeAnyTaskTimeout):
+                reason = self.unreported()
+            self.explain_skip(reason)
+            raise
+        except (AirflowSensorTimeout, _deferral_timeout()) as error:
+            if isinstance(error, SeeAnyTaskTimeout):
+                raise
+            raise self.unreported() from error
+
+    def explain_skip(self, reason: BaseException | None) -> None:
+        """Tell in the log why a task is skipped instead of failed: Airflow itself says only that it is."""
+        if reason is not None:
+            self.log.error("Skipped instead of failed: %s: %s", type(reason).__name__, reason)
+
+
+class WaitsForTask(EndsWithReason):
     """
     Waits for one SeeAny task, in the triggerer unless told otherwise.
 
@@ -125,31 +156,13 @@ class WaitsForTask(BaseOperator):
             timeout=self.task_wait.sweep_timeout,
         )
 
+    def unreported(self) -> SeeAnyTaskTimeout:
+        """Return the exception for a deferral that Airflow ended because no trigger had reported in time."""
+        return self.task_wait.unreported()
+
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Go on in a worker with what the trigger reported."""
         return self.deliver(context, self.task_wait.concluded(event))
-
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume after a deferral; a time-out that Airflow found itself gets the same exception as any other."""
-        from airflow_provider_seeany.exceptions import SeeAnyTaskTimeout
-
-        try:
-            return super().resume_execution(next_method, next_kwargs, context)
-        except AirflowSkipException as skip:
-            reason = skip.__cause__
-            if isinstance(reason, AirflowSensorTimeout) and not isinstance(reason, SeeAnyTaskTimeout):
-                reason = self.task_wait.unreported()
-            self.explain_skip(reason)
-            raise
-        except (AirflowSensorTimeout, _deferral_timeout()) as error:
-            if isinstance(error, SeeAnyTaskTimeout):
-                raise
-            raise self.task_wait.unreported() from error
-
-    def explain_skip(self, reason: BaseException | None) -> None:
-        """Tell in the log why a task is skipped instead of failed: Airflow itself says only that it is."""
-        if reason is not None:
-            self.log.error("Skipped instead of failed: %s: %s", type(reason).__name__, reason)
 
 
 def interval_seconds(value: timedelta | float, *, name: str) -> float:

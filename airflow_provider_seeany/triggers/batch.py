@@ -1,0 +1,148 @@
+"""The trigger of a batch: waits for thousands of SeeAny tasks in the triggerer, at a pace of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_seeany import DEFAULT_CONN_ID
+from airflow_provider_seeany.api.batch import Batch, BatchOutcome, checked_task_ids
+from airflow_provider_seeany.triggers.asking import asked_patiently, reported, sleep_until
+
+if TYPE_CHECKING:
+    from airflow_provider_seeany.api.asynchronous import AsyncClient
+
+
+class SeeAnyTaskBatchTrigger(BaseTrigger):
+    """
+    Asks for many tasks until each has ended or the deadline has passed, then fires exactly one event.
+
+    The event is a :data:`~airflow_provider_seeany.api.batch.BatchOutcome` as plain JSON, for
+    :func:`~airflow_provider_seeany.api.batch.decode_batch_outcome`, and never holds more than 48 KB of results.
+    As with :class:`~airflow_provider_seeany.triggers.task.SeeAnyTaskTrigger`, nothing is raised, the arguments hold
+    no key, and they may only ever be added to. A trigger that is made anew, after a restart of the triggerer, asks
+    about each task again; nothing else is lost.
+
+    :param seeany_task_ids: the tasks to wait for.
+    :param seeany_conn_id: the connection to ask through.
+    :param poll_interval: seconds between two questions about a task while nothing better is known.
+    :param max_poll_interval: most seconds between two questions about a task, the limits below apart.
+    :param max_requests_per_second: most questions in a second.
+    :param max_concurrent_requests: most questions under way at once.
+    :param fail_fast: fire at the first failure.
+    :param deadline: when to give up, in Unix seconds; ``None`` for never.
+    :param first_look_at: ask no sooner than this, in Unix seconds; ``None`` for at once.
+    """
+
+    def __init__(
+        self,
+        *,
+        seeany_task_ids: Sequence[str],
+        seeany_conn_id: str = DEFAULT_CONN_ID,
+        poll_interval: float = 10,
+        max_poll_interval: float = 30,
+        max_requests_per_second: float = 50,
+        max_concurrent_requests: int = 20,
+        fail_fast: bool = False,
+        deadline: float | None = None,
+        first_look_at: float | None = None,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.seeany_task_ids = seeany_task_ids
+        self.seeany_conn_id = seeany_conn_id
+        self.poll_interval = poll_interval
+        self.max_poll_interval = max_poll_interval
+        self.max_requests_per_second = max_requests_per_second
+        self.max_concurrent_requests = max_concurrent_requests
+        self.fail_fast = fail_fast
+        self.deadline = deadline
+        self.first_look_at = first_look_at
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return what Airflow stores to make this trigger again elsewhere."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "seeany_task_ids": self.seeany_task_ids,
+                "seeany_conn_id": self.seeany_conn_id,
+                "poll_interval": self.poll_interval,
+                "max_poll_interval": self.max_poll_interval,
+                "max_requests_per_second": self.max_requests_per_second,
+                "max_concurrent_requests": self.max_concurrent_requests,
+                "fail_fast": self.fail_fast,
+                "deadline": self.deadline,
+                "first_look_at": self.first_look_at,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait, then fire one event."""
+        # Nothing is held at the yield: a trigger cancelled there would keep it until garbage collection.
+        outcome = await reported(self._outcome(), about=f"{len(self.seeany_task_ids)} in a batch", log=self.log)
+        yield TriggerEvent(msgspec.to_builtins(outcome))
+
+    async def _outcome(self) -> BatchOutcome:
+        await sleep_until(self.first_look_at)
+        # The queue of the questions is ordered by this time, so it must not jump as the time of day may.
+        offset = time.time() - time.monotonic()
+
+        def now() -> float:
+            return offset + time.monotonic()
+
+        batch = Batch(
+            checked_task_ids(self.seeany_task_ids),
+            poll_interval=self.poll_interval,
+            max_poll_interval=self.max_poll_interval,
+            max_requests_per_second=self.max_requests_per_second,
+            max_concurrent_requests=self.max_concurrent_requests,
+            deadline=self.deadline,
+            fail_fast=self.fail_fast,
+            log=self.log,
+            now=now(),
+        )
+        return await asked_patiently(
+            self.seeany_conn_id,
+            lambda client: _ask_until_the_end(batch, client, now),
+            lambda trouble, in_a_row: batch.no_connection(trouble, in_a_row=in_a_row, now=now()),
+        )
+
+
+async def _ask_until_the_end(batch: Batch, client: AsyncClient, now: Callable[[], float]) -> BatchOutcome:
+    """Ask as the batch says, many questions at a time."""
+    news = asyncio.Event()
+    under_way: set[asyncio.Task[None]] = set()
+    ended: list[asyncio.Task[None]] = []
+
+    async def ask(seeany_task_id: str) -> None:
+        batch.heard(seeany_task_id, await client.look(seeany_task_id), now())
+
+    def note_end(task: asyncio.Task[None]) -> None:
+        under_way.discard(task)
+        ended.append(task)
+        news.set()
+
+    try:
+        while (outcome := batch.outcome(now())) is None:
+            step = batch.next_question(now())
+            if isinstance(step, str):
+                task = asyncio.create_task(ask(step))
+                under_way.add(task)
+                task.add_done_callback(note_end)
+                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(step.seconds):
+                    await news.wait()
+            news.clear()
+            while ended:
+                ended.pop().result()  # raises what nobody thought of
+        return outcome
+    finally:
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)

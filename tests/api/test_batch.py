@@ -1,0 +1,493 @@
+"""One wait for many tasks: whom to ask when, what comes of it, and how large that may get."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+import pytest
+
+from airflow_provider_seeany.api.batch import (
+    LAST_ROUND,
+    MOST_RESULT_BYTES,
+    Batch,
+    BatchOutcome,
+    BatchResult,
+    BatchTimedOut,
+    Costs,
+    Failure,
+    Results,
+    checked_task_ids,
+    decode_batch_outcome,
+    numeral,
+)
+from airflow_provider_seeany.api.request import BadSettings, BadTaskId
+from airflow_provider_seeany.api.task import SeeAnyTask
+from airflow_provider_seeany.api.trouble import Kind, Trouble
+from airflow_provider_seeany.api.wait import Pause, Refused
+
+Reply = SeeAnyTask | Trouble
+Ask = Callable[[str, float], Reply]
+
+
+class Lines:
+    """A log that keeps its lines, with the time at which they came."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.infos: list[tuple[float, str]] = []
+        self.warnings: list[tuple[float, str]] = []
+
+    def info(self, msg: str, /, *args: object) -> None:
+        self.infos.append((self.now, msg % args))
+
+    def warning(self, msg: str, /, *args: object) -> None:
+        self.warnings.append((self.now, msg % args))
+
+
+def answer(seeany_task_id: str, status: str = "processing", **fields: Any) -> SeeAnyTask:
+    return SeeAnyTask.from_answer({"id": seeany_task_id, "status": status, **fields})
+
+
+def completed(seeany_task_id: str, cost: float = 0.7, unit: str = "CNY") -> SeeAnyTask:
+    return answer(
+        seeany_task_id,
+        "completed",
+        object="video_generation",
+        video_url=f"https://cdn.seeany.com/video/{seeany_task_id}/output.mp4",
+        usage={"cost": cost, "cost_unit": unit},
+    )
+
+
+def failed(seeany_task_id: str) -> SeeAnyTask:
+    return answer(seeany_task_id, "failed", error={"code": "policy", "message": "违反内容安全策略"})
+
+
+def refusal(status: int) -> Trouble:
+    return Trouble(kind=Kind.PERMANENT, text=f"SeeAny answered HTTP {status}", http_status=status)
+
+
+def batch_of(ids: list[str], log: Lines | None = None, **more: Any) -> Batch:
+    options: dict[str, Any] = {
+        "poll_interval": 10,
+        "max_poll_interval": 30,
+        "max_requests_per_second": 50,
+        "max_concurrent_requests": 20,
+        "deadline": None,
+        "fail_fast": False,
+        "now": 0.0,
+        **more,
+    }
+    return Batch(ids, log=log or Lines(), **options)
+
+
+class Played:
+    """A batch played to its end, each question taking ``takes`` seconds."""
+
+    def __init__(self, batch: Batch, ask: Ask, *, takes: float = 0.05, log: Lines | None = None, start: float = 0.0):
+        self.asked: list[tuple[float, str]] = []
+        self.most_under_way = 0
+        self.now = start
+        under_way: list[tuple[float, str]] = []
+        while (outcome := batch.outcome(self.now)) is None:
+            step = batch.next_question(self.now)
+            if isinstance(step, str):
+                self.asked.append((self.now, step))
+                under_way.append((self.now + takes, step))
+                self.most_under_way = max(self.most_under_way, len(under_way))
+                continue
+            wake = self.now + step.seconds
+            if under_way and under_way[0][0] <= wake:
+                self.now, seeany_task_id = under_way.pop(0)
+                if log:
+                    log.now = self.now
+                batch.heard(seeany_task_id, ask(seeany_task_id, self.now), self.now)
+            else:
+                self.now = max(wake, self.now + 1e-6)
+        self.outcome: BatchOutcome = outcome
+
+    @property
+    def result(self) -> BatchResult:
+        assert isinstance(self.outcome, BatchResult)
+        return self.outcome
+
+
+IDS = ["b", "a", "c"]
+
+
+# The ids
+
+
+@pytest.mark.parametrize(
+    "given",
+    [IDS, tuple(IDS), '["b", "a", "c"]', "['b', 'a', 'c']", "('b', 'a', 'c')", " ['b', 'a', 'c', 'b'] ", [*IDS, "a"]],
+    ids=str,
+)
+def test_ids_are_read_from_a_list_or_the_text_of_one_each_once_and_in_order(given: object) -> None:
+    assert checked_task_ids(given) == IDS
+
+
+@pytest.mark.parametrize("given", [[], "[]", ()])
+def test_no_ids_are_a_list_too(given: object) -> None:
+    assert checked_task_ids(given) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["a", None], "seeany_task_ids[1] is None"),
+        (["a", "b", ""], "seeany_task_ids[2] is ''"),
+        (["a", {"id": "b"}], "seeany_task_ids[1] must be a string, got dict"),
+        ([7], "seeany_task_ids[0] must be a string, got int"),
+        (["{{ x }}"], "seeany_task_ids[0] is still a template"),
+        ('["a", ".."]', "seeany_task_ids[1] is '..'"),
+    ],
+)
+def test_what_cannot_be_an_id_is_told_by_its_place(given: object, told: str) -> None:
+    with pytest.raises(BadTaskId) as raised:
+        checked_task_ids(given)
+
+    assert told in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [None, 5, "vid_1", "", "None", '{"a": 1}', {"a"}, b"[]", "{{ ids }}", "[" * 5000, "__import__('os')", "\ud800"],
+)
+def test_what_is_no_list_is_told(given: object) -> None:
+    with pytest.raises(BadTaskId, match="seeany_task_ids"):
+        checked_task_ids(given)
+
+
+def test_more_than_ten_thousand_are_too_many() -> None:
+    ids = [f"v{number}" for number in range(10_001)]
+    assert len(checked_task_ids(ids[:-1])) == 10_000
+
+    with pytest.raises(BadTaskId, match="10001"):
+        checked_task_ids(ids)
+
+
+# The pace
+
+
+def test_every_task_is_asked_about_and_returned_in_the_order_asked() -> None:
+    played = Played(batch_of(IDS), lambda task_id, now: completed(task_id))
+
+    assert played.result == BatchResult(
+        total=3,
+        completed=3,
+        failed=0,
+        cost={"CNY": 2.1},
+        detail="answers",
+        tasks=[dict(completed(task_id).answer) for task_id in IDS],
+        failures=[],
+    )
+    assert [task_id for _, task_id in played.asked] == IDS
+
+
+def test_an_empty_batch_is_over_at_once() -> None:
+    assert batch_of([]).outcome(0.0) == Results([]).result()
+
+
+def test_questions_keep_their_distance() -> None:
+    ends = {f"v{number}": random.Random(number).uniform(0, 60) for number in range(300)}
+    played = Played(
+        batch_of(list(ends)), lambda task_id, now: completed(task_id) if now >= ends[task_id] else answer(task_id)
+    )
+
+    times = [at for at, _ in played.asked]
+    assert all(later - earlier >= 0.02 - 1e-9 for earlier, later in pairwise(times))
+    # It keeps busy, too: 300 first looks take 6 s.
+    assert 5.9 < times[299] < 6.5
+    assert played.result.completed == 300
+
+
+def test_no_more_questions_are_under_way_than_allowed() -> None:
+    ids = [f"v{number}" for number in range(100)]
+
+    played = Played(batch_of(ids, max_concurrent_requests=7), lambda task_id, now: completed(task_id), takes=5)
+
+    assert played.most_under_way == 7
+    assert played.result.completed == 100
+
+
+def test_a_running_task_is_asked_about_again_after_the_interval() -> None:
+    played = Played(batch_of(["a"]), lambda task_id, now: completed("a") if now > 25 else answer("a"), takes=0)
+
+    times = [at for at, _ in played.asked]
+    assert times == pytest.approx([0, 10, 20, 30], rel=0.03)
+
+
+def test_a_task_whose_estimate_proves_true_is_asked_about_when_it_should_be_done() -> None:
+    def ask(task_id: str, now: float) -> Reply:
+        return completed("a") if now >= 90 else answer("a", estimated_remaining=90 - now)
+
+    played = Played(batch_of(["a"]), ask, takes=0)
+
+    assert len(played.asked) <= 7
+    assert played.now < 92
+
+
+def test_when_the_service_asks_for_patience_all_questions_stop() -> None:
+    busy = Trouble(kind=Kind.THROTTLED, text="busy", http_status=429, retry_after=60)
+    ids = [f"v{number}" for number in range(50)]
+
+    played = Played(
+        batch_of(ids, max_concurrent_requests=1), lambda task_id, now: busy if now < 30 else completed(task_id)
+    )
+
+    assert len([at for at, _ in played.asked if at < 60]) == 1
+    assert played.result.completed == 50
+
+
+# What can go wrong
+
+
+def test_failures_are_reported_when_all_have_ended() -> None:
+    replies = {"b": failed("b"), "a": completed("a"), "c": refusal(404)}
+
+    result = Played(batch_of(IDS), lambda task_id, now: replies[task_id]).result
+
+    assert (result.total, result.completed, result.failed) == (3, 1, 2)
+    assert [task["id"] for task in result.tasks] == ["a"]
+    assert result.failures == [
+        Failure("b", "违反内容安全策略 (policy)"),
+        Failure("c", "SeeAny answered HTTP 404"),
+    ]
+
+
+def test_fail_fast_ends_at_the_first_failure() -> None:
+    played = Played(
+        batch_of(IDS, fail_fast=True), lambda task_id, now: failed("a") if task_id == "a" else answer(task_id)
+    )
+
+    assert played.result.failures == [Failure("a", "违反内容安全策略 (policy)")]
+    assert played.now < 1
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_key_ends_it_at_once(status: int) -> None:
+    played = Played(batch_of([f"v{number}" for number in range(100)]), lambda task_id, now: refusal(status))
+
+    assert played.outcome == Refused(refusal(status))
+    assert len(played.asked) <= 4
+
+
+def test_passing_faults_are_outlasted_and_warned_of_now_and_then() -> None:
+    log = Lines()
+    fault = Trouble(kind=Kind.TRANSIENT, text="SeeAny could not be reached")
+    ids = [f"v{number}" for number in range(200)]
+
+    played = Played(batch_of(ids, log), lambda task_id, now: fault if now < 100 else completed(task_id), log=log)
+
+    assert played.result.completed == 200
+    assert 2 <= len(log.warnings) <= 5
+    assert log.warnings[1][1].endswith("more warnings like this one)")
+
+
+def test_an_undocumented_status_is_warned_of_once_for_all() -> None:
+    log = Lines()
+    ids = [f"v{number}" for number in range(50)]
+
+    Played(
+        batch_of(ids, log), lambda task_id, now: completed(task_id) if now > 100 else answer(task_id, "queued"), log=log
+    )
+
+    assert len([text for _, text in log.warnings if "status queued" in text]) == 1
+
+
+def test_unusable_answers_are_believed_after_a_few() -> None:
+    odd = Trouble(kind=Kind.UNUSABLE, text="no JSON")
+
+    result = Played(batch_of(["a"]), lambda task_id, now: odd).result
+
+    assert result.failures == [Failure("a", "no JSON")]
+
+
+def test_the_time_out_tells_how_many_are_done_and_names_the_first_that_are_not() -> None:
+    ids = [f"v{number}" for number in range(60)]
+
+    played = Played(
+        batch_of(ids, deadline=100.0),
+        lambda task_id, now: completed(task_id) if int(task_id[1:]) % 2 else answer(task_id),
+    )
+
+    assert played.outcome == BatchTimedOut(total=60, done=30, unfinished=[f"v{n}" for n in range(0, 40, 2)])
+    assert 100 <= played.now < 102
+
+
+def test_a_task_that_just_makes_the_deadline_is_not_lost() -> None:
+    played = Played(
+        batch_of(IDS, deadline=95.0), lambda task_id, now: completed(task_id) if now >= 94 else answer(task_id)
+    )
+
+    assert played.result.completed == 3
+
+
+def test_the_last_round_after_the_deadline_ends() -> None:
+    ids = [f"v{number}" for number in range(10_000)]
+
+    played = Played(batch_of(ids, deadline=-5.0), lambda task_id, now: answer(task_id))
+
+    assert isinstance(played.outcome, BatchTimedOut)
+    assert played.now == pytest.approx(LAST_ROUND, abs=0.1)
+
+
+def test_the_time_out_tells_of_trouble() -> None:
+    fault = Trouble(kind=Kind.TRANSIENT, text="SeeAny could not be reached")
+
+    played = Played(batch_of(IDS, deadline=30.0), lambda task_id, now: fault)
+
+    assert isinstance(played.outcome, BatchTimedOut)
+    assert played.outcome.last_trouble == "SeeAny could not be reached"
+
+
+def test_without_a_connection_it_waits_up_to_the_deadline() -> None:
+    batch = batch_of(IDS, deadline=12.0)
+    gone = Trouble(kind=Kind.TRANSIENT, text="no connection")
+
+    assert batch.no_connection(gone, in_a_row=1, now=0.0) == Pause(10)
+    assert batch.no_connection(gone, in_a_row=2, now=10.0) == Pause(2)
+    assert batch.no_connection(gone, in_a_row=3, now=12.0) == BatchTimedOut(
+        total=3, done=0, unfinished=IDS, last_trouble="no connection"
+    )
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [{"max_requests_per_second": 0}, {"max_concurrent_requests": 0}, {"poll_interval": 0}],
+    ids=lambda bad: next(iter(bad)),
+)
+def test_limits_that_cannot_be_are_told(bad: dict[str, Any]) -> None:
+    with pytest.raises(BadSettings):
+        batch_of(IDS, **bad)
+
+
+# What is told
+
+
+def test_progress_is_told_at_a_humane_pace_and_on_change_only() -> None:
+    log = Lines()
+    ids = [f"v{number}" for number in range(1240)]
+    ends = {task_id: 600.0 if number % 5 else 40.0 for number, task_id in enumerate(ids)}
+    ends["v7"] = 45.0
+
+    def ask(task_id: str, now: float) -> Reply:
+        if now < ends[task_id]:
+            return answer(task_id)
+        return failed(task_id) if task_id == "v7" else completed(task_id)
+
+    Played(batch_of(ids, log), ask, log=log)
+
+    times = [at for at, _ in log.infos]
+    assert log.infos[0][1] == "Waiting for 1 240 SeeAny tasks"
+    assert all(later - earlier >= 30 for earlier, later in pairwise(times[:-1]))
+    assert "249 of 1 240 done, 1 failed, ¥173.60 so far" in [text for _, text in log.infos]
+    assert log.infos[-1][1] == "1 240 of 1 240 done, 1 failed, ¥867.30 so far"
+    assert len(log.infos) <= 10
+
+
+def test_currencies_are_never_added_together() -> None:
+    costs = Costs()
+    for cost, unit in ((0.1, "CNY"), (0.2, "CNY"), (3, "USD"), (1200, "JPY"), (0.0035, "EUR"), (1, None)):
+        costs.add(answer("x", "completed", usage={"cost": cost, "cost_unit": unit}))
+    costs.add(answer("x", "completed"))
+
+    assert str(costs) == "¥0.30 + $3.00 + 1 200.00 JPY + €0.0035 + 1.00 ?"
+    assert costs.totals() == {"CNY": 0.3, "USD": 3.0, "JPY": 1200.0, "EUR": 0.0035, "?": 1.0}
+
+
+def test_ten_thousand_costs_add_up_to_the_cent() -> None:
+    costs = Costs()
+    for _ in range(10_000):
+        costs.add(completed("x", cost=0.7))
+
+    assert costs.totals() == {"CNY": float(Decimal("7000.0"))}
+    assert str(costs) == "¥7 000.00"
+
+
+@pytest.mark.parametrize("cost", [1e308, -1e308, 10**30])
+def test_no_cost_is_too_large_to_be_stored(cost: float) -> None:
+    costs = Costs()
+    for _ in range(3):
+        costs.add(completed("x", cost=cost))
+
+    json.dumps(costs.totals(), allow_nan=False)
+    assert len(str(costs)) < 60
+
+
+def test_counts_are_grouped() -> None:
+    assert [numeral(number) for number in (0, 999, 1240, 10_000)] == ["0", "999", "1 240", "10 000"]
+
+
+# How large it may get
+
+
+@pytest.mark.parametrize(("count", "detail"), [(100, "answers"), (300, "table"), (5000, "totals")])
+def test_a_result_holds_as_much_as_fits(count: int, detail: str) -> None:
+    ids = [f"vid_{number:06}" for number in range(count)]
+    results = Results(ids)
+    for place in random.Random(7).sample(range(count), count):
+        results.add(place, completed(ids[place]))
+
+    result = results.result()
+
+    assert (result.detail, result.completed, result.cost) == (detail, count, {"CNY": pytest.approx(count * 0.7)})
+    assert len(json.dumps(result.as_json())) <= MOST_RESULT_BYTES
+    assert [task["id"] for task in result.tasks] == (ids if detail != "totals" else [])
+    if detail == "table":
+        assert result.tasks[0] == {
+            "id": ids[0],
+            "video_url": f"https://cdn.seeany.com/video/{ids[0]}/output.mp4",
+            "cost": 0.7,
+            "cost_unit": "CNY",
+        }
+
+
+def test_the_table_names_the_first_result_of_what_is_no_video() -> None:
+    ids = [f"set_{number:06}" for number in range(150)]
+    results = Results(ids)
+    for place, task_id in enumerate(ids):
+        images = [{"url": f"https://cdn.seeany.com/{task_id}/{number}.jpg"} for number in range(9)]
+        results.add(place, answer(task_id, "completed", images=images))
+
+    result = results.result()
+
+    assert result.detail == "table"
+    assert result.tasks[0] == {"id": ids[0], "result_url": "https://cdn.seeany.com/set_000000/0.jpg"}
+
+
+def test_ten_thousand_failures_with_long_reasons_are_cut_to_what_fits() -> None:
+    ids = [f"vid_{number:06}" for number in range(10_000)]
+    results = Results(ids)
+    for place in range(10_000):
+        results.fail(place, "违反" * 1000)
+
+    result = results.result()
+
+    assert result.failed == 10_000
+    assert 10 < len(result.failures) < 10_000
+    assert [failure.id for failure in result.failures] == ids[: len(result.failures)]
+    assert len(json.dumps(result.as_json())) <= MOST_RESULT_BYTES
+
+
+def test_an_outcome_survives_its_way_to_the_worker() -> None:
+    results = Results(IDS)
+    results.add(0, completed("b"))
+    results.fail(1, "no")
+    outcomes: list[BatchOutcome] = [
+        results.result(),
+        BatchTimedOut(total=3, done=1, unfinished=["a", "c"], last_trouble="reset"),
+        Refused(refusal(401)),
+    ]
+
+    for outcome in outcomes:
+        assert decode_batch_outcome(json.loads(json.dumps(msgspec.to_builtins(outcome)))) == outcome
+
+    with pytest.raises(ValueError, match="later"):
+        decode_batch_outcome({"type": "of_a_later_version"})

@@ -1,0 +1,230 @@
+"""The batch's trigger: one event on every path, at the pace it was given, nothing left open."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider_seeany.api.batch import (
+    MOST_RESULT_BYTES,
+    BatchOutcome,
+    BatchResult,
+    BatchTimedOut,
+    decode_batch_outcome,
+)
+from airflow_provider_seeany.api.wait import BadId, Crashed, Misconfigured, Refused
+from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
+from tests.conftest import KEY, eventually
+from tests.hostile import HostileServer, hang, reply, reset, task
+
+Connect = Callable[..., None]
+
+
+def trigger(ids: list[str], **more: Any) -> SeeAnyTaskBatchTrigger:
+    """Return a trigger that asks often."""
+    options = {"poll_interval": 0.05, "max_requests_per_second": 500, "deadline": time.time() + 20, **more}
+    return SeeAnyTaskBatchTrigger(seeany_task_ids=ids, **options)
+
+
+async def outcome_of(waiting: SeeAnyTaskBatchTrigger) -> BatchOutcome:
+    """Run a trigger to its end, see that it fires exactly one small event that can travel, and say what it tells."""
+    events = [event async for event in waiting.run()]
+    assert len(events) == 1
+    travelled = json.dumps(events[0].payload)
+    assert KEY not in travelled
+    assert len(travelled) < MOST_RESULT_BYTES + 1000
+    return decode_batch_outcome(json.loads(travelled))
+
+
+async def result_of(waiting: SeeAnyTaskBatchTrigger) -> BatchResult:
+    outcome = await outcome_of(waiting)
+    assert isinstance(outcome, BatchResult), outcome
+    return outcome
+
+
+def asked(server: HostileServer) -> Counter[str]:
+    return Counter(request.target.rpartition("/")[2] for request in server.requests)
+
+
+@pytest.fixture(autouse=True)
+def _connected(hostile: HostileServer, connect: Connect) -> None:
+    connect(host=hostile.url, extra={"request_timeout": 5})
+
+
+def test_a_stored_trigger_is_made_again_as_it_was() -> None:
+    given = {
+        "seeany_task_ids": ["任务 1", "b"],
+        "seeany_conn_id": "studio",
+        "poll_interval": 12.5,
+        "max_poll_interval": 45.5,
+        "max_requests_per_second": 7.5,
+        "max_concurrent_requests": 3,
+        "fail_fast": True,
+        "deadline": 1_748_908_920.5,
+        "first_look_at": 1_748_900_000.0,
+    }
+    path, stored = SeeAnyTaskBatchTrigger(**given).serialize()
+
+    assert path == "airflow_provider_seeany.triggers.batch.SeeAnyTaskBatchTrigger"
+    assert json.loads(json.dumps(stored)) == given
+    assert SeeAnyTaskBatchTrigger(**stored).serialize() == (path, stored)
+
+
+async def test_many_tasks_are_returned_in_the_order_asked(simulator_url: str, connect: Connect) -> None:
+    connect(host=simulator_url)
+    ids = [f"{'video' if number % 3 else 'images'}-0.{number % 7}s-batch-{number}" for number in range(100)]
+
+    result = await result_of(trigger(ids))
+
+    assert (result.total, result.completed, result.failed) == (100, 100, 0)
+    assert [row["id"] for row in result.tasks] == ids
+    assert result.cost == {"CNY": 34 * 0.8 + 66 * 0.7}
+
+
+async def test_failed_and_unknown_tasks_are_told_with_their_reasons(simulator_url: str, connect: Connect) -> None:
+    connect(host=simulator_url)
+
+    result = await result_of(trigger(["fails-0.1s-batch", "video-0.2s-batch", "unknown-batch"]))
+
+    assert [row["id"] for row in result.tasks] == ["video-0.2s-batch"]
+    assert [failure.id for failure in result.failures] == ["fails-0.1s-batch", "unknown-batch"]
+    assert "生成内容违反内容安全策略" in result.failures[0].reason
+    assert "404" in result.failures[1].reason
+
+
+async def test_fail_fast_hangs_up_on_the_others(hostile: HostileServer) -> None:
+    hostile.script(hang)
+    hostile.script(task(id="bad", status="failed"), task_id="bad")
+
+    result = await result_of(trigger(["x", "y", "bad"], fail_fast=True))
+
+    assert [failure.id for failure in result.failures] == ["bad"]
+    await eventually(hostile, lambda: hostile.open == 0)
+
+
+async def test_a_refused_key_ends_it_at_once(simulator_url: str, connect: Connect) -> None:
+    connect(host=simulator_url, password="sk-bad")
+
+    outcome = await outcome_of(trigger([f"never-refused-{number}" for number in range(100)]))
+
+    assert isinstance(outcome, Refused)
+    assert outcome.trouble.http_status == 401
+
+
+async def test_the_deadline_ends_it_and_names_what_is_left(simulator_url: str, connect: Connect) -> None:
+    connect(host=simulator_url)
+
+    outcome = await outcome_of(trigger(["video-0s-late", "never-late"], deadline=time.time() + 0.5))
+
+    assert outcome == BatchTimedOut(total=2, done=1, unfinished=["never-late"])
+
+
+async def test_what_passes_is_outlasted(hostile: HostileServer) -> None:
+    for name in ("a", "b"):
+        hostile.script(reset, reply(500), task(id=name), task(id=name, status="completed"), task_id=name)
+
+    result = await result_of(trigger(["a", "b"]))
+
+    assert result.completed == 2
+    assert asked(hostile) == {"a": 4, "b": 4}
+    await eventually(hostile, lambda: hostile.open == 0)
+
+
+async def test_a_duplicate_is_asked_about_once(hostile: HostileServer) -> None:
+    hostile.script(task(id="a", status="completed"), task_id="a")
+
+    result = await result_of(trigger(["a", "a", "a"]))
+
+    assert result.total == 1
+    assert asked(hostile) == {"a": 1}
+
+
+async def test_the_limits_are_kept(hostile: HostileServer) -> None:
+    ids = [f"t{number}" for number in range(40)]
+    for name in ids:
+        hostile.script(task(id=name, status="completed"), task_id=name)
+    began = time.monotonic()
+
+    await result_of(trigger(ids, max_requests_per_second=50, max_concurrent_requests=2))
+
+    # Not faster than the limit; how much slower is the machine's affair.
+    assert time.monotonic() - began >= 39 / 50 - 0.05
+    assert hostile.connections <= 2
+
+
+async def test_the_answers_of_thousands_do_not_make_the_event_large(simulator_url: str, connect: Connect) -> None:
+    connect(host=simulator_url)
+    ids = [f"video-0s-large-{number}" for number in range(1000)]
+
+    result = await result_of(trigger(ids, max_requests_per_second=5000, deadline=time.time() + 60))
+
+    assert (result.completed, result.detail, result.tasks) == (1000, "totals", [])
+    assert result.cost == {"CNY": 700.0}
+
+
+@pytest.mark.parametrize(
+    ("ids", "told"),
+    [(["a", ""], "seeany_task_ids[1]"), ("nonsense", "no list"), ([f"{n}" for n in range(10_001)], "10001")],
+)
+async def test_bad_ids_are_told_before_any_request(hostile: HostileServer, ids: Any, told: str) -> None:
+    outcome = await outcome_of(trigger(ids))
+
+    assert isinstance(outcome, BadId)
+    assert told in outcome.text
+    assert hostile.connections == 0
+
+
+async def test_a_connection_that_cannot_be_used_is_reported(connect: Connect) -> None:
+    connect("studio", password=None)
+
+    outcome = await outcome_of(trigger(["a"], seeany_conn_id="studio"))
+
+    assert isinstance(outcome, Misconfigured)
+    assert "'studio'" in outcome.text
+
+
+async def test_a_connection_that_does_not_exist_is_looked_for_up_to_the_deadline() -> None:
+    outcome = await outcome_of(trigger(["a"], seeany_conn_id="no_such", deadline=time.time() + 0.3))
+
+    assert isinstance(outcome, BatchTimedOut)
+    assert "'no_such'" in str(outcome.last_trouble)
+
+
+async def test_what_nobody_thought_of_is_reported_and_leaves_nothing_open(
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def heard(*args: object) -> None:
+        raise RuntimeError("nobody thought of this")
+
+    monkeypatch.setattr("airflow_provider_seeany.api.batch.Batch.heard", heard)
+    hostile.script(hang)
+    hostile.script(task(id="a"), task_id="a")
+
+    assert await outcome_of(trigger(["b", "a"])) == Crashed("RuntimeError: nobody thought of this")
+    await eventually(hostile, lambda: hostile.open == 0)
+
+
+async def test_a_cancelled_batch_hangs_up(hostile: HostileServer) -> None:
+    hostile.script(hang)
+    waiting = asyncio.create_task(outcome_of(trigger([f"t{number}" for number in range(10)])))
+    await eventually(hostile, lambda: len(hostile.requests) == 10)
+
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+    await eventually(hostile, lambda: hostile.open == 0)
+
+
+async def test_no_question_is_asked_before_the_first_look_is_due(hostile: HostileServer) -> None:
+    waiting = asyncio.create_task(outcome_of(trigger(["a"], first_look_at=time.time() + 3600)))
+    await asyncio.sleep(0.2)
+
+    assert hostile.connections == 0
+    waiting.cancel()
