@@ -76,6 +76,7 @@ DAGS = (
     *(f"outcomes_{mode}" for mode in MODES),
     "xcoms_off",
     "ids_from_upstream",
+    "batches",
     "worker_free",
     "seeany_one_video",
     "seeany_many_videos",

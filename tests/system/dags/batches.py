@@ -1,0 +1,50 @@
+"""Batches of SeeAny tasks: where the ids come from, and each way in which a batch can end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import DAG, task
+
+from airflow_provider_seeany.sensors.batch import SeeAnyTaskBatchSensor
+
+with DAG("batches", schedule=None):
+
+    @task
+    def submit() -> list[str]:
+        return [f"video-{number % 4}s-batch-{number}" for number in range(60)]
+
+    @task
+    def submit_one(number: int) -> str:
+        return f"video-0s-batch-mapped-{number}"
+
+    @task
+    def read(result: dict[str, Any]) -> list[str]:
+        """Return what reached a downstream task."""
+        return [row["video_url"] for row in result["tasks"]]
+
+    submitted = submit()
+    wait = SeeAnyTaskBatchSensor(task_id="xcom_arg", seeany_task_ids=submitted)
+    read(wait.output)
+    submitted >> SeeAnyTaskBatchSensor(task_id="template", seeany_task_ids="{{ ti.xcom_pull(task_ids='submit') }}")
+    submitted >> SeeAnyTaskBatchSensor(
+        task_id="json", seeany_task_ids="{{ ti.xcom_pull(task_ids='submit') | tojson }}", poke_interval=2
+    )
+    SeeAnyTaskBatchSensor(task_id="mapped_upstream", seeany_task_ids=submit_one.expand(number=[1, 2, 3]))
+    SeeAnyTaskBatchSensor(task_id="empty", seeany_task_ids=[])
+    SeeAnyTaskBatchSensor(task_id="large", seeany_task_ids=[f"video-0s-batch-large-{n}" for n in range(600)])
+
+    mixed = ["video-0s-batch-mixed", "fails-0s-batch-mixed", "unknown-batch-mixed"]
+    SeeAnyTaskBatchSensor(task_id="failed", seeany_task_ids=mixed, retries=2)
+    SeeAnyTaskBatchSensor(task_id="failed_soft", seeany_task_ids=mixed, retries=2, soft_fail=True)
+    SeeAnyTaskBatchSensor(task_id="allowed", seeany_task_ids=mixed, allow_failures=True)
+    SeeAnyTaskBatchSensor(
+        task_id="fail_fast", seeany_task_ids=["never-batch-fast", "fails-0s-batch-fast"], fail_fast=True, retries=2
+    )
+    SeeAnyTaskBatchSensor(
+        task_id="timeout", seeany_task_ids=["video-0s-batch-timeout", "never-batch-timeout"], timeout=12, retries=2
+    )
+    SeeAnyTaskBatchSensor(
+        task_id="unauthorized", seeany_task_ids=["video-0s-x"], seeany_conn_id="seeany_bad_key", retries=2
+    )
+    SeeAnyTaskBatchSensor(task_id="bad_id", seeany_task_ids=["video-0s-x", ""], retries=2)

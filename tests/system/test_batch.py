@@ -1,0 +1,94 @@
+"""Batches of SeeAny tasks on real Airflow processes against the simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.system.conftest import FinishedRun
+
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("airflow")]
+
+IDS = [f"video-{number % 4}s-batch-{number}" for number in range(60)]
+
+
+@pytest.fixture
+def run(run_dag: Callable[[str], FinishedRun]) -> FinishedRun:
+    return run_dag("batches")
+
+
+@pytest.mark.parametrize("task_id", ["xcom_arg", "template", "json"])
+def test_ids_may_come_from_upstream(run: FinishedRun, task_id: str) -> None:
+    assert run.task(task_id).state == "success"
+    result = run.xcoms(task_id)["return_value"]
+    assert isinstance(result, dict)
+    assert [row["id"] for row in result.pop("tasks")] == IDS
+    assert result == {
+        "total": 60,
+        "completed": 60,
+        "failed": 0,
+        "cost": {"CNY": 42},
+        "detail": "answers",
+        "failures": [],
+    }
+    assert "60 of 60 done, ¥42.00 so far" in run.log(task_id)
+
+
+def test_ids_may_come_from_each_instance_of_a_mapped_task(run: FinishedRun) -> None:
+    result = run.xcoms("mapped_upstream")["return_value"]
+    assert isinstance(result, dict)
+    assert [row["id"] for row in result["tasks"]] == [f"video-0s-batch-mapped-{number}" for number in (1, 2, 3)]
+
+
+def test_a_downstream_task_reads_the_results(run: FinishedRun) -> None:
+    urls = run.xcoms("read")["return_value"]
+    assert isinstance(urls, list)
+    assert len(set(urls)) == 60
+
+
+def test_an_empty_list_succeeds(run: FinishedRun) -> None:
+    assert run.task("empty").state == "success"
+
+
+def test_a_large_result_is_cut_down_and_the_log_says_what_to_do(run: FinishedRun) -> None:
+    result = run.xcoms("large")["return_value"]
+    assert isinstance(result, dict)
+    assert (result["completed"], result["detail"], result["cost"]) == (600, "totals", {"CNY": 420})
+    assert "stay available by id" in run.log("large")
+
+
+FAILED = {
+    "failed": (
+        "SeeAnyBatchFailed",
+        "2 of 3 SeeAny tasks failed",
+        "fails-0s-batch-mixed: 生成内容",
+        "unknown-batch-mixed: ",
+    ),
+    "fail_fast": ("SeeAnyBatchFailed", "1 of 2 SeeAny tasks failed", "fails-0s-batch-fast"),
+    "timeout": ("SeeAnyTaskTimeout", "1 of 2 SeeAny tasks were not done within 12 s", "never-batch-timeout"),
+    "unauthorized": ("SeeAnyAuthError", "HTTP 401", "'seeany_bad_key'"),
+    "bad_id": ("SeeAnyTaskIdError", "seeany_task_ids[1]"),
+}
+
+
+@pytest.mark.parametrize("task_id", FAILED)
+def test_a_failure_says_why_and_is_never_retried(run: FinishedRun, task_id: str) -> None:
+    assert (run.task(task_id).state, run.task(task_id).try_number) == ("failed", 1)
+    log = run.log(task_id)
+    for told in FAILED[task_id]:
+        assert told in log
+    assert run.xcoms(task_id) == {}
+
+
+def test_soft_fail_skips_and_says_why(run: FinishedRun) -> None:
+    assert run.task("failed_soft").state == "skipped"
+    assert "Skipped instead of failed: SeeAnyBatchFailed" in run.log("failed_soft")
+
+
+def test_allowed_failures_are_reported(run: FinishedRun) -> None:
+    assert run.task("allowed").state == "success"
+    result = run.xcoms("allowed")["return_value"]
+    assert isinstance(result, dict)
+    assert [row["id"] for row in result["tasks"]] == ["video-0s-batch-mixed"]
+    assert [row["id"] for row in result["failures"]] == ["fails-0s-batch-mixed", "unknown-batch-mixed"]
