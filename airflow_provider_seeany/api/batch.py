@@ -421,7 +421,7 @@ class Batch:
         self._refused: Refused | None = None
         self._last_trouble: Trouble | None = None
         self._told = (now, 0)
-        self._log.info("Waiting for %s SeeAny tasks", numeral(len(ids)))
+        self._log.info("Waiting for %s SeeAny task%s", numeral(len(ids)), "" if len(ids) == 1 else "s")
 
     def next_question(self, now: float) -> str | Pause:
         """Return the task to ask about now, or how long to pause unless a reply comes first."""

@@ -129,7 +129,7 @@ class SeeAnyTaskBatchSensor(EndsWithReason, BaseSensorOperator):
             # The base class applies soft_fail and never_fail to what the ids are found to be.
             return super().execute(context)
         except AirflowSkipException as skip:
-            self.explain_skip(skip)
+            self.explain_skip(skip.__cause__)
             raise
 
     def poke(self, context: Context) -> PokeReturnValue:

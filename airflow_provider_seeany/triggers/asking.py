@@ -35,7 +35,7 @@ async def sleep_until(moment: float | None) -> None:
         await asyncio.sleep(max(moment - time.time(), 0))
 
 
-async def reported(wait: Awaitable[End], *, about: object, log: ErrorLog) -> End | Misconfigured | BadId | Crashed:
+async def reported(wait: Awaitable[End], *, about: str, log: ErrorLog) -> End | Misconfigured | BadId | Crashed:
     """
     Return what a wait ends with, also if it ends with an exception, of which Airflow would make an unspecific one.
 
@@ -51,7 +51,7 @@ async def reported(wait: Awaitable[End], *, about: object, log: ErrorLog) -> End
         return BadId(str(error))
     except Exception as error:
         # Nobody knows what this is, so a worker says it, and the task's retries decide.
-        log.exception("The wait for SeeAny task %r broke off", about)
+        log.exception("The wait for %s broke off", about)
         return Crashed(f"{type(error).__name__}: {cleaned(str(error))}")
 
 

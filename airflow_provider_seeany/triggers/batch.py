@@ -84,7 +84,7 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire one event."""
         # Nothing is held at the yield: a trigger cancelled there would keep it until garbage collection.
-        outcome = await reported(self._outcome(), about=f"{len(self.seeany_task_ids)} in a batch", log=self.log)
+        outcome = await reported(self._outcome(), about="a batch of SeeAny tasks", log=self.log)
         yield TriggerEvent(msgspec.to_builtins(outcome))
 
     async def _outcome(self) -> BatchOutcome:

@@ -132,7 +132,7 @@ class SeeAnyTaskTrigger(BaseTrigger):
         return limit.replace(tzinfo=limit.tzinfo or UTC).timestamp() - self.time_after_deadline
 
     async def _outcome(self) -> Outcome:
-        return await reported(self._wait_until_the_end(), about=self.seeany_task_id, log=self.log)
+        return await reported(self._wait_until_the_end(), about=f"SeeAny task {self.seeany_task_id!r}", log=self.log)
 
     async def _wait_until_the_end(self) -> Outcome:
         await sleep_until(self.first_look_at)

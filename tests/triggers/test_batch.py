@@ -170,7 +170,12 @@ async def test_the_answers_of_thousands_do_not_make_the_event_large(simulator_ur
 
 @pytest.mark.parametrize(
     ("ids", "told"),
-    [(["a", ""], "seeany_task_ids[1]"), ("nonsense", "no list"), ([f"{n}" for n in range(10_001)], "10001")],
+    [
+        (None, "must be a list"),
+        (["a", ""], "seeany_task_ids[1]"),
+        ("nonsense", "no list"),
+        ([f"{n}" for n in range(10_001)], "10001"),
+    ],
 )
 async def test_bad_ids_are_told_before_any_request(hostile: HostileServer, ids: Any, told: str) -> None:
     outcome = await outcome_of(trigger(ids))
