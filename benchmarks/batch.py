@@ -1,0 +1,179 @@
+"""
+Measures a batch of 10 000 tasks: ``python -m benchmarks.batch`` prints both parts.
+
+The first part plays the batch in a time of its own, to see what a limit of questions per second costs: all tasks are
+there at the start and last as in ``benchmarks.policy``, each question takes 50 ms. The oracle's row is the bound: it
+asks about each task once, as soon as it has ended, and is held up by the limit alone.
+
+The second part runs the trigger against a server in a process of its own for a while, to see what it costs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import fmean, quantiles
+
+from airflow_provider_seeany.api.batch import Batch
+from airflow_provider_seeany.api.task import SeeAnyTask
+from benchmarks.policy import draw_tasks
+
+TASKS = 10_000
+TAKES = 0.05
+RATES = (50, 100, 200, 500)
+SECONDS = 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one batch took."""
+
+    name: str
+    questions: float
+    latencies: Sequence[float]
+    over: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name:24} {self.questions:5.1f} questions a task, noticed {fmean(self.latencies):6.1f} s late "
+            f"(p95 {quantiles(self.latencies, n=20)[-1]:6.1f} s), over after {self.over:4.0f} s"
+        )
+
+
+def played(ends: Sequence[float], *, rate: float, with_estimate: bool) -> Row:
+    """Play a batch at a limit."""
+    ids = [str(place) for place in range(len(ends))]
+    batch = Batch(
+        ids,
+        poll_interval=10,
+        max_poll_interval=30,
+        max_requests_per_second=rate,
+        max_concurrent_requests=20,
+        deadline=None,
+        fail_fast=False,
+        log=logging.getLogger("quiet"),
+        now=0.0,
+    )
+    now, questions = 0.0, 0
+    latencies: list[float] = []
+    under_way: list[tuple[float, str]] = []
+    while batch.outcome(now) is None:
+        step = batch.next_question(now)
+        if isinstance(step, str):
+            questions += 1
+            under_way.append((now + TAKES, step))
+            continue
+        wake = now + step.seconds
+        if not under_way or under_way[0][0] > wake:
+            now = max(wake, now + 1e-6)
+            continue
+        now, asked = under_way.pop(0)
+        left = ends[int(asked)] - now
+        if left <= 0:
+            latencies.append(-left)
+            batch.heard(asked, SeeAnyTask(id=asked, status="completed"), now)
+        else:
+            estimate = round(left) if with_estimate else None
+            batch.heard(asked, SeeAnyTask(id=asked, status="processing", estimated_remaining=estimate), now)
+    name = f"{rate} a second, {'estimate' if with_estimate else 'no estimate'}"
+    return Row(name, questions / len(ends), latencies, now)
+
+
+def oracle(ends: Sequence[float], *, rate: float) -> Row:
+    """Return the bound at a limit."""
+    slot, latencies = 0.0, []
+    for end in sorted(ends):
+        slot = max(slot + 1 / rate, end)
+        latencies.append(slot - end)
+    return Row(f"{rate} a second, oracle", 1.0, latencies, slot)
+
+
+def rows() -> Iterator[Row]:
+    """Play each batch."""
+    ends = [task.seconds for task in draw_tasks(TASKS)]
+    for rate in RATES:
+        yield oracle(ends, rate=rate)
+        yield played(ends, rate=rate, with_estimate=True)
+        yield played(ends, rate=rate, with_estimate=False)
+
+
+_SERVER = """
+import asyncio, time
+async def handle(reader, writer):
+    try:
+        while True:
+            head = await reader.readuntil(b"\\r\\n\\r\\n")
+            name = head.split(b" ", 2)[1].rpartition(b"/")[2].decode()
+            left = float(name.split("-")[1]) - (time.time() - began)
+            body = (f'{{"id":"{name}","status":"processing","estimated_remaining":{round(left)}}}' if left > 0 else
+                f'{{"id":"{name}","status":"completed","usage":{{"cost":0.7,"cost_unit":"CNY"}}}}').encode()
+            writer.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n" % len(body) + body)
+    except (asyncio.IncompleteReadError, OSError):
+        writer.close()
+async def main():
+    global began
+    began = time.time()
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+asyncio.run(main())
+"""
+
+
+def _resident_mib() -> float:
+    with open("/proc/self/statm", encoding="ascii") as statm:
+        return int(statm.read().split()[1]) * resource.getpagesize() / 2**20
+
+
+async def cost(ids: list[str], *, rate: float, seconds: float) -> str:
+    """Run a trigger for a while and tell what that took of this process."""
+    from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
+
+    async def run(asked: list[str]) -> None:
+        async for _ in SeeAnyTaskBatchTrigger(seeany_task_ids=asked, max_requests_per_second=rate).run():
+            pass
+
+    await run(["t-0-warm"])  # loads aiohttp and the rest, which any trigger of the triggerer does
+    memory, cpu, began = _resident_mib(), time.process_time(), time.monotonic()
+    waiting = asyncio.create_task(run(ids))
+    late: list[float] = []
+    most = memory
+    while time.monotonic() < began + seconds and not waiting.done():
+        before = time.monotonic()
+        await asyncio.sleep(0.1)
+        late.append(time.monotonic() - before - 0.1)
+        most = max(most, _resident_mib())
+    used, took = time.process_time() - cpu, time.monotonic() - began
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    return (
+        f"{rate} a second: {100 * used / took:.1f} % of a core, {most - memory:.1f} MiB, "
+        f"event loop late by {1000 * quantiles(late, n=100)[-1]:.0f} ms (p99), {1000 * max(late):.0f} ms at most, "
+        f"in {took:.0f} s"
+    )
+
+
+def main() -> None:
+    """Print both parts."""
+    for row in rows():
+        print(row, flush=True)
+    ends = [task.seconds for task in draw_tasks(TASKS)]
+    ids = [f"t-{end:.3f}-{place:05}" for place, end in enumerate(ends)]
+    for rate in RATES[::3]:
+        with subprocess.Popen([sys.executable, "-c", _SERVER], stdout=subprocess.PIPE, text=True) as server:
+            assert server.stdout is not None
+            port = int(server.stdout.readline())
+            os.environ["AIRFLOW_CONN_SEEANY_DEFAULT"] = f"seeany://:sk-benchmark@127.0.0.1:{port}"
+            print(asyncio.run(cost(ids, rate=rate, seconds=SECONDS)), flush=True)
+            server.terminate()
+
+
+if __name__ == "__main__":
+    main()
