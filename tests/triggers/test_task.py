@@ -25,7 +25,7 @@ from airflow_provider_seeany.api.wait import (
     TimedOut,
     decode_outcome,
 )
-from airflow_provider_seeany.triggers import task as triggers_task
+from airflow_provider_seeany.triggers import asking
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from tests.conftest import KEY, eventually
 from tests.hostile import Answer, HostileServer, close, hang, nested, page, reply, reset, task, truncated
@@ -270,7 +270,7 @@ async def test_a_connection_that_cannot_be_used_is_reported_by_its_name(connect:
 
 
 async def test_a_missing_connection_is_reported_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(triggers_task, "PATIENCE_WITH_CONNECTION", 0.0)
+    monkeypatch.setattr(asking, "PATIENCE_WITH_CONNECTION", 0.0)
 
     outcome = await outcome_of(trigger(seeany_conn_id="no_such_connection"))
 
