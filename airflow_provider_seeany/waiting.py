@@ -1,4 +1,4 @@
-"""One wait as a worker sees it: the first look, the trigger to leave it to, and what its outcome means."""
+"""Waits as a worker sees them, of one task or a batch: what to leave to the trigger, and what its outcome means."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from airflow_provider_seeany.exceptions import (
     task_timeout,
 )
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook
-from airflow_provider_seeany.operators.worker_free import SWEEP_GRACE
+from airflow_provider_seeany.operators.worker_free import sweep_timeout
 from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 
@@ -122,7 +122,7 @@ class TaskWait:
     @property
     def sweep_timeout(self) -> timedelta:
         """The time limit for Airflow to set on the deferral."""
-        return timedelta(seconds=self.timeout) + SWEEP_GRACE
+        return sweep_timeout(self.timeout)
 
     def concluded(self, event: Mapping[str, Any]) -> SeeAnyTask:
         """
@@ -231,7 +231,7 @@ class BatchWait:
     @property
     def sweep_timeout(self) -> timedelta:
         """The time limit for Airflow to set on the deferral."""
-        return timedelta(seconds=self._timeout) + SWEEP_GRACE
+        return sweep_timeout(self._timeout)
 
     def concluded(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """

@@ -111,7 +111,8 @@ class SeeAnyHook(BaseHook):
         """
         Lend the running event loop's client for this connection.
 
-        :raises SeeAnyConfigError: if the connection is missing or cannot be used.
+        :raises SeeAnyConnectionNotFound: if the connection was not found.
+        :raises SeeAnyConfigError: if it cannot be used.
         """
         from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 

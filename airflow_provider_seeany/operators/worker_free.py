@@ -28,6 +28,11 @@ better message; this is for a trigger that never runs, for want of a triggerer.
 """
 
 
+def sweep_timeout(seconds: float) -> timedelta:
+    """Return the time limit for Airflow to set on the deferral of a wait of so many seconds."""
+    return timedelta(seconds=seconds) + SWEEP_GRACE
+
+
 def worker_needed_because(operator: WaitsForTask) -> str | None:
     """Return why this wait has to start in a worker, or ``None`` if it need not."""
     if not operator.deferrable:
@@ -53,7 +58,7 @@ def start_trigger_args(operator: WaitsForTask) -> StartTriggerArgs:
             "do_xcom_push": operator.do_xcom_push,
         },
         next_method="execute_complete",
-        timeout=timedelta(seconds=operator.timeout) + SWEEP_GRACE,
+        timeout=sweep_timeout(operator.timeout),
     )
 
 

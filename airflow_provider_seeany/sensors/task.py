@@ -78,9 +78,9 @@ class SeeAnyTaskSensor(WaitsForTask, BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Look once and defer, or poke until done."""
-        self.explain_worker()
         from airflow_provider_seeany.exceptions import SeeAnyTaskTimeout
 
+        self.explain_worker()
         try:
             # Also when deferring: the base class applies soft_fail and never_fail to the first look as well.
             return super().execute(context)
