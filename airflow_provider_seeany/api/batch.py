@@ -3,8 +3,8 @@ One wait for many tasks, without a clock or I/O: it says whom to ask about when,
 adds up the results.
 
 Each task is followed by a :class:`~airflow_provider_seeany.api.wait.Wait` of its own, so that a task in a batch is
-judged as any other. What is added here is that all of them share one pace: questions wait in a queue by the time at
-which they are due, and leave it one by one, ``max_requests_per_second`` apart::
+judged as any other. What is added here is that all of them share one pace: they wait for their turns, as
+:mod:`~airflow_provider_seeany.api.turns` says, which come ``max_requests_per_second`` apart::
 
     Batch.next_question(now) ──> "vid_1"         ask about this one now, then tell heard()
                              ──> Pause(seconds)  nothing to ask yet; ask again after that, or after the next reply
@@ -21,7 +21,6 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from heapq import heappop, heappush
 from itertools import islice
 from typing import Any, Literal
 
@@ -31,6 +30,7 @@ from airflow_provider_seeany.api.polling import FixedInterval, TrustGated
 from airflow_provider_seeany.api.request import BadSettings, BadTaskId, checked_task_id, cut
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import Kind, Trouble, cleaned
+from airflow_provider_seeany.api.turns import Turns
 from airflow_provider_seeany.api.wait import (
     BadId,
     Crashed,
@@ -412,9 +412,9 @@ class Batch:
         self._log = log
         self._calm_log = _CalmLog(log)
         self._status_words = StatusWords()
-        # Sorted, and so a heap already. A wait is made when its first answer comes.
-        self._due: list[tuple[float, int]] = [(now, place) for place in range(len(ids))]
-        self._waits: dict[int, Wait] = {}
+        self._turns = Turns(range(len(ids)), now)
+        # Made when the first answer comes.
+        self._waits: dict[int, tuple[Wait, TrustGated]] = {}
         self._under_way: dict[str, int] = {}
         self._next_slot = now
         self._results = Results(ids)
@@ -426,10 +426,10 @@ class Batch:
     def next_question(self, now: float) -> str | Pause:
         """Return the task to ask about now, or how long to pause unless a reply comes first."""
         soonest = self._ends_at
-        if self._due and len(self._under_way) < self._max_concurrent_requests:
-            at = max(self._due[0][0], self._next_slot)
+        if len(self._under_way) < self._max_concurrent_requests:
+            at = max(self._turns.next_at, self._next_slot)
             if at <= now:
-                _, place = heappop(self._due)
+                place = self._turns.take(now)
                 self._next_slot = now + self._spacing
                 self._under_way[self._ids[place]] = place
                 return self._ids[place]
@@ -445,13 +445,16 @@ class Batch:
         :param now: Unix seconds.
         """
         place = self._under_way.pop(seeany_task_id)
-        wait = self._waits.pop(place, None) or self._wait(seeany_task_id)
+        known = self._waits.pop(place, None)
+        wait, polling = known or self._wait(seeany_task_id)
         step = wait.heard(reply, now)
+        self._turns.note(place, had_ended=not isinstance(step, Pause))
         self._last_trouble = reply if isinstance(reply, Trouble) else None
         match step:
             case Pause(seconds):
-                self._waits[place] = wait
-                heappush(self._due, (now + seconds, place))
+                self._waits[place] = wait, polling
+                left = polling.seconds_left if isinstance(reply, SeeAnyTask) else None
+                self._turns.wait(place, due=now + seconds, ends=None if left is None else now + left)
                 if isinstance(reply, Trouble) and reply.kind is Kind.THROTTLED:
                     # The service asks the caller for patience, not the task.
                     self._next_slot = max(self._next_slot, now + seconds)
@@ -485,18 +488,20 @@ class Batch:
         if over:
             self._log.info("%s", self._results)
             return self._results.result()
-        if now >= self._ends_at or not (self._due or self._under_way):
+        if now >= self._ends_at or not (self._turns or self._under_way):
             return self._timed_out()
         return None
 
-    def _wait(self, seeany_task_id: str) -> Wait:
-        return Wait(
+    def _wait(self, seeany_task_id: str) -> tuple[Wait, TrustGated]:
+        polling = TrustGated(poll_interval=self._poll_interval, max_poll_interval=self._max_poll_interval)
+        wait = Wait(
             seeany_task_id,
-            polling=TrustGated(poll_interval=self._poll_interval, max_poll_interval=self._max_poll_interval),
+            polling=polling,
             deadline=self._deadline,
             log=self._calm_log,
             status_words=self._status_words,
         )
+        return wait, polling
 
     def _timed_out(self) -> BatchTimedOut:
         return BatchTimedOut(

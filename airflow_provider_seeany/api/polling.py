@@ -206,6 +206,11 @@ class TrustGated(Polling, kw_only=True):
 
     max_poll_interval: float
     jitter: Callable[[], float] = random.random
+    seconds_left: float | None = None
+    """
+    What the last answer said about the end: the seconds by the clock that counts or, while none is believed, by any.
+    ``None`` if it said nothing.
+    """
     _estimate: Clock = msgspec.field(default_factory=lambda: Clock(ESTIMATE_FALLS))
     _progress: Clock = msgspec.field(default_factory=lambda: Clock(PROGRESS_FALLS))
     _progress_began: tuple[float, float] | None = None
@@ -213,22 +218,27 @@ class TrustGated(Polling, kw_only=True):
 
     def after_answer(self, *, estimated_remaining: float | None, progress: float | None, now: float) -> float:
         """Return the seconds to sleep after an answer that said the task is still running."""
-        estimate = self._read_estimate(estimated_remaining, now)
-        return spread(self._pause(estimate, self._read_progress(progress, now)), self.jitter)
+        said = self._hear_estimate(estimated_remaining, now)
+        estimate = _if_believed(said)
+        shown = self._hear_progress(progress, now)
+        clock = _chosen(estimate, _if_believed(shown))
+        counts = clock or said or shown
+        self.seconds_left = counts.left if counts else None
+        return spread(self._pause(clock, estimate), self.jitter)
 
     def after_trouble(self, trouble: Trouble, *, in_a_row: int) -> float:
         """Return the seconds to sleep after a question that brought no answer, never less than was asked for."""
         return super().after_trouble(trouble, in_a_row=in_a_row) * (1 + SPREAD * self.jitter())
 
-    def _read_estimate(self, seconds: float | None, now: float) -> Clock | None:
-        """Return the estimate's clock if there is an estimate and it is believed."""
+    def _hear_estimate(self, seconds: float | None, now: float) -> Clock | None:
+        """Return the estimate's clock if there is an estimate."""
         if seconds is None or not seconds <= LONGEST_ESTIMATE:
             return None
         self._estimate.hear(max(seconds, 0), now)
-        return self._estimate if self._estimate.believed else None
+        return self._estimate
 
-    def _read_progress(self, per_cent: float | None, now: float) -> Clock | None:
-        """Return the progress's clock if there is progress and it is believed."""
+    def _hear_progress(self, per_cent: float | None, now: float) -> Clock | None:
+        """Return the progress's clock if there is progress."""
         if per_cent is None or not 0 <= per_cent <= 100:
             return None
         if self._progress_began is None or per_cent < self._progress_began[1]:
@@ -239,10 +249,9 @@ class TrustGated(Polling, kw_only=True):
         if now <= began or per_cent <= per_cent_then:
             return None
         self._progress.hear((100 - per_cent) * (now - began) / (per_cent - per_cent_then), now)
-        return self._progress if self._progress.believed else None
+        return self._progress
 
-    def _pause(self, estimate: Clock | None, progress: Clock | None) -> float:
-        clock = _chosen(estimate, progress)
+    def _pause(self, clock: Clock | None, estimate: Clock | None) -> float:
         if clock is None:
             return self.poll_interval
         shortest = min(SHORTEST, self.poll_interval)
@@ -255,6 +264,10 @@ class TrustGated(Polling, kw_only=True):
         if estimate is not None or clock.is_steady:
             longest = max(longest, self.max_poll_interval)
         return min(max(aim, shortest), longest)
+
+
+def _if_believed(clock: Clock | None) -> Clock | None:
+    return clock if clock is not None and clock.believed else None
 
 
 def _chosen(estimate: Clock | None, progress: Clock | None) -> Clock | None:

@@ -24,3 +24,11 @@ def test_at_its_limit_a_batch_never_stops_asking() -> None:
 
     assert row.questions < 2.5
     assert fmean(row.latencies) < fmean(bound.latencies) + 500 / 3
+
+
+def test_at_its_limit_a_batch_asks_first_where_the_estimate_says_that_the_end_has_come() -> None:
+    ends = [task.seconds for task in draw_tasks(500)]
+
+    row, blind = played(ends, rate=5, with_estimate=True), played(ends, rate=5, with_estimate=False)
+
+    assert fmean(row.latencies) < 0.5 * fmean(blind.latencies)
