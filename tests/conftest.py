@@ -84,9 +84,9 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return make
 
 
-def settings_for(server: HostileServer, *, request_timeout: float = 10) -> ApiSettings:
+def settings_for(server: HostileServer, *, request_timeout: float = 10, **more: Any) -> ApiSettings:
     """Return the settings to ask a server with."""
-    return ApiSettings(base_url=f"{server.url}/v1", api_key=KEY, request_timeout=request_timeout)
+    return ApiSettings(base_url=f"{server.url}/v1", api_key=KEY, request_timeout=request_timeout, **more)
 
 
 def look_blocking(settings: ApiSettings, task_id: str = "x") -> SeeAnyTask | Trouble:

@@ -21,9 +21,6 @@ from airflow_provider_seeany.api.response import Response, read_task, unreachabl
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import ApiError, Trouble
 
-MOST_CONNECTIONS = 100
-"""Most requests under way at once to one API with one key; further ones wait their turn."""
-
 
 class AsyncClient:
     """
@@ -36,11 +33,11 @@ class AsyncClient:
         self.settings = settings
         # Waiting for a connection that others hold does not count as waiting for SeeAny: the limit is kept here, where
         # the time of a request has not begun, and not by the connector.
-        self._slots = asyncio.Semaphore(MOST_CONNECTIONS)
+        self._slots = asyncio.Semaphore(settings.max_connections)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=_tls() if settings.base_url.startswith("https:") else True),
             headers=settings.headers,
-            timeout=aiohttp.ClientTimeout(total=settings.request_timeout),
+            timeout=aiohttp.ClientTimeout(total=settings.request_timeout, connect=settings.connect_timeout),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             # Looked up once; trust_env would do it in a thread for every request, and read ~/.netrc as well.
@@ -73,6 +70,9 @@ class AsyncClient:
                     if len(body) > MAX_ANSWER:
                         break
                 return Response(status=raw.status, headers=raw.headers, body=bytes(body), secret=key)
+        except aiohttp.ConnectionTimeoutError:
+            late = TimeoutError(f"no connection within {self.settings.connect_timeout:g} s")
+            raise unreachable(late, key) from None
         except TimeoutError:
             late = TimeoutError(f"no complete answer within {self.settings.request_timeout:g} s")
             raise unreachable(late, key) from None

@@ -96,9 +96,10 @@ class BlockingClient:
         return reply
 
     def _exchange(self, session: requests.Session, url: str, params: Mapping[str, Any] | None) -> Response | Exception:
-        key, limit = self.settings.api_key, self.settings.request_timeout
+        key = self.settings.api_key
+        limits = (self.settings.connect_timeout, self.settings.request_timeout)
         try:
-            with session.get(url, params=params, timeout=limit, allow_redirects=False, stream=True) as raw:
+            with session.get(url, params=params, timeout=limits, allow_redirects=False, stream=True) as raw:
                 body = bytearray()
                 # In pieces: only a read at the end notices that a body was cut short.
                 while len(body) <= MAX_ANSWER and (piece := raw.raw.read(65_536, decode_content=False)):

@@ -16,6 +16,12 @@ DEFAULT_BASE_URL = "https://api.seeany.com"
 DEFAULT_REQUEST_TIMEOUT = 30
 """Most seconds for one request, from connecting to the last byte."""
 
+DEFAULT_CONNECT_TIMEOUT = 10
+"""Most seconds of them for the connection: name, TCP and TLS."""
+
+DEFAULT_MAX_CONNECTIONS = 100
+"""Most requests of one process under way at once to one API with one key; further ones wait their turn."""
+
 PROBE_TASK_ID = "airflow-connection-test"
 """An id that no task has. Asking for it tells whether the key is accepted: the API documents no other way."""
 
@@ -41,11 +47,15 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     :param base_url: the API's address, with the version, without a trailing slash.
     :param api_key: sent in the ``Authorization`` header and nowhere else; not part of ``repr()``.
     :param request_timeout: most seconds for one request, from connecting to the last byte.
+    :param connect_timeout: most seconds of them for the connection.
+    :param max_connections: most requests under way at once.
     """
 
     base_url: str
     api_key: str
     request_timeout: float = DEFAULT_REQUEST_TIMEOUT
+    connect_timeout: float = DEFAULT_CONNECT_TIMEOUT
+    max_connections: int = DEFAULT_MAX_CONNECTIONS
 
     def __repr__(self) -> str:
         return f"ApiSettings({self.base_url!r}, request_timeout={self.request_timeout!r})"
@@ -193,6 +203,18 @@ def checked_seconds(value: object, *, name: str) -> float:
     if isinstance(value, bool) or not 0 < seconds <= 86_400:
         raise BadSettings(f"its {name} must be a number of seconds above 0, not {cut(str(value))!r}")
     return seconds
+
+
+def checked_count(value: object, *, name: str) -> int:
+    """
+    Return a count from a number or its text, as extras of a connection may hold either.
+
+    :raises BadSettings: if it is not a whole number from 1 to 10 000.
+    """
+    count = int(text) if (text := str(value).strip()).isdecimal() and len(text) < 6 else 0
+    if not 1 <= count <= 10_000:
+        raise BadSettings(f"its {name} must be a whole number from 1 to 10000, not {cut(str(value))!r}")
+    return count
 
 
 def cut(text: str) -> str:

@@ -15,6 +15,8 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 from airflow_provider_seeany import DEFAULT_CONN_ID
 from airflow_provider_seeany.api.polling import FixedInterval
 from airflow_provider_seeany.api.request import (
+    DEFAULT_CONNECT_TIMEOUT,
+    DEFAULT_MAX_CONNECTIONS,
     DEFAULT_REQUEST_TIMEOUT,
     PROBE_TASK_ID,
     ApiSettings,
@@ -22,6 +24,7 @@ from airflow_provider_seeany.api.request import (
     BadTaskId,
     base_url,
     checked_api_key,
+    checked_count,
     checked_seconds,
     checked_task_id,
 )
@@ -52,7 +55,8 @@ class SeeAnyHook(BaseHook):
     The connection is read when the first question is asked, so making a hook costs nothing.
 
     :param seeany_conn_id: id of a connection of type ``seeany``: the API key is its password, the base URL its
-        host (empty for the live service), ``request_timeout`` seconds in its extra.
+        host (empty for the live service). Its extra may hold ``request_timeout`` and ``connect_timeout`` (seconds),
+        ``max_connections`` (most requests of one process at once) and ``allow_http``.
     """
 
     conn_name_attr = "seeany_conn_id"
@@ -248,7 +252,11 @@ def _naming(seeany_conn_id: str) -> Iterator[None]:
 def _settings(connection: Connection, extra: object) -> ApiSettings:
     if not isinstance(extra, dict):
         raise BadSettings("its extra must be a JSON object")
-    timeout = extra.get("request_timeout")  # the form saves an emptied field as null
+
+    def given(name: str, default: float) -> object:
+        value = extra.get(name)  # the form saves an emptied field as null
+        return default if value is None else value
+
     return ApiSettings(
         base_url=base_url(
             connection.host,
@@ -258,7 +266,12 @@ def _settings(connection: Connection, extra: object) -> ApiSettings:
         ),
         api_key=checked_api_key(connection.password),
         request_timeout=checked_seconds(
-            timeout if timeout is not None else DEFAULT_REQUEST_TIMEOUT,
-            name="Request timeout (request_timeout in the extra)",
+            given("request_timeout", DEFAULT_REQUEST_TIMEOUT), name="Request timeout (request_timeout in the extra)"
+        ),
+        connect_timeout=checked_seconds(
+            given("connect_timeout", DEFAULT_CONNECT_TIMEOUT), name="connect_timeout (in the extra)"
+        ),
+        max_connections=checked_count(
+            given("max_connections", DEFAULT_MAX_CONNECTIONS), name="max_connections (in the extra)"
         ),
     )

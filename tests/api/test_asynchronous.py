@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack
 import msgspec
 import pytest
 
-from airflow_provider_seeany.api import asynchronous
 from airflow_provider_seeany.api.asynchronous import AsyncClient, shared_client
 from airflow_provider_seeany.api.request import ApiSettings
 from airflow_provider_seeany.api.task import SeeAnyTask
@@ -168,11 +167,8 @@ async def test_a_server_that_speaks_no_tls_is_a_passing_fault(hostile: HostileSe
     assert trouble.kind is Kind.TRANSIENT
 
 
-async def test_waiting_for_a_connection_that_others_hold_is_no_time_out(
-    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_waiting_for_a_connection_that_others_hold_is_no_time_out(hostile: HostileServer) -> None:
     """All of them together take longer than one request may."""
-    monkeypatch.setattr(asynchronous, "MOST_CONNECTIONS", 2)
     under_way: set[object] = set()
     most: list[int] = []
 
@@ -184,7 +180,7 @@ async def test_waiting_for_a_connection_that_others_hold_is_no_time_out(
         await task()(caller)
 
     hostile.script(slowly)
-    async with shared_client(settings_for(hostile, request_timeout=1)) as client:
+    async with shared_client(settings_for(hostile, request_timeout=1, max_connections=2)) as client:
         replies = await asyncio.gather(*(client.look("x") for _ in range(12)))
 
     assert all(isinstance(reply_, SeeAnyTask) for reply_ in replies), replies

@@ -19,6 +19,7 @@ from airflow_provider_seeany.api.request import (
     BadTaskId,
     base_url,
     checked_api_key,
+    checked_count,
     checked_seconds,
     checked_task_id,
 )
@@ -312,6 +313,19 @@ def test_a_request_timeout_may_be_a_number_or_its_text(typed: object, seconds: f
 def test_a_request_timeout_that_is_none_is_refused_by_its_name(typed: object) -> None:
     with pytest.raises(BadSettings, match="Request timeout must be a number of seconds above 0"):
         checked_seconds(typed, name="Request timeout")
+
+
+@pytest.mark.parametrize(("typed", "count"), [(1, 1), ("100", 100), (" 7 ", 7), (10_000, 10_000)])
+def test_a_count_may_be_a_number_or_its_text(typed: object, count: int) -> None:
+    assert checked_count(typed, name="max_connections") == count
+
+
+@pytest.mark.parametrize(
+    "typed", [0, -1, "", "many", True, None, [], 1.5, "1e3", 10_001, 10**400], ids=lambda v: str(v)[:9]
+)
+def test_a_count_that_is_none_is_refused_by_its_name(typed: object) -> None:
+    with pytest.raises(BadSettings, match="max_connections must be a whole number from 1 to 10000"):
+        checked_count(typed, name="max_connections")
 
 
 ENDPOINTS = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_seeany.api.request import MAX_ANSWER
+from airflow_provider_seeany.api.request import MAX_ANSWER, ApiSettings
 from airflow_provider_seeany.api.response import Response, read_json, read_task
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import ApiError, Kind, Trouble
@@ -478,6 +479,22 @@ def test_a_trickle_of_bytes_cannot_outlast_the_request_timeout(hostile: HostileS
     assert taken == []
     assert isinstance(reply_, Trouble)
     assert reply_.kind in (TRANSIENT, PERMANENT if "redirect" in name else TRANSIENT)
+
+
+def test_a_server_that_accepts_no_connection_is_given_up_after_the_connect_timeout(look: Look) -> None:
+    """It never answers the TLS handshake; waiting for the whole request would take longer than a test may."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        settings = ApiSettings(
+            base_url=f"https://127.0.0.1:{server.getsockname()[1]}/v1",
+            api_key=KEY,
+            request_timeout=3600,
+            connect_timeout=0.2,
+        )
+
+        reply_ = look(settings)
+
+    assert isinstance(reply_, Trouble)
+    assert reply_.kind is TRANSIENT
 
 
 @pytest.mark.parametrize("status", [200, 302, 404, 500])

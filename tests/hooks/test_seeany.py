@@ -88,7 +88,15 @@ def test_the_shortest_uri_means_the_live_service(monkeypatch: pytest.MonkeyPatch
     settings = SeeAnyHook().client.settings
 
     assert (settings.base_url, settings.api_key) == ("https://api.seeany.com/v1", "sk-xxxxx")
-    assert settings.request_timeout == 30
+    assert (settings.request_timeout, settings.connect_timeout, settings.max_connections) == (30, 10, 100)
+
+
+def test_limits_can_be_set_in_the_extra(connect: Connect) -> None:
+    connect(extra={"request_timeout": 5, "connect_timeout": "1.5", "max_connections": 8})
+
+    settings = SeeAnyHook().client.settings
+
+    assert (settings.request_timeout, settings.connect_timeout, settings.max_connections) == (5, 1.5, 8)
 
 
 def test_a_key_with_odd_characters_survives_a_uri(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,6 +197,14 @@ BAD_CONNECTIONS: dict[str, tuple[str | None, str]] = {
         )
         for value in ("0", "-1", '"soon"', "true", "[]", "1e999", "86401")
     },
+    "no time to connect": (
+        f'{{"conn_type": "seeany", "password": "{KEY}", "extra": {{"connect_timeout": 0}}}}',
+        "connect_timeout",
+    ),
+    "no connections": (
+        f'{{"conn_type": "seeany", "password": "{KEY}", "extra": {{"max_connections": 0}}}}',
+        "max_connections",
+    ),
 }
 
 
