@@ -21,7 +21,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_seeany.links.task import RESULT_LINKS
-from airflow_provider_seeany.operators.worker_free import start_trigger_args, worker_needed_because
+from airflow_provider_seeany.operators.worker_free import TEMPLATED, start_trigger_args, worker_needed_because
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
@@ -75,7 +75,7 @@ class WaitsForTask(EndsWithReason):
         :mod:`airflow_provider_seeany.operators.worker_free`. ``None`` follows ``[seeany] worker_free``, which is off.
     """
 
-    template_fields: Sequence[str] = ("seeany_task_id", "seeany_conn_id")
+    template_fields: Sequence[str] = TEMPLATED
     operator_extra_links: Sequence[BaseOperatorLink] = RESULT_LINKS
     ui_color = "#e8f0fe"
 
@@ -143,8 +143,8 @@ class WaitsForTask(EndsWithReason):
         )
 
     def explain_worker(self) -> None:
-        """Say in the log why a wait that should be worker-free is in a worker."""
-        if self.worker_free:
+        """Say in the log why a wait that should be worker-free is in a worker, unless the DAG's author chose that."""
+        if self.worker_free and self.deferrable:
             reason = worker_needed_because(self) or "Airflow starts a mapped task in a worker"
             self.log.info("worker_free is on, but this wait starts in a worker: %s", reason)
 

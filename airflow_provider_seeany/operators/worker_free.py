@@ -13,6 +13,7 @@ template fields in the UI, and the worker's side of a custom XCom backend.
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import airflow
@@ -28,6 +29,12 @@ better message; this is for a trigger that never runs, for want of a triggerer.
 """
 
 
+TEMPLATED = ("seeany_task_id", "seeany_conn_id")
+"""What is rendered of a wait, in a worker or in the triggerer."""
+
+_RUNS_IN_A_WORKER = frozenset({"execute", "poke", "defer_wait", "execute_complete", "deliver"})
+
+
 def sweep_timeout(seconds: float) -> timedelta:
     """Return the time limit for Airflow to set on the deferral of a wait of so many seconds."""
     return timedelta(seconds=seconds) + SWEEP_GRACE
@@ -39,8 +46,10 @@ def worker_needed_because(operator: WaitsForTask) -> str | None:
         return "deferrable is off"
     if tuple(int(part) for part in airflow.__version__.split(".")[:2]) < (3, 3):
         return "it takes Airflow 3.3 or newer"
-    if any(_template(getattr(operator, field)) is None for field in operator.template_fields):
+    if any(_template(getattr(operator, field)) is None for field in TEMPLATED):
         return "its id or connection is an XComArg that cannot be written as a template"
+    if own := _RUNS_IN_A_WORKER & _written_by_others(type(operator)):
+        return f"{type(operator).__name__} has its own {min(own)}(), which only a worker runs"
     return None
 
 
@@ -50,7 +59,7 @@ def start_trigger_args(operator: WaitsForTask) -> StartTriggerArgs:
         trigger_cls="airflow_provider_seeany.triggers.task.SeeAnyTaskTrigger",
         trigger_kwargs={
             # Rendered by the triggerer, because these names are template fields of the operator as well.
-            **{field: _template(getattr(operator, field)) for field in operator.template_fields},
+            **{field: _template(getattr(operator, field)) for field in TEMPLATED},
             "poll_interval": operator.interval,
             "max_poll_interval": operator.max_poll_interval,
             "time_after_deadline": SWEEP_GRACE.total_seconds(),
@@ -60,6 +69,13 @@ def start_trigger_args(operator: WaitsForTask) -> StartTriggerArgs:
         next_method="execute_complete",
         timeout=sweep_timeout(operator.timeout),
     )
+
+
+def _written_by_others(kind: type) -> set[str]:
+    """Return the names that a user's subclasses of a sensor or operator of this provider define."""
+    ours = (parent.__module__.startswith("airflow_provider_seeany.") for parent in kind.__mro__)
+    theirs = takewhile(lambda pair: not pair[1], zip(kind.__mro__, ours, strict=True))
+    return {name for parent, _ in theirs for name in vars(parent)}
 
 
 def _template(value: object) -> str | None:

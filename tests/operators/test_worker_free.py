@@ -115,6 +115,22 @@ def test_a_wait_that_is_not_deferrable_starts_in_a_worker(kind: Any) -> None:
     assert needs_a_worker(wait(kind, worker_free=True, deferrable=False))
 
 
+@starts_triggers
+@each_kind
+def test_a_subclass_whose_code_has_to_run_starts_in_a_worker_and_says_so(
+    kind: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    calm = type("Calm", (kind,), {"ui_color": "#fff", "template_fields": (*kind.template_fields, "note"), "note": ""})
+    busy = type("Busy", (calm,), {"execute_complete": lambda self, context, event: None})
+
+    assert not needs_a_worker(wait(calm, worker_free=True))
+    waiting = wait(busy, worker_free=True)
+    assert needs_a_worker(waiting)
+    with caplog.at_level(logging.INFO):
+        waiting.explain_worker()
+    assert "Busy has its own execute_complete(), which only a worker runs" in caplog.text
+
+
 @each_kind
 def test_an_airflow_that_starts_no_triggers_starts_the_wait_in_a_worker(
     monkeypatch: pytest.MonkeyPatch, kind: Any
