@@ -15,6 +15,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_seeany.api.batch import BatchOutcome, BatchResult, BatchTimedOut, numeral
+from airflow_provider_seeany.api.request import cut
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import Kind, Trouble, cleaned
 from airflow_provider_seeany.api.wait import BadId, Crashed, Finished, Misconfigured, Outcome, Refused, TimedOut
@@ -125,7 +126,7 @@ class SeeAnyResponseError(SeeAnyApiError):
 
 
 class SeeAnyRepeatedResponseError(SeeAnyResponseError, AirflowFailException):
-    """What came back was no SeeAny answer several times in a row, so a wait believed it. Never retried."""
+    """What came back was no SeeAny answer several times in a row, so it is believed. Never retried."""
 
 
 def completed_task(outcome: Outcome, *, seeany_task_id: str, seeany_conn_id: str, timeout: float) -> SeeAnyTask:
@@ -182,10 +183,7 @@ def _wait_error(
 ) -> SeeAnyError:
     match outcome:
         case Refused(trouble):
-            error = api_error(trouble, seeany_task_id=seeany_task_id, seeany_conn_id=seeany_conn_id)
-            if isinstance(error, SeeAnyResponseError):
-                return SeeAnyRepeatedResponseError(str(error), trouble)
-            return error
+            return api_error(trouble, seeany_task_id=seeany_task_id, seeany_conn_id=seeany_conn_id)
         case Misconfigured(text):
             return SeeAnyConfigError(text)
         case BadId(text):
@@ -237,8 +235,8 @@ def api_error(trouble: Trouble, *, seeany_conn_id: str, seeany_task_id: str | No
     :param seeany_conn_id: the connection asked through.
     :param seeany_task_id: the task asked for, if it was one.
     """
-    about = f" about task {seeany_task_id!r}" if seeany_task_id is not None else ""
-    asked = f"Asked{about} through connection {seeany_conn_id!r}."
+    about = f" about task {cut(seeany_task_id)!r}" if seeany_task_id is not None else ""
+    asked = f"Asked{about} through connection {cut(seeany_conn_id)!r}."
     if trouble.refuses_key:
         return SeeAnyAuthError(f"{trouble}. {asked} Check that connection's API Key (its password).", trouble)
     if trouble.http_status in (404, 410) and seeany_task_id is not None:
@@ -250,5 +248,6 @@ def api_error(trouble: Trouble, *, seeany_conn_id: str, seeany_task_id: str | No
         return SeeAnyRequestError(f"{trouble}. {asked}", trouble)
     if trouble.kind is Kind.UNUSABLE:
         hint = "" if trouble.message else " Check its Base URL (host)."
-        return SeeAnyResponseError(f"{trouble}. {asked}{hint}", trouble)
+        kind = SeeAnyRepeatedResponseError if trouble.is_repeated else SeeAnyResponseError
+        return kind(f"{trouble}. {asked}{hint}", trouble)
     return SeeAnyApiError(f"{trouble}. {asked}", trouble)

@@ -18,11 +18,12 @@ from airflow_provider_seeany.api.batch import (
     decode_batch_outcome,
     numeral,
 )
+from airflow_provider_seeany.api.clock import ForwardClock
 from airflow_provider_seeany.api.polling import SPREAD, FixedInterval, spread
 from airflow_provider_seeany.api.request import BadTaskId
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import cleaned
-from airflow_provider_seeany.api.wait import Log, Outcome, Pause, TimedOut, Wait, decode_outcome
+from airflow_provider_seeany.api.wait import Log, Outcome, Pause, TimedOut, Wait, decode_outcome, tell_abandoned
 from airflow_provider_seeany.exceptions import (
     SeeAnyError,
     SeeAnyTaskIdError,
@@ -35,6 +36,7 @@ from airflow_provider_seeany.exceptions import (
     task_timeout,
 )
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook
+from airflow_provider_seeany.hooks.steady import CONNECTION_ERRORS, Patience
 from airflow_provider_seeany.operators.worker_free import sweep_timeout
 from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
@@ -62,8 +64,9 @@ class TaskWait:
     :param seeany_conn_id: the connection to ask through.
     :param interval: seconds between two questions.
     :param max_interval: most seconds between two questions of the trigger, which may adapt its pace.
-    :param timeout: seconds after which to give up, counted from here.
+    :param timeout: seconds after which to give up, counted from the wait's begin.
     :param log: the log of the Airflow task.
+    :param began: when the wait began, in Unix seconds, if that was in an earlier process; ``None`` for now.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class TaskWait:
         max_interval: float,
         timeout: float,
         log: Log,
+        began: float | None = None,
     ) -> None:
         self.seeany_task_id = seeany_task_id
         self.seeany_conn_id = seeany_conn_id
@@ -83,9 +87,17 @@ class TaskWait:
         self.timeout = timeout
         self.pause = interval
         """Seconds to sleep before the next look."""
-        self._deadline = time.time() + timeout
+        self._log = log
+        self._is_resumed = began is not None
+        self._clock = ForwardClock() if began is None else ForwardClock(began)
+        began = self._clock() if began is None else began
+        self._deadline = began + timeout
         self._wait = Wait(
-            str(seeany_task_id), polling=FixedInterval(poll_interval=interval), deadline=self._deadline, log=log
+            str(seeany_task_id),
+            polling=FixedInterval(poll_interval=interval),
+            deadline=self._deadline,
+            log=log,
+            began=began,
         )
 
     @cached_property
@@ -99,11 +111,42 @@ class TaskWait:
 
         :raises SeeAnyError: if the task failed, the time is up, or asking again cannot succeed.
         """
-        step = self._wait.heard(self.hook.look(self.seeany_task_id), time.time())
-        if isinstance(step, Pause):
-            self.pause = step.seconds
-            return None
-        return self._completed(step)
+        patience = Patience()
+        while True:
+            try:
+                reply = self.hook.look(self.seeany_task_id)
+            except CONNECTION_ERRORS as error:
+                if not self._is_resumed:
+                    raise
+                # Looked for here and not at the next poke, whose process would know nothing of this one's patience.
+                step = self._wait.heard(patience.bear(error), self._clock())
+                if isinstance(step, Pause):
+                    time.sleep(step.seconds)
+                    continue
+            else:
+                step = self._wait.heard(reply, self._clock())
+            if isinstance(step, Pause):
+                self.pause = step.seconds
+                return None
+            return self._completed(step)
+
+    def result(self) -> SeeAnyTask:
+        """
+        Return the completed task without waiting for it; only passing faults are asked about again.
+
+        :raises SeeAnyError: if it is not done, has failed, or cannot be asked for.
+        """
+        step = self._wait.heard(self.hook.get_task(self.seeany_task_id), self._clock())
+        if not isinstance(step, Pause):
+            return self._completed(step)
+        if (trouble := self._wait.last_trouble) is not None:
+            raise api_error(trouble, seeany_conn_id=self.seeany_conn_id, seeany_task_id=self.seeany_task_id)
+        raise SeeAnyTaskNotReady(f"SeeAny task {cleaned(self.seeany_task_id)} is not done yet: {self._wait.last_seen}.")
+
+    def abandon(self) -> None:
+        """Close what this process holds, and say that the SeeAny task goes on."""
+        self.hook.close()
+        tell_abandoned(f"SeeAny task {cleaned(str(self.seeany_task_id))}", self._log)
 
     def trigger(self) -> SeeAnyTaskTrigger:
         """Return the trigger that goes on where this left off."""
@@ -115,6 +158,7 @@ class TaskWait:
             poll_interval=self.interval,
             max_poll_interval=self.max_interval,
             deadline=self._deadline,
+            timeout=self.timeout,
             first_look_at=_first_look_at(self.interval, self._deadline, asked_for=asked_for),
             last_seen=msgspec.to_builtins(last_seen) if last_seen else None,
         )
@@ -130,7 +174,9 @@ class TaskWait:
 
         :raises SeeAnyError: if it reported anything else.
         """
-        return self._completed(_understood(decode_outcome, event, about=f"SeeAny task {self.seeany_task_id}"))
+        return self._completed(
+            _understood(decode_outcome, event, about=f"SeeAny task {cleaned(str(self.seeany_task_id))}")
+        )
 
     def timed_out(self) -> SeeAnyTaskTimeout:
         """Return the exception for a time-out that Airflow found while a worker was waiting."""
@@ -140,12 +186,6 @@ class TaskWait:
         """Return the exception for a deferral that Airflow ended because no trigger had reported in time."""
         silence = TimedOut(last_trouble=SILENCE)
         return task_timeout(silence, seeany_task_id=self.seeany_task_id, timeout=self.timeout)
-
-    def not_ready(self) -> SeeAnyError:
-        """Return the exception for a caller who does not want to wait."""
-        if (trouble := self._wait.last_trouble) is not None:
-            return api_error(trouble, seeany_conn_id=self.seeany_conn_id, seeany_task_id=self.seeany_task_id)
-        return SeeAnyTaskNotReady(f"SeeAny task {self.seeany_task_id} is not done yet: {self._wait.last_seen}.")
 
     def _completed(self, outcome: Outcome) -> SeeAnyTask:
         return completed_task(
@@ -224,6 +264,7 @@ class BatchWait:
             max_concurrent_requests=self._max_concurrent_requests,
             fail_fast=self._fail_fast,
             deadline=self._deadline,
+            timeout=self._timeout,
             # As soon as may be: of some thousand tasks, some have ended by now.
             first_look_at=_first_look_at(0, self._deadline),
         )
@@ -292,6 +333,6 @@ def _understood(decode: Callable[[Mapping[str, Any]], End], event: Mapping[str, 
         return decode(event)
     except ValueError as error:
         raise SeeAnyError(
-            f"The trigger of {about} reported something unknown ({error}). "
+            f"The trigger of {about} reported something unknown ({cleaned(str(error))}). "
             "Do the triggerer and the workers run the same version of airflow-provider-seeany?"
         ) from None

@@ -28,7 +28,7 @@ import msgspec
 
 from airflow_provider_seeany.api.polling import FixedInterval, TrustGated
 from airflow_provider_seeany.api.request import BadSettings, BadTaskId, checked_task_id, cut
-from airflow_provider_seeany.api.task import SeeAnyTask
+from airflow_provider_seeany.api.task import SeeAnyTask, web_url
 from airflow_provider_seeany.api.trouble import Kind, Trouble, cleaned
 from airflow_provider_seeany.api.turns import Turns
 from airflow_provider_seeany.api.wait import (
@@ -321,8 +321,8 @@ def _row(task: SeeAnyTask) -> dict[str, Any]:
     """Return the line of a completed task in the table."""
     row = {
         "id": task.id,
-        "video_url": task.video_url,
-        "result_url": None if task.video_url else next(iter(task.result_urls), None),
+        "video_url": web_url(task.video_url),
+        "result_url": None if web_url(task.video_url) else next(iter(task.result_urls), None),
         "cost": task.usage.cost,
         "cost_unit": task.usage.cost_unit,
     }
@@ -379,6 +379,7 @@ class Batch:
     :param fail_fast: end at the first failure.
     :param log: where to tell how far it is.
     :param now: Unix seconds.
+    :param began: when the wait began, in Unix seconds; ``None`` if its tasks must be visible by now.
     """
 
     def __init__(
@@ -393,6 +394,7 @@ class Batch:
         fail_fast: bool,
         log: Log,
         now: float,
+        began: float | None = None,
     ) -> None:
         if not max_requests_per_second > 0 or not max_concurrent_requests >= 1:
             raise BadSettings(
@@ -409,6 +411,7 @@ class Batch:
         self._deadline = deadline
         self._ends_at = float("inf") if deadline is None else max(deadline, now) + LAST_ROUND
         self._fail_fast = fail_fast
+        self._began = began
         self._log = log
         self._calm_log = _CalmLog(log)
         self._status_words = StatusWords()
@@ -499,6 +502,7 @@ class Batch:
             polling=polling,
             deadline=self._deadline,
             log=self._calm_log,
+            began=self._began,
             status_words=self._status_words,
         )
         return wait, polling

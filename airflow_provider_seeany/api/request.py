@@ -124,7 +124,7 @@ def checked_task_id(value: object, *, name: str = "seeany_task_id") -> str:
     except UnicodeEncodeError:
         storable = False
     if not storable:
-        raise BadTaskId(f"{name} is no text that can be sent and stored: {value!r}. {hint}")
+        raise BadTaskId(f"{name} is no text that can be sent and stored: {cut(value)!r}. {hint}")
     return value
 
 

@@ -52,8 +52,8 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
     :param object: what is being made, for example ``video_generation``.
     :param progress: per cent done, 0 to 100, while processing.
     :param estimated_remaining: the service's estimate, in seconds, while processing.
-    :param video_url: where the finished video lies.
-    :param thumbnail_url: where its thumbnail lies.
+    :param video_url: where the finished video lies, as the service gave it; see :func:`is_web_url`.
+    :param thumbnail_url: where its thumbnail lies, likewise.
     :param duration: length of the video in seconds.
     :param resolution: for example ``720p``.
     :param completed_at: when the task finished, in UTC (Unix seconds in the answer).
@@ -134,10 +134,14 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
         return {**self.answer, "completed_at": self.completed_at.to_iso8601_string()}
 
     def highlights(self) -> dict[str, Any]:
-        """Return the :data:`HIGHLIGHTS` as plain JSON values; what the answer lacks is left out."""
+        """
+        Return the :data:`HIGHLIGHTS` as plain JSON values; what the answer lacks is left out.
+
+        So is an URL that is no http(s) one: what takes it downstream may open it, or show it as a link.
+        """
         values = (
-            self.video_url,
-            self.thumbnail_url,
+            web_url(self.video_url),
+            web_url(self.thumbnail_url),
             self.usage.cost,
             self.usage.cost_unit,
             self.duration,
@@ -161,6 +165,11 @@ HIGHLIGHTS = (
 """What a completed task is waited for, by the names that its XComs have."""
 
 _DOCUMENTED = tuple(name for name in SeeAnyTask.__struct_fields__ if name != "answer")
+
+
+def web_url(url: str | None) -> str | None:
+    """Return the URL if it is an absolute http(s) one."""
+    return url if is_web_url(url) else None
 
 
 def is_web_url(url: object) -> bool:

@@ -17,11 +17,17 @@ from typing import Any, Protocol
 import msgspec
 
 from airflow_provider_seeany.api.polling import Polling
-from airflow_provider_seeany.api.task import DOCUMENTED_STATUSES, SeeAnyTask
+from airflow_provider_seeany.api.task import DOCUMENTED_STATUSES, SeeAnyTask, is_web_url
 from airflow_provider_seeany.api.trouble import Kind, Trouble, cleaned
 
 UNUSABLE_IN_A_ROW = 5
 """So many unusable answers one after the other are believed: proxies produce one now and then, not several."""
+
+VISIBLE_WITHIN = 30.0
+"""
+Seconds after the start of a wait in which a 404 means that the task is not visible yet: what created it, and what is
+asked, may be different replicas of the service.
+"""
 
 
 class Sighting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -145,6 +151,19 @@ class Log(Protocol):
         """Log a line for people who should look."""
 
 
+def tell_abandoned(about: str, log: Log) -> None:
+    """
+    Say in the log that nobody waits any more for what goes on, as somebody ended the wait.
+
+    :param about: what was waited for, for a person.
+    """
+    log.warning(
+        "The wait for %s was ended. What SeeAny does is left alone, as its API knows no cancelling: "
+        "it may still finish and cost money",
+        about,
+    )
+
+
 class StatusWords:
     """
     Warns once of each status word that the platform's page does not know.
@@ -176,6 +195,7 @@ class Wait:
     :param polling: says how long to sleep between questions.
     :param deadline: when to give up, in Unix seconds; ``None`` for never.
     :param log: where to tell what changes.
+    :param began: when the wait began, in Unix seconds; ``None`` if it asks for a task that must be visible by now.
     :param last_seen: what an earlier part of the same wait saw, if there was one.
     :param status_words: warns of new status words; of its own unless waits that belong together share one.
     """
@@ -190,6 +210,7 @@ class Wait:
         "_status_words",
         "_troubles_in_a_row",
         "_unusable_in_a_row",
+        "_visible_by",
         "last_seen",
         "last_trouble",
     )
@@ -201,6 +222,7 @@ class Wait:
         polling: Polling,
         deadline: float | None,
         log: Log,
+        began: float | None = None,
         last_seen: Sighting | None = None,
         status_words: StatusWords | None = None,
     ) -> None:
@@ -209,6 +231,7 @@ class Wait:
         self.last_trouble: Trouble | None = None
         self._polling = polling
         self._deadline = deadline
+        self._visible_by = float("-inf") if began is None else began + VISIBLE_WITHIN
         self._log = log
         self._in_trouble_since: float | None = None
         self._troubles_in_a_row = 0
@@ -274,6 +297,11 @@ class Wait:
         self._troubles_in_a_row = self._unusable_in_a_row = 0
         if task.is_completed:
             result = task.video_url or ", ".join(task.result_urls) or "no result URL"
+            if task.video_url and not is_web_url(task.video_url):
+                self._log.warning(
+                    "The video_url of SeeAny task %s is no http(s) URL, so only return_value has it",
+                    self._name,
+                )
             cost = f"{task.usage.cost} {task.usage.cost_unit or ''}".strip() if task.usage.cost is not None else "?"
             self._log.info("SeeAny task %s completed: %s, cost %s", self._name, cleaned(result), cleaned(cost))
         elif task.is_failed:
@@ -293,9 +321,21 @@ class Wait:
         self.last_trouble = trouble
         self._troubles_in_a_row += 1
         self._unusable_in_a_row = self._unusable_in_a_row + 1 if trouble.kind is Kind.UNUSABLE else 0
-        if trouble.kind is Kind.PERMANENT or self._unusable_in_a_row >= UNUSABLE_IN_A_ROW:
+        may_appear = trouble.http_status == 404 and now < self._visible_by
+        if trouble.kind is Kind.PERMANENT and not may_appear:
             return Refused(trouble)
+        if self._unusable_in_a_row >= UNUSABLE_IN_A_ROW:
+            return Refused(msgspec.structs.replace(trouble, is_repeated=True))
         if self._in_trouble_since is None:
             self._in_trouble_since = now
-            self._log.warning("%s; asking for SeeAny task %s goes on", trouble, self._name)
-        return self._pause(self._polling.after_trouble(trouble, in_a_row=self._troubles_in_a_row), now)
+            self._log.warning(
+                "%s; %sasking for SeeAny task %s goes on",
+                trouble,
+                "it may not be visible yet, so " if may_appear else "",
+                self._name,
+            )
+        seconds = self._polling.after_trouble(trouble, in_a_row=self._troubles_in_a_row)
+        if may_appear:
+            # Whether it is unknown for good is to be found out as soon as that can be told.
+            seconds = min(seconds, self._visible_by - now)
+        return self._pause(seconds, now)

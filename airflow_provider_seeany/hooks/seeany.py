@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
 from airflow_provider_seeany import DEFAULT_CONN_ID
+from airflow_provider_seeany.api.clock import ForwardClock
 from airflow_provider_seeany.api.polling import FixedInterval
 from airflow_provider_seeany.api.request import (
     DEFAULT_CONNECT_TIMEOUT,
@@ -27,7 +28,9 @@ from airflow_provider_seeany.api.request import (
     checked_count,
     checked_seconds,
     checked_task_id,
+    cut,
 )
+from airflow_provider_seeany.api.retries import ask_patiently, ask_patiently_async
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import ApiError, Trouble
 from airflow_provider_seeany.api.wait import Pause, StatusWords, Wait
@@ -38,13 +41,13 @@ from airflow_provider_seeany.exceptions import (
     api_error,
     completed_task,
 )
+from airflow_provider_seeany.hooks.steady import CONNECTION_ERRORS, Patience, SteadyAsyncClient
 from airflow_provider_seeany.provider_info import CONNECTION_TYPE
 
 if TYPE_CHECKING:
     import requests
     from airflow.providers.common.compat.sdk import Connection
 
-    from airflow_provider_seeany.api.asynchronous import AsyncClient
     from airflow_provider_seeany.api.blocking import BlockingClient
 
 
@@ -68,6 +71,7 @@ class SeeAnyHook(BaseHook):
         super().__init__(**kwargs)
         self.seeany_conn_id = seeany_conn_id
         self._status_words = StatusWords()
+        self._patience = Patience()
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
@@ -106,32 +110,43 @@ class SeeAnyHook(BaseHook):
         """The blocking client for this connection."""
         from airflow_provider_seeany.api.blocking import BlockingClient
 
-        with _naming(self.seeany_conn_id):
-            connection = self.get_connection(self.seeany_conn_id)
-            return BlockingClient(_settings(connection, connection.extra_dejson))
+        return BlockingClient(self._read_settings())
+
+    def close(self) -> None:
+        """Close the connections; they are made again when something is asked."""
+        if (client := self.__dict__.pop("client", None)) is not None:
+            client.close()
 
     @asynccontextmanager
-    async def async_client(self) -> AsyncIterator[AsyncClient]:
+    async def async_client(self) -> AsyncIterator[SteadyAsyncClient]:
         """
         Lend the running event loop's client for this connection.
 
         :raises SeeAnyConnectionNotFound: if the connection was not found.
         :raises SeeAnyConfigError: if it cannot be used.
         """
-        from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
-
         # In a thread: loading aiohttp takes some 0.2 s, which would stop every other trigger for as long.
         transport = await asyncio.to_thread(import_module, "airflow_provider_seeany.api.asynchronous")
 
+        async with SteadyAsyncClient(self._aread_settings, transport.shared_client) as client:
+            yield client
+
+    def _read_settings(self) -> ApiSettings:
+        with _naming(self.seeany_conn_id):
+            connection = self.get_connection(self.seeany_conn_id)
+            return _settings(connection, connection.extra_dejson)
+
+    async def _aread_settings(self) -> ApiSettings:
+        from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
+
         with _naming(self.seeany_conn_id):
             connection = await get_async_connection(self.seeany_conn_id, hook=self)
-            settings = _settings(connection, await get_async_extra_dejson(connection))
-        async with transport.shared_client(settings) as client:
-            yield client
+            return _settings(connection, await get_async_extra_dejson(connection))
 
     def get(self, endpoint: str, params: Mapping[str, Any] | None = None) -> Any:
         """
-        Make an authenticated GET and return the decoded JSON.
+        Make an authenticated GET and return the decoded JSON. Passing faults are retried, see
+        :mod:`airflow_provider_seeany.api.retries`.
 
         :param endpoint: path below the API's version, for example ``tasks/vid_20260603_001``.
         :param params: query parameters.
@@ -139,38 +154,60 @@ class SeeAnyHook(BaseHook):
         :raises SeeAnyApiError: if that brought no answer.
         """
         client = self.client
+
+        def ask() -> Any:
+            try:
+                return client.get_json(endpoint, params)
+            except ApiError as error:
+                return error.trouble
+
         try:
-            return client.get_json(endpoint, params)
+            reply = ask_patiently(ask)
         except BadSettings as error:
             raise SeeAnyConfigError(str(error)) from None
-        except ApiError as error:
-            raise api_error(error.trouble, seeany_conn_id=self.seeany_conn_id) from None
+        if isinstance(reply, Trouble):
+            raise api_error(reply, seeany_conn_id=self.seeany_conn_id)
+        return reply
 
     def get_task(self, seeany_task_id: str) -> SeeAnyTask:
         """
-        Ask once for a task, whatever its state.
+        Return a task, whatever its state. Passing faults are retried, see :mod:`airflow_provider_seeany.api.retries`.
 
         :param seeany_task_id: the id that the endpoint which created the task returned.
         :raises SeeAnyTaskIdError: if that cannot be an id.
         :raises SeeAnyConfigError: if the connection cannot be used.
         :raises SeeAnyApiError: if that brought no answer.
         """
-        return self._answer(self.look(seeany_task_id), seeany_task_id)
+        return self._answer(ask_patiently(lambda: self.look(seeany_task_id)), seeany_task_id)
 
     async def aget_task(self, seeany_task_id: str) -> SeeAnyTask:
-        """Ask once for a task, as :meth:`get_task` does, without blocking the event loop."""
+        """Return a task, as :meth:`get_task` does, without blocking the event loop."""
         checked = checked_id(seeany_task_id)
         async with self.async_client() as client:
-            return self._answer(await client.look(checked), checked)
+            return self._answer(await ask_patiently_async(lambda: client.look(checked)), checked)
 
     def look(self, seeany_task_id: str) -> SeeAnyTask | Trouble:
         """
         Ask once for a task and return the answer, or why there was none.
 
+        If the key is refused, the connection is read again, and asked through once more if it has changed.
+
         :raises SeeAnyTaskIdError: if that cannot be an id.
         :raises SeeAnyConfigError: if the connection cannot be used.
         """
-        return self.client.look(checked_id(seeany_task_id))
+        checked = checked_id(seeany_task_id)
+        reply = self.client.look(checked)
+        if not (isinstance(reply, Trouble) and reply.refuses_key):
+            return reply
+        try:
+            settings = self._read_settings()
+        except CONNECTION_ERRORS as error:
+            return self._patience.bear(error)
+        self._patience.restore()
+        if settings == self.client.settings:
+            return reply
+        self.close()
+        return self.client.look(checked)
 
     def wait_for_task(self, seeany_task_id: str, interval: float = 10, timeout: float = 300) -> SeeAnyTask:
         """
@@ -186,13 +223,16 @@ class SeeAnyHook(BaseHook):
         :raises SeeAnyTaskTimeout: if it had not ended in time.
         :raises SeeAnyApiError: if asking cannot succeed. Passing faults do not end the wait.
         """
+        clock = ForwardClock()
+        began = clock()
         wait = Wait(
             checked_id(seeany_task_id),
             polling=FixedInterval(poll_interval=interval),
-            deadline=time.time() + timeout,
+            deadline=began + timeout,
             log=self.log,
+            began=began,
         )
-        while isinstance(step := wait.heard(self.look(seeany_task_id), time.time()), Pause):
+        while isinstance(step := wait.heard(self.look(seeany_task_id), clock()), Pause):
             time.sleep(step.seconds)
         return completed_task(step, seeany_task_id=seeany_task_id, seeany_conn_id=self.seeany_conn_id, timeout=timeout)
 
@@ -241,12 +281,12 @@ def _naming(seeany_conn_id: str) -> Iterator[None]:
         yield
     except AirflowNotFoundException:
         raise SeeAnyConnectionNotFound(
-            f"The Airflow connection {seeany_conn_id!r} was not found, or could not be read. Add it under "
+            f"The Airflow connection {cut(seeany_conn_id)!r} was not found, or could not be read. Add it under "
             "Admin > Connections with the type SeeAny and the API key. If it is an environment variable: in a URI the "
             "key is percent-encoded, JSON has to be valid."
         ) from None
     except BadSettings as error:
-        raise SeeAnyConfigError(f"The Airflow connection {seeany_conn_id!r} cannot be used: {error}.") from None
+        raise SeeAnyConfigError(f"The Airflow connection {cut(seeany_conn_id)!r} cannot be used: {error}.") from None
 
 
 def _settings(connection: Connection, extra: object) -> ApiSettings:

@@ -85,6 +85,9 @@ class WaitsForTask(EndsWithReason):
     timeout: float
     """Seconds after which to give up."""
 
+    began: float | None = None
+    """When the wait began, in Unix seconds, if that was in an earlier process."""
+
     def __init__(
         self,
         *,
@@ -140,6 +143,7 @@ class WaitsForTask(EndsWithReason):
             max_interval=self.max_poll_interval,
             timeout=self.timeout,
             log=self.log,
+            began=self.began,
         )
 
     def explain_worker(self) -> None:
@@ -155,6 +159,11 @@ class WaitsForTask(EndsWithReason):
             method_name="execute_complete",
             timeout=self.task_wait.sweep_timeout,
         )
+
+    def on_kill(self) -> None:
+        """Close what is held, when a user or a time limit ends the wait in a worker."""
+        if "task_wait" in self.__dict__:
+            self.task_wait.abandon()
 
     def unreported(self) -> SeeAnyTaskTimeout:
         """Return the exception for a deferral that Airflow ended because no trigger had reported in time."""

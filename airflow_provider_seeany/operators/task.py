@@ -72,9 +72,9 @@ class SeeAnyTaskResultOperator(WaitsForTask):
     def execute(self, context: Context) -> dict[str, Any]:
         """Push the result at once if it is there; else wait for it, or raise."""
         self.explain_worker()
+        if not self.wait_for_completion:
+            return self.deliver(context, self.task_wait.result())
         while (task := self.task_wait.look()) is None:
-            if not self.wait_for_completion:
-                raise self.task_wait.not_ready()
             if self.deferrable:
                 self.defer_wait()
             time.sleep(self.task_wait.pause)

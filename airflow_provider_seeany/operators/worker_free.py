@@ -63,6 +63,7 @@ def start_trigger_args(operator: WaitsForTask) -> StartTriggerArgs:
             "poll_interval": operator.interval,
             "max_poll_interval": operator.max_poll_interval,
             "time_after_deadline": SWEEP_GRACE.total_seconds(),
+            "timeout": operator.timeout,
             "ends_task": True,
             "do_xcom_push": operator.do_xcom_push,
         },

@@ -81,6 +81,8 @@ class SeeAnyTaskSensor(WaitsForTask, BaseSensorOperator):
         from airflow_provider_seeany.exceptions import SeeAnyTaskTimeout
 
         self.explain_worker()
+        if self.reschedule and (began := context["ti"].get_first_reschedule_date(context)) is not None:
+            self.began = began.timestamp()
         try:
             # Also when deferring: the base class applies soft_fail and never_fail to the first look as well.
             return super().execute(context)

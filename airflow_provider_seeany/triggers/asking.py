@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from typing import Any, Protocol, TypeVar
+
+from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_seeany.api.request import BadSettings, BadTaskId
-from airflow_provider_seeany.api.trouble import Kind, Trouble, cleaned
-from airflow_provider_seeany.api.wait import BadId, Crashed, Misconfigured, Pause
-from airflow_provider_seeany.exceptions import SeeAnyConfigError, SeeAnyConnectionNotFound
+from airflow_provider_seeany.api.trouble import Trouble, cleaned
+from airflow_provider_seeany.api.wait import BadId, Crashed, Misconfigured, Pause, tell_abandoned
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook
-
-if TYPE_CHECKING:
-    from airflow_provider_seeany.api.asynchronous import AsyncClient
+from airflow_provider_seeany.hooks.steady import CONNECTION_ERRORS, Patience, SteadyAsyncClient
 
 End = TypeVar("End")
-
-PATIENCE_WITH_CONNECTION = 300.0
-"""Seconds for which a trigger goes on looking for its connection before it reports that there is none."""
 
 
 class ErrorLog(Protocol):
@@ -29,10 +26,20 @@ class ErrorLog(Protocol):
         """Log a line with the exception that is being handled."""
 
 
-async def sleep_until(moment: float | None) -> None:
+def began(deadline: float | None, timeout: float | None) -> float:
+    """
+    Return when a wait began, in Unix seconds; now, if that is not known.
+
+    :param deadline: when it ends.
+    :param timeout: the seconds that it was given.
+    """
+    return time.time() if deadline is None or timeout is None else deadline - timeout
+
+
+async def sleep_until(moment: float | None, clock: Callable[[], float]) -> None:
     """Sleep until a moment in Unix seconds; not at all if there is none, or it has passed."""
     if moment is not None:
-        await asyncio.sleep(max(moment - time.time(), 0))
+        await asyncio.sleep(max(moment - clock(), 0))
 
 
 async def reported(wait: Awaitable[End], *, about: str, log: ErrorLog) -> End | Misconfigured | BadId | Crashed:
@@ -45,7 +52,7 @@ async def reported(wait: Awaitable[End], *, about: str, log: ErrorLog) -> End | 
     """
     try:
         return await wait
-    except (SeeAnyConfigError, SeeAnyConnectionNotFound, BadSettings) as error:
+    except (*CONNECTION_ERRORS, BadSettings) as error:
         return Misconfigured(str(error))
     except BadTaskId as error:
         return BadId(str(error))
@@ -57,29 +64,88 @@ async def reported(wait: Awaitable[End], *, about: str, log: ErrorLog) -> End | 
 
 async def asked_patiently(
     seeany_conn_id: str,
-    ask: Callable[[AsyncClient], Awaitable[End]],
-    not_found: Callable[[Trouble, int], End | Pause],
+    ask: Callable[[SteadyAsyncClient], Awaitable[End]],
+    no_connection: Callable[[Trouble, int], End | Pause],
 ) -> End:
     """
     Return what asking through a connection ends with.
 
     :param seeany_conn_id: the connection.
     :param ask: asks until the end, with the client that it is lent.
-    :param not_found: told each time that the connection was not found, and how often in a row, it says what to do.
-    :raises SeeAnyConnectionNotFound: if it was not found for :data:`PATIENCE_WITH_CONNECTION`.
+    :param no_connection: told each time that the connection was not found or cannot be used, and how often in a row,
+        it says what to do.
+    :raises SeeAnyError: if that lasts longer than a wait has patience.
     """
-    patience_ends = time.monotonic() + PATIENCE_WITH_CONNECTION
-    in_a_row = 0
-    while True:
-        try:
-            async with SeeAnyHook(seeany_conn_id).async_client() as client:
-                return await ask(client)
-        except SeeAnyConnectionNotFound as error:
-            # Airflow says so, too, of a secrets backend or an api-server that is down for a moment.
-            if time.monotonic() >= patience_ends:
-                raise
-            in_a_row += 1
-            step = not_found(Trouble(kind=Kind.TRANSIENT, text=str(error)), in_a_row)
+    patience = Patience()
+    async with AsyncExitStack() as stack:
+        while True:
+            try:
+                client = await stack.enter_async_context(SeeAnyHook(seeany_conn_id).async_client())
+                break
+            except CONNECTION_ERRORS as error:
+                trouble = patience.bear(error)
+            step = no_connection(trouble, patience.in_a_row)
             if not isinstance(step, Pause):
                 return step
             await asyncio.sleep(step.seconds)
+        return await ask(client)
+
+
+TAKEN_ON = ("deferred", "scheduled", "queued", "running")
+"""States of a task whose wait ended here because something goes on elsewhere."""
+
+
+async def tell_killed(trigger: BaseTrigger, *, about: str) -> None:
+    """
+    Say in the log that nobody waits any more, if that is so.
+
+    Airflow ends a trigger also when another triggerer takes it over, or when something else than the trigger has
+    resumed the task.
+
+    :param trigger: the trigger that was ended.
+    :param about: what it waited for, for a person.
+    """
+    state = await _state(trigger.task_instance)
+    if state in TAKEN_ON:
+        trigger.log.info("The wait for %s ended in this triggerer; the Airflow task is %s", about, state)
+    else:
+        tell_abandoned(about, trigger.log)
+
+
+@contextmanager
+def told_if_cancelled(trigger: BaseTrigger, *, about: str) -> Iterator[None]:
+    """
+    Say in the log of an Airflow before 3.3, which never calls ``on_kill``, what goes on if a trigger is cancelled.
+
+    :param trigger: the trigger.
+    :param about: what it waits for, for a person.
+    """
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not hasattr(BaseTrigger, "on_kill"):
+            trigger.log.warning(
+                "The wait for %s ended in this triggerer. If it was a user who ended it: what SeeAny does is left "
+                "alone, and may still finish and cost money",
+                about,
+            )
+        raise
+
+
+async def _state(task_instance: Any) -> str | None:
+    """Return the state that Airflow now gives a task instance; ``None`` if it has none, or that cannot be told."""
+    from airflow.sdk.execution_time.comms import GetTaskStates
+    from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+    map_index = -1 if task_instance.map_index is None else task_instance.map_index
+    answer: Any = await SUPERVISOR_COMMS.asend(
+        GetTaskStates(
+            dag_id=task_instance.dag_id,
+            task_ids=[task_instance.task_id],
+            run_ids=[task_instance.run_id],
+            map_index=map_index,
+        )
+    )
+    states: dict[str, dict[str, str | None]] = getattr(answer, "task_states", {})
+    (state,) = list(states.get(task_instance.run_id, {}).values()) or [None]
+    return state

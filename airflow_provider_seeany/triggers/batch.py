@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -12,11 +11,20 @@ import msgspec
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_seeany import DEFAULT_CONN_ID
-from airflow_provider_seeany.api.batch import Batch, BatchOutcome, checked_task_ids
-from airflow_provider_seeany.triggers.asking import asked_patiently, reported, sleep_until
+from airflow_provider_seeany.api.batch import Batch, BatchOutcome, checked_task_ids, numeral
+from airflow_provider_seeany.api.clock import ForwardClock
+from airflow_provider_seeany.api.trouble import cleaned
+from airflow_provider_seeany.triggers.asking import (
+    asked_patiently,
+    began,
+    reported,
+    sleep_until,
+    tell_killed,
+    told_if_cancelled,
+)
 
 if TYPE_CHECKING:
-    from airflow_provider_seeany.api.asynchronous import AsyncClient
+    from airflow_provider_seeany.hooks.steady import SteadyAsyncClient
 
 
 class SeeAnyTaskBatchTrigger(BaseTrigger):
@@ -38,6 +46,7 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
     :param fail_fast: fire at the first failure.
     :param deadline: when to give up, in Unix seconds; ``None`` for never.
     :param first_look_at: ask no sooner than this, in Unix seconds; ``None`` for at once.
+    :param timeout: seconds that the wait was given; with the deadline, they tell when it began.
     """
 
     def __init__(
@@ -52,6 +61,7 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
         fail_fast: bool = False,
         deadline: float | None = None,
         first_look_at: float | None = None,
+        timeout: float | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.seeany_task_ids = seeany_task_ids
@@ -63,6 +73,7 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
         self.fail_fast = fail_fast
         self.deadline = deadline
         self.first_look_at = first_look_at
+        self.timeout = timeout
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what Airflow stores to make this trigger again elsewhere."""
@@ -78,23 +89,33 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
                 "fail_fast": self.fail_fast,
                 "deadline": self.deadline,
                 "first_look_at": self.first_look_at,
+                "timeout": self.timeout,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire one event."""
-        # Nothing is held at the yield: a trigger cancelled there would keep it until garbage collection.
-        outcome = await reported(self._outcome(), about="a batch of SeeAny tasks", log=self.log)
+        with told_if_cancelled(self, about=self._about):
+            outcome = await reported(self._outcome(), about=self._about, log=self.log)
+        # Nothing is held here: a trigger cancelled at the yield would keep it until garbage collection.
         yield TriggerEvent(msgspec.to_builtins(outcome))
 
+    async def on_kill(self) -> None:
+        """Say what goes on without this wait. Called by Airflow 3.3 and newer."""
+        await tell_killed(self, about=self._about)
+
+    @property
+    def _about(self) -> str:
+        ids = self.seeany_task_ids
+        if isinstance(ids, str) or not ids:
+            return "a batch of SeeAny tasks"
+        return f"a batch of {numeral(len(ids))} SeeAny tasks, the first of them {cleaned(str(ids[0]))}"
+
     async def _outcome(self) -> BatchOutcome:
-        await sleep_until(self.first_look_at)
-        # The queue of the questions is ordered by this time, so it must not jump as the time of day may.
-        offset = time.time() - time.monotonic()
-
-        def now() -> float:
-            return offset + time.monotonic()
-
+        wait_began = began(self.deadline, self.timeout)
+        # The queue of the questions is ordered by this time, so it must not go back as the time of day may.
+        now = ForwardClock(wait_began)
+        await sleep_until(self.first_look_at, now)
         batch = Batch(
             checked_task_ids(self.seeany_task_ids),
             poll_interval=self.poll_interval,
@@ -105,6 +126,7 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
             fail_fast=self.fail_fast,
             log=self.log,
             now=now(),
+            began=wait_began,
         )
         return await asked_patiently(
             self.seeany_conn_id,
@@ -113,7 +135,7 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
         )
 
 
-async def _ask_until_the_end(batch: Batch, client: AsyncClient, now: Callable[[], float]) -> BatchOutcome:
+async def _ask_until_the_end(batch: Batch, client: SteadyAsyncClient, now: Callable[[], float]) -> BatchOutcome:
     """Ask as the batch says, many questions at a time."""
     news = asyncio.Event()
     under_way: set[asyncio.Task[None]] = set()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -12,18 +11,27 @@ import msgspec
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_seeany import DEFAULT_CONN_ID
+from airflow_provider_seeany.api.clock import ForwardClock
 from airflow_provider_seeany.api.polling import TrustGated
 from airflow_provider_seeany.api.request import checked_task_id
 from airflow_provider_seeany.api.task import SeeAnyTask
+from airflow_provider_seeany.api.trouble import cleaned
 from airflow_provider_seeany.api.wait import Finished, Outcome, Pause, Sighting, Wait, encode_outcome
-from airflow_provider_seeany.triggers.asking import asked_patiently, reported, sleep_until
+from airflow_provider_seeany.triggers.asking import (
+    asked_patiently,
+    began,
+    reported,
+    sleep_until,
+    tell_killed,
+    told_if_cancelled,
+)
 from airflow_provider_seeany.triggers.without_worker import TemplateTaskInstance, TriggererXComs
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from jinja2 import Environment
 
-    from airflow_provider_seeany.api.asynchronous import AsyncClient
+    from airflow_provider_seeany.hooks.steady import SteadyAsyncClient
 
 
 class SeeAnyTaskTrigger(BaseTrigger):
@@ -49,6 +57,7 @@ class SeeAnyTaskTrigger(BaseTrigger):
     :param time_after_deadline: seconds between the deadline and the time limit that Airflow set on the deferral, if
         the deadline is to be told from that limit: a wait that began without a worker.
     :param ends_task: push the XComs of a completed task and end the Airflow task from here, without a worker.
+    :param timeout: seconds that the wait was given; with the deadline, they tell when it began.
     :param do_xcom_push: whether the Airflow task pushes XComs; of use with ``ends_task`` only.
     :param last_seen: what the worker saw when it deferred, as fields of
         :class:`~airflow_provider_seeany.api.wait.Sighting`.
@@ -67,6 +76,7 @@ class SeeAnyTaskTrigger(BaseTrigger):
         time_after_deadline: float | None = None,
         ends_task: bool = False,
         do_xcom_push: bool = True,
+        timeout: float | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.seeany_task_id = seeany_task_id
@@ -79,6 +89,7 @@ class SeeAnyTaskTrigger(BaseTrigger):
         self.time_after_deadline = time_after_deadline
         self.ends_task = ends_task
         self.do_xcom_push = do_xcom_push
+        self.timeout = timeout
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what Airflow stores to make this trigger again elsewhere."""
@@ -95,16 +106,20 @@ class SeeAnyTaskTrigger(BaseTrigger):
                 "time_after_deadline": self.time_after_deadline,
                 "ends_task": self.ends_task,
                 "do_xcom_push": self.do_xcom_push,
+                "timeout": self.timeout,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire one event."""
-        # Nothing is held at the yield: a trigger cancelled there would keep it until garbage collection.
-        if self.ends_task:
-            yield await self._ending_event()
-        else:
-            yield TriggerEvent(encode_outcome(await self._outcome()))
+        with told_if_cancelled(self, about=self._about):
+            event = await (self._ending_event() if self.ends_task else self._event())
+        # Nothing is held here: a trigger cancelled at the yield would keep it until garbage collection.
+        yield event
+
+    async def on_kill(self) -> None:
+        """Say what goes on without this wait. Called by Airflow 3.3 and newer."""
+        await tell_killed(self, about=self._about)
 
     def render_template_fields(self, context: Context, jinja_env: Environment | None = None) -> None:
         """Render the id and the connection of a wait that began without a worker."""
@@ -131,23 +146,34 @@ class SeeAnyTaskTrigger(BaseTrigger):
             return self.deadline
         return limit.replace(tzinfo=limit.tzinfo or UTC).timestamp() - self.time_after_deadline
 
+    @property
+    def _about(self) -> str:
+        return f"SeeAny task {cleaned(str(self.seeany_task_id))}"
+
+    async def _event(self) -> TriggerEvent:
+        return TriggerEvent(encode_outcome(await self._outcome()))
+
     async def _outcome(self) -> Outcome:
-        return await reported(self._wait_until_the_end(), about=f"SeeAny task {self.seeany_task_id!r}", log=self.log)
+        return await reported(self._wait_until_the_end(), about=self._about, log=self.log)
 
     async def _wait_until_the_end(self) -> Outcome:
-        await sleep_until(self.first_look_at)
+        deadline = self._deadline()
+        wait_began = began(deadline, self.timeout)
+        now = ForwardClock(wait_began)
+        await sleep_until(self.first_look_at, now)
         seeany_task_id = checked_task_id(self.seeany_task_id)
         wait = Wait(
             seeany_task_id,
             polling=TrustGated(poll_interval=self.poll_interval, max_poll_interval=self.max_poll_interval),
-            deadline=self._deadline(),
+            deadline=deadline,
             log=self.log,
+            began=wait_began,
             last_seen=msgspec.convert(self.last_seen, Sighting) if self.last_seen else None,
         )
 
-        async def ask(client: AsyncClient) -> Outcome:
-            while isinstance(step := wait.heard(await client.look(seeany_task_id), time.time()), Pause):
+        async def ask(client: SteadyAsyncClient) -> Outcome:
+            while isinstance(step := wait.heard(await client.look(seeany_task_id), now()), Pause):
                 await asyncio.sleep(step.seconds)
             return step
 
-        return await asked_patiently(self.seeany_conn_id, ask, lambda trouble, _: wait.heard(trouble, time.time()))
+        return await asked_patiently(self.seeany_conn_id, ask, lambda trouble, _: wait.heard(trouble, now()))

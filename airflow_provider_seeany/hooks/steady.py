@@ -1,0 +1,145 @@
+"""Asks on through a connection that is changed, broken or missing for a while, as a long wait may find it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
+
+from airflow_provider_seeany.api.trouble import Kind, Trouble
+from airflow_provider_seeany.exceptions import SeeAnyConfigError, SeeAnyConnectionNotFound
+
+if TYPE_CHECKING:
+    from airflow_provider_seeany.api.asynchronous import AsyncClient
+    from airflow_provider_seeany.api.request import ApiSettings
+    from airflow_provider_seeany.api.task import SeeAnyTask
+
+PATIENCE_WITH_CONNECTION = 300.0
+"""Seconds for which a wait looks for a connection that is missing or cannot be used, before it ends."""
+
+CONNECTION_ERRORS = (SeeAnyConnectionNotFound, SeeAnyConfigError)
+"""
+What is said of a connection that cannot be used. Airflow says so, too, of a secrets backend or an api-server that is
+down for a moment, and people mend what they broke.
+"""
+
+
+class Patience:
+    """Bears with a connection for :data:`PATIENCE_WITH_CONNECTION`, each time anew."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+        self.in_a_row = 0
+
+    def bear(self, error: Exception) -> Trouble:
+        """
+        Return what a wait is told of the error.
+
+        :param error: one of :data:`CONNECTION_ERRORS`; raised once there is no patience left.
+        """
+        now = time.monotonic()
+        self._since = now if self._since is None else self._since
+        self.in_a_row += 1
+        if now - self._since >= PATIENCE_WITH_CONNECTION:
+            raise error
+        return Trouble(kind=Kind.TRANSIENT, text=str(error))
+
+    def restore(self) -> None:
+        """Take note that the connection is there."""
+        self._since = None
+        self.in_a_row = 0
+
+
+class SteadyAsyncClient:
+    """
+    Asks through a connection; if the key is refused, reads the connection again, once, and asks with what is new.
+
+    Used as a context manager. Many may ask at once.
+
+    :param read: reads the connection.
+    :param lend: lends a client for settings.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[], Awaitable[ApiSettings]],
+        lend: Callable[[ApiSettings], AbstractAsyncContextManager[AsyncClient]],
+    ) -> None:
+        self._read = read
+        self._lend = lend
+        self._reading = asyncio.Lock()
+        self._patience = Patience()
+        self._loan: _Loan
+
+    async def __aenter__(self) -> SteadyAsyncClient:
+        self._loan = await self._borrow(await self._read())
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self._loan.give_back()
+
+    async def look(self, seeany_task_id: str) -> SeeAnyTask | Trouble:
+        """
+        Ask for a task; return the answer, or why there was none.
+
+        :param seeany_task_id: an id checked by :func:`~airflow_provider_seeany.api.request.checked_task_id`.
+        :raises SeeAnyError: if the key was refused, and the connection cannot be used any more, for longer than that
+            may pass.
+        """
+        loan = self._loan
+        reply = await loan.look(seeany_task_id)
+        if not (isinstance(reply, Trouble) and reply.refuses_key):
+            return reply
+        try:
+            is_new = await self._is_replaced(loan)
+        except CONNECTION_ERRORS as error:
+            return self._patience.bear(error)
+        return await self._loan.look(seeany_task_id) if is_new else reply
+
+    async def _is_replaced(self, refused: _Loan) -> bool:
+        """Tell whether there is another key than the refused one, which is then used from now on."""
+        async with self._reading:
+            # Of many who are refused at once, the first one reads.
+            if self._loan is refused and not refused.is_final:
+                settings = await self._read()
+                self._patience.restore()
+                if settings == refused.client.settings:
+                    refused.is_final = True
+                else:
+                    self._loan = await self._borrow(settings)
+                    await refused.give_back()
+        return self._loan is not refused
+
+    async def _borrow(self, settings: ApiSettings) -> _Loan:
+        context = self._lend(settings)
+        return _Loan(await context.__aenter__(), context)
+
+
+class _Loan:
+    """A borrowed client, given back when nobody asks with it any more."""
+
+    def __init__(self, client: AsyncClient, context: AbstractAsyncContextManager[AsyncClient]) -> None:
+        self.client = client
+        self.is_final = False
+        """Whether its key was refused and the connection held no other."""
+        self._context = context
+        self._asking = 0
+        self._is_over = False
+
+    async def look(self, seeany_task_id: str) -> SeeAnyTask | Trouble:
+        self._asking += 1
+        try:
+            return await self.client.look(seeany_task_id)
+        finally:
+            self._asking -= 1
+            await self._end()
+
+    async def give_back(self) -> None:
+        self._is_over = True
+        await self._end()
+
+    async def _end(self) -> None:
+        if self._is_over and not self._asking:
+            await self._context.__aexit__(None, None, None)
