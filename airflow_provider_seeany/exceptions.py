@@ -126,7 +126,7 @@ class SeeAnyResponseError(SeeAnyApiError):
 
 
 class SeeAnyRepeatedResponseError(SeeAnyResponseError, AirflowFailException):
-    """What came back was no SeeAny answer several times in a row, so it is believed. Never retried."""
+    """What came back was no SeeAny answer several times in a row, so a wait believed it. Never retried."""
 
 
 def completed_task(outcome: Outcome, *, seeany_task_id: str, seeany_conn_id: str, timeout: float) -> SeeAnyTask:
@@ -183,7 +183,10 @@ def _wait_error(
 ) -> SeeAnyError:
     match outcome:
         case Refused(trouble):
-            return api_error(trouble, seeany_task_id=seeany_task_id, seeany_conn_id=seeany_conn_id)
+            error = api_error(trouble, seeany_task_id=seeany_task_id, seeany_conn_id=seeany_conn_id)
+            if isinstance(error, SeeAnyResponseError):
+                return SeeAnyRepeatedResponseError(str(error), trouble)
+            return error
         case Misconfigured(text):
             return SeeAnyConfigError(text)
         case BadId(text):
@@ -248,6 +251,5 @@ def api_error(trouble: Trouble, *, seeany_conn_id: str, seeany_task_id: str | No
         return SeeAnyRequestError(f"{trouble}. {asked}", trouble)
     if trouble.kind is Kind.UNUSABLE:
         hint = "" if trouble.message else " Check its Base URL (host)."
-        kind = SeeAnyRepeatedResponseError if trouble.is_repeated else SeeAnyResponseError
-        return kind(f"{trouble}. {asked}{hint}", trouble)
+        return SeeAnyResponseError(f"{trouble}. {asked}{hint}", trouble)
     return SeeAnyApiError(f"{trouble}. {asked}", trouble)

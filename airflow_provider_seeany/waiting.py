@@ -141,12 +141,16 @@ class TaskWait:
             return self._completed(step)
         if (trouble := self._wait.last_trouble) is not None:
             raise api_error(trouble, seeany_conn_id=self.seeany_conn_id, seeany_task_id=self.seeany_task_id)
-        raise SeeAnyTaskNotReady(f"SeeAny task {cleaned(self.seeany_task_id)} is not done yet: {self._wait.last_seen}.")
+        raise SeeAnyTaskNotReady(f"{self._about} is not done yet: {self._wait.last_seen}.")
 
     def abandon(self) -> None:
         """Close what this process holds, and say that the SeeAny task goes on."""
         self.hook.close()
-        tell_abandoned(f"SeeAny task {cleaned(str(self.seeany_task_id))}", self._log)
+        tell_abandoned(self._about, self._log)
+
+    @property
+    def _about(self) -> str:
+        return f"SeeAny task {cleaned(str(self.seeany_task_id))}"
 
     def trigger(self) -> SeeAnyTaskTrigger:
         """Return the trigger that goes on where this left off."""
@@ -174,9 +178,7 @@ class TaskWait:
 
         :raises SeeAnyError: if it reported anything else.
         """
-        return self._completed(
-            _understood(decode_outcome, event, about=f"SeeAny task {cleaned(str(self.seeany_task_id))}")
-        )
+        return self._completed(_understood(decode_outcome, event, about=self._about))
 
     def timed_out(self) -> SeeAnyTaskTimeout:
         """Return the exception for a time-out that Airflow found while a worker was waiting."""

@@ -19,6 +19,7 @@ os.environ["AIRFLOW_HOME"] = _HOME
 
 import pytest  # noqa: E402
 
+from airflow_provider_seeany.api import retries  # noqa: E402
 from airflow_provider_seeany.api.asynchronous import shared_client  # noqa: E402
 from airflow_provider_seeany.api.blocking import BlockingClient  # noqa: E402
 from airflow_provider_seeany.api.request import ApiSettings  # noqa: E402
@@ -40,6 +41,12 @@ def _nothing_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
         if name.lower().endswith("_proxy") or name.startswith("AIRFLOW_CONN_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("NETRC", os.devnull)
+
+
+@pytest.fixture(autouse=True)
+def _retries_without_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask as often as ever, but sooner."""
+    monkeypatch.setattr(retries, "LONGEST_PAUSE", 0.01)
 
 
 @pytest.fixture

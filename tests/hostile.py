@@ -66,9 +66,14 @@ class Asked:
 
 
 class Caller:
-    """One connection, seen by an answer that is about to misbehave on it."""
+    """
+    One connection, seen by an answer that is about to misbehave on it.
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    :param key: the key that the request came with.
+    """
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, key: str = "") -> None:
+        self.key = key
         self._reader = reader
         self._writer = writer
 
@@ -97,7 +102,17 @@ class Caller:
 Answer = Callable[[Caller], Awaitable[None]]
 """What a server does after it has read a request."""
 
+
 Headers = tuple[tuple[str, str], ...]
+
+
+def accepting(key: str, answer: Answer, *, otherwise: Answer) -> Answer:
+    """Give the answer to who asks with this key, and another one to everybody else."""
+
+    async def answered(caller: Caller) -> None:
+        await (answer if caller.key == key else otherwise)(caller)
+
+    return answered
 
 
 class HostileServer:
@@ -148,7 +163,9 @@ class HostileServer:
             # What does not begin with a letter is no HTTP, but a TLS handshake.
             while (start := await reader.readexactly(1)).isalpha():
                 head = start + await reader.readuntil(b"\r\n\r\n")
-                await self._next_answer(_asked(head))(Caller(reader, writer))
+                asked = _asked(head)
+                key = "".join(asked.all("Authorization")).removeprefix("Bearer ")
+                await self._next_answer(asked)(Caller(reader, writer, key=key))
         except (asyncio.IncompleteReadError, asyncio.CancelledError, OSError):
             pass  # the caller, or the server, is gone
         finally:

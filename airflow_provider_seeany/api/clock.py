@@ -28,7 +28,7 @@ class ForwardClock:
     ) -> None:
         self._wall = wall
         self._steady = steady
-        self._ahead = began - steady()
+        self._ahead = max(began, wall()) - steady()
 
     def __call__(self) -> float:
         """Return the time."""

@@ -39,7 +39,6 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     :param request_id: the service's id of the request, if a header or the body carried one.
     :param retry_after: seconds that the service asked to wait.
     :param is_web_page: whether the body was HTML, so that something else than the API has probably answered.
-    :param is_repeated: whether an unusable answer came so often in a row that it is believed.
     """
 
     kind: Kind
@@ -50,7 +49,6 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     request_id: str | None = None
     retry_after: float | None = None
     is_web_page: bool = False
-    is_repeated: bool = False
 
     @property
     def refuses_key(self) -> bool:

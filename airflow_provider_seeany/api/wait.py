@@ -321,11 +321,10 @@ class Wait:
         self.last_trouble = trouble
         self._troubles_in_a_row += 1
         self._unusable_in_a_row = self._unusable_in_a_row + 1 if trouble.kind is Kind.UNUSABLE else 0
-        may_appear = trouble.http_status == 404 and now < self._visible_by
-        if trouble.kind is Kind.PERMANENT and not may_appear:
+        may_appear = trouble.kind is Kind.PERMANENT and trouble.http_status == 404 and now < self._visible_by
+        is_permanent = trouble.kind is Kind.PERMANENT or self._unusable_in_a_row >= UNUSABLE_IN_A_ROW
+        if is_permanent and not may_appear:
             return Refused(trouble)
-        if self._unusable_in_a_row >= UNUSABLE_IN_A_ROW:
-            return Refused(msgspec.structs.replace(trouble, is_repeated=True))
         if self._in_trouble_since is None:
             self._in_trouble_since = now
             self._log.warning(

@@ -114,6 +114,56 @@ def test_trouble_that_is_over_is_not_the_reason_of_a_time_out(log: Lines) -> Non
     assert waiting.heard(answer(), START + 20) == TimedOut(last_seen="processing")
 
 
+NOT_FOUND = {"kind": Kind.PERMANENT, "http_status": 404}
+
+
+def test_a_task_that_is_not_visible_yet_is_asked_for_until_that_can_be_told(log: Lines) -> None:
+    waiting = wait(log, began=START)
+
+    assert waiting.heard(trouble(**NOT_FOUND), START) == Pause(10)
+    assert waiting.heard(trouble(**NOT_FOUND), START + 10) == Pause(15)
+    assert waiting.heard(trouble(**NOT_FOUND), START + 25) == Pause(5)
+    assert waiting.heard(trouble(**NOT_FOUND), START + 30) == Refused(trouble(**NOT_FOUND))
+    assert len(log.warnings) == 1
+    assert "may not be visible yet" in log.warnings[0]
+
+
+def test_a_task_that_became_visible_is_waited_for(log: Lines) -> None:
+    waiting = wait(log, began=START)
+    waiting.heard(trouble(**NOT_FOUND), START)
+
+    assert waiting.heard(answer(), START + 10) == Pause(10)
+    assert waiting.heard(SeeAnyTask.from_answer(COMPLETED), START + 20) == Finished(COMPLETED)
+
+
+@pytest.mark.parametrize("began", [None, START - 30, START - 86_400])
+def test_a_task_that_must_be_visible_by_now_is_unknown(log: Lines, began: float | None) -> None:
+    assert wait(log, began=began).heard(trouble(**NOT_FOUND), START) == Refused(trouble(**NOT_FOUND))
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 410, 422, 302])
+def test_no_other_refusal_may_be_over_soon(log: Lines, status: int) -> None:
+    refusal = trouble(Kind.PERMANENT, http_status=status)
+
+    assert wait(log, began=START).heard(refusal, START) == Refused(refusal)
+
+
+def test_a_task_not_visible_up_to_the_deadline_is_told_with_the_time_out(log: Lines) -> None:
+    waiting = wait(log, began=START, deadline=START + 12)
+
+    assert waiting.heard(trouble(**NOT_FOUND), START) == Pause(10)
+    assert waiting.heard(trouble(**NOT_FOUND), START + 10) == Pause(2)
+    assert waiting.heard(trouble(**NOT_FOUND), START + 12) == TimedOut(last_trouble="SeeAny answered HTTP 502")
+
+
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "file:///etc/passwd", "/relative.mp4", "ftp://h/x"])
+def test_a_video_url_that_is_no_web_address_is_warned_of(log: Lines, url: str) -> None:
+    wait(log).heard(SeeAnyTask.from_answer({**COMPLETED, "video_url": url}), START)
+
+    assert len(log.warnings) == 1
+    assert "no http(s) URL" in log.warnings[0]
+
+
 def test_a_pause_never_reaches_past_the_deadline_whatever_the_service_asks(log: Lines) -> None:
     waiting = wait(log, deadline=START + 30)
 

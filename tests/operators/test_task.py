@@ -99,6 +99,7 @@ def test_a_running_task_is_left_to_the_triggerer_with_all_it_has_to_know(hostile
         "time_after_deadline": None,
         "ends_task": False,
         "do_xcom_push": True,
+        "timeout": 1800,
     }
     assert left.timeout == timedelta(seconds=1800) + timedelta(minutes=5)
     assert len(hostile.requests) == 1

@@ -66,6 +66,7 @@ def test_it_leaves_the_wait_to_one_trigger(ids: Any) -> None:
         "max_requests_per_second": 5,
         "max_concurrent_requests": 20,
         "fail_fast": True,
+        "timeout": 100,
     }
     assert deferred.value.timeout is not None
     assert deferred.value.timeout.total_seconds() > 100 + 60

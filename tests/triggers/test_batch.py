@@ -19,11 +19,15 @@ from airflow_provider_seeany.api.batch import (
     decode_batch_outcome,
 )
 from airflow_provider_seeany.api.wait import BadId, Crashed, Misconfigured, Refused
+from airflow_provider_seeany.hooks import steady
 from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
 from tests.conftest import KEY, eventually
-from tests.hostile import HostileServer, hang, reply, reset, task
+from tests.hostile import HostileServer, accepting, hang, reply, reset, task
 
 Connect = Callable[..., None]
+
+WELL_UNDER_WAY = 3600.0
+"""The time limit of a wait that began so long before its deadline that its tasks must be visible by now."""
 
 
 def trigger(ids: list[str], **more: Any) -> SeeAnyTaskBatchTrigger:
@@ -68,6 +72,7 @@ def test_a_stored_trigger_is_made_again_as_it_was() -> None:
         "fail_fast": True,
         "deadline": 1_748_908_920.5,
         "first_look_at": 1_748_900_000.0,
+        "timeout": 3600.0,
     }
     path, stored = SeeAnyTaskBatchTrigger(**given).serialize()
 
@@ -90,7 +95,7 @@ async def test_many_tasks_are_returned_in_the_order_asked(simulator_url: str, co
 async def test_failed_and_unknown_tasks_are_told_with_their_reasons(simulator_url: str, connect: Connect) -> None:
     connect(host=simulator_url)
 
-    result = await result_of(trigger(["fails-0.1s-batch", "video-0.2s-batch", "unknown-batch"]))
+    result = await result_of(trigger(["fails-0.1s-batch", "video-0.2s-batch", "unknown-batch"], timeout=WELL_UNDER_WAY))
 
     assert [row["id"] for row in result.tasks] == ["video-0.2s-batch"]
     assert [failure.id for failure in result.failures] == ["fails-0.1s-batch", "unknown-batch"]
@@ -115,6 +120,29 @@ async def test_a_refused_key_ends_it_at_once(simulator_url: str, connect: Connec
 
     assert isinstance(outcome, Refused)
     assert outcome.trouble.http_status == 401
+
+
+async def test_a_replaced_key_is_picked_up_and_no_task_is_lost(hostile: HostileServer, connect: Connect) -> None:
+    ids = [f"t{number}" for number in range(30)]
+    for task_id in ids:
+        hostile.script(
+            task(id=task_id),
+            accepting("sk-new", task(id=task_id, status="completed"), otherwise=reply(401)),
+            task_id=task_id,
+        )
+    waiting = asyncio.create_task(result_of(trigger(ids)))
+    await eventually(hostile, lambda: len(hostile.requests) >= 1)
+
+    connect(host=hostile.url, password="sk-new")
+
+    assert (await waiting).completed == 30
+    await eventually(hostile, lambda: hostile.open == 0)
+
+
+async def test_a_task_that_is_not_visible_yet_is_asked_for_again(hostile: HostileServer) -> None:
+    hostile.script(reply(404), task(status="completed"))
+
+    assert (await result_of(trigger(["x"]))).completed == 1
 
 
 async def test_the_deadline_ends_it_and_names_what_is_left(simulator_url: str, connect: Connect) -> None:
@@ -185,7 +213,8 @@ async def test_bad_ids_are_told_before_any_request(hostile: HostileServer, ids: 
     assert hostile.connections == 0
 
 
-async def test_a_connection_that_cannot_be_used_is_reported(connect: Connect) -> None:
+async def test_a_connection_that_cannot_be_used_is_reported(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steady, "PATIENCE_WITH_CONNECTION", 0.0)
     connect("studio", password=None)
 
     outcome = await outcome_of(trigger(["a"], seeany_conn_id="studio"))

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -25,12 +26,15 @@ from airflow_provider_seeany.api.wait import (
     TimedOut,
     decode_outcome,
 )
-from airflow_provider_seeany.triggers import asking
+from airflow_provider_seeany.hooks import steady
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from tests.conftest import KEY, eventually
-from tests.hostile import Answer, HostileServer, close, hang, nested, page, reply, reset, task, truncated
+from tests.hostile import Answer, HostileServer, accepting, close, hang, nested, page, reply, reset, task, truncated
 
 Connect = Callable[..., None]
+
+WELL_UNDER_WAY = 3600.0
+"""The time limit of a wait that began so long before its deadline that its task must be visible by now."""
 
 
 def trigger(task_id: str = "x", **more: Any) -> SeeAnyTaskTrigger:
@@ -64,6 +68,7 @@ def test_a_stored_trigger_is_made_again_as_it_was() -> None:
         "time_after_deadline": 300.0,
         "ends_task": True,
         "do_xcom_push": False,
+        "timeout": 3600.0,
     }
     path, stored = SeeAnyTaskTrigger(**given).serialize()
 
@@ -88,6 +93,7 @@ def test_a_trigger_stored_by_an_older_version_still_works() -> None:
         "time_after_deadline": None,
         "ends_task": False,
         "do_xcom_push": True,
+        "timeout": None,
     }
 
 
@@ -122,7 +128,7 @@ async def test_a_task_that_never_ends_is_reported_at_the_deadline(simulator_url:
 async def test_a_task_that_is_not_known_is_reported(simulator_url: str, connect: Connect) -> None:
     connect(host=simulator_url)
 
-    outcome = await outcome_of(trigger("no-such-task"))
+    outcome = await outcome_of(trigger("no-such-task", timeout=WELL_UNDER_WAY))
 
     assert isinstance(outcome, Refused)
     assert outcome.trouble.http_status == 404
@@ -260,7 +266,10 @@ BAD_CONNECTIONS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", BAD_CONNECTIONS)
-async def test_a_connection_that_cannot_be_used_is_reported_by_its_name(connect: Connect, name: str) -> None:
+async def test_a_connection_that_cannot_be_used_is_reported_by_its_name(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(steady, "PATIENCE_WITH_CONNECTION", 0.0)
     connect("studio", **BAD_CONNECTIONS[name])
 
     outcome = await outcome_of(trigger(seeany_conn_id="studio"))
@@ -270,7 +279,7 @@ async def test_a_connection_that_cannot_be_used_is_reported_by_its_name(connect:
 
 
 async def test_a_missing_connection_is_reported_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "PATIENCE_WITH_CONNECTION", 0.0)
+    monkeypatch.setattr(steady, "PATIENCE_WITH_CONNECTION", 0.0)
 
     outcome = await outcome_of(trigger(seeany_conn_id="no_such_connection"))
 
@@ -296,6 +305,169 @@ async def test_a_connection_missing_up_to_the_deadline_is_told_with_the_time_out
     assert isinstance(outcome, TimedOut)
     assert outcome.last_trouble is not None
     assert "'no_such_connection' was not found, or could not be read" in outcome.last_trouble
+
+
+@pytest.mark.parametrize("broken", [{"password": None}, {"extra": "[1]"}], ids=["no key", "a broken extra"])
+async def test_a_connection_that_is_mended_meanwhile_is_used(
+    hostile: HostileServer, connect: Connect, broken: dict[str, Any]
+) -> None:
+    hostile.script(task(status="completed"))
+    connect("studio", host=hostile.url, **broken)
+    waiting = asyncio.create_task(outcome_of(trigger(seeany_conn_id="studio")))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+
+    connect("studio", host=hostile.url)
+
+    assert isinstance(await waiting, Finished)
+
+
+# A key that is replaced.
+
+NEW_KEY = "sk-new-0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+async def test_a_replaced_key_is_picked_up(hostile: HostileServer, connect: Connect) -> None:
+    hostile.script(task(), task(), accepting(NEW_KEY, task(status="completed"), otherwise=reply(401)))
+    waiting = asyncio.create_task(outcome_of(trigger()))
+    await eventually(hostile, lambda: len(hostile.requests) == 1)
+
+    connect(host=hostile.url, password=NEW_KEY)
+
+    assert isinstance(await waiting, Finished)
+    # The connections that were made with the old key are closed, too.
+    await eventually(hostile, lambda: hostile.open == 0)
+
+
+async def test_a_replaced_address_is_picked_up_with_the_key(
+    hostile: HostileServer, other_host: HostileServer, connect: Connect
+) -> None:
+    hostile.script(task(), reply(401))
+    other_host.script(task(status="completed"))
+    waiting = asyncio.create_task(outcome_of(trigger()))
+    await eventually(hostile, lambda: len(hostile.requests) == 1)
+
+    connect(host=other_host.url, password=NEW_KEY)
+
+    assert isinstance(await waiting, Finished)
+    assert [asked.all("Authorization") for asked in other_host.requests] == [[f"Bearer {NEW_KEY}"]]
+
+
+async def test_a_key_that_was_not_replaced_ends_the_wait_at_its_first_refusal(hostile: HostileServer) -> None:
+    hostile.script(task(), reply(401), task(status="completed"))
+
+    outcome = await outcome_of(trigger())
+
+    assert isinstance(outcome, Refused)
+    assert len(hostile.requests) == 2
+
+
+async def test_a_new_key_that_is_refused_too_ends_the_wait(hostile: HostileServer, connect: Connect) -> None:
+    hostile.script(task(), reply(401))
+    waiting = asyncio.create_task(outcome_of(trigger()))
+    await eventually(hostile, lambda: len(hostile.requests) == 1)
+
+    connect(host=hostile.url, password=NEW_KEY)
+    outcome = await waiting
+
+    assert isinstance(outcome, Refused)
+    assert [asked.all("Authorization") for asked in hostile.requests[-2:]] == [[f"Bearer {KEY}"], [f"Bearer {NEW_KEY}"]]
+    await eventually(hostile, lambda: hostile.open == 0)
+
+
+async def test_waits_that_share_the_old_key_all_pick_up_the_new_one(hostile: HostileServer, connect: Connect) -> None:
+    ids = [f"t{number}" for number in range(20)]
+    for task_id in ids:
+        end = accepting(NEW_KEY, task(id=task_id, status="completed"), otherwise=reply(401))
+        hostile.script(task(id=task_id), end, task_id=task_id)
+    waits = asyncio.gather(*(outcome_of(trigger(task_id, poll_interval=0.3)) for task_id in ids))
+    await eventually(hostile, lambda: len(hostile.requests) >= 20)
+
+    connect(host=hostile.url, password=NEW_KEY)
+
+    assert all(isinstance(outcome, Finished) for outcome in await waits)
+    await eventually(hostile, lambda: hostile.open == 0)
+
+
+async def test_a_key_refused_while_the_connection_is_missing_is_not_the_end(
+    hostile: HostileServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever replaces a connection may delete it first."""
+    hostile.script(task(), accepting(NEW_KEY, task(status="completed"), otherwise=reply(401)))
+    waiting = asyncio.create_task(outcome_of(trigger()))
+    await eventually(hostile, lambda: len(hostile.requests) == 1)
+
+    monkeypatch.delenv("AIRFLOW_CONN_SEEANY_DEFAULT")
+    await eventually(hostile, lambda: len(hostile.requests) >= 4)
+    connect(host=hostile.url, password=NEW_KEY)
+
+    assert isinstance(await waiting, Finished)
+
+
+async def test_a_connection_that_stays_missing_after_a_refused_key_is_named(
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steady, "PATIENCE_WITH_CONNECTION", 0.1)
+    hostile.script(task(), reply(401))
+    waiting = asyncio.create_task(outcome_of(trigger()))
+    await eventually(hostile, lambda: len(hostile.requests) == 1)
+
+    monkeypatch.delenv("AIRFLOW_CONN_SEEANY_DEFAULT")
+    outcome = await waiting
+
+    assert isinstance(outcome, Misconfigured)
+    assert "'seeany_default' was not found" in outcome.text
+    await eventually(hostile, lambda: hostile.open == 0)
+
+
+# A task that is not visible yet, and the time of day.
+
+
+async def test_a_task_that_is_not_visible_yet_is_asked_for_again(hostile: HostileServer) -> None:
+    hostile.script(reply(404), reply(404), task(), task(status="completed"))
+
+    assert isinstance(await outcome_of(trigger(timeout=20)), Finished)
+
+
+async def test_a_wait_without_a_worker_knows_when_it_began(hostile: HostileServer) -> None:
+    """It is told by the time limit that Airflow set on the deferral."""
+    hostile.script(reply(404), task(status="completed"))
+    early = trigger(deadline=None, timeout=3600, time_after_deadline=300)
+    early.timeout_after = datetime.fromtimestamp(time.time() + 3900, UTC)
+    late = trigger(deadline=None, timeout=3600, time_after_deadline=300)
+    late.timeout_after = datetime.fromtimestamp(time.time() + 3900 - 31, UTC)
+
+    assert isinstance(await outcome_of(early), Finished)
+    hostile.script(reply(404), task(status="completed"))
+    assert isinstance(await outcome_of(late), Refused)
+
+
+@pytest.mark.parametrize("hours", [-5, 5])
+async def test_a_clock_that_jumps_neither_extends_nor_loses_a_deadline(
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    right, jump = time.time, [0.0]
+    monkeypatch.setattr(time, "time", lambda: right() + jump[0])
+    hostile.script(task())
+    waiting = asyncio.create_task(outcome_of(trigger(deadline=time.time() + 1.0, timeout=1.0)))
+    await eventually(hostile, lambda: len(hostile.requests) == 1)
+
+    jump[0] = hours * 3600
+
+    async with asyncio.timeout(10):
+        assert isinstance(await waiting, TimedOut)
+
+
+async def test_a_first_look_is_not_put_off_by_a_clock_that_was_set_back(
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile.script(task(status="completed"))
+    deferred_at = time.time()
+    waiting = trigger(deadline=deferred_at + 100, timeout=100, first_look_at=deferred_at + 0.1)
+    monkeypatch.setattr(time, "time", lambda right=time.time: right() - 5 * 3600)
+
+    async with asyncio.timeout(10):
+        assert isinstance(await outcome_of(waiting), Finished)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,144 @@
+"""Asking again within one call: what is worth it, how often, and for how long."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider_seeany.api import retries
+from airflow_provider_seeany.api.retries import (
+    LONGEST_RETRY_AFTER,
+    MOST_QUESTIONS,
+    MOST_SECONDS,
+    ask_patiently,
+    ask_patiently_async,
+)
+from airflow_provider_seeany.api.trouble import Kind, Trouble
+
+Ask = Callable[[Callable[[], Any]], Any]
+
+LONGEST_PAUSE = retries.LONGEST_PAUSE
+"""As it is outside of tests."""
+
+
+class Time:
+    """Passes only when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.slept: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        """Note the sleep and let the time pass."""
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+@pytest.fixture
+def passing(monkeypatch: pytest.MonkeyPatch) -> Time:
+    """A time in which nobody has to wait."""
+    passing = Time()
+    monkeypatch.setattr(retries, "LONGEST_PAUSE", LONGEST_PAUSE)
+    monkeypatch.setattr(time, "monotonic", lambda: passing.now)
+    monkeypatch.setattr(time, "sleep", passing.sleep)
+    return passing
+
+
+def replies(*those: object) -> Callable[[], Any]:
+    """Return something to ask that replies these one after the other."""
+    left = list(those)
+    return lambda: left.pop(0) if len(left) > 1 else left[0]
+
+
+def trouble(kind: Kind, retry_after: float | None = None) -> Trouble:
+    """Return a question that brought no answer."""
+    return Trouble(kind=kind, text="no", retry_after=retry_after)
+
+
+@pytest.mark.parametrize("kind", [Kind.TRANSIENT, Kind.THROTTLED, Kind.UNUSABLE])
+def test_what_may_pass_is_asked_about_again(passing: Time, kind: Kind) -> None:
+    assert ask_patiently(replies(trouble(kind), trouble(kind), "answer")) == "answer"
+    assert len(passing.slept) == 2
+
+
+def test_what_asking_again_cannot_mend_is_not(passing: Time) -> None:
+    assert ask_patiently(replies(trouble(Kind.PERMANENT), "answer")) == trouble(Kind.PERMANENT)
+    assert passing.slept == []
+
+
+def test_after_so_many_questions_the_last_trouble_is_returned(passing: Time) -> None:
+    asked = []
+    reply = replies(*[trouble(Kind.TRANSIENT)] * 20)
+
+    assert ask_patiently(lambda: asked.append(1) or reply()) == trouble(Kind.TRANSIENT)
+    assert len(asked) == MOST_QUESTIONS
+
+
+def test_what_is_raised_is_not_asked_about_again(passing: Time) -> None:
+    asked = []
+
+    def ask() -> None:
+        asked.append(1)
+        raise ValueError("no endpoint")
+
+    with pytest.raises(ValueError, match="no endpoint"):
+        ask_patiently(ask)
+    assert len(asked) == 1
+
+
+def test_pauses_grow_within_their_bounds_and_are_spread_over_them(passing: Time) -> None:
+    for _ in range(300):
+        ask_patiently(replies(*[trouble(Kind.TRANSIENT)] * 20))
+
+    for number in range(MOST_QUESTIONS - 1):
+        pauses = passing.slept[number :: MOST_QUESTIONS - 1]
+        longest = min(2**number, LONGEST_PAUSE)
+        assert 0 <= min(pauses) < 0.1 * longest
+        assert 0.9 * longest < max(pauses) <= longest
+
+
+def test_the_service_is_left_alone_as_long_as_it_asks(passing: Time) -> None:
+    ask_patiently(replies(trouble(Kind.THROTTLED, retry_after=20), "answer"))
+
+    assert passing.slept == [20]
+
+
+def test_an_absurd_wish_is_obeyed_up_to_a_bound(passing: Time) -> None:
+    ask_patiently(replies(trouble(Kind.THROTTLED, retry_after=86_400), "answer"))
+
+    assert passing.slept == [LONGEST_RETRY_AFTER]
+
+
+@pytest.mark.parametrize("retry_after", [None, 29.0, 1e9])
+def test_no_question_is_asked_after_so_many_seconds(passing: Time, retry_after: float | None) -> None:
+    began, asked_at = passing.now, []
+    reply = replies(trouble(Kind.THROTTLED, retry_after=retry_after))
+
+    ask_patiently(lambda: asked_at.append(passing.now) or reply())
+
+    assert asked_at[-1] - began <= MOST_SECONDS
+
+
+def test_the_event_loop_goes_on_meanwhile() -> None:
+    """The pauses are a hundredth of a second here."""
+    reply = replies(*[trouble(Kind.TRANSIENT)] * 3, "answer")
+
+    async def ask() -> Any:
+        return reply()
+
+    async def both() -> tuple[Any, int]:
+        turns = 0
+        asking = asyncio.create_task(ask_patiently_async(ask))
+        while not asking.done():
+            turns += 1
+            await asyncio.sleep(0)
+        return asking.result(), turns
+
+    answer, turns = asyncio.run(both())
+
+    assert answer == "answer"
+    assert turns > 3
