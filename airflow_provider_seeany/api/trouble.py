@@ -10,10 +10,6 @@ import msgspec
 MAX_TEXT = 500
 """Longest piece of foreign text, in characters, that is put into a message or a log line."""
 
-# C0 and C1 controls, line and paragraph separators, and the bidi overrides that can make a log line lie.
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
-
-
 class Kind(enum.Enum):
     """The one classification of what went wrong; it alone decides whether asking again makes sense."""
 
@@ -82,5 +78,9 @@ def cleaned(text: str, *, secret: str = "", limit: int = MAX_TEXT) -> str:
     # Before anything is cut off, and in any case: a part of a key, or a key in capitals, is a key that got out.
     if secret:
         text = re.sub(re.escape(secret), "***", text, flags=re.IGNORECASE)
-    text = _UNPRINTABLE.sub(" ", text).strip()
+    text = text.strip()
+    if not text.isprintable():
+        # Controls, line separators, bidi overrides and whatever else can make a line lie; never megabytes of them.
+        printable = (char if char.isprintable() else "\0" for char in text[: 8 * limit])
+        text = re.sub("\0+", " ", "".join(printable)).strip()
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,77 @@
+"""Answers that no service should give, made up by hypothesis."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import Any
+
+from hypothesis import strategies as st
+
+from airflow_provider_seeany.api.response import Response
+from airflow_provider_seeany.api.task import SeeAnyTask
+from tests.conftest import KEY
+from tests.hostile import COMPLETED, FAILED, PROCESSING, VIDEO
+
+SURROGATES = st.text(st.characters(categories=["Cs", "Cc", "Cf", "Ll"]), max_size=5)
+NUMBERS = st.integers() | st.floats() | st.integers(10**18, 10**40) | st.just(10**400)
+URLS = st.sampled_from(["javascript:alert(1)", "file:///etc/passwd", "/a.mp4", "//h/a", "https://h/a", "http://[", ""])
+VALUES = st.recursive(
+    st.none() | st.booleans() | NUMBERS | st.text(max_size=8) | SURROGATES | URLS | st.just(KEY),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+NAMES = st.sampled_from(
+    [*SeeAnyTask.__struct_fields__, "code", "msg", "message", "detail", "urls", "thumb_url", "__type", "request_id"]
+)
+
+
+@st.composite
+def objects(draw: st.DrawFn) -> dict[str, Any]:
+    """Return a real answer with some of its fields made up."""
+    answer = dict(draw(st.sampled_from([PROCESSING, COMPLETED, FAILED, {}])))
+    answer |= draw(st.dictionaries(NAMES, VALUES, max_size=4))
+    return answer
+
+
+@st.composite
+def bodies(draw: st.DrawFn) -> bytes:
+    """Return the bytes of a body: JSON as it is, broken, doubled, nested, packed; or anything."""
+    value = draw(objects() | VALUES)
+    text = json.dumps(value, ensure_ascii=draw(st.booleans())).encode("utf-8", "surrogatepass")
+    match draw(st.sampled_from(["whole", "whole", "whole", "cut", "changed", "twice", "nested", "packed", "any"])):
+        case "cut":
+            return text[: draw(st.integers(0, len(text)))]
+        case "changed":
+            place = draw(st.integers(0, max(len(text) - 1, 0)))
+            return text[:place] + draw(st.binary(max_size=3)) + text[place + 1 :]
+        case "twice":
+            return text[:-1] + b"," + text[1:] if text.startswith(b"{") else text * 2
+        case "nested":
+            depth = draw(st.integers(1, 3000))
+            return b'{"id":"%s","status":"completed","x":%s%s%s}' % (VIDEO.encode(), b"[" * depth, text, b"]" * depth)
+        case "packed":
+            return gzip.compress(text)
+        case "any":
+            return draw(st.binary(max_size=100))
+    return text
+
+
+HEADERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "Retry-After": st.sampled_from(["0", "-1", "1e400", "nan", "Wed, 21 Oct 2015 07:28:00 GMT", "soon", "1, 1"])
+        | st.text(max_size=10),
+        "Content-Type": st.sampled_from(["text/html", "application/json"]) | st.text(max_size=10),
+        "Content-Encoding": st.sampled_from(["gzip", "deflate", "br", "identity", "x"]),
+        "Location": st.sampled_from(["https://elsewhere/", "http://[", f"https://h/?{KEY}"]) | st.text(max_size=10),
+        "X-Request-Id": st.text(max_size=300) | st.just(KEY),
+    },
+)
+STATUSES = st.sampled_from([200, 200, 200, 200, 201, 204]) | st.integers(100, 999)
+
+
+@st.composite
+def responses(draw: st.DrawFn) -> Response:
+    """Return any response at all."""
+    return Response(status=draw(STATUSES), headers=draw(HEADERS), body=draw(bodies()), secret=KEY)

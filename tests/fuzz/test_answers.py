@@ -1,0 +1,83 @@
+"""Reading an answer: any bytes at all end in a task, a typed error, or a wait."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+from hypothesis import given
+
+from airflow_provider_seeany.api.polling import TrustGated
+from airflow_provider_seeany.api.response import Response, read_task
+from airflow_provider_seeany.api.task import HIGHLIGHTS, SeeAnyTask, is_web_url
+from airflow_provider_seeany.api.trouble import ApiError, Trouble
+from airflow_provider_seeany.api.wait import Pause, Wait, decode_outcome, encode_outcome
+from airflow_provider_seeany.exceptions import SeeAnyError, api_error, completed_task
+from airflow_provider_seeany.links.task import RESULT_LINKS
+from tests.conftest import KEY
+from tests.fuzz import examples
+from tests.fuzz.answers import responses
+from tests.hostile import VIDEO
+
+LONGEST_TEXT = 1500
+"""No text for people is longer than that: 500 characters of foreign text, twice, and our own words."""
+
+
+def read(response: Response) -> SeeAnyTask | Trouble:
+    """Read a response as both transports do."""
+    try:
+        return read_task(response, VIDEO)
+    except ApiError as error:
+        return error.trouble
+
+
+def assert_fit_to_show(text: str) -> None:
+    """See that a text can neither forge a line of a log nor spread the key."""
+    assert text.isprintable(), ascii(text)
+    assert len(text) <= LONGEST_TEXT
+    assert KEY not in text
+
+
+class _Lines:
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def info(self, msg: str, /, *args: object) -> None:
+        self.lines.append(msg % args)
+
+    warning = info
+
+
+@examples(10_000)
+@given(responses())
+def test_any_response_ends_in_a_task_a_typed_error_or_a_wait(response: Response) -> None:
+    log = _Lines()
+    wait = Wait(VIDEO, polling=TrustGated(poll_interval=10, max_poll_interval=30), deadline=None, log=log, began=0.0)
+
+    reply = read(response)
+    step = wait.heard(reply, 5.0)
+
+    for line in log.lines:
+        assert_fit_to_show(line)
+    if isinstance(reply, Trouble):
+        assert_fit_to_show(str(api_error(reply, seeany_conn_id="c", seeany_task_id=VIDEO)))
+    if isinstance(step, Pause):
+        assert 0 < step.seconds <= 3600 * 1.1
+        return
+    # As it travels from the triggerer, in both of the encodings that Airflow uses.
+    encoded = encode_outcome(step)
+    msgspec.msgpack.encode(encoded)
+    outcome = decode_outcome(json.loads(json.dumps(encoded)))
+    try:
+        task = completed_task(outcome, seeany_task_id=VIDEO, seeany_conn_id="c", timeout=60)
+    except SeeAnyError as error:
+        assert_fit_to_show(str(error))
+        return
+    xcoms = task.highlights()
+    assert set(xcoms) <= set(HIGHLIGHTS)
+    urls = [xcoms.get("video_url"), xcoms.get("thumbnail_url"), *xcoms.get("result_urls", [])]
+    urls += [link.url_of(task) or None for link in RESULT_LINKS]
+    assert all(url is None or is_web_url(url) for url in urls)
+    sent = json.dumps([xcoms, task.as_json()])
+    assert KEY not in sent
+    assert "\\u0000" not in sent

@@ -1,0 +1,171 @@
+"""Waiting for one task or many: whatever is answered when, every pause is within bounds, and every wait ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_seeany.api.batch import Batch, BatchResult, BatchTimedOut
+from airflow_provider_seeany.api.clock import ForwardClock
+from airflow_provider_seeany.api.polling import FixedInterval, Polling, TrustGated
+from airflow_provider_seeany.api.task import SeeAnyTask
+from airflow_provider_seeany.api.trouble import Kind, Trouble
+from airflow_provider_seeany.api.wait import Finished, Pause, Refused, TimedOut, Wait
+from tests.fuzz import examples
+
+START = 1_748_908_800.0
+
+INTERVALS = st.sampled_from([0.1, 1.0, 10.0, 300.0]) | st.floats(0.01, 3600)
+SECONDS = st.none() | st.integers(-10, 10**9) | st.floats() | st.just(10**400)
+TROUBLES = st.builds(
+    Trouble,
+    kind=st.sampled_from([Kind.TRANSIENT, Kind.THROTTLED, Kind.UNUSABLE]),
+    text=st.just("trouble"),
+    retry_after=st.none() | st.floats(0, 1e300),
+)
+NOT_FOUND = Trouble(kind=Kind.PERMANENT, text="no such task", http_status=404)
+
+
+@st.composite
+def tasks(draw: st.DrawFn, seeany_task_id: str = "x") -> SeeAnyTask:
+    """Return an answer about a running task, now and then about a finished one."""
+    return SeeAnyTask(
+        id=seeany_task_id,
+        status=draw(st.sampled_from(["processing"] * 8 + ["queued", "completed", "failed"])),
+        progress=draw(SECONDS | st.floats(0, 100)),
+        estimated_remaining=draw(SECONDS | st.floats(0, 600)),
+    )
+
+
+REPLIES = tasks() | TROUBLES | st.just(NOT_FOUND)
+
+
+class _Quiet:
+    def info(self, msg: str, /, *args: object) -> None:
+        assert msg % args
+
+    warning = info
+
+
+@st.composite
+def pollings(draw: st.DrawFn) -> tuple[Polling, float]:
+    """Return a polling policy and the longest pause that it may take."""
+    interval = draw(INTERVALS)
+    if draw(st.booleans()):
+        return FixedInterval(poll_interval=interval), interval
+    longest = draw(INTERVALS)
+    jitter = draw(st.floats(0, 1, exclude_max=True))
+    polling = TrustGated(poll_interval=interval, max_poll_interval=longest, jitter=lambda: jitter)
+    return polling, max(interval, longest)
+
+
+@examples(7_000)
+@given(pollings(), st.none() | st.floats(-100, 5000), st.lists(st.tuples(REPLIES, st.floats(0, 60)), max_size=10))
+def test_a_pause_is_within_bounds_and_a_wait_ends_at_its_deadline(
+    polling: tuple[Polling, float], timeout: float | None, replies: list[tuple[Any, float]]
+) -> None:
+    rule, longest = polling
+    deadline = None if timeout is None else START + timeout
+    wait = Wait("x", polling=rule, deadline=deadline, log=_Quiet(), began=START)
+    now = START
+    for reply, late in replies:
+        step = wait.heard(reply, now)
+        if not isinstance(step, Pause):
+            assert isinstance(step, Finished | Refused | TimedOut)
+            return
+        bound = longest if isinstance(reply, SeeAnyTask) else max(longest, 3600.0)
+        assert 0 <= step.seconds <= bound * 1.06
+        if deadline is not None:
+            assert now < deadline
+            assert now + step.seconds <= deadline + 1e-6
+        now += step.seconds + late
+
+
+@examples(2_000)
+@given(
+    st.lists(st.lists(REPLIES, min_size=1, max_size=4), min_size=1, max_size=6),
+    st.sampled_from([0.5, 5.0, 500.0]),
+    st.integers(1, 4),
+    st.floats(1, 600),
+    st.lists(st.floats(-1e5, 1e5), max_size=5),
+    st.booleans(),
+)
+def test_a_batch_ends_keeps_to_its_pace_and_counts_each_task_once(
+    scripts: list[list[Any]],
+    per_second: float,
+    at_once: int,
+    timeout: float,
+    jumps: list[float],
+    fail_fast: bool,
+) -> None:
+    """The last reply of each script goes on for ever, and the time of day jumps now and then."""
+    wall, steady = START, 0.0
+    now = ForwardClock(START, wall=lambda: wall, steady=lambda: steady)
+    ids = [f"t{number}" for number in range(len(scripts))]
+    batch = Batch(
+        ids,
+        poll_interval=10,
+        max_poll_interval=30,
+        max_requests_per_second=per_second,
+        max_concurrent_requests=at_once,
+        deadline=START + timeout,
+        fail_fast=fail_fast,
+        log=_Quiet(),
+        now=now(),
+        began=START,
+    )
+    asked_before = float("-inf")
+    for _ in range(20_000):
+        outcome = batch.outcome(now())
+        if outcome is not None:
+            break
+        step = batch.next_question(now())
+        if isinstance(step, Pause):
+            assert 0 <= step.seconds <= timeout + 61
+            passed = max(step.seconds, 1e-3)
+            wall, steady = wall + passed, steady + passed
+            continue
+        assert now() >= asked_before + 1 / per_second - 1e-6
+        asked_before = now()
+        script = scripts[ids.index(step)]
+        reply = script.pop(0) if len(script) > 1 else script[0]
+        batch.heard(step, _about(step, reply), now())
+        if jumps:
+            wall += jumps.pop()
+    else:
+        raise AssertionError("the batch does not end")
+    assert isinstance(outcome, BatchResult | BatchTimedOut)
+    assert steady <= timeout + 61
+    if isinstance(outcome, BatchResult):
+        assert outcome.total == len(ids)
+        assert outcome.completed + outcome.failed <= len(ids)
+        assert outcome.completed + outcome.failed == len(ids) or fail_fast
+
+
+def _about(seeany_task_id: str, reply: Any) -> Any:
+    if not isinstance(reply, SeeAnyTask):
+        return reply
+    return SeeAnyTask(
+        id=seeany_task_id,
+        status=reply.status,
+        progress=reply.progress,
+        estimated_remaining=reply.estimated_remaining,
+        answer={"id": seeany_task_id, "status": reply.status},
+    )
+
+
+@examples(1_000)
+@given(st.lists(st.tuples(st.floats(-1e6, 1e6), st.floats(0, 1e4)), max_size=20), st.floats(0, 1e6))
+def test_the_time_of_a_wait_goes_on_whatever_the_time_of_day_does(
+    steps: list[tuple[float, float]], since_began: float
+) -> None:
+    wall, steady = START, 50.0
+    now = ForwardClock(START - since_began, wall=lambda: wall, steady=lambda: steady)
+    before = now()
+    for jump, passed in steps:
+        wall += jump + passed
+        steady += passed
+        assert now() >= before + passed - 1e-3
+        before = now()
