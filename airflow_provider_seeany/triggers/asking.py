@@ -15,6 +15,7 @@ from airflow_provider_seeany.api.trouble import Trouble, cleaned
 from airflow_provider_seeany.api.wait import BadId, Crashed, Misconfigured, Pause, tell_abandoned
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook
 from airflow_provider_seeany.hooks.steady import CONNECTION_ERRORS, Patience, SteadyAsyncClient
+from airflow_provider_seeany.triggers.without_worker import TriggererXComs
 
 End = TypeVar("End")
 
@@ -100,13 +101,14 @@ async def tell_killed(trigger: BaseTrigger, *, about: str) -> None:
     Say in the log that nobody waits any more, if that is so.
 
     Airflow ends a trigger also when another triggerer takes it over, or when something else than the trigger has
-    resumed the task.
+    resumed the task, or ended it with its result.
 
     :param trigger: the trigger that was ended.
     :param about: what it waited for, for a person.
     """
     state = await _state(trigger.task_instance)
-    if state in TAKEN_ON:
+    is_delivered = state == "success" and await TriggererXComs(trigger.task_instance).are_there()
+    if state in TAKEN_ON or is_delivered:
         trigger.log.info("The wait for %s ended in this triggerer; the Airflow task is %s", about, state)
     else:
         tell_abandoned(about, trigger.log)

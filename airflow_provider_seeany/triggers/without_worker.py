@@ -65,6 +65,14 @@ class TriggererXComs:
         for key in ("return_value", *HIGHLIGHTS, *(link.xcom_key for link in RESULT_LINKS)):
             await SUPERVISOR_COMMS.asend(DeleteXCom(key=key, **self._where))
 
+    async def are_there(self) -> bool:
+        """Tell whether the result was pushed, be it by somebody else; the links are always part of it."""
+        from airflow.sdk.execution_time.comms import GetXCom
+        from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+        answer: Any = await SUPERVISOR_COMMS.asend(GetXCom(key=RESULT_LINKS[0].xcom_key, **self._where))
+        return getattr(answer, "value", None) is not None
+
     async def push(self, task: SeeAnyTask, *, with_values: bool) -> None:
         """Push the links, and the values if the Airflow task pushes any."""
         from airflow.providers.common.compat.sdk import XCom

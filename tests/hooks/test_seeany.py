@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import airflow as installed_airflow
 import pytest
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
@@ -209,7 +210,11 @@ BAD_CONNECTIONS: dict[str, tuple[str | None, str]] = {
 }
 
 
-NOT_FOUND = ("missing", "broken JSON")
+# Airflow before 3.2 does not get as far as to say what is wrong with the extra.
+_UNREADABLE = ("extra is a list", "extra is a number") if installed_airflow.__version__ < "3.2" else ()
+BAD_CONNECTIONS |= {name: (BAD_CONNECTIONS[name][0], "was not found, or could not be read") for name in _UNREADABLE}
+
+NOT_FOUND = ("missing", "broken JSON", *_UNREADABLE)
 """What Airflow cannot tell from a secrets backend that is down for a moment, so it has to be retried."""
 
 

@@ -35,8 +35,8 @@ def test_only_a_failure_starts_a_worker(run_dag: RunDag, with_worker: str, witho
     classic = workers_started(run_dag(f"outcomes_{with_worker}"), task_id)
     free = workers_started(run_dag(f"outcomes_{without}"), task_id)
 
-    # What a first look in the worker finds out ends the classic wait there.
-    assert classic == (1 if outcome in ("not_found", "unauthorized") else 2)
+    # What a first look in the worker finds out ends the classic wait there. An unknown task may be visible soon.
+    assert classic == (1 if outcome == "unauthorized" else 2)
     assert free == (0 if outcome == "completed" else 1)
 
 

@@ -1,0 +1,149 @@
+"""Searches everything that a running Airflow shows or keeps for pieces of text."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import airflow.api_fastapi.core_api.openapi as openapi
+import yaml
+from cryptography.fernet import Fernet
+
+from local_airflow import LocalAirflow
+
+Finding = str
+"""Where something was found, for a person."""
+
+
+class Needle:
+    """
+    A text to look for: as it is, a part of it, or in base64.
+
+    :param text: the text.
+    """
+
+    def __init__(self, text: str) -> None:
+        half = len(text) // 2
+        plain = [text[:half], text[half:]] if half > 8 else [text]
+        # Text in base64 looks different at each of three offsets; the ends depend on what stands next to it.
+        encoded = [base64.b64encode(b"x" * offset + text.encode())[4:-4].decode() for offset in range(3)]
+        self._forms = [form.encode() for form in (*plain, *encoded) if len(form) > 5]
+
+    def is_in(self, data: bytes) -> bool:
+        """Tell whether some bytes show it."""
+        return any(form in data for form in self._forms)
+
+
+def in_files(folder: Path, needle: Needle) -> Iterator[Finding]:
+    """Search every file, the database's own included."""
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink() and needle.is_in(path.read_bytes()):
+            yield f"file {path.relative_to(folder)}"
+
+
+def in_database(file: Path, fernet_key: str, needle: Needle) -> Iterator[Finding]:
+    """Search every column of every table, also what is packed or encrypted, the connections' secrets apart."""
+    fernet = Fernet(fernet_key)
+    with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as database:
+        tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        for table in tables:
+            rows = database.execute(f'SELECT * FROM "{table}"')
+            columns = [column[0] for column in rows.description]
+            for row in rows:
+                for column, value in zip(columns, row, strict=True):
+                    if any(needle.is_in(form) for form in _forms(table, value, fernet)):
+                        yield f"table {table}, column {column}"
+
+
+def _forms(table: str, value: object, fernet: Fernet) -> Iterator[bytes]:
+    data = value if isinstance(value, bytes) else str(value).encode()
+    yield data
+    if data.startswith(b"gAAAA") and table != "connection":
+        yield fernet.decrypt(data)
+    if data.startswith(b"x\x9c"):
+        yield zlib.decompress(data)
+
+
+def in_processes(pids: Iterable[int], needle: Needle) -> Iterator[Finding]:
+    """Search the arguments of processes."""
+    for pid in pids:
+        try:
+            arguments = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            continue  # it has ended
+        if needle.is_in(arguments):
+            yield f"arguments of process {pid}"
+
+
+def in_pages(airflow: LocalAirflow, run_ids: Mapping[str, str], needle: Needle) -> tuple[list[Finding], int]:
+    """
+    Search what the api-server answers to every GET that the REST API and the UI know, for runs of some DAGs.
+
+    :param run_ids: the runs, by their DAG.
+    :param needle: what to look for.
+    :return: where it was found, and how many answers were read.
+    """
+    session, found, read = airflow.client, [], 0
+    for address in dict.fromkeys(_addresses(airflow, run_ids)):
+        response = session.get_page(address)
+        read += response.ok
+        if needle.is_in(response.content) or any(needle.is_in(str(pair).encode()) for pair in response.headers.items()):
+            found.append(f"page {address}")
+    return found, read
+
+
+def _addresses(airflow: LocalAirflow, run_ids: Mapping[str, str]) -> Iterator[str]:
+    yield from ("/", "/api/v2/version", "/openapi.json")
+    connections = [body["connection_id"] for body in airflow.client.request("GET", "/connections")["connections"]]
+    for path, operations in _paths():
+        if "get" not in operations or "/stream" in path:
+            continue
+        names = [part.split("}")[0] for part in path.split("{")[1:]]
+        if "connection_id" in names:
+            yield from (path.replace("{connection_id}", conn_id) for conn_id in connections)
+        elif "dag_id" in names:
+            for dag_id, run_id in run_ids.items():
+                yield from _about_a_run(path, names, airflow, dag_id, run_id)
+        elif not names:
+            yield path
+
+
+def _about_a_run(path: str, names: list[str], airflow: LocalAirflow, dag_id: str, run_id: str) -> Iterator[str]:
+    tasks = airflow.client.request("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
+    task_ids = [body["task_id"] for body in tasks] if "task_id" in names else [""]
+    keys = ["return_value", "video_url", "cost_unit", "_link_WatchVideoLink"] if "xcom_key" in names else [""]
+    for task_id, key in product(task_ids, keys):
+        values = {
+            "dag_id": dag_id,
+            "dag_run_id": run_id,
+            "run_id": run_id,
+            "task_id": task_id,
+            "xcom_key": key,
+            "map_index": "-1",
+            "try_number": "1",
+            "task_try_number": "1",
+            "dag_version": "1",
+            "version_number": "1",
+        }
+        if set(names) <= set(values):
+            yield path.format(**values)
+
+
+def _paths() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every path of Airflow's two interfaces, of which that of its own UI is not in /openapi.json."""
+    folder = Path(openapi.__path__[0])
+    for file in sorted(folder.glob("*.yaml")):
+        yield from yaml.safe_load(file.read_text())["paths"].items()
+
+
+def trigger_arguments(file: Path, fernet_key: str) -> list[dict[str, Any]]:
+    """Return the arguments of all triggers that are stored now."""
+    with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as database:
+        rows = database.execute("SELECT kwargs FROM trigger").fetchall()
+    return [json.loads(Fernet(fernet_key).decrypt(kwargs.encode())) for (kwargs,) in rows]
