@@ -53,6 +53,12 @@ class AirflowClient:
         answer = self._send(method, path, json=json, params=params)
         return answer.json() if answer.content else None
 
+    def page(self, address: str) -> requests.Response:
+        """Return the answer to a GET of any address of the api-server, whatever it is."""
+        if "Authorization" not in self._session.headers:
+            self._log_in()
+        return self._session.get(f"{self.url}{address}", timeout=_SECONDS_PER_REQUEST)
+
     def health(self) -> dict[str, str | None]:
         """Return the status of each component; needs no token."""
         response = self._session.get(f"{self.url}/api/v2/monitor/health", timeout=_SECONDS_PER_REQUEST)

@@ -10,6 +10,7 @@ import msgspec
 MAX_TEXT = 500
 """Longest piece of foreign text, in characters, that is put into a message or a log line."""
 
+
 class Kind(enum.Enum):
     """The one classification of what went wrong; it alone decides whether asking again makes sense."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from shutil import copytree
@@ -12,24 +13,54 @@ from shutil import copytree
 import pytest
 
 from local_airflow import DagRun, LocalAirflow, TaskInstance
+from tests.hostile import HostileServer, in_background
+from tests.system.echoes import ECHOES, KEY
 from tests.system.table import MODES
 
 REPOSITORY = Path(__file__).parents[2]
-KEY = "sk-system-test-8f3a1c"
+
+
+@dataclass(frozen=True)
+class Simulator:
+    """A simulator that runs as a process of its own."""
+
+    url: str
+    pid: int
+    log_file: Path
 
 
 @pytest.fixture(scope="session")
-def simulator_url() -> Iterator[str]:
-    """The address of a simulator that runs as a process of its own."""
+def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
+    """Run a simulator."""
     command = [sys.executable, "-m", "airflow_provider_seeany.simulator", "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as simulator:
-        assert simulator.stdout is not None
-        yield simulator.stdout.readline().split()[-1]
-        simulator.terminate()
+    log_file = tmp_path_factory.mktemp("simulator") / "log"
+    with (
+        log_file.open("w") as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process,
+    ):
+        assert process.stdout is not None
+        yield Simulator(process.stdout.readline().split()[-1], process.pid, log_file)
+        process.terminate()
 
 
 @pytest.fixture(scope="session")
-def airflow(simulator_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
+def simulator_url(simulator: Simulator) -> str:
+    """The address of the simulator."""
+    return simulator.url
+
+
+@pytest.fixture(scope="session")
+def echo_url() -> Iterator[str]:
+    """The address of a server that quotes the key wherever it can."""
+    server = HostileServer()
+    for task_id, answer in ECHOES.items():
+        server.script(answer, task_id=task_id)
+    with in_background(server.serve):
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def airflow(simulator_url: str, echo_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
     """A real Airflow with the provider, the test DAGs and the example DAGs."""
     home = tmp_path_factory.mktemp("airflow")
     dags = home / "dags"
@@ -38,6 +69,7 @@ def airflow(simulator_url: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
     with LocalAirflow(home, dags, env={"PYTHONPATH": str(REPOSITORY)}) as running:
         for conn_id, key in (("seeany_default", KEY), ("seeany_bad_key", "sk-bad-key"), ("seeany_no_key", None)):
             running.create_connection(conn_id, conn_type="seeany", host=simulator_url, password=key)
+        running.create_connection("seeany_echo", conn_type="seeany", host=echo_url, password=KEY)
         yield running
 
 
@@ -78,6 +110,7 @@ DAGS = (
     "ids_from_upstream",
     "batches",
     "worker_free",
+    "secrets",
     "seeany_one_video",
     "seeany_many_videos",
     "seeany_handle_failure",

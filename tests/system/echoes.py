@@ -27,9 +27,7 @@ def _quoting() -> dict[str, Answer]:
         "page": page(200, f"<p>{header}</p>"),
         "status_line": raw(f"HTTP/1.1 {KEY}\r\n\r\n".encode()),
         "chunk": raw(f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{KEY}\r\n".encode()),
-        "failed": reply(
-            200, {"id": "failed", "status": "failed", "error": {"code": KEY, "message": f"no: {header}"}}
-        ),
+        "failed": reply(200, {"id": "failed", "status": "failed", "error": {"code": KEY, "message": f"no: {header}"}}),
         "done": reply(200, done),
         "status": reply(200, {"id": "status", "status": KEY, "progress": 5}),
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -89,9 +88,9 @@ def in_pages(airflow: LocalAirflow, run_ids: Mapping[str, str], needle: Needle) 
     :param needle: what to look for.
     :return: where it was found, and how many answers were read.
     """
-    session, found, read = airflow.client, [], 0
+    found, read = [], 0
     for address in dict.fromkeys(_addresses(airflow, run_ids)):
-        response = session.get_page(address)
+        response = airflow.client.page(address)
         read += response.ok
         if needle.is_in(response.content) or any(needle.is_in(str(pair).encode()) for pair in response.headers.items()):
             found.append(f"page {address}")
@@ -142,8 +141,7 @@ def _paths() -> Iterator[tuple[str, dict[str, Any]]]:
         yield from yaml.safe_load(file.read_text())["paths"].items()
 
 
-def trigger_arguments(file: Path, fernet_key: str) -> list[dict[str, Any]]:
-    """Return the arguments of all triggers that are stored now."""
+def decrypted(file: Path, fernet_key: str, query: str) -> list[str]:
+    """Return what is encrypted in one column."""
     with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as database:
-        rows = database.execute("SELECT kwargs FROM trigger").fetchall()
-    return [json.loads(Fernet(fernet_key).decrypt(kwargs.encode())) for (kwargs,) in rows]
+        return [Fernet(fernet_key).decrypt(str(value).encode()).decode() for (value,) in database.execute(query)]

@@ -7,8 +7,7 @@ from itertools import product
 
 import pytest
 
-from local_airflow import LocalAirflow
-from tests.system.conftest import KEY, FinishedRun
+from tests.system.conftest import FinishedRun
 from tests.system.table import MODES, OUTCOMES, SEEANY_IDS, cell
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("airflow")]
@@ -93,16 +92,6 @@ def test_progress_is_in_the_log_where_the_trigger_waits(run_dag: RunDag, mode: s
 
     assert "Pausing task as DEFERRED" in log
     assert " %, about " in log
-
-
-def test_the_api_key_is_in_no_log(run_dag: RunDag, airflow: LocalAirflow) -> None:
-    for mode in MODES:
-        run_dag(f"outcomes_{mode}")
-    home = airflow.home
-
-    logs = [path for path in home.rglob("*.log") if path.is_file()]
-    assert len(logs) > 40
-    assert [path for path in logs if KEY.encode() in path.read_bytes()] == []
 
 
 @pytest.mark.parametrize("mode", MODES)
