@@ -3,11 +3,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+LOWEST := .venv-lowest
 READY := $(VENV)/.ready
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format wheel constraints clean
+.PHONY: help demo test lowest audit check format wheel constraints clean
 
 help:  ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -17,6 +18,14 @@ demo: $(READY)  ## See it work: a real Airflow against the simulator (KEEP=1 lea
 
 test: $(READY)  ## Run all tests, those on real Airflow processes included
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
+lowest:  ## Run the fast tests with the lowest versions that pyproject.toml allows
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --constraint constraints-lowest.txt --editable '.[dev]'
+	$(LOWEST)/bin/python -m pytest -m "not system" -n $(WORKERS) --dist loadgroup -p no:cacheprovider -q
+
+audit: $(READY)  ## Look for withdrawn and vulnerable versions among the dependencies
+	$(BIN)/python tests/audit.py
 
 check: $(READY)  ## Lint and check types
 	$(BIN)/ruff check .
@@ -30,12 +39,14 @@ format: $(READY)  ## Format and mend what the linter can mend
 wheel: $(READY)  ## Build the wheel, install it into a clean environment and ask Airflow for the provider
 	$(BIN)/python tests/wheel.py
 
-constraints:  ## Resolve the pinned versions anew (needs uv)
+constraints:  ## Resolve the pinned versions anew, the lowest ones too (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
 		--no-emit-index-url --no-annotate --no-header --upgrade --quiet --output-file constraints.txt
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --resolution lowest-direct \
+		--no-emit-index-url --no-annotate --no-header --upgrade --quiet --output-file constraints-lowest.txt
 
 clean:  ## Remove what the commands above made
-	rm -rf $(VENV) .demo build dist
+	rm -rf $(VENV) $(LOWEST) .demo build dist
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

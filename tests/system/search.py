@@ -142,6 +142,8 @@ def _paths() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def decrypted(file: Path, fernet_key: str, query: str) -> list[str]:
-    """Return what is encrypted in one column."""
+    """Return what is in one column, decrypted where Airflow has encrypted it."""
     with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as database:
-        return [Fernet(fernet_key).decrypt(str(value).encode()).decode() for (value,) in database.execute(query)]
+        values = [str(value) for (value,) in database.execute(query)]
+    fernet = Fernet(fernet_key)
+    return [fernet.decrypt(value.encode()).decode() if value.startswith("gAAAA") else value for value in values]
