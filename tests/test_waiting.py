@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_seeany.exceptions import SeeAnyTaskNotReady
+from airflow_provider_seeany.exceptions import SeeAnyConnectionNotFound, SeeAnyTaskNotFound, SeeAnyTaskNotReady
+from airflow_provider_seeany.hooks import steady
 from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 from airflow_provider_seeany.waiting import TaskWait
-from tests.hostile import HostileServer, reply, task
+from tests.hostile import HostileServer, accepting, reply, task
 
 
 def task_wait(**more: Any) -> TaskWait:
@@ -68,6 +69,58 @@ def test_a_wait_that_shall_not_go_on_tells_what_it_saw(hostile: HostileServer, c
 
     with pytest.raises(SeeAnyTaskNotReady, match=r"^SeeAny task x is not done yet: processing 65 %.$"):
         task_wait().result()
+
+
+def test_a_poke_in_a_later_process_knows_when_the_wait_began(
+    hostile: HostileServer, connect: Callable[..., None]
+) -> None:
+    connect(host=hostile.url)
+    hostile.script(reply(404))
+
+    assert task_wait(began=time.time() - 5).look() is None
+    with pytest.raises(SeeAnyTaskNotFound):
+        task_wait(began=time.time() - 31, timeout=3600).look()
+
+
+def test_a_later_poke_looks_for_a_connection_that_is_gone_and_then_names_it(
+    hostile: HostileServer, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile.script(task())
+    monkeypatch.setattr(time, "sleep", lambda seconds: connect(host=hostile.url))
+    assert task_wait(began=time.time() - 60, timeout=3600).look() is None
+
+    monkeypatch.delenv("AIRFLOW_CONN_SEEANY_DEFAULT")
+    monkeypatch.setattr(steady, "PATIENCE_WITH_CONNECTION", 0.0)
+    with pytest.raises(SeeAnyConnectionNotFound, match="'seeany_default'"):
+        task_wait(began=time.time() - 60, timeout=3600).look()
+
+
+def test_a_poke_picks_up_a_replaced_key(hostile: HostileServer, connect: Callable[..., None]) -> None:
+    connect(host=hostile.url)
+    hostile.script(task(), accepting("sk-new", task(status="completed"), otherwise=reply(401)))
+    waiting = task_wait()
+    assert waiting.look() is None
+
+    connect(host=hostile.url, password="sk-new")
+
+    assert waiting.look() is not None
+    waiting.hook.close()
+    hostile.until(lambda: hostile.open == 0)
+
+
+def test_a_killed_wait_hangs_up_and_says_what_goes_on(
+    hostile: HostileServer, connect: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    connect(host=hostile.url)
+    hostile.script(task())
+    waiting = task_wait()
+    waiting.look()
+
+    waiting.abandon()
+
+    hostile.until(lambda: hostile.open == 0)
+    assert "SeeAny task x was ended" in caplog.text
+    assert "may still finish and cost money" in caplog.text
 
 
 def test_waits_deferred_together_do_not_look_together() -> None:

@@ -64,7 +64,7 @@ def _policy() -> dict[str, Any]:
 
 def _pause(state: RetryCallState) -> float:
     seconds: float = wait_random_exponential(max=LONGEST_PAUSE)(state)
-    reply = _last_reply(state)
+    reply: Trouble = _last_reply(state)
     if reply.kind is Kind.THROTTLED and reply.retry_after is not None:
         return max(seconds, min(reply.retry_after, LONGEST_RETRY_AFTER))
     return seconds
