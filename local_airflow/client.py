@@ -57,7 +57,9 @@ class AirflowClient:
         """Return the answer to a GET of any address of the api-server, whatever it is."""
         if "Authorization" not in self._session.headers:
             self._log_in()
-        return self._session.get(f"{self.url}{address}", timeout=_SECONDS_PER_REQUEST)
+        # On a connection of its own: the server may be closing one that was idle for a while.
+        alone = {"Connection": "close"}
+        return self._session.get(f"{self.url}{address}", headers=alone, timeout=_SECONDS_PER_REQUEST)
 
     def health(self) -> dict[str, str | None]:
         """Return the status of each component; needs no token."""

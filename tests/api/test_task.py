@@ -208,3 +208,15 @@ def test_a_completed_video_without_a_video_is_recognised() -> None:
     assert completed(object="video_generation").lacks_its_video
     assert not completed(object="image_set").lacks_its_video
     assert not SeeAnyTask.from_answer({**PROCESSING}).lacks_its_video
+
+
+@pytest.mark.parametrize("field", ["video_url", "thumbnail_url"])
+@pytest.mark.parametrize(
+    "url", ["javascript:alert(1)", "file:///etc/passwd", "/v.mp4", "//h/v.mp4", "data:text/html,x", ""]
+)
+def test_what_is_no_web_address_is_handed_on_in_the_whole_answer_only(field: str, url: str) -> None:
+    task = SeeAnyTask.from_answer({**COMPLETED, field: url})
+
+    assert field not in task.highlights()
+    assert url not in task.result_urls
+    assert task.as_json()[field] == url
