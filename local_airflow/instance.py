@@ -63,13 +63,16 @@ class LocalAirflow:
         """Remember the wishes; nothing is started or written before `with`.
 
         `env` adds to or overrides the environment of the components, `AIRFLOW__…` variables included.
-        `triggerers` above 1 gives components named `triggerer-2`, `triggerer-3` and so on.
+        `triggerers` above 1 gives components named `triggerer-2`, `triggerer-3` and so on. They need a database that
+        several triggerers may lock rows in: PostgreSQL, see `local_airflow.postgres`.
         `base_url_path` (as `/prefix`) puts UI and API under a path, as behind a reverse proxy.
         `database_url` replaces the SQLite file in the home.
         `database_template` names a file (the Airflow version is added to it) that keeps an empty migrated SQLite
         database: the first start writes it, later ones copy it, which saves them the migration.
         `wait_for_dags` names DAGs that must be parsed before the start counts as done.
         """
+        if triggerers > 1 and (database_url is None or not {"api-server", "triggerer"} <= set(processes)):
+            raise ValueError("several triggerers need a database_url, and the api-server to tell them apart")
         if unknown := set(processes) - set(PROCESSES):
             raise ValueError(f"unknown processes {sorted(unknown)}, there are {list(PROCESSES)}")
         if base_url_path and (not base_url_path.startswith("/") or base_url_path.endswith("/")):
@@ -91,6 +94,7 @@ class LocalAirflow:
         self._settings: Settings | None = None
         self._client: AirflowClient | None = None
         self._components: dict[str, Component] = {}
+        self._jobs: dict[str, int] = {}
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -167,21 +171,18 @@ class LocalAirflow:
 
     def restart(self, name: str, *, timeout: float = 60) -> None:
         """Stop and start a component (also a killed one), and wait until the new one is registered."""
-        job_type = {"scheduler": "SchedulerJob", "dag-processor": "DagProcessorJob"}.get(name, "TriggererJob")
         component = self._components[name]
+        component.stop()
         if name == "api-server":
-            component.restart()
+            component.start()
         else:
             # The health page cannot tell the new one from the old one, whose heartbeat is still fresh.
-            newest = max((job.id for job in self.jobs(job_type)), default=0)
-            component.restart()
-
-            def registered() -> bool:
-                component.check()
-                return any(job.id > newest for job in self.jobs(job_type))
-
-            wait_until(registered, timeout=timeout, describe=lambda: f"{name} did not register")
+            self._start_and_register(component, timeout=timeout)
         self.wait_until_healthy(timeout=timeout)
+
+    def job_id(self, name: str) -> int:
+        """Return the job id of a component that was started after others, as a restarted one or `triggerer-2` is."""
+        return self._jobs[name]
 
     def create_connection(
         self,
@@ -287,11 +288,16 @@ class LocalAirflow:
         self._client = AirflowClient(settings.url)
         self._components = self._make_components(settings, guardian)
         stack.callback(self._stop)
+        # One after the other, as nothing that Airflow tells of its jobs says which process is which.
+        later = [component for name, component in self._components.items() if name.startswith("triggerer-")]
         for component in self._components.values():
-            component.start()
+            if component not in later:
+                component.start()
         if "api-server" in self._components:
             self._wait_for_api()
             self.wait_until_healthy(timeout=self._start_timeout)
+            for component in later:
+                self._start_and_register(component, timeout=self._start_timeout)
             self.timings["healthy"] = time.monotonic() - begin
             if self._wait_for_dags:
                 self.wait_for_dags(self._wait_for_dags, timeout=self._start_timeout)
@@ -326,6 +332,19 @@ class LocalAirflow:
             ):
                 source.backup(target)
             unfinished.replace(template)
+
+    def _start_and_register(self, component: Component, *, timeout: float) -> None:
+        kind = component.name.partition("-")[0]
+        job_type = {"scheduler": "SchedulerJob", "dag": "DagProcessorJob", "triggerer": "TriggererJob"}[kind]
+        newest = max((job.id for job in self.jobs(job_type)), default=0)
+        component.start()
+
+        def registered() -> bool:
+            component.check()
+            self._jobs[component.name] = max((job.id for job in self.jobs(job_type)), default=0)
+            return self._jobs[component.name] > newest
+
+        wait_until(registered, timeout=timeout, describe=lambda: f"{component.name} did not register")
 
     def _wait_for_api(self) -> None:
         def answers() -> bool:

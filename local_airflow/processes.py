@@ -1,14 +1,15 @@
-"""Starts, stops and kills the components of Airflow, each a process session with a log file of its own."""
+"""Starts, stops and kills the components of Airflow and their helpers, each a process session with a log of its own."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from local_airflow import guardian
@@ -61,6 +62,56 @@ class Guardian:
         with contextlib.suppress(OSError, ValueError):
             self._process.stdin.write(line + "\n")
             self._process.stdin.flush()
+
+
+@contextlib.contextmanager
+def helper_process(
+    command: Sequence[str],
+    *,
+    log_file: Path,
+    environment: Mapping[str, str] | None = None,
+    user: str | None = None,
+    stop_signal: int = signal.SIGTERM,
+) -> Iterator[subprocess.Popen[str]]:
+    """Run what Airflow needs beside it, such as a simulator, for as long as a `with` statement lasts.
+
+    It gets no input, its output can be read from `stdout`, and its errors go to the log file. It ends also when this
+    process is killed. `environment` replaces this process's own; `user` is whom to run it as, if this is root.
+    """
+    mark = f"{secrets.token_hex(16)}-helper"
+    with contextlib.ExitStack() as stack:
+        guardian_process = Guardian()
+        stack.callback(guardian_process.dismiss)
+        with log_file.open("ab") as log:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={**(os.environ if environment is None else environment), guardian.MARK: mark},
+                text=True,
+                user=user,
+                group=user,
+                extra_groups=None if user is None else (),
+                # A Ctrl-C in the terminal must reach only this process, which stops Airflow first.
+                start_new_session=True,
+            )
+        stack.callback(_stop_helper, process, guardian_process, stop_signal)
+        guardian_process.watch(process.pid, mark)
+        yield process
+
+
+def _stop_helper(process: subprocess.Popen[str], guardian_process: Guardian, stop_signal: int) -> None:
+    try:
+        process.send_signal(stop_signal)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE_SECONDS)
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+        guardian_process.forget(process.pid)
 
 
 class Component:

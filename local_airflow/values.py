@@ -58,6 +58,7 @@ class TaskInstance:
     operator: str | None
     pool: str
     rendered_map_index: str | None
+    triggerer_id: int | None
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Self:
@@ -75,6 +76,7 @@ class TaskInstance:
             operator=body.get("operator"),
             pool=body["pool"],
             rendered_map_index=body.get("rendered_map_index"),
+            triggerer_id=(body.get("trigger") or {}).get("triggerer_id"),
         )
 
     @property
