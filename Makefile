@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lowest audit check format wheel constraints clean
+.PHONY: help demo test chaos lowest audit check format wheel constraints clean
 
 help:  ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,6 +26,9 @@ lowest:  ## Run the fast tests with the lowest versions that pyproject.toml allo
 
 audit: $(READY)  ## Look for withdrawn and vulnerable versions among the dependencies
 	$(BIN)/python tests/audit.py
+
+chaos: $(READY)  ## Wait while API, triggerers and scheduler fail, on SQLite and PostgreSQL; some 8 minutes
+	@$(BIN)/python -m chaos
 
 check: $(READY)  ## Lint and check types
 	$(BIN)/ruff check .

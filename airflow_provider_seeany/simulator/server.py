@@ -7,14 +7,14 @@ import logging
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import hdrs, web
 from aiohttp.abc import AbstractAccessLogger
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 
 from .answers import Body, error_body, task_body
 from .scenario import Scenario, UnknownTaskError
@@ -39,11 +39,13 @@ STARTED: web.AppKey[dict[str, float]] = web.AppKey("STARTED")
 REQUESTS: web.AppKey[list[TaskRequest]] = web.AppKey("REQUESTS")
 
 
-def create_app(clock: Callable[[], float] = time.time) -> web.Application:
-    """Make a simulated SeeAny in which no task has been asked for yet; `clock` tells it the Unix time."""
-    # A request passes these from left to right. Whatever is to answer in a task's place belongs after the
-    # record, so that its answers are recorded too.
-    app = web.Application(middlewares=[_errors_as_json, _record, _require_user_agent_and_key])
+def create_app(clock: Callable[[], float] = time.time, *, faults: Sequence[Middleware] = ()) -> web.Application:
+    """Make a simulated SeeAny in which no task has been asked for yet; `clock` tells it the Unix time.
+
+    `faults` may answer in a task's place, or not answer at all, to try what callers make of it.
+    """
+    # A request passes these from left to right. The faults come after the record, so that they are recorded too.
+    app = web.Application(middlewares=[_errors_as_json, _record, *faults, _require_user_agent_and_key])
     app[CLOCK] = clock
     app[STARTED] = {}
     app[REQUESTS] = []
