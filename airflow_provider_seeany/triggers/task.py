@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -126,19 +126,34 @@ class SeeAnyTaskTrigger(BaseTrigger):
         super().render_template_fields({**context, "ti": TemplateTaskInstance(context["ti"])}, jinja_env)  # type: ignore[typeddict-item]
 
     async def _ending_event(self) -> TriggerEvent:
-        """Wait and return the event that ends the Airflow task, or one that lets a worker raise the exception."""
+        """
+        Wait and return the event that ends the Airflow task, or one that lets a worker do that.
+
+        A worker raises the exception of a wait that did not succeed, and pushes the XComs that Airflow did not take
+        from here.
+        """
         task_instance: Any = self.task_instance
         xcoms = TriggererXComs(task_instance)
-        if task_instance.try_number > 1:
-            await xcoms.clear()
+        is_clear = task_instance.try_number == 1 or await self._done(xcoms.clear())
         outcome = await self._outcome()
-        if not isinstance(outcome, Finished):
-            return TriggerEvent(encode_outcome(outcome))
-        task = SeeAnyTask.from_answer(outcome.answer)
-        if task.is_failed:
-            return TriggerEvent(encode_outcome(outcome))
-        await xcoms.push(task, with_values=self.do_xcom_push)
-        return TaskSuccessEvent()
+        task = SeeAnyTask.from_answer(outcome.answer) if isinstance(outcome, Finished) else None
+        if task is None or task.is_failed:
+            # An earlier run of this trigger may have pushed some, if its triggerer was killed before the event.
+            await self._done(xcoms.clear())
+        elif (is_clear or await self._done(xcoms.clear())) and await self._done(
+            xcoms.push(task, with_values=self.do_xcom_push)
+        ):
+            return TaskSuccessEvent()
+        return TriggerEvent(encode_outcome(outcome))
+
+    async def _done(self, change: Awaitable[None]) -> bool:
+        """Change XComs and tell whether Airflow let it happen; its database may be away for a moment."""
+        try:
+            await change
+        except Exception:
+            self.log.exception("Airflow did not let the triggerer change XComs")
+            return False
+        return True
 
     def _deadline(self) -> float | None:
         limit: datetime | None = getattr(self, "timeout_after", None)  # set by the triggerer

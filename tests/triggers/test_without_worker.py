@@ -1,0 +1,161 @@
+"""A trigger that ends the Airflow task itself: what it leaves, wherever it breaks off and is made again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.execution_time import task_runner
+from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
+
+from airflow_provider_seeany.api.task import SeeAnyTask
+from airflow_provider_seeany.api.wait import Finished, TimedOut, decode_outcome
+from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
+from tests.hostile import COMPLETED, PROCESSING, HostileServer, reply
+
+Connect = Callable[..., None]
+
+WHERE = {"dag_id": "dag", "task_id": "wait", "run_id": "run", "map_index": -1}
+
+
+class Broken(Exception):
+    """What Airflow raises if its database does not take a message."""
+
+
+class TriggererComms:
+    """
+    Airflow's end of the line on which a trigger sends its XComs, with an XCom table in a dict.
+
+    :param takes: so many messages are taken.
+    :param then: what becomes of the next one: the triggerer is killed, which nothing in it can notice, or it is
+        refused. Further ones are taken again.
+    """
+
+    def __init__(self, xcoms: dict[str, Any], *, takes: float = float("inf"), then: str = "taken") -> None:
+        self.xcoms = xcoms
+        self.messages = 0
+        self.died = asyncio.Event()
+        self._takes = takes
+        self._then = then
+
+    async def asend(self, message: Any) -> None:
+        if message.type == "MaskSecret":
+            return
+        if self.messages == self._takes and self._then == "killed":
+            self.died.set()
+            await asyncio.Event().wait()
+        self.messages += 1
+        if self.messages == self._takes + 1 and self._then == "refused":
+            raise Broken("database is locked")
+        assert {name: getattr(message, name) for name in WHERE} == WHERE
+        if message.type == "DeleteXCom":
+            self.xcoms.pop(message.key, None)
+        else:
+            self.xcoms[message.key] = message.value
+
+
+async def ended(
+    comms: TriggererComms, monkeypatch: pytest.MonkeyPatch, *, try_number: int = 1, **more: Any
+) -> TriggerEvent | None:
+    """Run a trigger as a triggerer with this line does; return its event, or ``None`` if the triggerer was killed."""
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", comms, raising=False)
+    trigger = SeeAnyTaskTrigger(
+        **{"seeany_task_id": COMPLETED["id"], "poll_interval": 0.01, "deadline": time.time() + 20, "ends_task": True}
+        | more
+    )
+    trigger.task_instance = SimpleNamespace(**WHERE, try_number=try_number)
+
+    async def run() -> TriggerEvent:
+        (event,) = [event async for event in trigger.run()]
+        return event
+
+    running = asyncio.create_task(run())
+    dying = asyncio.create_task(comms.died.wait())
+    await asyncio.wait({running, dying}, return_when=asyncio.FIRST_COMPLETED)
+    for waiting in (running, dying):
+        waiting.cancel()
+    await asyncio.gather(running, dying, return_exceptions=True)
+    return None if running.cancelled() else running.result()
+
+
+@pytest.fixture(autouse=True)
+def _connected(hostile: HostileServer, connect: Connect) -> None:
+    connect(host=hostile.url)
+
+
+async def calm_xcoms(monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any], int]:
+    """Return the XComs of a wait that nothing disturbs, and how many messages they take."""
+    comms = TriggererComms({})
+    assert isinstance(await ended(comms, monkeypatch), TaskSuccessEvent)
+    return comms.xcoms, comms.messages
+
+
+async def test_xcoms_are_those_of_a_worker(hostile: HostileServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    hostile.script(reply(200, COMPLETED))
+    xcoms, _ = await calm_xcoms(monkeypatch)
+
+    answer = SeeAnyTask.from_answer(COMPLETED)
+    links = {key: xcoms.pop(key) for key in list(xcoms) if key.startswith("_link_")}
+    assert xcoms == {**answer.highlights(), "return_value": answer.as_json()}
+    assert set(links.values()) == {COMPLETED["video_url"], COMPLETED["thumbnail_url"]}
+
+
+async def test_a_triggerer_that_is_killed_at_any_message_leaves_what_a_calm_one_does(
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile.script(reply(200, COMPLETED))
+    calm, messages = await calm_xcoms(monkeypatch)
+    assert messages > 5
+    for taken in range(messages):
+        xcoms: dict[str, Any] = {}
+        assert await ended(TriggererComms(xcoms, takes=taken, then="killed"), monkeypatch) is None
+        assert len(xcoms) == taken
+
+        assert isinstance(await ended(TriggererComms(xcoms), monkeypatch), TaskSuccessEvent)
+        assert xcoms == calm
+
+
+async def test_a_killed_triggerer_s_xcoms_do_not_survive_a_wait_that_then_fails(
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile.script(reply(200, COMPLETED))
+    xcoms, messages = await calm_xcoms(monkeypatch)
+    assert len(xcoms) == messages
+
+    hostile.script(reply(200, PROCESSING))
+    event = await ended(TriggererComms(xcoms), monkeypatch, deadline=time.time())
+
+    assert event is not None
+    assert isinstance(decode_outcome(event.payload), TimedOut)
+    assert xcoms == {}
+
+
+async def test_a_worker_ends_the_wait_if_airflow_takes_an_xcom_from_no_trigger(
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile.script(reply(200, COMPLETED))
+    _, messages = await calm_xcoms(monkeypatch)
+
+    for taken in range(messages):
+        event = await ended(TriggererComms({}, takes=taken, then="refused"), monkeypatch)
+
+        assert event is not None
+        assert decode_outcome(event.payload) == Finished(COMPLETED)
+
+
+async def test_xcoms_of_an_earlier_try_are_gone_even_if_airflow_refused_at_first_to_delete_them(
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile.script(reply(200, COMPLETED))
+    calm, _ = await calm_xcoms(monkeypatch)
+    hostile.script(reply(200, {key: value for key, value in COMPLETED.items() if key != "resolution"}))
+
+    xcoms = dict(calm)
+    event = await ended(TriggererComms(xcoms, takes=0, then="refused"), monkeypatch, try_number=2)
+
+    assert isinstance(event, TaskSuccessEvent)
+    assert calm.keys() - xcoms.keys() == {"resolution"}
