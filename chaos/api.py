@@ -42,10 +42,6 @@ class Spell:
     begins: float
     ends: float
 
-    def __str__(self) -> str:
-        """Say when it was what."""
-        return f"{self.begins:4.0f} to {self.ends:.0f} s  the API {self.weather.value}"
-
 
 class FaultyApi:
     """

@@ -6,14 +6,14 @@ import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from chaos.api import FaultyApi, Spell, Weather
 from chaos.plan import DAG_IDS, NOTES_VARIABLE, WAITS
 from chaos.verdict import Left, Service
-from local_airflow import DagRun, LocalAirflow, WaitTimeoutError
+from local_airflow import DagRun, LocalAirflow, TaskInstance, WaitTimeoutError
 
 REPOSITORY = Path(__file__).parents[1]
 KEY = "sk-chaos"
@@ -22,59 +22,90 @@ SPELLS = (
     Spell(Weather.DOWN, 80, 140),
     Spell(Weather.SLOW, 140, 165),
 )
+LONGEST_LOOKOUT = 30.0
+"""Most seconds to wait for a trigger that is between its XComs and its success."""
 LONGEST = 330.0
 """Seconds after which a wait that has not ended counts as lost."""
 
 
 @dataclass(frozen=True)
 class Blow:
-    """Something done to a process of Airflow, at so many seconds after the start."""
+    """
+    Something done to a process of Airflow.
+
+    :param at: seconds after the start.
+    :param what: what is done, for a person.
+    :param strike: does it, and returns how many waits were under way in what it hit.
+    """
 
     at: float
     what: str
-    strike: Callable[[LocalAirflow], object]
-
-    def __str__(self) -> str:
-        """Say when what is done."""
-        return f"{self.at:4.0f} s       {self.what}"
+    strike: Callable[[LocalAirflow], int]
 
 
-def _kill_and_restart(name: str) -> Callable[[LocalAirflow], object]:
-    def strike(airflow: LocalAirflow) -> None:
-        airflow.process(name).kill()
-        airflow.restart(name)
+@dataclass(frozen=True)
+class Struck:
+    """A blow that has fallen, ``seconds`` after the start, on so many waits."""
 
-    return strike
-
-
-_SCHEDULER = Blow(100, "the scheduler is restarted", lambda airflow: airflow.restart("scheduler"))
-BLOWS = (
-    Blow(45, "the triggerer is killed (-9) and restarted", _kill_and_restart("triggerer")),
-    _SCHEDULER,
-    Blow(150, "the triggerer is killed (-9) and restarted", _kill_and_restart("triggerer")),
-)
-BLOWS_TO_TWO_TRIGGERERS = (
-    Blow(45, "triggerer 2 is killed (-9) for good", lambda airflow: airflow.process("triggerer-2").kill()),
-    _SCHEDULER,
-    Blow(150, "triggerer 1 is killed (-9) and restarted", _kill_and_restart("triggerer")),
-)
+    what: str
+    seconds: float
+    waits: int
 
 
-@dataclass
+@dataclass(frozen=True)
 class Findings:
     """What a course left."""
 
     name: str
-    blows: Sequence[Blow]
     service: Service
     left: dict[str, Left]
     requests: int
     faults: Counter[str]
-    moved: int = 0
-    """How many waits the triggerer held that was killed for good."""
-    seconds: float = 0.0
-    struck: list[str] = field(default_factory=list)
-    """When each blow really fell, and how long it took."""
+    struck: tuple[Struck, ...]
+    seconds: float
+
+
+def _kill(name: str, *, and_restart: bool) -> Callable[[LocalAirflow], int]:
+    def strike(airflow: LocalAirflow) -> int:
+        hit = [task for task in _deferred(airflow) if task.triggerer_id == airflow.job_id(name)]
+        airflow.process(name).kill()
+        if and_restart:
+            airflow.restart(name)
+        return len(hit)
+
+    return strike
+
+
+def _kill_between_xcoms_and_success(airflow: LocalAirflow) -> int:
+    """Kill the triggerer when a trigger has pushed its result, and Airflow does not yet know that the task is done."""
+    deadline = time.monotonic() + LONGEST_LOOKOUT
+    while not (hit := _deferred_with_result(airflow)) and time.monotonic() < deadline:
+        pass
+    airflow.process("triggerer").kill()
+    hit = _deferred_with_result(airflow)
+    airflow.restart("triggerer")
+    return len(hit)
+
+
+def _restart_scheduler(airflow: LocalAirflow) -> int:
+    hit = _deferred(airflow)
+    airflow.restart("scheduler")
+    return len(hit)
+
+
+_AT_THE_END = Blow(
+    165, "the triggerer is killed (-9) between XComs and success, and restarted", _kill_between_xcoms_and_success
+)
+BLOWS = (
+    Blow(45, "the triggerer is killed (-9) and restarted", _kill("triggerer", and_restart=True)),
+    Blow(100, "the scheduler is restarted", _restart_scheduler),
+    _AT_THE_END,
+)
+BLOWS_TO_TWO_TRIGGERERS = (
+    Blow(45, "one of two triggerers is killed (-9) for good", _kill("triggerer-2", and_restart=False)),
+    Blow(100, "the scheduler is restarted", _restart_scheduler),
+    _AT_THE_END,
+)
 
 
 def run_course(
@@ -102,26 +133,21 @@ def run_course(
         api.begin()
         assert api.began is not None
         runs = [airflow.trigger_dag(dag_id) for dag_id in DAG_IDS]
-        struck, moved = [], 0
+        struck = []
         for blow in blows:
             time.sleep(max(api.began + blow.at - time.time(), 0))
-            if "for good" in blow.what:
-                moved = _held_by(airflow, runs, airflow.job_id("triggerer-2"))
-            falls = time.time()
-            blow.strike(airflow)
-            struck.append(f"{falls - api.began:.0f} s: {blow.what} ({time.time() - falls:.1f} s)")
+            waits = blow.strike(airflow)
+            struck.append(Struck(blow.what, time.time() - api.began, waits))
         _wait_for(airflow, runs, until=api.began + LONGEST)
         left = dict(_what_was_left(airflow, runs, _notes(notes)))
         return Findings(
             name=name,
-            blows=blows,
             service=Service(api.url, api.began),
             left=left,
             requests=api.requests.total(),
             faults=api.faults,
-            moved=moved,
+            struck=tuple(struck),
             seconds=time.monotonic() - began,
-            struck=struck,
         )
 
 
@@ -133,8 +159,16 @@ def _wait_for(airflow: LocalAirflow, runs: Sequence[DagRun], *, until: float) ->
             print(late)  # the verdict names the waits that are lost
 
 
-def _held_by(airflow: LocalAirflow, runs: Sequence[DagRun], job_id: int) -> int:
-    return sum(task.triggerer_id == job_id for run in runs for task in airflow.task_instances(run))
+def _deferred(airflow: LocalAirflow) -> list[TaskInstance]:
+    return airflow.client.task_instances_in("deferred")
+
+
+def _deferred_with_result(airflow: LocalAirflow) -> set[str]:
+    """Return the worker-free waits that have pushed their result and still wait for Airflow to note their end."""
+    waiting = {task.task_id for task in _deferred(airflow)}
+    path = f"/dags/{DAG_IDS[True]}/dagRuns/~/taskInstances/~/xcomEntries"
+    entries = airflow.client.request("GET", path, params={"xcom_key": "return_value", "limit": 100})["xcom_entries"]
+    return waiting & {entry["task_id"] for entry in entries}
 
 
 def _what_was_left(

@@ -19,8 +19,7 @@ def report(findings: Findings) -> tuple[str, int]:
         for wait in WAITS
         for complaint in complaints(wait, findings.left[wait.task_id], findings.service)
     ]
-    if any("for good" in blow.what for blow in findings.blows) and not findings.moved:
-        wrong.append("the triggerer that was killed for good held no wait, so none had to move")
+    wrong += [f"nothing: {blow.what}, but it hit no wait" for blow in findings.struck if not blow.waits]
     return "\n".join(_lines(findings, wrong)), len(wrong)
 
 
@@ -28,11 +27,9 @@ def _lines(findings: Findings, wrong: list[str]) -> Iterator[str]:
     yield f"{findings.name} ({findings.seconds:.0f} s)"
     yield f"  waits      {len(WAITS)}: {_counted(WAITS)}"
     for spell in SPELLS:
-        yield f"  weather    {spell}"
+        yield f"  weather    {spell.begins:.0f} to {spell.ends:.0f} s: the API {spell.weather.value}"
     for blow in findings.struck:
-        yield f"  blow       {blow}"
-    if findings.moved:
-        yield f"  moved      {findings.moved} waits, to the triggerer that was left"
+        yield f"  blow       at {blow.seconds:.0f} s, on {blow.waits} waits: {blow.what}"
     faults = ", ".join(f"{times} × {name}" for name, times in sorted(findings.faults.items()))
     yield f"  faults     {findings.faults.total()}: {faults}; besides, who came anew while it was down was refused"
     tasks = sum(len(wait.seeany_task_ids) for wait in WAITS)

@@ -59,10 +59,7 @@ def complaints(wait: PlannedWait, left: Left, service: Service) -> Iterator[str]
     if left.tries != 1:
         yield f"took {left.tries} tries, not 1"
     expected = expected_xcoms(wait, service)
-    xcoms = {key: value for key, value in left.xcoms.items() if value != ""}
-    for key in sorted(expected.keys() | xcoms.keys()):
-        if expected.get(key) != xcoms.get(key):
-            yield f"has the XCom {key} = {_cut(xcoms.get(key))}, not {_cut(expected.get(key))}"
+    yield from _about_xcoms(expected, {key: value for key, value in left.xcoms.items() if value != ""})
     if len(left.reached_downstream) != 1:
         yield f"was followed by {len(left.reached_downstream)} runs of the downstream task, not 1"
     for answer in left.reached_downstream:
@@ -72,6 +69,15 @@ def complaints(wait: PlannedWait, left: Left, service: Service) -> Iterator[str]
         yield f"does not tell of {exception} in its log"
     if _SWEPT in left.log:
         yield "was timed out by Airflow, as its trigger did not report in time"
+
+
+def _about_xcoms(expected: Mapping[str, Any], xcoms: Mapping[str, Any]) -> Iterator[str]:
+    if expected and not xcoms:
+        yield "has no XCom"
+        return
+    for key in sorted(expected.keys() | xcoms.keys()):
+        if expected.get(key) != xcoms.get(key):
+            yield f"has the XCom {key} = {_cut(xcoms.get(key))}, not {_cut(expected.get(key))}"
 
 
 def expected_xcoms(wait: PlannedWait, service: Service) -> dict[str, Any]:

@@ -208,6 +208,11 @@ class AirflowClient:
             (TaskInstance.from_json(body) for body in bodies), key=lambda each: (each.task_id, each.map_index)
         )
 
+    def task_instances_in(self, state: str) -> list[TaskInstance]:
+        """Return the task instances of all DAGs and runs that are in a state."""
+        bodies = self._pages("/dags/~/dagRuns/~/taskInstances", "task_instances", {"state": state})
+        return [TaskInstance.from_json(body) for body in bodies]
+
     def xcoms(self, run: DagRun, task_id: str, *, map_index: int = -1) -> dict[str, Any]:
         """Return what a task instance has pushed, by key, in JSON types."""
         path = f"{_task_path(run, task_id)}/xcomEntries"

@@ -181,7 +181,7 @@ class LocalAirflow:
         self.wait_until_healthy(timeout=timeout)
 
     def job_id(self, name: str) -> int:
-        """Return the job id of a component that was started after others, as a restarted one or `triggerer-2` is."""
+        """Return the id under which a scheduler, dag-processor or triggerer registered at its latest start."""
         return self._jobs[name]
 
     def create_connection(
@@ -296,6 +296,7 @@ class LocalAirflow:
         if "api-server" in self._components:
             self._wait_for_api()
             self.wait_until_healthy(timeout=self._start_timeout)
+            self._jobs = {name: self._newest_job(name) for name in self._processes if name != "api-server"}
             for component in later:
                 self._start_and_register(component, timeout=self._start_timeout)
             self.timings["healthy"] = time.monotonic() - begin
@@ -334,17 +335,19 @@ class LocalAirflow:
             unfinished.replace(template)
 
     def _start_and_register(self, component: Component, *, timeout: float) -> None:
-        kind = component.name.partition("-")[0]
-        job_type = {"scheduler": "SchedulerJob", "dag": "DagProcessorJob", "triggerer": "TriggererJob"}[kind]
-        newest = max((job.id for job in self.jobs(job_type)), default=0)
+        newest = self._newest_job(component.name)
         component.start()
 
         def registered() -> bool:
             component.check()
-            self._jobs[component.name] = max((job.id for job in self.jobs(job_type)), default=0)
+            self._jobs[component.name] = self._newest_job(component.name)
             return self._jobs[component.name] > newest
 
         wait_until(registered, timeout=timeout, describe=lambda: f"{component.name} did not register")
+
+    def _newest_job(self, name: str) -> int:
+        job_type = {"scheduler": "SchedulerJob", "dag-processor": "DagProcessorJob"}.get(name, "TriggererJob")
+        return max((job.id for job in self.jobs(job_type)), default=0)
 
     def _wait_for_api(self) -> None:
         def answers() -> bool:

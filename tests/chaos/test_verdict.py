@@ -46,7 +46,7 @@ def test_a_calm_day_leaves_nothing_to_complain_of(wait: PlannedWait) -> None:
         ({"state": "deferred"}, "is deferred, not success"),
         ({"state": "failed"}, "is failed, not success"),
         ({"tries": 2}, "took 2 tries"),
-        ({"xcoms": {}}, "has the XCom return_value = None, not"),
+        ({"xcoms": {}}, "has no XCom"),
         ({"reached_downstream": ()}, "followed by 0 runs"),
         ({"reached_downstream": (None,)}, "handed on None, not"),
     ],

@@ -49,8 +49,8 @@ def test_a_wait_moves_to_the_other_triggerer_when_its_own_is_killed_for_good(dat
         tmp_path / "home", DAGS, database_url=database_url, triggerers=2, wait_for_dags={"waiting", "plain"}
     )
     with airflow:
-        first, second = sorted(job.id for job in airflow.jobs("TriggererJob"))
-        assert airflow.job_id("triggerer-2") == second
+        triggerers = {airflow.job_id(name): name for name in ("triggerer", "triggerer-2")}
+        assert {job.id for job in airflow.jobs("TriggererJob")} == set(triggerers)
         run = airflow.trigger_dag("waiting")
         airflow.wait_for_task(run, "wait", {"deferred"})
 
@@ -58,8 +58,9 @@ def test_a_wait_moves_to_the_other_triggerer_when_its_own_is_killed_for_good(dat
             return airflow.task_instances(run)[0].triggerer_id
 
         wait_until(lambda: owner() is not None, timeout=20, describe=lambda: "no triggerer took the wait")
-        killed = owner()
-        airflow.process({first: "triggerer", second: "triggerer-2"}[killed]).kill()  # type: ignore[index]
+        killed = airflow.task_instances(run)[0].triggerer_id
+        assert killed is not None
+        airflow.process(triggerers[killed]).kill()
 
         wait_until(lambda: owner() not in (killed, None), timeout=60, describe=lambda: "the wait did not move")
         assert airflow.wait_for_run(run).state == "success"
