@@ -19,7 +19,11 @@ def report(findings: Findings) -> tuple[str, int]:
         for wait in WAITS
         for complaint in complaints(wait, findings.left[wait.task_id], findings.service)
     ]
-    wrong += [f"nothing: {blow.what}, but it hit no wait" for blow in findings.struck if not blow.waits]
+    wrong += [
+        f"nothing was tried when {struck.blow.what}: no wait was under way there"
+        for struck in findings.struck
+        if not struck.waits and not struck.blow.may_miss
+    ]
     return "\n".join(_lines(findings, wrong)), len(wrong)
 
 
@@ -28,8 +32,8 @@ def _lines(findings: Findings, wrong: list[str]) -> Iterator[str]:
     yield f"  waits      {len(WAITS)}: {_counted(WAITS)}"
     for spell in SPELLS:
         yield f"  weather    {spell.begins:.0f} to {spell.ends:.0f} s: the API {spell.weather.value}"
-    for blow in findings.struck:
-        yield f"  blow       at {blow.seconds:.0f} s, on {blow.waits} waits: {blow.what}"
+    for struck in findings.struck:
+        yield f"  blow       at {struck.seconds:.0f} s, on {struck.waits} waits: {struck.blow.what}"
     faults = ", ".join(f"{times} × {name}" for name, times in sorted(findings.faults.items()))
     yield f"  faults     {findings.faults.total()}: {faults}; besides, who came anew while it was down was refused"
     tasks = sum(len(wait.seeany_task_ids) for wait in WAITS)
@@ -38,6 +42,10 @@ def _lines(findings: Findings, wrong: list[str]) -> Iterator[str]:
         worst, wait = max(late)
         middle = median(seconds for seconds, _ in late)
         yield f"  {name:10} {worst:.1f} s at worst ({wait}), {middle:.1f} s in the median"
+    ends = [left.end.timestamp() for left in findings.left.values() if left.end]
+    if ends:
+        calm = findings.service.began + max(spell.ends for spell in SPELLS)
+        yield f"  over       {max(ends) - calm:.0f} s after the last bad weather"
     nothing = "nothing: no wait lost, none doubled, each in its right state with its right XComs"
     yield f"  wrong      {len(wrong) or nothing}"
     for complaint in wrong:
