@@ -1,0 +1,199 @@
+"""
+A server for measuring clients: as little work for each answer as there can be, in a process of its own.
+
+It keeps no state. An id of a task holds the moment at which the task is over, in Unix milliseconds, and a number that
+tells it from others with the same end; ``FAR`` is a moment that no benchmark lives to see. Each client is answered in
+the shape that it knows, as short as that shape can be::
+
+    /v1/tasks/{id}                                SeeAny; also what the http provider's triggers ask for
+    /until/{id}                                   404 until the end, for the http provider's sensor
+    /api/v2/accounts/{account}/runs/{id}/         dbt Cloud
+    /api/2.2/jobs/runs/get                        Databricks, which sends the id as a body; always running
+    /v1/connectors/{id}                           Fivetran; always running
+    /count                                        how many requests there were, this one apart
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import ipaddress
+import json
+import os
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+FAR = 4_102_444_800_000
+"""The end of a task that does not end: the year 2100."""
+
+_IDS = 100_000
+
+
+def task_id(number: int, *, ends_ms: int = FAR) -> int:
+    """Return the id of a task, the same in every client's terms."""
+    return ends_ms * _IDS + number
+
+
+@dataclass(frozen=True)
+class Stub:
+    """
+    A running server.
+
+    :param http: its address for plain HTTP.
+    :param https: its address for TLS.
+    :param certificate: the file with the certificate to trust.
+    """
+
+    http: str
+    https: str
+    certificate: Path
+
+    def trust(self) -> dict[str, str]:
+        """Return the environment that makes OpenSSL, and so aiohttp, and requests trust the certificate."""
+        return {"SSL_CERT_FILE": str(self.certificate), "REQUESTS_CA_BUNDLE": str(self.certificate)}
+
+
+@contextmanager
+def running_stub() -> Iterator[Stub]:
+    """Run the server as a process, and trust its certificate in this one."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "benchmarks.stub", folder]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+            try:
+                assert server.stdout is not None
+                http, https = server.stdout.readline().split()
+                stub = Stub(http, https, Path(folder) / "certificate.pem")
+                os.environ.update(stub.trust())
+                yield stub
+            finally:
+                server.terminate()
+
+
+class _Connection(asyncio.Protocol):
+    """Answers one connection's requests, one after the other."""
+
+    requests = 0
+
+    def __init__(self) -> None:
+        self._received = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        while (end := self._received.find(b"\r\n\r\n")) >= 0:
+            head = self._received[:end]
+            end += 4 + _body_length(head)
+            if len(self._received) < end:
+                return
+            self._received = self._received[end:]
+            self._transport.write(_answer(head.split(b" ", 2)[1].decode()))
+
+
+def _body_length(head: bytes) -> int:
+    _, found, rest = head.lower().partition(b"\r\ncontent-length:")
+    return int(rest.partition(b"\r\n")[0]) if found else 0
+
+
+def _answer(path: str) -> bytes:
+    if path == "/count":
+        return _http(200, {"requests": _Connection.requests})
+    _Connection.requests += 1
+    last = path.partition("?")[0].rstrip("/").rpartition("/")[2]
+    left = (int(last) // _IDS / 1000 - time.time()) if last.isdigit() else float("inf")
+    if path.startswith("/v1/tasks/"):
+        return _http(200, _seeany(last, left))
+    if path.startswith("/until/"):
+        return _http(404 if left > 0 else 200, {})
+    if path.startswith("/api/v2/accounts/"):
+        return _http(200, {"data": {"id": int(last), "status": 3 if left > 0 else 10}})
+    if path.startswith("/api/2.2/jobs/runs/get"):
+        return _http(200, {"state": {"life_cycle_state": "RUNNING", "state_message": ""}})
+    if path.startswith("/v1/connectors/"):
+        status = {"sync_state": "syncing", "setup_state": "connected", "update_state": "on_schedule"}
+        ended = {"succeeded_at": "2026-01-01T00:00:00.000Z", "failed_at": None}
+        return _http(200, {"data": {"id": last, "paused": False, "status": status, **ended}})
+    return _http(404, {})
+
+
+def _seeany(name: str, left: float) -> dict[str, object]:
+    """Return the body of the platform's own example; the estimate of a task that does not end is stuck."""
+    if left > 0:
+        estimate = round(left) if left < 3600 else 42
+        return {
+            "id": name,
+            "object": "video_generation",
+            "status": "processing",
+            "progress": 65,
+            "estimated_remaining": estimate,
+        }
+    return {
+        "id": name,
+        "object": "video_generation",
+        "status": "completed",
+        "completed_at": int(time.time() + left),
+        "video_url": "https://cdn.seeany.com/video/vid_001/output.mp4",
+        "thumbnail_url": "https://cdn.seeany.com/video/vid_001/thumb.jpg",
+        "duration": 5,
+        "resolution": "720p",
+        "usage": {"cost": 0.7, "cost_unit": "CNY"},
+    }
+
+
+def _http(status: int, body: dict[str, object]) -> bytes:
+    encoded = json.dumps(body).encode()
+    return (
+        b"HTTP/1.1 %d Said\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
+        b"X-Request-Id: 5f0c2a1b9d\r\n\r\n%b" % (status, len(encoded), encoded)
+    )
+
+
+def _tls(folder: Path) -> ssl.SSLContext:
+    """Make a certificate for this machine alone."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "benchmark")])
+    today = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(today - datetime.timedelta(days=1))
+        .not_valid_after(today + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
+        .sign(key, hashes.SHA256())
+    )
+    key_bytes = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (folder / "key.pem").write_bytes(key_bytes)
+    (folder / "certificate.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
+    return context
+
+
+async def _serve(folder: Path) -> None:
+    loop = asyncio.get_running_loop()
+    addresses = []
+    for scheme, tls in (("http", None), ("https", _tls(folder))):
+        server = await loop.create_server(_Connection, "127.0.0.1", 0, ssl=tls, backlog=8192)
+        addresses.append(f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    print(*addresses, flush=True)
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(Path(sys.argv[1])))
