@@ -12,12 +12,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import logging
+import os
 import sys
 import time
 import warnings
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from urllib.request import urlopen
 
 from benchmarks.contestants import BARE, DBT_CLOUD, OURS, Contestant, Wait, contestants
@@ -85,10 +85,14 @@ def measured(
     return costs
 
 
-def be_quiet() -> None:
-    """Let no one write logs or warnings, and so pay for them."""
-    warnings.simplefilter("ignore")
-    logging.disable(logging.INFO)
+@contextmanager
+def logging_as_in_a_triggerer(*, level: str = "INFO") -> Iterator[None]:
+    """Write log lines as a triggerer's event loop does, JSON for its supervisor, which here reads none of them."""
+    from airflow.sdk.log import configure_logging
+
+    with open(os.devnull, "wb") as nowhere:
+        configure_logging(json_output=True, log_level=level, output=nowhere, sending_to_supervisor=True)
+        yield
 
 
 def _table(plain: Rounds, tls: Rounds) -> list[str]:
