@@ -130,23 +130,25 @@ def _decompressed(response: Response) -> Response:
         raise ValueError(f"it is compressed with {encoding!r}, which was not asked for")
     if len(body) > MAX_ANSWER:
         raise ValueError(f"it is larger than {MAX_ANSWER // 1024 // 1024} MiB")
-    return msgspec.structs.replace(response, body=body)
+    return response if body is response.body else msgspec.structs.replace(response, body=body)
 
 
 def _decoded(response: Response) -> Any:
     """Decode the body; walk through what came of it only if its bytes say that something in it needs care."""
     body = response.body
     answer = msgspec.json.decode(body)
+    # No NUL and no escaped key (the escapes of Chinese are neither), no reserved name, no large integer, no key.
     plain = (
-        not _ODD.search(body)
+        b"\\u00" not in body
+        and b'"__' not in body
+        and not _LARGE_INTEGER.search(body)
         and body.count(b"{") + body.count(b"[") < MAX_DEPTH
         and response.secret.encode() not in body
     )
     return answer if plain else _portable(answer, response.secret)
 
 
-_ODD = re.compile(rb"""\\u00|"__|[0-9]{19}""")
-"""Where NUL, an escaped key, a reserved name or a large integer can be; the escapes of Chinese are none of these."""
+_LARGE_INTEGER = re.compile(rb"[0-9]{19}")
 
 
 def _portable(value: Any, secret: str, depth: int = 0) -> Any:
