@@ -69,9 +69,7 @@ def _prepare_seeany(url: str) -> Wait:
 
     def wait(number: int, interval: float) -> Coroutine[Any, Any, None]:
         return _run(
-            SeeAnyTaskTrigger(
-                seeany_task_id=str(task_id(number)), poll_interval=interval, max_poll_interval=interval
-            )
+            SeeAnyTaskTrigger(seeany_task_id=str(task_id(number)), poll_interval=interval, max_poll_interval=interval)
         )
 
     return wait
@@ -149,8 +147,7 @@ def _prepare_dbt(url: str) -> Wait:
 def _prepare_http(url: str) -> Wait:
     from airflow.providers.http.triggers.http import HttpEventTrigger
 
-    scheme, host = urlsplit(url)[:2]
-    _connect("http_default", conn_type="http", schema=scheme, host=url, password="sk-benchmark")
+    _connect("http_default", conn_type="http", host=url, password="sk-benchmark")
 
     def wait(number: int, interval: float) -> Coroutine[Any, Any, None]:
         return _run(

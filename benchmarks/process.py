@@ -1,0 +1,46 @@
+"""What this process holds at the moment."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import resource
+from contextlib import suppress
+from dataclasses import dataclass
+
+
+def resident_mib() -> float:
+    """Return the memory that is this process's now."""
+    with open("/proc/self/statm", encoding="ascii") as statm:
+        return int(statm.read().split()[1]) * resource.getpagesize() / 2**20
+
+
+def open_sockets() -> int:
+    """Return how many sockets are open."""
+    count = 0
+    for descriptor in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # the one that listed the folder is gone
+            count += os.readlink(f"/proc/self/fd/{descriptor}").startswith("socket:")
+    return count
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """
+    What a running event loop's process holds.
+
+    :param sockets: open sockets.
+    :param tasks: tasks of the loop.
+    :param mib: resident memory.
+    """
+
+    sockets: int
+    tasks: int
+    mib: float
+
+    @classmethod
+    def now(cls) -> Holdings:
+        """Return what is held now, after collecting what is not."""
+        gc.collect()
+        return cls(open_sockets(), len(asyncio.all_tasks()), resident_mib())
