@@ -41,6 +41,11 @@ def task_id(number: int, *, ends_ms: int = FAR) -> int:
     return ends_ms * _IDS + number
 
 
+def ends_at(task_id: int) -> float:
+    """Return when a task ends, in Unix seconds."""
+    return task_id // _IDS / 1000
+
+
 @dataclass(frozen=True)
 class Stub:
     """
@@ -109,7 +114,7 @@ def _answer(path: str) -> bytes:
         return _http(200, {"requests": _Connection.requests})
     _Connection.requests += 1
     last = path.partition("?")[0].rstrip("/").rpartition("/")[2]
-    left = (int(last) // _IDS / 1000 - time.time()) if last.isdigit() else float("inf")
+    left = ends_at(int(last)) - time.time() if last.isdigit() else float("inf")
     if path.startswith("/v1/tasks/"):
         return _http(200, _seeany(last, left))
     if path.startswith("/until/"):
