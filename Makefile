@@ -5,10 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOWEST := .venv-lowest
 READY := $(VENV)/.ready
+BENCH := build/bench-venv
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos lowest audit check format wheel constraints clean
+.PHONY: help demo test chaos lowest audit check format wheel bench bench-short constraints clean
 
 help:  ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +43,12 @@ format: $(READY)  ## Format and mend what the linter can mend
 wheel: $(READY)  ## Build the wheel, install it into a clean environment and ask Airflow for the provider
 	$(BIN)/python tests/wheel.py
 
+bench: $(BENCH)/.ready  ## Measure what waiting costs next to other providers, into benchmarks/RESULTS.md; some 35 minutes
+	$(BENCH)/bin/python -m benchmarks $(PARTS)
+
+bench-short: $(READY)  ## The same without the others, in a minute; fails on gross loss only
+	@home=$$(mktemp -d) && AIRFLOW_HOME=$$home $(BIN)/python -m benchmarks.short; status=$$?; rm -rf $$home; exit $$status
+
 constraints:  ## Resolve the pinned versions anew, the lowest ones too (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
 		--no-emit-index-url --no-annotate --no-header --upgrade --quiet --output-file constraints.txt
@@ -57,4 +64,14 @@ $(READY): pyproject.toml constraints.txt
 	@echo "Installing Airflow and the provider into $(VENV), the first time only: some minutes …"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+# A provider to compare with that does not install is left out; the results say so.
+$(BENCH)/.ready: pyproject.toml benchmarks/constraints.txt benchmarks/peers.txt
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --constraint benchmarks/constraints.txt --editable .
+	@while read -r peer; do \
+		$(BENCH)/bin/python -m pip install --quiet --constraint benchmarks/constraints.txt "$$peer" \
+			|| echo "$$peer does not install: it is left out"; \
+	done < benchmarks/peers.txt
 	@touch $@

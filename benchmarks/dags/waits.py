@@ -46,7 +46,7 @@ if find_spec("airflow.providers.dbt"):
     with _dag("dbt_cloud"):
         DbtCloudJobRunSensor(
             task_id="wait",
-            run_id="{{ params.id }}",  # type: ignore[arg-type]
+            run_id="{{ params.id }}",
             account_id=1,
             poke_interval=INTERVAL,
             deferrable=True,
