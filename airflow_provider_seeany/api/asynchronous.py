@@ -64,11 +64,11 @@ class AsyncClient:
         try:
             # encoded=True: the URL is sent as it was built, not normalised a second time.
             async with self._slots, self._session.get(URL(url, encoded=True), allow_redirects=False) as raw:
-                body = await raw.content.readany()
+                body = bytearray(await raw.content.readany())
                 # Nearly always that was all of it.
                 while not raw.content.at_eof() and len(body) <= MAX_ANSWER:
                     body += await raw.content.readany()
-                return Response(status=raw.status, headers=raw.headers, body=body, secret=key)
+                return Response(status=raw.status, headers=raw.headers, body=bytes(body), secret=key)
         except aiohttp.ConnectionTimeoutError:
             late = TimeoutError(f"no connection within {self.settings.connect_timeout:g} s")
             raise unreachable(late, key) from None
