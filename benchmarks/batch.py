@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -24,6 +23,8 @@ from statistics import fmean, quantiles
 from airflow_provider_seeany.api.batch import Batch
 from airflow_provider_seeany.api.task import SeeAnyTask
 from benchmarks.policy import draw_tasks
+from benchmarks.poll_cost import logging_as_in_a_triggerer
+from benchmarks.process import resident_mib
 
 TASKS = 10_000
 TAKES = 0.05
@@ -127,11 +128,6 @@ asyncio.run(main())
 """
 
 
-def _resident_mib() -> float:
-    with open("/proc/self/statm", encoding="ascii") as statm:
-        return int(statm.read().split()[1]) * resource.getpagesize() / 2**20
-
-
 async def cost(ids: list[str], *, rate: float, seconds: float) -> str:
     """Run a trigger for a while and tell what that took of this process."""
     from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
@@ -141,7 +137,7 @@ async def cost(ids: list[str], *, rate: float, seconds: float) -> str:
             pass
 
     await run(["t-0-warm"])  # loads aiohttp and the rest, which any trigger of the triggerer does
-    memory, cpu, began = _resident_mib(), time.process_time(), time.monotonic()
+    memory, cpu, began = resident_mib(), time.process_time(), time.monotonic()
     waiting = asyncio.create_task(run(ids))
     late: list[float] = []
     most = memory
@@ -149,7 +145,7 @@ async def cost(ids: list[str], *, rate: float, seconds: float) -> str:
         before = time.monotonic()
         await asyncio.sleep(0.1)
         late.append(time.monotonic() - before - 0.1)
-        most = max(most, _resident_mib())
+        most = max(most, resident_mib())
     used, took = time.process_time() - cpu, time.monotonic() - began
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
@@ -171,7 +167,8 @@ def main() -> None:
             assert server.stdout is not None
             port = int(server.stdout.readline())
             os.environ["AIRFLOW_CONN_SEEANY_DEFAULT"] = f"seeany://:sk-benchmark@127.0.0.1:{port}"
-            print(asyncio.run(cost(ids, rate=rate, seconds=SECONDS)), flush=True)
+            with logging_as_in_a_triggerer():
+                print(asyncio.run(cost(ids, rate=rate, seconds=SECONDS)), flush=True)
             server.terminate()
 
 

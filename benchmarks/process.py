@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import resource
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -32,15 +33,17 @@ class Holdings:
 
     :param sockets: open sockets.
     :param tasks: tasks of the loop.
-    :param mib: resident memory.
+    :param mib: resident memory, which Python does not give back evenly.
+    :param blocks: pieces of memory that Python's objects hold, which is exact.
     """
 
     sockets: int
     tasks: int
     mib: float
+    blocks: int
 
     @classmethod
     def now(cls) -> Holdings:
         """Return what is held now, after collecting what is not."""
         gc.collect()
-        return cls(open_sockets(), len(asyncio.all_tasks()), resident_mib())
+        return cls(open_sockets(), len(asyncio.all_tasks()), resident_mib(), sys.getallocatedblocks())

@@ -19,7 +19,7 @@ from benchmarks.stub import Stub, running_stub
 
 MOST_TIMES_BARE = 3.0
 LEEWAY = 3.0
-MOST_GROWTH = 10.0
+MOST_GROWTH = 5000
 
 
 def _checks(stub: Stub) -> Iterator[tuple[str, float, float]]:
@@ -34,7 +34,7 @@ def _checks(stub: Stub) -> Iterator[tuple[str, float, float]]:
     left = asyncio.run(soak(wait, waiters=1000, interval=1.0, short_run=5.0, seconds=10.0))
     yield "sockets left open", left.after.sockets - left.before.sockets, 0
     yield "tasks left", left.after.tasks - left.before.tasks, 0
-    yield "MiB that a second run left", left.growth, MOST_GROWTH
+    yield "blocks of memory that a second run left", left.growth, MOST_GROWTH
 
 
 def lost(checks: Mapping[str, tuple[float, float]]) -> list[str]:

@@ -28,11 +28,11 @@ from benchmarks.spread import Spread
 from benchmarks.stub import Stub, running_stub, task_id
 from local_airflow import DagRun, LocalAirflow
 
-WAITS = 30
+WAITS = 10
 ROUNDS = 5
-FIRST_END = 16.0
+FIRST_END = 14.0
 """Seconds from the start to the end of the first remote task: by then all waits are deferred."""
-APART = 0.8
+APART = 1.0
 REST = 20.0
 
 NOTHING = "nothing"
