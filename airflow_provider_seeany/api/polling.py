@@ -1,9 +1,10 @@
 """
 When to ask again.
 
-``FixedInterval`` always sleeps the same. ``TrustGated`` aims at the end of the task, as far as the task's own
-word about it has proved true. An answer gives two clocks: the service's estimate of the seconds left, and the
-progress, which tells the seconds left by its pace. Each clock goes through these states on its own::
+``FixedInterval`` always sleeps the same; so does ``SafetyNet``, but long, for callbacks that get lost. ``TrustGated``
+aims at the end of the task, as far as the task's own word about it has proved true. An answer gives two clocks: the
+service's estimate of the seconds left, and the progress, which tells the seconds left by its pace. Each clock goes
+through these states on its own::
 
                  its seconds left fall as time passes,
                  faster than ESTIMATE_FALLS or PROGRESS_FALLS
@@ -136,6 +137,20 @@ class FixedInterval(Polling, kw_only=True):
     def after_answer(self, *, estimated_remaining: float | None, progress: float | None, now: float) -> float:
         """Return the interval, whatever was answered."""
         return self.poll_interval
+
+
+class SafetyNet(Polling, kw_only=True):
+    """
+    Asks seldom, because the service calls back when the task has ended; for callbacks that get lost.
+
+    :param jitter: returns a number from 0 up to 1.
+    """
+
+    jitter: Callable[[], float] = random.random
+
+    def after_answer(self, *, estimated_remaining: float | None, progress: float | None, now: float) -> float:
+        """Return the interval, whatever was answered."""
+        return spread(self.poll_interval, self.jitter)
 
 
 class Clock(msgspec.Struct):

@@ -187,6 +187,17 @@ class StatusWords:
             )
 
 
+def credible(reply: SeeAnyTask | Trouble) -> SeeAnyTask | Trouble:
+    """Return what a question brought, as trouble if it is an answer that cannot be true."""
+    if isinstance(reply, SeeAnyTask) and reply.lacks_its_video:
+        return Trouble(
+            kind=Kind.UNUSABLE,
+            text="SeeAny says the video is completed, but the answer has no video_url; it reads: "
+            + cleaned(repr(dict(reply.answer)), limit=400),
+        )
+    return reply
+
+
 class Wait:
     """
     Follows one task until it ends, cannot be asked for, or the deadline passes. Logs on change only.
@@ -211,6 +222,7 @@ class Wait:
         "_troubles_in_a_row",
         "_unusable_in_a_row",
         "_visible_by",
+        "first_question_at",
         "last_seen",
         "last_trouble",
     )
@@ -237,9 +249,13 @@ class Wait:
         self._troubles_in_a_row = 0
         self._unusable_in_a_row = 0
         self._status_words = status_words or StatusWords(*([last_seen.status] if last_seen else []))
+        self.first_question_at: float | None = None
+        """When the polling would ask first, in Unix seconds; ``None`` if an earlier part of the wait saw nothing."""
         if last_seen and last_seen.at is not None:
             # What the worker saw is an answer like any other: with it, one more tells how fast the estimate falls.
-            self._ask_polling(last_seen, last_seen.at)
+            self.first_question_at = last_seen.at + self._ask_polling(last_seen, last_seen.at)
+            if deadline is not None:
+                self.first_question_at = min(self.first_question_at, deadline)
 
     def heard(self, reply: SeeAnyTask | Trouble, now: float) -> Outcome | Pause:
         """
@@ -248,12 +264,7 @@ class Wait:
         :param reply: the answer, or why there was none.
         :param now: Unix seconds.
         """
-        if isinstance(reply, SeeAnyTask) and reply.lacks_its_video:
-            reply = Trouble(
-                kind=Kind.UNUSABLE,
-                text="SeeAny says the video is completed, but the answer has no video_url; it reads: "
-                + cleaned(repr(dict(reply.answer)), limit=400),
-            )
+        reply = credible(reply)
         if isinstance(reply, Trouble):
             return self._note_trouble(reply, now)
         self._note_answer(reply, now)

@@ -1,0 +1,37 @@
+"""What a ring says: the ids in its body. Their place is not documented, so a few likely ones are looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from airflow_provider_seeany.api.request import BadTaskId, checked_task_id
+
+MOST_BYTES = 64 * 1024
+"""Most bytes of a body that are read."""
+
+_KEYS = ("id", "task_id", "task_uuid")
+
+
+def seeany_ids(body: bytes) -> list[str]:
+    """Return what may be the id of a SeeAny task, each once; nothing if the body is no JSON object."""
+    try:
+        said = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        return []
+    if not isinstance(said, dict):
+        return []
+    return list(dict.fromkeys(_ids(said)))
+
+
+def _ids(said: dict[str, object]) -> Iterator[str]:
+    for holder in (said, said.get("data")):
+        for key in _KEYS if isinstance(holder, dict) else ():
+            value = holder.get(key)
+            if isinstance(value, int) and not isinstance(value, bool):
+                value = str(value)
+            try:
+                yield checked_task_id(value)
+            except BadTaskId:
+                continue

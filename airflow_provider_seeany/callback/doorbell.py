@@ -1,0 +1,128 @@
+"""
+The mark that a wait leaves in Airflow's database, by which a ring finds it.
+
+It is an XCom of the waiting task instance, whose *key* is made of the connection and the SeeAny id: XComs are indexed
+by key, and by nothing else that fits. It is also the right to end the wait: who deletes it may do so. The trigger
+deletes it before it fires, a ring in the transaction that resumes the task instance, so never both end a wait. While
+the task instance may not be resumed yet, a ring leaves a note in the mark, which the trigger reads.
+
+It is never there once the wait has ended, except where nobody of this provider was asked: a person marked the task
+instance, or Airflow ended the deferral because no triggerer runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Protocol
+
+import msgspec
+
+KEY_PREFIX = "_seeany_wait_"
+
+
+class Mark(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What the mark says, as plain JSON.
+
+    :param seeany_conn_id: the connection that the wait asks through.
+    :param seeany_task_id: the task waited for.
+    :param rung: whether SeeAny has rung while the task instance could not be resumed yet.
+    """
+
+    seeany_conn_id: str
+    seeany_task_id: str
+    rung: bool = False
+
+    @property
+    def key(self) -> str:
+        """The key of the XCom; a hash, because an id may be longer than a key."""
+        return mark_key(self.seeany_conn_id, self.seeany_task_id)
+
+
+def mark_key(seeany_conn_id: str, seeany_task_id: str) -> str:
+    """Return the key of the marks of all waits for this task through this connection."""
+    waited_for = f"{seeany_conn_id}\0{seeany_task_id}".encode()
+    return KEY_PREFIX + hashlib.sha256(waited_for).hexdigest()[:40]
+
+
+class TaskInstance(Protocol):
+    """The part of a task instance that is needed here."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int | None
+
+
+class Doorbell:
+    """
+    The mark as a worker or the triggerer handles it.
+
+    It goes through Airflow's supervisor, past a custom XCom backend: the api-server has to read it in the database.
+
+    :param task_instance: the task instance that waits.
+    :param seeany_conn_id: the connection that it asks through.
+    :param seeany_task_id: the task waited for.
+    """
+
+    def __init__(self, task_instance: TaskInstance, *, seeany_conn_id: str, seeany_task_id: str) -> None:
+        self._mark = Mark(seeany_conn_id=seeany_conn_id, seeany_task_id=seeany_task_id)
+        self._where: dict[str, Any] = {
+            "key": self._mark.key,
+            "dag_id": task_instance.dag_id,
+            "task_id": task_instance.task_id,
+            "run_id": task_instance.run_id,
+            "map_index": -1 if task_instance.map_index is None else task_instance.map_index,
+        }
+
+    def hang(self) -> None:
+        """Leave the mark, in a worker. From here on a ring is heard."""
+        _supervisor().send(self._hanging())
+
+    def take_down(self) -> None:
+        """Delete the mark, in a worker."""
+        _supervisor().send(self._taking_down())
+
+    async def ahang(self) -> None:
+        """Leave the mark, in the triggerer."""
+        await _supervisor().asend(self._hanging())
+
+    async def atake_down(self) -> None:
+        """Delete the mark, in the triggerer."""
+        await _supervisor().asend(self._taking_down())
+
+    async def has_rung(self) -> bool:
+        """
+        Tell whether there is a reason to ask at once, in the triggerer.
+
+        That is a ring, or the want of the mark: a trigger that was about to fire deleted it, and its triggerer died.
+        """
+        mark = await self._read()
+        return mark is None or mark.rung
+
+    async def is_hanging(self) -> bool:
+        """Tell whether the mark is there, in the triggerer. If not, a ring has ended the wait."""
+        return await self._read() is not None
+
+    async def _read(self) -> Mark | None:
+        from airflow.sdk.execution_time.comms import GetXCom
+
+        reply = await _supervisor().asend(GetXCom(**self._where))
+        value = getattr(reply, "value", None)
+        return msgspec.convert(value, Mark) if value else None
+
+    def _hanging(self) -> Any:
+        from airflow.sdk.execution_time.comms import SetXCom
+
+        return SetXCom(value=msgspec.to_builtins(self._mark), **self._where)
+
+    def _taking_down(self) -> Any:
+        from airflow.sdk.execution_time.comms import DeleteXCom
+
+        return DeleteXCom(**self._where)
+
+
+def _supervisor() -> Any:
+    from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+    return SUPERVISOR_COMMS

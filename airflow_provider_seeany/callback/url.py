@@ -1,0 +1,54 @@
+"""The callback URL to give to whatever creates a SeeAny task, and the two options of Airflow that it is made of."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from airflow.providers.common.compat.sdk import conf
+
+from airflow_provider_seeany.callback.token import Ringer, signed
+from airflow_provider_seeany.exceptions import SeeAnyConfigError
+
+MOUNTED_AT = "/seeany"
+"""The path of the api-server below which the plugin serves."""
+
+SHORTEST_SECRET = 16
+
+
+def callback_secret() -> str | None:
+    """
+    Return ``[seeany] callback_secret``, or ``None`` if callbacks are off.
+
+    :raises SeeAnyConfigError: if it is too short to be one.
+    """
+    secret = conf.get("seeany", "callback_secret", fallback=None)
+    if not secret:
+        return None
+    if len(secret) < SHORTEST_SECRET:
+        raise SeeAnyConfigError(
+            f"[seeany] callback_secret is too short: at least {SHORTEST_SECRET} characters, such as "
+            "`openssl rand -hex 32` prints."
+        )
+    return str(secret)
+
+
+def callback_url(ringer: Ringer) -> str:
+    """
+    Return the URL at which this may be rung for.
+
+    :raises SeeAnyConfigError: if an option that it takes is not set.
+    """
+    secret = callback_secret()
+    if secret is None:
+        raise SeeAnyConfigError(
+            "There is no callback URL without a secret. Set [seeany] callback_secret to a random text, the same for "
+            "the api-server and the workers, such as `openssl rand -hex 32` prints."
+        )
+    base_url = str(conf.get("api", "base_url", fallback=None) or "").rstrip("/")
+    parts = urlsplit(base_url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise SeeAnyConfigError(
+            f"There is no callback URL without [api] base_url, which is {base_url!r}. Set it to the address at which "
+            "SeeAny reaches the api-server, such as https://airflow.example.com."
+        )
+    return f"{base_url}{MOUNTED_AT}/callback/{signed(ringer, secret=secret)}"
