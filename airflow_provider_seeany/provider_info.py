@@ -63,7 +63,16 @@ def get_provider_info() -> dict[str, Any]:
                         "type": "boolean",
                         "example": "True",
                         "default": "False",
-                    }
+                    },
+                    "callback_secret": {
+                        "description": "Signs the callback URLs that SeeAnyHook.callback_url gives out. A random text, "
+                        "the same for the api-server and the workers. Callbacks are off without it.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "sensitive": True,
+                        "example": None,
+                        "default": None,
+                    },
                 },
             }
         },

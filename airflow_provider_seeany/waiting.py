@@ -24,6 +24,7 @@ from airflow_provider_seeany.api.request import BadTaskId
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import cleaned
 from airflow_provider_seeany.api.wait import Log, Outcome, Pause, TimedOut, Wait, decode_outcome, tell_abandoned
+from airflow_provider_seeany.callback.doorbell import Doorbell, TaskInstance
 from airflow_provider_seeany.exceptions import (
     SeeAnyError,
     SeeAnyTaskIdError,
@@ -35,7 +36,7 @@ from airflow_provider_seeany.exceptions import (
     completed_task,
     task_timeout,
 )
-from airflow_provider_seeany.hooks.seeany import SeeAnyHook
+from airflow_provider_seeany.hooks.seeany import SeeAnyHook, checked_id
 from airflow_provider_seeany.hooks.steady import CONNECTION_ERRORS, Patience
 from airflow_provider_seeany.operators.worker_free import sweep_timeout
 from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
@@ -64,6 +65,7 @@ class TaskWait:
     :param seeany_conn_id: the connection to ask through.
     :param interval: seconds between two questions.
     :param max_interval: most seconds between two questions of the trigger, which may adapt its pace.
+    :param callback_interval: seconds between two questions of the trigger if a callback is expected, else ``None``.
     :param timeout: seconds after which to give up, counted from the wait's begin.
     :param log: the log of the Airflow task.
     :param began: when the wait began, in Unix seconds, if that was in an earlier process; ``None`` for now.
@@ -76,6 +78,7 @@ class TaskWait:
         seeany_conn_id: str,
         interval: float,
         max_interval: float,
+        callback_interval: float | None,
         timeout: float,
         log: Log,
         began: float | None = None,
@@ -84,6 +87,7 @@ class TaskWait:
         self.seeany_conn_id = seeany_conn_id
         self.interval = interval
         self.max_interval = max_interval
+        self.callback_interval = callback_interval
         self.timeout = timeout
         self.pause = interval
         """Seconds to sleep before the next look."""
@@ -104,6 +108,16 @@ class TaskWait:
     def hook(self) -> SeeAnyHook:
         """The hook for the connection."""
         return SeeAnyHook(self.seeany_conn_id)
+
+    def doorbell(self, task_instance: TaskInstance) -> Doorbell:
+        """
+        Return the mark by which a callback finds this wait.
+
+        :raises SeeAnyTaskIdError: if that cannot be the id of a task.
+        """
+        return Doorbell(
+            task_instance, seeany_conn_id=self.seeany_conn_id, seeany_task_id=checked_id(self.seeany_task_id)
+        )
 
     def look(self) -> SeeAnyTask | None:
         """
@@ -161,6 +175,7 @@ class TaskWait:
             seeany_conn_id=self.seeany_conn_id,
             poll_interval=self.interval,
             max_poll_interval=self.max_interval,
+            callback_poll_interval=self.callback_interval,
             deadline=self._deadline,
             timeout=self.timeout,
             first_look_at=_first_look_at(self.interval, self._deadline, asked_for=asked_for),

@@ -26,8 +26,9 @@ def seeany_ids(body: bytes) -> list[str]:
 
 
 def _ids(said: dict[str, object]) -> Iterator[str]:
-    for holder in (said, said.get("data")):
-        for key in _KEYS if isinstance(holder, dict) else ():
+    data = said.get("data")
+    for holder in (said, data if isinstance(data, dict) else {}):
+        for key in _KEYS:
             value = holder.get(key)
             if isinstance(value, int) and not isinstance(value, bool):
                 value = str(value)

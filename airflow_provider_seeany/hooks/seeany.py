@@ -236,6 +236,32 @@ class SeeAnyHook(BaseHook):
             time.sleep(step.seconds)
         return completed_task(step, seeany_task_id=seeany_task_id, seeany_conn_id=self.seeany_conn_id, timeout=timeout)
 
+    def callback_url(
+        self, *, dag_id: str | None = None, run_id: str | None = None, task_id: str | None = None, map_index: int = -1
+    ) -> str:
+        """
+        Return the URL at which SeeAny rings when a task has ended, to pass on when creating it.
+
+        A ring wakes the waits with ``expect_callback=True`` for the SeeAny task that its body names by ``id``,
+        ``task_id`` or ``task_uuid``, as long as they ask through this connection. It takes ``[seeany] callback_secret``
+        and ``[api] base_url``, the same in every process.
+
+        :param dag_id: the DAG of the task that waits. If that is given, the body may as well name nothing.
+        :param run_id: its run.
+        :param task_id: the task that waits.
+        :param map_index: which of its instances, if it is mapped.
+        :raises SeeAnyConfigError: if an option is not set.
+        """
+        from airflow_provider_seeany.callback.token import Ringer, WaitingTask
+        from airflow_provider_seeany.callback.url import callback_url
+
+        waiting = None
+        if dag_id is not None or run_id is not None or task_id is not None:
+            if dag_id is None or run_id is None or task_id is None:
+                raise ValueError("dag_id, run_id and task_id name the task that waits together: give all three")
+            waiting = WaitingTask(dag_id, run_id, task_id, map_index)
+        return callback_url(Ringer(self.seeany_conn_id, waiting))
+
     def test_connection(self) -> tuple[bool, str]:
         """
         Tell whether the API accepts the key, for the Test button and ``airflow connections test``.

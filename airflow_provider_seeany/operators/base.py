@@ -73,6 +73,8 @@ class WaitsForTask(EndsWithReason):
     :param max_poll_interval: most seconds between two questions in the triggerer.
     :param worker_free: start and end in the triggerer as well, see
         :mod:`airflow_provider_seeany.operators.worker_free`. ``None`` follows ``[seeany] worker_free``, which is off.
+    :param expect_callback: let SeeAny's callback wake the wait, see :mod:`airflow_provider_seeany.callback`.
+    :param callback_poll_interval: seconds between two questions in the triggerer while a callback is expected.
     """
 
     template_fields: Sequence[str] = TEMPLATED
@@ -96,6 +98,8 @@ class WaitsForTask(EndsWithReason):
         deferrable: bool,
         max_poll_interval: timedelta | float,
         worker_free: bool | None,
+        expect_callback: bool,
+        callback_poll_interval: timedelta | float,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -106,6 +110,10 @@ class WaitsForTask(EndsWithReason):
         if worker_free is None:
             worker_free = conf.getboolean("seeany", "worker_free", fallback=False)
         self.worker_free = worker_free
+        if expect_callback and not deferrable:
+            raise ValueError("expect_callback needs deferrable=True: a callback cannot wake a wait in a worker")
+        self.expect_callback = expect_callback
+        self.callback_poll_interval = interval_seconds(callback_poll_interval, name="callback_poll_interval")
 
     def start_in_triggerer(self) -> None:
         """Ask Airflow to start the wait without a worker, if that is wanted and possible. Ends ``__init__``."""
@@ -141,10 +149,30 @@ class WaitsForTask(EndsWithReason):
             seeany_conn_id=self.seeany_conn_id,
             interval=self.interval,
             max_interval=self.max_poll_interval,
+            callback_interval=self.callback_poll_interval if self.expect_callback else None,
             timeout=self.timeout,
             log=self.log,
             began=self.began,
         )
+
+    def look(self, context: Context) -> SeeAnyTask | None:
+        """
+        Ask once; return the completed task, or ``None`` while it is worth asking again.
+
+        With a callback expected, the wait can be found before it asks: no ring is lost between the two.
+        """
+        if not self.expect_callback:
+            return self.task_wait.look()
+        doorbell = self.task_wait.doorbell(context["ti"])
+        doorbell.hang()
+        try:
+            task = self.task_wait.look()
+        except BaseException:
+            doorbell.take_down()
+            raise
+        if task is not None:
+            doorbell.take_down()
+        return task
 
     def explain_worker(self) -> None:
         """Say in the log why a wait that should be worker-free is in a worker, unless the DAG's author chose that."""

@@ -35,6 +35,10 @@ class SeeAnyTaskResultOperator(WaitsForTask):
         failure still ends in a worker, a mapped task starts in one). Not applied then: pools,
         ``max_active_tis_per_dag(run)``, ``pre_execute`` and ``post_execute``, asset events of ``outlets``, rendered
         fields in the UI, a custom XCom backend's worker side. ``None`` follows ``[seeany] worker_free``, which is off.
+    :param expect_callback: SeeAny calls back when the task has ended (see ``SeeAnyHook.callback_url``), which wakes the
+        wait at once; until then the triggerer hardly asks. Needs ``[seeany] callback_secret`` and ``deferrable``.
+    :param callback_poll_interval: seconds between two questions in the triggerer while a callback is expected, in case
+        it gets lost. It stands in for ``poll_interval`` and ``max_poll_interval`` there.
     :param timeout: seconds after which to give up. The SeeAny task goes on, and may still cost money.
     """
 
@@ -46,6 +50,8 @@ class SeeAnyTaskResultOperator(WaitsForTask):
         wait_for_completion: bool = True,
         deferrable: bool = True,
         worker_free: bool | None = None,
+        expect_callback: bool = False,
+        callback_poll_interval: timedelta | float = 120,
         poll_interval: timedelta | float = 10,
         max_poll_interval: timedelta | float = 30,
         timeout: timedelta | float = 3600,
@@ -57,6 +63,8 @@ class SeeAnyTaskResultOperator(WaitsForTask):
             deferrable=deferrable,
             max_poll_interval=max_poll_interval,
             worker_free=worker_free,
+            expect_callback=expect_callback,
+            callback_poll_interval=callback_poll_interval,
             **kwargs,
         )
         self.wait_for_completion = wait_for_completion
@@ -74,7 +82,7 @@ class SeeAnyTaskResultOperator(WaitsForTask):
         self.explain_worker()
         if not self.wait_for_completion:
             return self.deliver(context, self.task_wait.result())
-        while (task := self.task_wait.look()) is None:
+        while (task := self.look(context)) is None:
             if self.deferrable:
                 self.defer_wait()
             time.sleep(self.task_wait.pause)

@@ -62,6 +62,7 @@ def start_trigger_args(operator: WaitsForTask) -> StartTriggerArgs:
             **{field: _template(getattr(operator, field)) for field in TEMPLATED},
             "poll_interval": operator.interval,
             "max_poll_interval": operator.max_poll_interval,
+            "callback_poll_interval": operator.callback_poll_interval if operator.expect_callback else None,
             "time_after_deadline": SWEEP_GRACE.total_seconds(),
             "timeout": operator.timeout,
             "ends_task": True,

@@ -44,6 +44,10 @@ class SeeAnyTaskSensor(WaitsForTask, BaseSensorOperator):
         failure still ends in a worker, a mapped task starts in one). Not applied then: pools,
         ``max_active_tis_per_dag(run)``, ``pre_execute`` and ``post_execute``, asset events of ``outlets``, rendered
         fields in the UI, a custom XCom backend's worker side. ``None`` follows ``[seeany] worker_free``, which is off.
+    :param expect_callback: SeeAny calls back when the task has ended (see ``SeeAnyHook.callback_url``), which wakes the
+        wait at once; until then the triggerer hardly asks. Needs ``[seeany] callback_secret`` and ``deferrable``.
+    :param callback_poll_interval: seconds between two questions in the triggerer while a callback is expected, in case
+        it gets lost. It stands in for ``poke_interval`` and ``max_poll_interval`` there.
     :param timeout: seconds after which to give up. The SeeAny task goes on, and may still cost money.
     """
 
@@ -54,6 +58,8 @@ class SeeAnyTaskSensor(WaitsForTask, BaseSensorOperator):
         seeany_conn_id: str = DEFAULT_CONN_ID,
         deferrable: bool = True,
         worker_free: bool | None = None,
+        expect_callback: bool = False,
+        callback_poll_interval: timedelta | float = 120,
         poke_interval: timedelta | float = 10,
         max_poll_interval: timedelta | float = 30,
         timeout: timedelta | float = 3600,
@@ -65,6 +71,8 @@ class SeeAnyTaskSensor(WaitsForTask, BaseSensorOperator):
             deferrable=deferrable,
             max_poll_interval=max_poll_interval,
             worker_free=worker_free,
+            expect_callback=expect_callback,
+            callback_poll_interval=callback_poll_interval,
             poke_interval=interval_seconds(poke_interval, name="poke_interval"),
             timeout=interval_seconds(timeout, name="timeout"),
             **kwargs,
@@ -102,7 +110,7 @@ class SeeAnyTaskSensor(WaitsForTask, BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue | bool:
         """Ask once; leave for the triggerer if the task is still running and the sensor is deferrable."""
-        task = self.task_wait.look()
+        task = self.look(context)
         if task is not None:
             return PokeReturnValue(is_done=True, xcom_value=self.deliver(context, task))
         if self.deferrable:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_seeany import DEFAULT_CONN_ID
 from airflow_provider_seeany.api.clock import ForwardClock
-from airflow_provider_seeany.api.polling import TrustGated
+from airflow_provider_seeany.api.polling import Polling, SafetyNet, TrustGated
 from airflow_provider_seeany.api.request import checked_task_id
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import cleaned
-from airflow_provider_seeany.api.wait import Finished, Outcome, Pause, Sighting, Wait, encode_outcome
+from airflow_provider_seeany.api.wait import BadId, Finished, Outcome, Pause, Sighting, Wait, encode_outcome
+from airflow_provider_seeany.callback.doorbell import Doorbell
 from airflow_provider_seeany.triggers.asking import (
     asked_patiently,
     began,
@@ -32,6 +33,14 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
     from airflow_provider_seeany.hooks.steady import SteadyAsyncClient
+
+Answer = TypeVar("Answer")
+
+NOTE_TAKES = 2.0
+"""
+Seconds that the api-server is given to write down a ring that came too early to resume the task instance: one before
+``first_look_at``. That much its clock may be behind, too.
+"""
 
 
 class SeeAnyTaskTrigger(BaseTrigger):
@@ -50,6 +59,8 @@ class SeeAnyTaskTrigger(BaseTrigger):
     :param poll_interval: seconds between two questions while nothing better is known.
     :param max_poll_interval: most seconds between two questions, once the service's estimate has proved true; see
         :mod:`airflow_provider_seeany.api.polling`.
+    :param callback_poll_interval: seconds between two questions while SeeAny's callback is expected, which may end the
+        wait from outside; ``None`` if none is. It stands in for the two above.
     :param deadline: when to give up, in Unix seconds; ``None`` for never. Absolute, so that a restart of the
         triggerer neither extends nor forgets it.
     :param first_look_at: ask no sooner than this, in Unix seconds; ``None`` for at once. A trigger that fires
@@ -70,6 +81,7 @@ class SeeAnyTaskTrigger(BaseTrigger):
         seeany_conn_id: str = DEFAULT_CONN_ID,
         poll_interval: float = 10,
         max_poll_interval: float = 30,
+        callback_poll_interval: float | None = None,
         deadline: float | None = None,
         first_look_at: float | None = None,
         last_seen: dict[str, Any] | None = None,
@@ -83,6 +95,7 @@ class SeeAnyTaskTrigger(BaseTrigger):
         self.seeany_conn_id = seeany_conn_id
         self.poll_interval = poll_interval
         self.max_poll_interval = max_poll_interval
+        self.callback_poll_interval = callback_poll_interval
         self.deadline = deadline
         self.first_look_at = first_look_at
         self.last_seen = last_seen
@@ -100,6 +113,7 @@ class SeeAnyTaskTrigger(BaseTrigger):
                 "seeany_conn_id": self.seeany_conn_id,
                 "poll_interval": self.poll_interval,
                 "max_poll_interval": self.max_poll_interval,
+                "callback_poll_interval": self.callback_poll_interval,
                 "deadline": self.deadline,
                 "first_look_at": self.first_look_at,
                 "last_seen": self.last_seen,
@@ -165,11 +179,50 @@ class SeeAnyTaskTrigger(BaseTrigger):
     def _about(self) -> str:
         return f"SeeAny task {cleaned(str(self.seeany_task_id))}"
 
+    def _polling(self) -> Polling:
+        if self.callback_poll_interval is not None:
+            return SafetyNet(poll_interval=self.callback_poll_interval)
+        return TrustGated(poll_interval=self.poll_interval, max_poll_interval=self.max_poll_interval)
+
+    def _doorbell(self) -> Doorbell | None:
+        """Return the mark by which a callback finds this wait, if one is expected."""
+        if self.callback_poll_interval is None:
+            return None
+        task_instance: Any = self.task_instance
+        return Doorbell(
+            task_instance, seeany_conn_id=self.seeany_conn_id, seeany_task_id=checked_task_id(self.seeany_task_id)
+        )
+
     async def _event(self) -> TriggerEvent:
         return TriggerEvent(encode_outcome(await self._outcome()))
 
     async def _outcome(self) -> Outcome:
-        return await reported(self._wait_until_the_end(), about=self._about, log=self.log)
+        outcome = await reported(self._wait_until_the_end(), about=self._about, log=self.log)
+        if not isinstance(outcome, BadId) and (doorbell := self._doorbell()):
+            # With the mark goes the right to end the wait: a ring that comes now finds nobody waiting.
+            await self._heard_or(None, doorbell.atake_down())
+        return outcome
+
+    async def _until_first_question(self, wait: Wait, now: ForwardClock) -> None:
+        """Sleep until the first question is due, if a callback is expected; none gets lost from here on."""
+        doorbell = self._doorbell()
+        if doorbell is None:
+            return
+        if self.ends_task:
+            await self._heard_or(None, doorbell.ahang())
+            return
+        if self.first_look_at is not None:
+            await sleep_until(self.first_look_at + NOTE_TAKES, now)
+        if not await self._heard_or(True, doorbell.has_rung()):
+            await sleep_until(wait.first_question_at, now)
+
+    async def _heard_or(self, otherwise: Answer, at_the_doorbell: Awaitable[Answer]) -> Answer:
+        """Return what was to be done with the mark; where Airflow could not do it, the wait goes on without."""
+        try:
+            return await at_the_doorbell
+        except Exception as error:
+            self.log.warning("A callback may not be heard: %s: %s", type(error).__name__, cleaned(str(error)))
+            return otherwise
 
     async def _wait_until_the_end(self) -> Outcome:
         deadline = self._deadline()
@@ -179,12 +232,14 @@ class SeeAnyTaskTrigger(BaseTrigger):
         seeany_task_id = checked_task_id(self.seeany_task_id)
         wait = Wait(
             seeany_task_id,
-            polling=TrustGated(poll_interval=self.poll_interval, max_poll_interval=self.max_poll_interval),
+            polling=self._polling(),
             deadline=deadline,
             log=self.log,
             began=wait_began,
             last_seen=msgspec.convert(self.last_seen, Sighting) if self.last_seen else None,
         )
+
+        await self._until_first_question(wait, now)
 
         async def ask(client: SteadyAsyncClient) -> Outcome:
             while isinstance(step := wait.heard(await client.look(seeany_task_id), now()), Pause):

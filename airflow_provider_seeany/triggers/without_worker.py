@@ -40,6 +40,17 @@ class TemplateTaskInstance:
         return kwargs.get("default")
 
 
+def result_xcoms(task: SeeAnyTask, *, with_values: bool) -> dict[str, Any]:
+    """
+    Return the XComs of a wait that ends without a worker, by key.
+
+    :param task: the completed task.
+    :param with_values: whether the Airflow task pushes any; the links are always pushed.
+    """
+    values: dict[str, Any] = {**task.highlights(), "return_value": task.as_json()} if with_values else {}
+    return values | {link.xcom_key: link.url_of(task) for link in RESULT_LINKS}
+
+
 class TriggererXComs:
     """
     The XComs of a task instance that has no worker.
@@ -77,7 +88,5 @@ class TriggererXComs:
         """Push the links, and the values if the Airflow task pushes any."""
         from airflow.providers.common.compat.sdk import XCom
 
-        values: dict[str, Any] = {**task.highlights(), "return_value": task.as_json()} if with_values else {}
-        values |= {link.xcom_key: link.url_of(task) for link in RESULT_LINKS}
-        for key, value in values.items():
+        for key, value in result_xcoms(task, with_values=with_values).items():
             await XCom.aset(key=key, value=value, **self._where)

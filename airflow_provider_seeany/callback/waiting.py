@@ -1,0 +1,195 @@
+"""
+Finds the task instances that wait for a SeeAny task, and resumes one, in the api-server's database session.
+
+A wait is found by its mark (see :mod:`airflow_provider_seeany.callback.doorbell`), through the index on the keys of
+XComs, so it costs the same with a million XComs and thousands of waits. All of it blocks: call it in a thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from airflow.models.taskinstance import TaskInstance
+from airflow.models.trigger import Trigger, handle_event_submit
+from airflow.models.xcom import XComModel
+from airflow.providers.common.compat.sdk import XCom
+from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
+from airflow.utils.session import create_session
+from airflow.utils.state import TaskInstanceState
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import lazyload
+
+from airflow_provider_seeany.api.task import SeeAnyTask
+from airflow_provider_seeany.api.wait import Finished, encode_outcome
+from airflow_provider_seeany.callback.doorbell import KEY_PREFIX, Mark, mark_key
+from airflow_provider_seeany.triggers.without_worker import result_xcoms
+
+if TYPE_CHECKING:
+    from sqlalchemy import Select
+    from sqlalchemy.orm import Session
+
+    from airflow_provider_seeany.callback.token import WaitingTask
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A task instance that waits, as it was when it was found.
+
+    :param mark: what its mark says.
+    :param where: the columns that name its XComs.
+    :param task_instance_id: the database's id of the task instance.
+    :param trigger_id: the trigger that it waits for; ``None`` while the worker has not handed it over yet.
+    :param resumable_at: when it may be resumed, in Unix seconds. Airflow can lose a task instance that leaves its
+        deferral within seconds (apache/airflow#72716), so the trigger itself keeps to this as well.
+    :param ends_without_worker: whether a completed task ends it right here.
+    :param pushes_xcoms: whether it then pushes the values of the result.
+    """
+
+    mark: Mark
+    where: dict[str, Any]
+    task_instance_id: Any
+    trigger_id: int | None
+    resumable_at: float | None = None
+    ends_without_worker: bool = False
+    pushes_xcoms: bool = True
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether it may be resumed by now."""
+        return self.trigger_id is not None and (self.resumable_at is None or time.time() >= self.resumable_at)
+
+
+def ids_waited_for(named: WaitingTask) -> list[str]:
+    """Return the ids of the SeeAny tasks that a task instance waits for: one, or none."""
+    marks = select(XComModel.key, XComModel.value).where(
+        XComModel.dag_id == named.dag_id,
+        XComModel.task_id == named.task_id,
+        XComModel.run_id == named.run_id,
+        XComModel.map_index == named.map_index,
+        XComModel.key.startswith(KEY_PREFIX, autoescape=True),
+    )
+    with create_session(scoped=False) as session:
+        found = [_mark(row) for row in session.execute(marks)]
+    return [mark.seeany_task_id for mark in found if mark is not None]
+
+
+def waits_for(seeany_conn_id: str, seeany_ids: Iterable[str]) -> list[Waiting]:
+    """Return the waits for any of these SeeAny tasks through a connection."""
+    with create_session(scoped=False) as session:
+        found = [_waiting(row) for row in session.execute(waits_query(seeany_conn_id, seeany_ids))]
+    return [waiting for waiting in found if waiting is not None]
+
+
+def waits_query(seeany_conn_id: str, seeany_ids: Iterable[str]) -> Select[Any]:
+    """Return the query for the waits for any of these SeeAny tasks."""
+    return (
+        select(
+            XComModel.dag_id,
+            XComModel.task_id,
+            XComModel.run_id,
+            XComModel.map_index,
+            XComModel.key,
+            XComModel.value,
+            TaskInstance.id.label("task_instance_id"),
+            TaskInstance.state,
+            TaskInstance.next_method,
+            Trigger,
+        )
+        .join(
+            TaskInstance,
+            (TaskInstance.dag_id == XComModel.dag_id)
+            & (TaskInstance.task_id == XComModel.task_id)
+            & (TaskInstance.run_id == XComModel.run_id)
+            & (TaskInstance.map_index == XComModel.map_index),
+        )
+        .outerjoin(Trigger, Trigger.id == TaskInstance.trigger_id)
+        .where(XComModel.key.in_([mark_key(seeany_conn_id, seeany_id) for seeany_id in seeany_ids]))
+        .options(lazyload(Trigger.task_instance))
+    )
+
+
+def note_ring(waiting: Waiting) -> bool:
+    """Leave a note for a wait that may not be resumed yet; return whether it is still there to read it."""
+    rung = msgspec.structs.replace(waiting.mark, rung=True)
+    with create_session(scoped=False) as session:
+        noted = update(XComModel).where(*_mark_of(waiting)).values(value=msgspec.to_builtins(rung))
+        return _touched(session, noted) == 1
+
+
+def resume(waiting: Waiting, outcome: Finished) -> bool:
+    """
+    End the wait with what SeeAny said; return whether it was this call that ended it.
+
+    :param waiting: the wait.
+    :param outcome: the task's end, as the trigger would report it.
+    """
+    with create_session(scoped=False) as session:
+        # Both are writes, so they also lock: until this commits, no other ring, no sweep and no trigger passes here.
+        if _touched(session, delete(XComModel).where(*_mark_of(waiting))) != 1:
+            return False
+        still_deferred = (
+            TaskInstance.id == waiting.task_instance_id,
+            TaskInstance.state == TaskInstanceState.DEFERRED,
+            TaskInstance.trigger_id == waiting.trigger_id,
+        )
+        if _touched(session, update(TaskInstance).where(*still_deferred).values(updated_at=datetime.now(UTC))) != 1:
+            session.rollback()  # the mark may be a later try's by now
+            return False
+        task_instance = session.get_one(TaskInstance, waiting.task_instance_id)
+        task = SeeAnyTask.from_answer(outcome.answer)
+        event: TriggerEvent = TriggerEvent(encode_outcome(outcome))
+        if waiting.ends_without_worker and task.is_completed:
+            for key, value in result_xcoms(task, with_values=waiting.pushes_xcoms).items():
+                _push(session, waiting, key, value)
+            event = TaskSuccessEvent()
+        handle_event_submit(event, task_instance=task_instance, session=session)
+        return True
+
+
+def _mark(row: Any) -> Mark | None:
+    """Return the mark in a row, or ``None`` if it is another XCom, whatever its key."""
+    try:
+        mark = msgspec.convert(row.value, Mark)
+    except msgspec.ValidationError:
+        return None
+    return mark if mark.key == row.key else None
+
+
+def _waiting(row: Any) -> Waiting | None:
+    """Return the wait in a row, or ``None`` if it has ended."""
+    mark = _mark(row)
+    is_in_first_worker = row.state == TaskInstanceState.RUNNING and not row.next_method
+    is_deferred = row.state == TaskInstanceState.DEFERRED and row.Trigger is not None
+    if mark is None or not (is_in_first_worker or is_deferred):
+        return None
+    arguments = row.Trigger.kwargs if is_deferred else {}
+    return Waiting(
+        mark=mark,
+        where={"dag_id": row.dag_id, "task_id": row.task_id, "run_id": row.run_id, "map_index": row.map_index},
+        task_instance_id=row.task_instance_id,
+        trigger_id=row.Trigger.id if is_deferred else None,
+        resumable_at=arguments.get("first_look_at"),
+        ends_without_worker=arguments.get("ends_task", False),
+        pushes_xcoms=arguments.get("do_xcom_push", True),
+    )
+
+
+def _mark_of(waiting: Waiting) -> list[Any]:
+    here = {**waiting.where, "key": waiting.mark.key}
+    return [getattr(XComModel, column) == value for column, value in here.items()]
+
+
+def _push(session: Session, waiting: Waiting, key: str, value: Any) -> None:
+    """Push an XCom as the trigger would, whose XComs the supervisor hands to the same two functions."""
+    stored = XCom.serialize_value(value, key=key, **waiting.where)
+    XComModel.set(key=key, value=stored, serialize=False, session=session, **waiting.where)
+
+
+def _touched(session: Session, statement: Any) -> int:
+    """Run a statement and return how many rows it changed."""
+    result: Any = session.execute(statement.execution_options(synchronize_session=False))
+    return int(result.rowcount)

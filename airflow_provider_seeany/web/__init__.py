@@ -1,0 +1,1 @@
+"""What the provider serves in Airflow's api-server, below ``/seeany``."""
