@@ -11,9 +11,11 @@ from local_airflow.processes import helper_process
 
 
 @contextlib.contextmanager
-def running_simulator(log_file: Path) -> Iterator[str]:
-    """Start a simulator on a free port and give its address."""
+def running_simulator(log_file: Path, *, callback_url: str | None = None) -> Iterator[str]:
+    """Start a simulator on a free port and give its address; it rings at `callback_url` when a task has ended."""
     command = [sys.executable, "-m", "airflow_provider_seeany.simulator", "--port", "0"]
+    if callback_url is not None:
+        command += ["--callback-url", callback_url]
     log_file.unlink(missing_ok=True)
     with helper_process(command, log_file=log_file) as process:
         assert process.stdout is not None

@@ -50,7 +50,8 @@ how often each task was asked for, as JSON
 
 What is documented by the platform: the bodies of processing, completed (video) and failed. What is
 invented: the progress, the estimates and the times; the price of a picture; the body of an image
-set; the HTTP errors and their bodies. Every video is the same file, and costs the same.
+set; the HTTP errors and their bodies; the body of a callback, and that it is repeated. Every video is
+the same file, and costs the same.
 """
 
 
@@ -66,21 +67,22 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--port", type=_port, default=8765, help="port to listen on, 0 for a free one (default: %(default)s)"
     )
+    parser.add_argument("--callback-url", metavar="URL", help="post to this URL when a task has ended")
     arguments = parser.parse_args(argv)
     # The lines about requests go to stderr; stdout has the start line alone, for a parent process to read.
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        asyncio.run(_serve_until_signal(arguments.host, arguments.port))
+        asyncio.run(_serve_until_signal(arguments.host, arguments.port, arguments.callback_url))
     except OSError as error:
         sys.exit(f"cannot listen on {arguments.host} port {arguments.port}: {error.strerror or error}")
 
 
-async def _serve_until_signal(host: str, port: int) -> None:
+async def _serve_until_signal(host: str, port: int, callback_url: str | None) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
-    async with serve(create_app(), host, port) as url:
+    async with serve(create_app(callback_url=callback_url), host, port) as url:
         print(f"SeeAny simulator on {url}", flush=True)
         await stopped.wait()
 

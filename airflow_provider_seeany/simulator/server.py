@@ -17,7 +17,8 @@ from aiohttp.abc import AbstractAccessLogger
 from aiohttp.typedefs import Handler, Middleware
 
 from .answers import Body, error_body, task_body
-from .scenario import Scenario, UnknownTaskError
+from .callback import Ringer
+from .scenario import Completed, Failed, Scenario, UnknownTaskError
 
 logger = logging.getLogger(__name__)
 
@@ -37,23 +38,31 @@ class TaskRequest:
 CLOCK: web.AppKey[Callable[[], float]] = web.AppKey("CLOCK")
 STARTED: web.AppKey[dict[str, float]] = web.AppKey("STARTED")
 REQUESTS: web.AppKey[list[TaskRequest]] = web.AppKey("REQUESTS")
+RINGER: web.AppKey[Ringer] = web.AppKey("RINGER")
 
 
-def create_app(clock: Callable[[], float] = time.time, *, faults: Sequence[Middleware] = ()) -> web.Application:
+def create_app(
+    clock: Callable[[], float] = time.time, *, faults: Sequence[Middleware] = (), callback_url: str | None = None
+) -> web.Application:
     """Make a simulated SeeAny in which no task has been asked for yet; `clock` tells it the Unix time.
 
-    `faults` may answer in a task's place, or not answer at all, to try what callers make of it.
+    `faults` may answer in a task's place, or not answer at all, to try what callers make of it. It rings at
+    `callback_url` when a task has ended, its seconds after it was first asked for.
     """
     # A request passes these from left to right. The faults come after the record, so that they are recorded too.
     app = web.Application(middlewares=[_errors_as_json, _record, *faults, _require_user_agent_and_key])
     app[CLOCK] = clock
     app[STARTED] = {}
     app[REQUESTS] = []
+    if callback_url is not None:
+        app[RINGER] = Ringer(callback_url)
+        app.on_shutdown.append(_stop_ringing)
     app.on_response_prepare.append(_name_response)
     app.router.add_get("/v1/tasks/{task_id}", _answer_task)
     app.router.add_get("/files/{task_id}/{name:output[.]mp4|thumb[.]jpg}", _send_file)
     app.router.add_get("/files/{task_id}/image-{number:[1-9][0-9]?}.jpg", _send_image)
     app.router.add_get("/simulator/requests", _count_requests)
+    app.router.add_get("/simulator/starts", _tell_starts)
     return app
 
 
@@ -86,10 +95,19 @@ async def _answer_task(request: web.Request) -> web.Response:
     except UnknownTaskError as error:
         return _refusal(404, "task_not_found", str(error))
     now = request.app[CLOCK]()
+    is_new = task_id not in request.app[STARTED]
     started_at = request.app[STARTED].setdefault(task_id, now)
     files_url = f"{request.scheme}://{request.host}/files"
+    end = scenario.at(scenario.seconds)
+    if is_new and RINGER in request.app and isinstance(end, Completed | Failed):
+        answer = task_body(scenario, end, started_at=started_at, files_url=files_url)
+        request.app[RINGER].ring_after(scenario.seconds, answer)
     state = scenario.at(now - started_at)
     return _json(task_body(scenario, state, started_at=started_at, files_url=files_url))
+
+
+async def _stop_ringing(app: web.Application) -> None:
+    await app[RINGER].close()
 
 
 async def _send_file(request: web.Request) -> web.FileResponse:
@@ -105,6 +123,11 @@ async def _send_image(request: web.Request) -> web.FileResponse:
 
 async def _count_requests(request: web.Request) -> web.Response:
     return _json(Counter(asked.task_id for asked in request.app[REQUESTS]))
+
+
+async def _tell_starts(request: web.Request) -> web.Response:
+    starts = request.app[STARTED]
+    return _json({task_id: at for task_id, at in starts.items()})
 
 
 @web.middleware
