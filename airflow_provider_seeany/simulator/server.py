@@ -126,8 +126,8 @@ async def _count_requests(request: web.Request) -> web.Response:
 
 
 async def _tell_starts(request: web.Request) -> web.Response:
-    starts = request.app[STARTED]
-    return _json({task_id: at for task_id, at in starts.items()})
+    started = request.app[STARTED]
+    return _json({**started})
 
 
 @web.middleware

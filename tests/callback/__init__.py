@@ -1,0 +1,1 @@
+"""Tests of the callback: its parts, its database, its web route."""

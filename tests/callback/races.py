@@ -1,0 +1,139 @@
+"""Lets rings race with everything else that ends a wait, and prints how often each wait ended: a script."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from airflow.models.taskinstance import TaskInstance
+from airflow.models.trigger import Trigger
+from airflow.models.xcom import XComModel
+from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
+from airflow.utils.session import create_session
+from sqlalchemy import delete, func, select, text
+
+from airflow_provider_seeany.api.wait import Finished, encode_outcome
+from airflow_provider_seeany.callback.doorbell import mark_key
+from airflow_provider_seeany.callback.waiting import resume, waits_for
+from tests.callback.waits_in_database import CONNECTION, add_wait, make_database, mark_failed, sweep
+
+ANSWER = {"id": "x", "status": "completed", "usage": {"cost": 0.7, "cost_unit": "CNY"}}
+
+# PostgreSQL itself counts how often each task instance left its deferral, and how often a success was announced.
+COUNTING = """
+CREATE TABLE endings (task_instance_id uuid, became text);
+CREATE FUNCTION count_ending() RETURNS trigger AS $$ BEGIN
+  IF OLD.state IN ('deferred', 'scheduled', 'success', 'failed') AND NEW.state IS DISTINCT FROM OLD.state THEN
+    INSERT INTO endings VALUES (NEW.id, NEW.state);
+  END IF; RETURN NEW; END $$ LANGUAGE plpgsql;
+CREATE TRIGGER count_endings AFTER UPDATE ON task_instance FOR EACH ROW EXECUTE FUNCTION count_ending();
+"""
+
+
+def ring(seeany_task_id: str) -> int:
+    """Do what a ring does once SeeAny has said that the task has ended; return how many waits it ended."""
+    return sum(resume(waiting, Finished(ANSWER)) for waiting in waits_for(CONNECTION, [seeany_task_id]))
+
+
+def poll(seeany_task_id: str, map_index: int, *, worker_free: bool) -> None:
+    """Do what trigger and triggerer do when the trigger finds the end: delete the mark, then submit the event."""
+    with create_session(scoped=False) as session:
+        trigger_id = session.scalar(
+            select(TaskInstance.trigger_id).where(TaskInstance.dag_id == "waits", TaskInstance.map_index == map_index)
+        )
+    if trigger_id is None:
+        return
+    with create_session(scoped=False) as session:
+        session.execute(
+            delete(XComModel).where(
+                XComModel.dag_id == "waits",
+                XComModel.task_id == "wait",
+                XComModel.run_id == "run",
+                XComModel.map_index == map_index,
+                XComModel.key == mark_key(CONNECTION, seeany_task_id),
+            )
+        )
+    event = TaskSuccessEvent() if worker_free else TriggerEvent(encode_outcome(Finished(ANSWER)))
+    with create_session(scoped=False) as session:
+        Trigger.submit_event(trigger_id, event, session=session)
+
+
+def race(name: str, number: int, worker_free: bool) -> dict[str, Any]:
+    """Let two race for one wait; return how it ended."""
+    seeany_task_id = f"{name}-{worker_free}-{number}"
+    map_index = RACES.index(name) * 1000 + number + (500 if worker_free else 0)
+    instance_id = add_wait(seeany_task_id, map_index, worker_free=worker_free)
+    rivals: dict[str, Callable[[], Any]] = {
+        "ring": lambda: ring(seeany_task_id),
+        "poll": lambda: poll(seeany_task_id, map_index, worker_free=worker_free),
+        "sweep": lambda: sweep(instance_id),
+        "mark failed": lambda: mark_failed(instance_id),
+    }
+    start, ended, errors = threading.Barrier(2), list[int](), list[str]()
+
+    def run(act: Callable[[], Any], lead: float) -> None:
+        start.wait()
+        time.sleep(lead)
+        try:
+            ended.append(act() or 0)
+        except Exception as error:
+            errors.append(f"{type(error).__name__}: {error}"[:300])
+
+    # A ring looks for the wait first; with these leads, now the one is first, now the other.
+    leads = random.uniform(0, 0.01), random.uniform(0, 0.02)
+    acts = rivals["ring"], rivals[name]
+    threads = [threading.Thread(target=run, args=pair) for pair in zip(acts, leads, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    with create_session(scoped=False) as session:
+        became = session.scalars(
+            text("SELECT became FROM endings WHERE task_instance_id = :id").bindparams(id=str(instance_id))
+        ).all()
+        marks = session.scalar(
+            select(func.count()).select_from(XComModel).where(XComModel.key == mark_key(CONNECTION, seeany_task_id))
+        )
+        values = session.scalar(
+            select(func.count())
+            .select_from(XComModel)
+            .where(XComModel.map_index == map_index, XComModel.key == "return_value")
+        )
+    return {
+        "became": sorted(became),
+        "rings that ended it": sum(ended),
+        "marks": marks,
+        "results": values,
+        "errors": errors,
+    }
+
+
+RACES = ("ring", "poll", "sweep", "mark failed")
+
+
+def main(times: int) -> None:
+    """Run every race so many times, with a worker and without."""
+    make_database()
+    with create_session(scoped=False) as session:
+        session.execute(text(COUNTING))
+    results = {
+        f"{name}{', worker-free' if worker_free else ''}": Counter(
+            json.dumps(race(name, number, worker_free)) for number in range(times)
+        )
+        for name in RACES
+        for worker_free in (False, True)
+    }
+    with create_session(scoped=False) as session:
+        # Airflow tells the DAG's callbacks of each success that no worker saw.
+        announced = session.scalar(text("SELECT count(*) FROM callback"))
+    print(json.dumps({"results": results, "announced": announced}))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,120 @@
+"""Makes waits as Airflow's scheduler, worker and triggerer leave them in the database."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+from airflow.dag_processing.bundles.manager import DagBundlesManager
+from airflow.models.dag import DagModel
+from airflow.models.dag_version import DagVersion
+from airflow.models.dagrun import DagRun
+from airflow.models.taskinstance import TaskInstance
+from airflow.models.trigger import Trigger
+from airflow.models.xcom import XComModel
+from airflow.providers.common.compat.sdk import DAG
+from airflow.serialization.serialized_objects import LazyDeserializedDAG
+from airflow.utils.db import initdb
+from airflow.utils.session import create_session
+from airflow.utils.state import DagRunState, TaskInstanceState
+from airflow.utils.types import DagRunTriggeredByType, DagRunType
+from sqlalchemy import update
+
+from airflow_provider_seeany.callback.doorbell import Mark
+from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
+from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
+
+CONNECTION = "studio"
+
+
+def make_database() -> DagRun:
+    """Make Airflow's tables and a run of a DAG with a task `wait`."""
+    logging.disable(logging.WARNING)
+    initdb()
+    DagBundlesManager().sync_bundles_to_db()
+    with DAG("waits", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
+        SeeAnyTaskSensor(task_id="wait", seeany_task_id="x", seeany_conn_id=CONNECTION, expect_callback=True)
+    with create_session() as session:
+        from airflow.models.serialized_dag import SerializedDagModel
+
+        session.add(DagModel(dag_id="waits", bundle_name="dags-folder", relative_fileloc="waits.py"))
+        session.flush()
+        lazy = LazyDeserializedDAG.from_dag(dag)
+        SerializedDagModel.write_dag(lazy, bundle_name="dags-folder", session=session)
+        session.commit()
+        from airflow.models.serialized_dag import SerializedDagModel as Stored
+
+        stored = Stored.get_dag("waits", session=session)
+        now = datetime.now(UTC)
+        run = stored.create_dagrun(
+            run_id="run",
+            logical_date=now,
+            run_after=now,
+            run_type=DagRunType.MANUAL,
+            triggered_by=DagRunTriggeredByType.TEST,
+            state=DagRunState.RUNNING,
+            session=session,
+        )
+        session.flush()
+        session.expunge_all()
+    return run
+
+
+def version_id(session: Any) -> Any:
+    """Return the id of the DAG's version."""
+    return DagVersion.get_latest_version("waits", session=session).id
+
+
+def add_wait(seeany_task_id: str, map_index: int, *, worker_free: bool = False, first_look_at: float = 0.0) -> Any:
+    """Add a deferred task instance with trigger and mark; return its id."""
+    from airflow.models.serialized_dag import SerializedDagModel
+
+    trigger = SeeAnyTaskTrigger(
+        seeany_task_id=seeany_task_id,
+        seeany_conn_id=CONNECTION,
+        callback_poll_interval=120,
+        first_look_at=None if worker_free else first_look_at,
+        ends_task=worker_free,
+    )
+    mark = Mark(seeany_conn_id=CONNECTION, seeany_task_id=seeany_task_id)
+    with create_session(scoped=False) as session:
+        task = SerializedDagModel.get_dag("waits", session=session).get_task("wait")
+        instance = TaskInstance(task=task, run_id="run", map_index=map_index, dag_version_id=version_id(session))
+        row = Trigger.from_object(trigger)
+        session.add_all([instance, row])
+        session.flush()
+        instance.state = TaskInstanceState.DEFERRED
+        instance.trigger_id = row.id
+        instance.next_method = "execute_complete"
+        instance.start_date = datetime.now(UTC)
+        instance.trigger_timeout = datetime.now(UTC) + timedelta(hours=1)
+        XComModel.set(
+            key=mark.key,
+            value=msgspec.to_builtins(mark),
+            serialize=False,
+            dag_id="waits",
+            task_id="wait",
+            run_id="run",
+            map_index=map_index,
+            session=session,
+        )
+        return instance.id
+
+
+def sweep(instance_id: Any) -> None:
+    """Do what the scheduler does with a deferral whose time is up."""
+    with create_session(scoped=False) as session:
+        session.execute(
+            update(TaskInstance)
+            .where(TaskInstance.id == instance_id, TaskInstance.state == TaskInstanceState.DEFERRED)
+            .values(state=TaskInstanceState.SCHEDULED, next_method="__fail__", trigger_id=None)
+        )
+
+
+def mark_failed(instance_id: Any) -> None:
+    """Do what the api-server does when a person marks a task instance as failed."""
+    with create_session(scoped=False) as session:
+        instance = session.get_one(TaskInstance, instance_id)
+        instance.set_state(TaskInstanceState.FAILED, session=session)
