@@ -1,0 +1,219 @@
+"""The route at which SeeAny rings: who gets in, what is refused, and that nothing is told or kept of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+from fastapi.testclient import TestClient
+from itsdangerous import URLSafeSerializer
+
+from airflow_provider_seeany.callback.body import MOST_BYTES, seeany_ids
+from airflow_provider_seeany.callback.rate import RateLimit
+from airflow_provider_seeany.callback.token import Ringer, WaitingTask, read, signed
+from airflow_provider_seeany.callback.url import SHORTEST_SECRET
+from airflow_provider_seeany.exceptions import SeeAnyConfigError
+from airflow_provider_seeany.hooks.seeany import SeeAnyHook
+from airflow_provider_seeany.web import callback as route
+from airflow_provider_seeany.web.app import create_app
+
+SECRET = "the-secret-of-the-callbacks-0123456789"
+WAITING = WaitingTask("dag", "run", "wait", 3)
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    """A client of the application, with callbacks on and a database that has no tables."""
+    monkeypatch.setenv("AIRFLOW__SEEANY__CALLBACK_SECRET", SECRET)
+    monkeypatch.setattr(route, "_rate", RateLimit())
+    with TestClient(create_app(), raise_server_exceptions=False) as client:
+        yield client
+
+
+def path(token: str) -> str:
+    return f"/callback/{token}"
+
+
+GOOD = signed(Ringer("studio"), secret=SECRET)
+BAD_TOKENS = {
+    "none of ours": "x",
+    "forged": signed(Ringer("studio"), secret=SECRET + "!"),
+    "of another use of the same secret": URLSafeSerializer(SECRET, salt="sessions").dumps(["studio", None]),
+    "signed, but says something else": URLSafeSerializer(
+        SECRET,
+        salt="airflow-provider-seeany.callback",
+        signer_kwargs={"digest_method": __import__("hashlib").sha256},
+    ).dumps({"conn": "studio"}),
+    "truncated": GOOD[:-1],
+    "without a signature": GOOD.partition(".")[0],
+    "another connection under the same signature": (
+        signed(Ringer("other"), secret=SECRET).partition(".")[0] + "." + GOOD.partition(".")[2]
+    ),
+    "endless": "x" * 5000,
+}
+
+
+@pytest.mark.parametrize("name", BAD_TOKENS)
+def test_a_token_that_is_not_ours_finds_nothing_there(client: TestClient, name: str) -> None:
+    answer = client.post(path(BAD_TOKENS[name]), json={"id": "x"})
+
+    assert (answer.status_code, answer.json()) == (404, {"detail": "Not Found"})
+    assert answer.json() == client.get("/no-such-page").json()
+
+
+@pytest.mark.parametrize("secret", [None, "", "short"])
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS"])
+def test_without_a_secret_there_is_nothing_at_all(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, secret: str | None, method: str
+) -> None:
+    monkeypatch.delenv("AIRFLOW__SEEANY__CALLBACK_SECRET")
+    if secret is not None:
+        monkeypatch.setenv("AIRFLOW__SEEANY__CALLBACK_SECRET", secret)
+    # Not even with the token that an empty or short secret would sign.
+    for token in (GOOD, signed(Ringer("studio"), secret=secret or "x")):
+        assert client.request(method, path(token)).status_code == 404
+
+
+def test_it_is_rung_at_by_post_only(client: TestClient) -> None:
+    answer = client.get(path(GOOD))
+
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+
+
+@pytest.mark.parametrize("in_chunks", [False, True])
+def test_a_body_that_is_too_large_is_refused(client: TestClient, in_chunks: bool) -> None:
+    body = b'{"id": "' + b"x" * MOST_BYTES + b'"}'
+    content = iter([body[:1000], body[1000:]]) if in_chunks else body
+
+    assert client.post(path(GOOD), content=content).status_code == 413
+
+
+NO_ID = [
+    b"",
+    b"hello",
+    b"[]",
+    b'{"id": ""}',
+    b'{"id": null}',
+    b'{"data": "x"}',
+    b'{"id": {"a": 1}}',
+    b"\xff",
+    b"[" * 9999,
+]
+
+
+@pytest.mark.parametrize("body", NO_ID)
+def test_a_body_without_an_id_is_refused_unless_the_token_names_who_waits(client: TestClient, body: bytes) -> None:
+    assert client.post(path(GOOD), content=body).status_code == 400
+    named = client.post(path(signed(Ringer("studio", WAITING), secret=SECRET)), content=body)
+    assert named.status_code == 503  # it went on to the database, which has no tables here
+
+
+def test_trouble_with_the_database_asks_to_ring_again(client: TestClient) -> None:
+    answer = client.post(path(GOOD), json={"id": "x"})
+
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_nothing_that_a_caller_sends_is_told_or_logged(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, logger="airflow_provider_seeany")
+    answers = [
+        client.post(path(GOOD), json={"id": "MARKED\nforged line"}),
+        client.post(path(GOOD), content=b"MARKED"),
+        client.post(path("MARKED"), json={"id": "MARKED"}),
+    ]
+
+    assert all("MARKED" not in answer.text + str(answer.headers) for answer in answers)
+    ours = [record.getMessage() for record in caplog.records if record.name.startswith("airflow_provider_seeany")]
+    assert ours
+    assert not any("MARKED" in line or GOOD in line for line in ours)
+
+
+def test_a_flood_is_slowed_down_for_its_own_token_only(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(route, "_rate", RateLimit(per_second=0.1, burst=2))
+
+    statuses = [client.post(path(GOOD), content=b"").status_code for _ in range(3)]
+    slowed = client.post(path(GOOD), content=b"")
+    other = client.post(path(signed(Ringer("other"), secret=SECRET)), content=b"")
+
+    assert statuses == [400, 400, 429]
+    assert 0 < int(slowed.headers["Retry-After"]) <= 10
+    assert other.status_code == 400
+
+
+def test_a_bucket_fills_up_again_and_old_ones_are_forgotten() -> None:
+    now = [0.0]
+    rate = RateLimit(per_second=2, burst=1, clock=lambda: now[0])
+
+    assert rate.wait("a") == 0
+    assert rate.wait("a") == 0.5
+    now[0] = 0.5
+    assert rate.wait("a") == 0
+    for number in range(rate.MOST_TOKENS + 5):
+        rate.wait(str(number))
+    assert len(rate._left) == rate.MOST_TOKENS
+
+
+@pytest.mark.parametrize(
+    "ringer", [Ringer("任务"), Ringer("studio", WAITING), Ringer("studio", WaitingTask("d", "r", "t"))]
+)
+def test_a_token_says_what_was_signed(ringer: Ringer) -> None:
+    assert read(signed(ringer, secret=SECRET), secret=SECRET) == ringer
+
+
+BODIES: dict[str, tuple[object, list[str]]] = {
+    "the answer itself": ({"id": "vid_1", "status": "completed"}, ["vid_1"]),
+    "an event about it": ({"event": "task.completed", "id": "evt_1", "data": {"id": "vid_1"}}, ["evt_1", "vid_1"]),
+    "other names": ({"task_uuid": "a", "data": {"task_id": "b", "task_uuid": "a"}}, ["a", "b"]),
+    "a number": ({"task_id": 42}, ["42"]),
+    "no text": ({"id": True, "task_id": 1.5, "data": [1]}, []),
+    "odd ones": ({"id": "../x?y", "task_id": "\0", "data": {"id": "x" * 2000}}, ["../x?y"]),
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_the_id_is_found_where_senders_put_it(name: str) -> None:
+    body, ids = BODIES[name]
+
+    assert seeany_ids(msgspec.json.encode(body)) == ids
+
+
+@pytest.mark.parametrize("base_url", ["https://airflow.example.com", "https://host/a/prefix/"])
+def test_the_url_is_that_of_the_api_server_and_its_token_names_the_connection(
+    monkeypatch: pytest.MonkeyPatch, base_url: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW__SEEANY__CALLBACK_SECRET", SECRET)
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", base_url)
+
+    url = SeeAnyHook("studio").callback_url(dag_id="dag", run_id="run", task_id="wait", map_index=3)
+
+    before, _, token = url.rpartition("/")
+    assert before == f"{base_url.rstrip('/')}/seeany/callback"
+    assert read(token, secret=SECRET) == Ringer("studio", WAITING)
+
+
+@pytest.mark.parametrize(
+    ("secret", "base_url", "told"),
+    [
+        ("", "https://a", "callback_secret"),
+        ("x" * (SHORTEST_SECRET - 1), "https://a", "too short"),
+        (SECRET, "", "base_url"),
+        (SECRET, "/", "base_url"),
+        (SECRET, "ftp://a", "base_url"),
+    ],
+)
+def test_an_option_that_is_missing_is_named(
+    monkeypatch: pytest.MonkeyPatch, secret: str, base_url: str, told: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW__SEEANY__CALLBACK_SECRET", secret)
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", base_url)
+
+    with pytest.raises(SeeAnyConfigError, match=told):
+        SeeAnyHook("studio").callback_url()
+
+
+def test_who_waits_is_named_in_full_or_not_at_all() -> None:
+    with pytest.raises(ValueError, match="all three"):
+        SeeAnyHook("studio").callback_url(task_id="wait")
