@@ -90,7 +90,12 @@ def airflow_with_callbacks(
     The connections are called `ringing` and `silent`.
     """
     secret, port = secrets.token_hex(32), free_port()
-    environment = {"AIRFLOW__SEEANY__CALLBACK_SECRET": secret, "PYTHONPATH": str(REPOSITORY)}
+    environment = {
+        "AIRFLOW__SEEANY__CALLBACK_SECRET": secret,
+        # As with several replicas: a ring may reach another process than the one before.
+        "AIRFLOW__API__WORKERS": "2",
+        "PYTHONPATH": str(REPOSITORY),
+    }
     url = _callback_url(secret, f"http://127.0.0.1:{port}{base_url_path}", "ringing")
     with (
         running_simulator(home.with_name(f"{home.name}-ringing.log"), callback_url=url) as ringing,

@@ -1,0 +1,43 @@
+"""Waits that SeeAny's callback wakes, beside one that polls, and creating a task with a callback URL in a template."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG, task
+
+from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
+from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
+
+COMMON = {"seeany_conn_id": "ringing", "expect_callback": True, "timeout": 300}
+
+with DAG("callbacks", schedule=None):
+    SeeAnyTaskSensor(task_id="polling", seeany_task_id="video-25s-polling", seeany_conn_id="silent")
+    SeeAnyTaskSensor(task_id="classic", seeany_task_id="video-25s-classic", **COMMON)
+    SeeAnyTaskSensor(task_id="worker_free", seeany_task_id="video-25s-worker-free", worker_free=True, **COMMON)
+    SeeAnyTaskResultOperator(task_id="operator", seeany_task_id="video-25s-operator", **COMMON)
+    SeeAnyTaskResultOperator(task_id="sibling", seeany_task_id="video-25s-operator", **COMMON)
+    SeeAnyTaskSensor.partial(task_id="mapped", worker_free=True, **COMMON).expand(
+        seeany_task_id=["video-25s-mapped-1", "video-25s-mapped-2"]
+    )
+    SeeAnyTaskSensor(task_id="failed", seeany_task_id="fails-25s-classic", retries=2, **COMMON)
+    SeeAnyTaskSensor(
+        task_id="failed_worker_free", seeany_task_id="fails-25s-free", worker_free=True, retries=2, **COMMON
+    )
+    # Rings before its deferral may end.
+    SeeAnyTaskSensor(task_id="early", seeany_task_id="video-2s-early", **COMMON)
+    # Has ended by the first look.
+    SeeAnyTaskSensor(task_id="at_once", seeany_task_id="video-0s-at-once", **COMMON)
+    for name, worker_free in (("lost", False), ("lost_worker_free", True)):
+        SeeAnyTaskSensor(
+            task_id=name,
+            seeany_task_id=f"video-10s-{name}",
+            worker_free=worker_free,
+            callback_poll_interval=15,
+            **{**COMMON, "seeany_conn_id": "silent"},
+        )
+
+    @task
+    def url(from_template: str) -> str:
+        """Return what the template gave."""
+        return from_template
+
+    url("{{ macros.seeany.callback_url('ringing', dag_id=dag.dag_id, run_id=run_id, task_id='classic') }}")
