@@ -78,7 +78,7 @@ class TaskWait:
         seeany_conn_id: str,
         interval: float,
         max_interval: float,
-        callback_interval: float | None,
+        callback_interval: float | None = None,
         timeout: float,
         log: Log,
         began: float | None = None,

@@ -106,7 +106,7 @@ async def tell_killed(trigger: BaseTrigger, *, about: str) -> None:
     :param trigger: the trigger that was ended.
     :param about: what it waited for, for a person.
     """
-    state = await _state(trigger.task_instance)
+    state = await state_of(trigger.task_instance)
     is_delivered = state == "success" and await TriggererXComs(trigger.task_instance).are_there()
     if state in TAKEN_ON or is_delivered:
         trigger.log.info("The wait for %s ended in this triggerer; the Airflow task is %s", about, state)
@@ -134,7 +134,7 @@ def told_if_cancelled(trigger: BaseTrigger, *, about: str) -> Iterator[None]:
         raise
 
 
-async def _state(task_instance: Any) -> str | None:
+async def state_of(task_instance: Any) -> str | None:
     """Return the state that Airflow now gives a task instance; ``None`` if it has none, or that cannot be told."""
     from airflow.sdk.execution_time.comms import GetTaskStates
     from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS

@@ -23,6 +23,7 @@ from airflow_provider_seeany.triggers.asking import (
     began,
     reported,
     sleep_until,
+    state_of,
     tell_killed,
     told_if_cancelled,
 )
@@ -150,6 +151,9 @@ class SeeAnyTaskTrigger(BaseTrigger):
         xcoms = TriggererXComs(task_instance)
         is_clear = task_instance.try_number == 1 or await self._done(xcoms.clear())
         outcome = await self._outcome()
+        if self.callback_poll_interval is not None and await self._heard_or(None, state_of(task_instance)) == "success":
+            # A ring ended it a moment ago; its XComs must stay.
+            return TriggerEvent(encode_outcome(outcome))
         task = SeeAnyTask.from_answer(outcome.answer) if isinstance(outcome, Finished) else None
         if task is None or task.is_failed:
             # An earlier run of this trigger may have pushed some, if its triggerer was killed before the event.

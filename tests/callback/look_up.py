@@ -36,7 +36,8 @@ def fill(session: Session) -> None:
     shared = columns(session, "trigger", without='"id"')
     session.execute(
         text(
-            f"INSERT INTO trigger (id, {shared}) SELECT 1000 + i, {shared} FROM trigger CROSS JOIN {waits} AS n WHERE id = 1"
+            f"INSERT INTO trigger (id, {shared}) "
+            f"SELECT 1000 + i, {shared} FROM trigger CROSS JOIN {waits} AS n WHERE id = 1"
         )
     )
     _count(session)

@@ -60,6 +60,7 @@ def test_the_scheduler_is_told_all_that_the_trigger_has_to_know(kind: Any) -> No
         "seeany_conn_id": "studio",
         "poll_interval": 12,
         "max_poll_interval": 45,
+        "callback_poll_interval": None,
         "time_after_deadline": SWEEP_GRACE.total_seconds(),
         "timeout": 7200,
         "ends_task": True,
