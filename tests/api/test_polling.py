@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_seeany.api.polling import LONGEST_BACKOFF, FixedInterval, Polling, TrustGated, spread
+from airflow_provider_seeany.api.polling import LONGEST_BACKOFF, FixedInterval, Polling, SafetyNet, TrustGated, spread
 from airflow_provider_seeany.api.trouble import Kind, Trouble
 
 WITHOUT_JITTER: dict[str, Any] = {"jitter": lambda: 0.5}
@@ -304,3 +304,11 @@ def test_a_pause_in_trouble_is_never_shorter_than_the_interval(
     pause = rule(poll_interval).after_trouble(trouble(kind, retry_after), in_a_row=in_a_row)
 
     assert pause >= poll_interval
+
+
+@pytest.mark.parametrize(("jitter", "pause"), [(0.0, 117.0), (0.5, 120.0), (1.0, 123.0)])
+def test_while_a_callback_is_expected_the_estimate_does_not_matter(jitter: float, pause: float) -> None:
+    polling = SafetyNet(poll_interval=120, jitter=lambda: jitter)
+
+    for left in (60, 30, 2):
+        assert polling.after_answer(estimated_remaining=left, progress=90, now=100 - left) == pytest.approx(pause)

@@ -95,6 +95,7 @@ def test_a_running_task_is_left_to_the_triggerer_with_all_it_has_to_know(hostile
         "seeany_conn_id": "seeany_default",
         "poll_interval": 12,
         "max_poll_interval": 45,
+        "callback_poll_interval": None,
         "last_seen": {"status": "processing", "progress": 65, "estimated_remaining": 42},
         "time_after_deadline": None,
         "ends_task": False,

@@ -1,0 +1,149 @@
+"""A trigger whose wait SeeAny's callback may end: its mark, its few questions, and its restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.execution_time import task_runner
+from airflow.triggers.base import TaskSuccessEvent
+
+from airflow_provider_seeany.api.wait import Finished, decode_outcome
+from airflow_provider_seeany.callback.doorbell import mark_key
+from airflow_provider_seeany.triggers import task as trigger_module
+from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
+from tests.hostile import COMPLETED, Caller, HostileServer, reply, task
+
+WHERE = {"dag_id": "dag", "task_id": "wait", "run_id": "run", "map_index": -1}
+DONE = {**COMPLETED, "id": "x"}
+KEY = mark_key("seeany_default", "x")
+MARK = {"seeany_conn_id": "seeany_default", "seeany_task_id": "x", "rung": False}
+
+
+class Comms:
+    """Airflow's end of the line, with an XCom table in a dict and the task instance's state."""
+
+    def __init__(self) -> None:
+        self.xcoms: dict[str, Any] = {}
+        self.state = "deferred"
+        self.is_away = False
+
+    async def asend(self, message: Any) -> Any:
+        if message.type == "MaskSecret":
+            return None
+        if message.type == "GetTaskStates":
+            return SimpleNamespace(task_states={"run": {"wait": self.state}})
+        if self.is_away:
+            raise RuntimeError("database is locked")
+        assert {name: getattr(message, name) for name in WHERE} == WHERE
+        if message.type == "DeleteXCom":
+            self.xcoms.pop(message.key, None)
+        elif message.type == "SetXCom":
+            self.xcoms[message.key] = message.value
+        else:
+            return SimpleNamespace(value=self.xcoms.get(message.key))
+        return None
+
+
+@pytest.fixture
+def comms(monkeypatch: pytest.MonkeyPatch, hostile: HostileServer, connect: Callable[..., None]) -> Comms:
+    connect(host=hostile.url, extra={"request_timeout": 5})
+    monkeypatch.setattr(trigger_module, "NOTE_TAKES", 0)
+    comms = Comms()
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", comms, raising=False)
+    return comms
+
+
+def trigger(**more: Any) -> SeeAnyTaskTrigger:
+    made = SeeAnyTaskTrigger(
+        **{"seeany_task_id": "x", "callback_poll_interval": 0.2, "deadline": time.time() + 20, **more}
+    )
+    made.task_instance = SimpleNamespace(**WHERE, try_number=1)  # type: ignore[assignment]
+    return made
+
+
+def seen(ago: float) -> dict[str, Any]:
+    return {"status": "processing", "at": time.time() - ago}
+
+
+async def end_of(waiting: SeeAnyTaskTrigger) -> Any:
+    (event,) = [event async for event in waiting.run()]
+    return event
+
+
+async def test_what_the_worker_saw_is_the_first_look(hostile: HostileServer, comms: Comms) -> None:
+    comms.xcoms[KEY] = MARK
+    running = asyncio.create_task(end_of(trigger(callback_poll_interval=60, last_seen=seen(1))))
+    await asyncio.sleep(0.2)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+    assert hostile.requests == []
+    assert comms.xcoms == {KEY: MARK}
+
+
+NOTED: dict[str, Any] = {"rung": {**MARK, "rung": True}, "lost with a triggerer that was about to fire": None}
+
+
+@pytest.mark.parametrize("name", NOTED)
+async def test_a_ring_that_was_noted_makes_it_look_at_once(hostile: HostileServer, comms: Comms, name: str) -> None:
+    hostile.script(reply(200, DONE))
+    comms.xcoms.update({KEY: NOTED[name]} if NOTED[name] else {})
+
+    event = await end_of(trigger(callback_poll_interval=60, last_seen=seen(1)))
+
+    assert isinstance(decode_outcome(event.payload), Finished)
+    assert len(hostile.requests) == 1
+
+
+async def test_a_callback_that_does_not_come_is_not_waited_for_for_ever(hostile: HostileServer, comms: Comms) -> None:
+    hostile.script(task(), reply(200, DONE))
+    comms.xcoms[KEY] = MARK
+
+    event = await end_of(trigger(last_seen=seen(60)))
+
+    assert isinstance(decode_outcome(event.payload), Finished)
+    assert comms.xcoms == {}
+
+
+async def test_without_a_worker_it_can_be_found_before_it_asks(hostile: HostileServer, comms: Comms) -> None:
+    marks: list[Any] = []
+
+    async def answer(caller: Caller) -> None:
+        marks.append(dict(comms.xcoms))
+        await reply(200, DONE)(caller)
+
+    hostile.script(answer)
+
+    event = await end_of(trigger(ends_task=True))
+
+    assert isinstance(event, TaskSuccessEvent)
+    assert marks == [{KEY: MARK}]
+    assert KEY not in comms.xcoms
+    assert comms.xcoms["return_value"]["id"] == "x"
+
+
+async def test_the_xcoms_of_a_ring_that_was_quicker_stay(hostile: HostileServer, comms: Comms) -> None:
+    hostile.script(reply(404))
+    comms.state = "success"
+    comms.xcoms["return_value"] = "of the ring"
+
+    await end_of(trigger(ends_task=True))
+
+    assert comms.xcoms == {"return_value": "of the ring"}
+
+
+@pytest.mark.parametrize("ends_task", [False, True])
+async def test_a_database_that_is_away_loses_the_callback_and_not_the_wait(
+    hostile: HostileServer, comms: Comms, ends_task: bool
+) -> None:
+    hostile.script(reply(200, DONE))
+    comms.is_away = True
+
+    event = await end_of(trigger(ends_task=ends_task, last_seen=seen(1)))
+
+    assert isinstance(decode_outcome(event.payload), Finished)
