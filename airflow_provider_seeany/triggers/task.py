@@ -134,6 +134,11 @@ class SeeAnyTaskTrigger(BaseTrigger):
 
     async def on_kill(self) -> None:
         """Say what goes on without this wait. Called by Airflow 3.3 and newer."""
+        doorbell = self._doorbell()
+        # By its state alone a task that a ring ended could not be told from one that a person did: it may have failed.
+        if doorbell is not None and not await self._heard_or(True, doorbell.is_hanging()):
+            self.log.info("SeeAny called back: %s has ended, and the Airflow task goes on with that", self._about)
+            return
         await tell_killed(self, about=self._about)
 
     def render_template_fields(self, context: Context, jinja_env: Environment | None = None) -> None:

@@ -98,7 +98,7 @@ def test_a_callback_that_gets_lost_costs_time_and_no_result(rung: Rung, name: st
 def test_the_log_of_a_woken_wait_does_not_warn(rung: Rung, name: str) -> None:
     log = rung.run.log(*task(name))
     assert "Trigger cancelled by user action" in log  # which is how Airflow calls it
-    assert "ended in this triggerer; the Airflow task is" in log
+    assert "SeeAny called back: SeeAny task" in log
     assert "may still finish" not in log
 
 

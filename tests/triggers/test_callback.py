@@ -128,7 +128,7 @@ async def test_without_a_worker_it_can_be_found_before_it_asks(hostile: HostileS
 
 
 async def test_the_xcoms_of_a_ring_that_was_quicker_stay(hostile: HostileServer, comms: Comms) -> None:
-    hostile.script(reply(404))
+    hostile.script(task(status="failed"))
     comms.state = "success"
     comms.xcoms["return_value"] = "of the ring"
 
@@ -147,3 +147,25 @@ async def test_a_database_that_is_away_loses_the_callback_and_not_the_wait(
     event = await end_of(trigger(ends_task=ends_task, last_seen=seen(1)))
 
     assert isinstance(decode_outcome(event.payload), Finished)
+
+
+@pytest.mark.parametrize("state", ["success", "failed", "scheduled"])
+async def test_a_wait_that_a_ring_ended_is_not_told_as_given_up(
+    comms: Comms, capsys: pytest.CaptureFixture[str], state: str
+) -> None:
+    comms.state = state
+
+    await trigger().on_kill()
+
+    said = capsys.readouterr().out
+    assert "SeeAny called back" in said
+    assert "may still finish" not in said
+
+
+async def test_a_wait_that_a_person_ended_is_told_as_given_up(comms: Comms, capsys: pytest.CaptureFixture[str]) -> None:
+    comms.xcoms[KEY] = MARK
+    comms.state = "failed"
+
+    await trigger().on_kill()
+
+    assert "may still finish" in capsys.readouterr().out
