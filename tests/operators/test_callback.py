@@ -1,0 +1,113 @@
+"""What the sensor and the operator do in a worker when a callback is expected."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
+from airflow.sdk.execution_time import task_runner
+
+from airflow_provider_seeany.callback.doorbell import mark_key
+from airflow_provider_seeany.exceptions import SeeAnyRequestError, SeeAnyTaskIdError
+from tests.hostile import COMPLETED, Answer, Caller, HostileServer, reply, task
+from tests.waits import KINDS, context, wait
+
+each_kind = pytest.mark.parametrize("kind", KINDS)
+KEY = mark_key("seeany_default", "x")
+
+
+class Supervisor:
+    """Takes what a worker sends, into an XCom table in a dict."""
+
+    def __init__(self) -> None:
+        self.marks: dict[str, Any] = {}
+
+    def send(self, message: Any) -> None:
+        if message.type == "SetXCom":
+            self.marks[message.key] = message.value
+        elif message.type == "DeleteXCom":
+            self.marks.pop(message.key, None)
+
+
+@pytest.fixture
+def supervisor(monkeypatch: pytest.MonkeyPatch, hostile: HostileServer, connect: Callable[..., None]) -> Supervisor:
+    connect(host=hostile.url, extra={"request_timeout": 5})
+    supervisor = Supervisor()
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
+    return supervisor
+
+
+def run(waiting: Any) -> Any:
+    """Execute a wait as the task instance `wait` of a run."""
+    ctx = context()
+    for name, value in {"dag_id": "dag", "task_id": "wait", "run_id": "run", "map_index": -1}.items():
+        setattr(ctx["ti"], name, value)
+    return waiting.execute(ctx)
+
+
+def seen_by(supervisor: Supervisor, answer: Answer, seen: list[set[str]]) -> Answer:
+    async def look(caller: Caller) -> None:
+        seen.append(set(supervisor.marks))
+        await answer(caller)
+
+    return look
+
+
+@each_kind
+def test_a_ring_can_find_the_wait_before_it_asks_and_after_it_is_deferred(
+    hostile: HostileServer, supervisor: Supervisor, kind: Any
+) -> None:
+    seen: list[set[str]] = []
+    hostile.script(seen_by(supervisor, task(), seen))
+
+    with pytest.raises(TaskDeferred) as left:
+        run(wait(kind, expect_callback=True, callback_poll_interval=300))
+
+    trigger: Any = left.value.trigger
+    assert (seen, set(supervisor.marks)) == ([{KEY}], {KEY})
+    assert trigger.callback_poll_interval == 300
+    assert trigger.first_look_at < time.time() + 11
+
+
+@each_kind
+@pytest.mark.parametrize("ends", ["completed", "refused"])
+def test_a_wait_that_ends_at_its_first_look_leaves_no_mark(
+    hostile: HostileServer, supervisor: Supervisor, kind: Any, ends: str
+) -> None:
+    hostile.script(reply(200, {**COMPLETED, "id": "x"}) if ends == "completed" else reply(403))
+    waiting = wait(kind, expect_callback=True)
+
+    if ends == "completed":
+        run(waiting)
+    else:
+        with pytest.raises(SeeAnyRequestError):
+            run(waiting)
+
+    assert supervisor.marks == {}
+
+
+@each_kind
+def test_an_id_that_cannot_be_one_leaves_no_mark(supervisor: Supervisor, kind: Any) -> None:
+    with pytest.raises(SeeAnyTaskIdError):
+        run(wait(kind, seeany_task_id="", expect_callback=True))
+
+    assert supervisor.marks == {}
+
+
+@each_kind
+def test_without_a_callback_there_is_no_mark(hostile: HostileServer, supervisor: Supervisor, kind: Any) -> None:
+    hostile.script(task())
+
+    with pytest.raises(TaskDeferred):
+        run(wait(kind))
+
+    assert supervisor.marks == {}
+
+
+@each_kind
+def test_a_wait_in_a_worker_cannot_be_woken(kind: Any) -> None:
+    with pytest.raises(ValueError, match="expect_callback needs deferrable"):
+        wait(kind, expect_callback=True, deferrable=False)

@@ -1,0 +1,36 @@
+"""The plugin, as Airflow's processes load it."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+
+from airflow.plugins_manager import AirflowPlugin, is_valid_plugin
+
+from airflow_provider_seeany.plugins.seeany import SeeAnyPlugin
+from tests.test_layers import loaded_by
+
+
+def test_airflow_finds_the_plugin() -> None:
+    (found,) = entry_points(group="airflow.plugins", name="seeany")
+
+    assert found.load() is SeeAnyPlugin
+    assert is_valid_plugin(SeeAnyPlugin)
+    assert [macro.__name__ for macro in SeeAnyPlugin.macros] == ["callback_url"]
+
+
+def test_every_airflow_process_loads_the_plugin_and_nothing_of_the_web() -> None:
+    loaded = loaded_by(
+        "from airflow_provider_seeany.plugins.seeany import SeeAnyPlugin; SeeAnyPlugin().macros",
+        after="import airflow.plugins_manager\nfrom airflow.providers.common.compat.sdk import AirflowPlugin",
+    )
+
+    assert {name for name in loaded if not name.startswith("airflow_provider_seeany")} == set()
+    assert not {name for name in loaded if ".web" in name or ".callback" in name or ".hooks" in name}
+
+
+def test_only_the_api_server_makes_the_application() -> None:
+    plugin: AirflowPlugin = SeeAnyPlugin()
+
+    (served,) = plugin.fastapi_apps
+    assert served["url_prefix"] == "/seeany"
+    assert plugin.fastapi_apps[0]["app"] is served["app"]
