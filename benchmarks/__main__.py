@@ -46,6 +46,7 @@ PARTS = (
     Part("many_waits", "Memory and event loop"),
     Part("soak", "5000 waits"),
     Part("whole_waits", "Whole waits on a real Airflow"),
+    Part("callback", "Waits that SeeAny wakes"),
     Part("policy", "When to ask again, simulated: requests / mean latency / p95 latency"),
     Part("batch", "A batch of 10 000 tasks", is_text=True),
     Part("import_cost", "Importing a sensor"),
