@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import TYPE_CHECKING
 
 from airflow_provider_seeany.api.trouble import Kind, Trouble
@@ -71,14 +71,18 @@ class SteadyAsyncClient:
         self._lend = lend
         self._reading = asyncio.Lock()
         self._patience = Patience()
-        self._loan: _Loan
+        # Clients whose keys were replaced are kept to the end: others may be asking with them, and one that nobody asks
+        # with soon holds no connection.
+        self._borrowed = AsyncExitStack()
+        self._client: AsyncClient
+        self._refused_for_good: AsyncClient | None = None
 
     async def __aenter__(self) -> SteadyAsyncClient:
-        self._loan = await self._borrow(await self._read())
+        self._client = await self._borrow(await self._read())
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        await self._loan.give_back()
+        await self._borrowed.aclose()
 
     async def look(self, seeany_task_id: str) -> SeeAnyTask | Trouble:
         """
@@ -88,58 +92,28 @@ class SteadyAsyncClient:
         :raises SeeAnyError: if the key was refused, and the connection cannot be used any more, for longer than that
             may pass.
         """
-        loan = self._loan
-        reply = await loan.look(seeany_task_id)
+        client = self._client
+        reply = await client.look(seeany_task_id)
         if not (isinstance(reply, Trouble) and reply.refuses_key):
             return reply
         try:
-            is_new = await self._is_replaced(loan)
+            is_new = await self._is_replaced(client)
         except CONNECTION_ERRORS as error:
             return self._patience.bear(error)
-        return await self._loan.look(seeany_task_id) if is_new else reply
+        return await self._client.look(seeany_task_id) if is_new else reply
 
-    async def _is_replaced(self, refused: _Loan) -> bool:
+    async def _is_replaced(self, refused: AsyncClient) -> bool:
         """Tell whether there is another key than the refused one, which is then used from now on."""
         async with self._reading:
             # Of many who are refused at once, the first one reads.
-            if self._loan is refused and not refused.is_final:
+            if self._client is refused and refused is not self._refused_for_good:
                 settings = await self._read()
                 self._patience.restore()
-                if settings == refused.client.settings:
-                    refused.is_final = True
+                if settings == refused.settings:
+                    self._refused_for_good = refused
                 else:
-                    self._loan = await self._borrow(settings)
-                    await refused.give_back()
-        return self._loan is not refused
+                    self._client = await self._borrow(settings)
+        return self._client is not refused
 
-    async def _borrow(self, settings: ApiSettings) -> _Loan:
-        context = self._lend(settings)
-        return _Loan(await context.__aenter__(), context)
-
-
-class _Loan:
-    """A borrowed client, given back when nobody asks with it any more."""
-
-    def __init__(self, client: AsyncClient, context: AbstractAsyncContextManager[AsyncClient]) -> None:
-        self.client = client
-        self.is_final = False
-        """Whether its key was refused and the connection held no other."""
-        self._context = context
-        self._asking = 0
-        self._is_over = False
-
-    async def look(self, seeany_task_id: str) -> SeeAnyTask | Trouble:
-        self._asking += 1
-        try:
-            return await self.client.look(seeany_task_id)
-        finally:
-            self._asking -= 1
-            await self._end()
-
-    async def give_back(self) -> None:
-        self._is_over = True
-        await self._end()
-
-    async def _end(self) -> None:
-        if self._is_over and not self._asking:
-            await self._context.__aexit__(None, None, None)
+    async def _borrow(self, settings: ApiSettings) -> AsyncClient:
+        return await self._borrowed.enter_async_context(self._lend(settings))
