@@ -37,7 +37,8 @@ class AsyncClient:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=_tls() if settings.base_url.startswith("https:") else True),
             headers=settings.headers,
-            timeout=aiohttp.ClientTimeout(total=settings.request_timeout, connect=settings.connect_timeout),
+            # sock_connect: the limit called connect would start a timer for each request, to look into the pool.
+            timeout=aiohttp.ClientTimeout(total=settings.request_timeout, sock_connect=settings.connect_timeout),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             # Looked up once; trust_env would do it in a thread for every request, and read ~/.netrc as well.

@@ -17,7 +17,7 @@ DEFAULT_REQUEST_TIMEOUT = 30
 """Most seconds for one request, from connecting to the last byte."""
 
 DEFAULT_CONNECT_TIMEOUT = 10
-"""Most seconds of them for the connection: name, TCP and TLS."""
+"""Most seconds of them for the connection, TCP and TLS."""
 
 DEFAULT_MAX_CONNECTIONS = 100
 """Most requests of one process under way at once to one API with one key; further ones wait their turn."""
