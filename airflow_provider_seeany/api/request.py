@@ -108,7 +108,7 @@ def checked_task_id(value: object, *, name: str = "seeany_task_id") -> str:
     if not isinstance(value, str):
         raise BadTaskId(
             f"{name} must be a string, got {type(value).__name__}. {hint} If that is a whole answer, "
-            'pass its id: submit.output["id"].'
+            "let that task return the id alone, or pick it with a template: {{ ti.xcom_pull('submit')['id'] }}."
         )
     if "{{" in value or "{%" in value:
         raise BadTaskId(f"{name} is still a template, {value[:80]!r}: it was never rendered. {hint}")

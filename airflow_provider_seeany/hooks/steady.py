@@ -44,7 +44,7 @@ class Patience:
         self.in_a_row += 1
         if now - self._since >= PATIENCE_WITH_CONNECTION:
             raise error
-        return Trouble(kind=Kind.TRANSIENT, text=str(error))
+        return Trouble(kind=Kind.TRANSIENT, text=str(error).rstrip("."))
 
     def restore(self) -> None:
         """Take note that the connection is there."""

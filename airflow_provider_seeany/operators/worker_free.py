@@ -46,6 +46,9 @@ def worker_needed_because(operator: WaitsForTask) -> str | None:
         return "deferrable is off"
     if tuple(int(part) for part in airflow.__version__.split(".")[:2]) < (3, 3):
         return "it takes Airflow 3.3 or newer"
+    if operator.execution_timeout is not None:
+        # Airflow would shorten the limit of the deferral by it, from which the trigger tells its deadline.
+        return "it has an execution_timeout, which limits work in a worker"
     if any(_template(getattr(operator, field)) is None for field in TEMPLATED):
         return "its id or connection is an XComArg that cannot be written as a template"
     if own := _RUNS_IN_A_WORKER & _written_by_others(type(operator)):

@@ -41,7 +41,8 @@ class SeeAnyTaskSensor(WaitsForTask, BaseSensorOperator):
         once the service's estimate or the progress has proved true. If it is no more than ``poke_interval``, no pause
         is longer than that one, jitter apart. A wait in a worker keeps to ``poke_interval``.
     :param worker_free: start and end in the triggerer as well, so that no worker is needed at all (Airflow 3.3+; a
-        failure still ends in a worker, a mapped task starts in one). Not applied then: pools,
+        failure still ends in a worker, a mapped one, or one with an
+        ``execution_timeout``, starts in one). Not applied then: pools,
         ``max_active_tis_per_dag(run)``, ``pre_execute`` and ``post_execute``, asset events of ``outlets``, rendered
         fields in the UI, a custom XCom backend's worker side. ``None`` follows ``[seeany] worker_free``, which is off.
     :param expect_callback: SeeAny calls back when the task has ended (see ``SeeAnyHook.callback_url``), which wakes the

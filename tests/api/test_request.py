@@ -90,7 +90,7 @@ def test_what_cannot_be_a_task_id_is_refused_with_a_hint_at_the_upstream_xcom(va
 
 
 def test_a_whole_answer_in_place_of_an_id_says_how_to_pass_the_id() -> None:
-    with pytest.raises(BadTaskId, match=r'got dict.*submit\.output\["id"\]'):
+    with pytest.raises(BadTaskId, match=r"got dict.*xcom_pull\('submit'\)\['id'\]"):
         checked_task_id({"id": "vid"})
 
 

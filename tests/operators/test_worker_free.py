@@ -133,6 +133,19 @@ def test_a_subclass_whose_code_has_to_run_starts_in_a_worker_and_says_so(
     assert "Busy has its own execute_complete(), which only a worker runs" in caplog.text
 
 
+@starts_triggers
+@each_kind
+def test_an_execution_timeout_which_airflow_would_take_for_the_waits_own_starts_in_a_worker(
+    kind: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    waiting = wait(kind, worker_free=True, execution_timeout=timedelta(hours=1))
+
+    assert needs_a_worker(waiting)
+    with caplog.at_level(logging.INFO):
+        waiting.explain_worker()
+    assert "it has an execution_timeout" in caplog.text
+
+
 @each_kind
 def test_an_airflow_that_starts_no_triggers_starts_the_wait_in_a_worker(
     monkeypatch: pytest.MonkeyPatch, kind: Any
