@@ -7,9 +7,11 @@ LOWEST := .venv-lowest
 READY := $(VENV)/.ready
 BENCH := build/bench-venv
 WORKERS ?= 2
+# What installs packages of the system: nothing in front of it where this is root.
+ROOT := $(if $(filter 0,$(shell id -u)),env,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos lowest audit check format wheel bench bench-short constraints clean
+.PHONY: help demo test test-ui chaos lowest audit check format wheel bench bench-short constraints clean
 
 help:  ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -18,7 +20,13 @@ demo: $(READY)  ## See it work: a real Airflow against the simulator (KEEP=1 lea
 	@$(BIN)/python -m demo
 
 test: $(READY)  ## Run all tests, those on real Airflow processes included
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not ui"
+
+test-ui: $(READY) node_modules/.ready  ## Check the UI's JavaScript, then look at the UI in a real browser (PICTURES=1 renews docs/images)
+	@command -v chromium >/dev/null || $(ROOT) sh -c 'apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium'
+	@fc-list :lang=zh 2>/dev/null | grep -q . || $(ROOT) apt-get install -y -qq --no-install-recommends fontconfig fonts-noto-cjk
+	npm run --silent check
+	SEEANY_UI_PICTURES=$(PICTURES) $(BIN)/python -m pytest tests/ui
 
 lowest:  ## Run the fast tests with the lowest versions that pyproject.toml allows
 	$(PYTHON) -m venv --clear $(LOWEST)
@@ -56,7 +64,11 @@ constraints:  ## Resolve the pinned versions anew, the lowest ones too (needs uv
 		--no-emit-index-url --no-annotate --no-header --upgrade --quiet --output-file constraints-lowest.txt
 
 clean:  ## Remove what the commands above made
-	rm -rf $(VENV) $(LOWEST) .demo build dist
+	rm -rf $(VENV) $(LOWEST) .demo build dist node_modules
+
+node_modules/.ready: package.json
+	npm install --silent --no-audit --no-fund
+	@touch $@
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -73,6 +73,14 @@ def get_provider_info() -> dict[str, Any]:
                         "example": None,
                         "default": None,
                     },
+                    "publish_progress": {
+                        "description": "Let a wait in the triggerer publish how far it is, for the UI, as an XCom of "
+                        "its own (Airflow 3.3+): when it changed, and at most every 10 s.",
+                        "version_added": "0.1.0",
+                        "type": "boolean",
+                        "example": "False",
+                        "default": "True",
+                    },
                 },
             }
         },

@@ -69,6 +69,7 @@ class TaskWait:
     :param timeout: seconds after which to give up, counted from the wait's begin.
     :param log: the log of the Airflow task.
     :param began: when the wait began, in Unix seconds, if that was in an earlier process; ``None`` for now.
+    :param do_xcom_push: whether the Airflow task pushes XComs.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class TaskWait:
         timeout: float,
         log: Log,
         began: float | None = None,
+        do_xcom_push: bool = True,
     ) -> None:
         self.seeany_task_id = seeany_task_id
         self.seeany_conn_id = seeany_conn_id
@@ -89,6 +91,7 @@ class TaskWait:
         self.max_interval = max_interval
         self.callback_interval = callback_interval
         self.timeout = timeout
+        self._do_xcom_push = do_xcom_push
         self.pause = interval
         """Seconds to sleep before the next look."""
         self._log = log
@@ -180,6 +183,7 @@ class TaskWait:
             timeout=self.timeout,
             first_look_at=_first_look_at(self.interval, self._deadline, asked_for=asked_for),
             last_seen=msgspec.to_builtins(last_seen) if last_seen else None,
+            do_xcom_push=self._do_xcom_push,
         )
 
     @property
@@ -227,6 +231,7 @@ class BatchWait:
     :param allow_failures: take a result with failures for a success.
     :param timeout: seconds after which to give up, counted from here.
     :param log: the log of the Airflow task.
+    :param do_xcom_push: whether the Airflow task pushes XComs.
     """
 
     def __init__(
@@ -242,6 +247,7 @@ class BatchWait:
         allow_failures: bool,
         timeout: float,
         log: Log,
+        do_xcom_push: bool = True,
     ) -> None:
         self._seeany_task_ids = seeany_task_ids
         self._seeany_conn_id = seeany_conn_id
@@ -252,6 +258,7 @@ class BatchWait:
         self._fail_fast = fail_fast
         self._allow_failures = allow_failures
         self._timeout = timeout
+        self._do_xcom_push = do_xcom_push
         self._log = log
         self._deadline = time.time() + timeout
 
@@ -284,6 +291,7 @@ class BatchWait:
             timeout=self._timeout,
             # As soon as may be: of some thousand tasks, some have ended by now.
             first_look_at=_first_look_at(0, self._deadline),
+            do_xcom_push=self._do_xcom_push,
         )
 
     @property

@@ -12,6 +12,7 @@ import msgspec
 from airflow_provider_seeany.api.batch import Failure
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.links.task import RESULT_LINKS
+from airflow_provider_seeany.results.record import FIRST_KEY, LAST_KEY, NOW_KEY
 from airflow_provider_seeany.simulator.answers import task_body
 from airflow_provider_seeany.simulator.scenario import Scenario
 from chaos.plan import PlannedWait
@@ -59,7 +60,13 @@ def complaints(wait: PlannedWait, left: Left, service: Service) -> Iterator[str]
     if left.tries != 1:
         yield f"took {left.tries} tries, not 1"
     expected = expected_xcoms(wait, service)
-    yield from _about_xcoms(expected, {key: value for key, value in left.xcoms.items() if value != ""})
+    # What a wait keeps for the UI is looked at by itself: it tells, besides, what the triggerer saw on the way.
+    own = {key for key in left.xcoms if key.startswith(NOW_KEY)}
+    yield from _about_xcoms(
+        expected, {key: value for key, value in left.xcoms.items() if value != "" and key not in own}
+    )
+    if sum(FIRST_KEY <= key < LAST_KEY for key in own) > 1:
+        yield f"has more than one record for the UI: {sorted(own)}"
     if len(left.reached_downstream) != 1:
         yield f"was followed by {len(left.reached_downstream)} runs of the downstream task, not 1"
     for answer in left.reached_downstream:

@@ -90,3 +90,11 @@ def test_a_dag_file_loads_no_http_client_and_nothing_that_only_a_running_task_ne
     assert {name for name in loaded if not name.startswith(ROOT)} == set()
     only_running = ("api.task", "api.batch", "hooks.seeany", "triggers.task", "triggers.batch", "waiting", "exceptions")
     assert not {f"{ROOT}.{name}" for name in only_running} & loaded
+
+
+def test_the_plugin_which_every_airflow_process_loads_loads_no_web_framework() -> None:
+    loaded = loaded_by(f"import {ROOT}.plugins.seeany", after="import airflow.plugins_manager")
+
+    assert f"{ROOT}.plugins.seeany" in loaded
+    assert not {name.split(".")[0] for name in loaded} & {"fastapi", "starlette", "pydantic", "sqlalchemy", "requests"}
+    assert not {name for name in loaded if name.startswith((f"{ROOT}.results", f"{ROOT}.web.results", f"{ROOT}.api"))}

@@ -19,14 +19,15 @@ LOST = ("__fail__", {"error": "Trigger timeout"})
 
 
 class TaskInstance:
-    """Keeps what is pushed."""
+    """Keeps what is pushed: what is the UI's own apart from what downstream tasks read."""
 
     def __init__(self) -> None:
         self.pushed: dict[str, Any] = {}
+        self.pushed_for_ui: dict[str, Any] = {}
 
     def xcom_push(self, key: str, value: Any) -> None:
         """Keep it."""
-        self.pushed[key] = value
+        (self.pushed_for_ui if key.startswith("_") else self.pushed)[key] = value
 
     def get_first_reschedule_date(self, context: Any) -> None:
         """Say that this is the first time."""

@@ -254,6 +254,16 @@ class Results:
         self.completed = 0
 
     @property
+    def total(self) -> int:
+        """How many tasks there are."""
+        return len(self._ids)
+
+    @property
+    def costs(self) -> dict[str, float]:
+        """What the completed ones cost together, by currency."""
+        return self._costs.totals()
+
+    @property
     def failed(self) -> int:
         """How many brought no result."""
         return len(self._reasons)
@@ -420,7 +430,8 @@ class Batch:
         self._waits: dict[int, tuple[Wait, TrustGated]] = {}
         self._under_way: dict[str, int] = {}
         self._next_slot = now
-        self._results = Results(ids)
+        self.results = Results(ids)
+        """What the tasks brought so far."""
         self._refused: Refused | None = None
         self._last_trouble: Trouble | None = None
         self._told = (now, 0)
@@ -462,13 +473,13 @@ class Batch:
                     # The service asks the caller for patience, not the task.
                     self._next_slot = max(self._next_slot, now + seconds)
             case Finished() if isinstance(reply, SeeAnyTask) and reply.is_completed:
-                self._results.add(place, reply)
+                self.results.add(place, reply)
             case Finished() if isinstance(reply, SeeAnyTask):
-                self._results.fail(place, reply.failure_reason)
+                self.results.fail(place, reply.failure_reason)
             case Refused(trouble):
                 if trouble.refuses_key:
                     self._refused = step
-                self._results.fail(place, str(trouble))
+                self.results.fail(place, str(trouble))
             case TimedOut():
                 pass  # not asked about again, and not among those that have ended
         self._tell(now)
@@ -487,10 +498,10 @@ class Batch:
         """Return what the batch has ended with, or ``None`` while it has not."""
         if self._refused is not None:
             return self._refused
-        over = self._results.done == len(self._ids) or (self._fail_fast and self._results.failed)
+        over = self.results.done == len(self._ids) or (self._fail_fast and self.results.failed)
         if over:
-            self._log.info("%s", self._results)
-            return self._results.result()
+            self._log.info("%s", self.results)
+            return self.results.result()
         if now >= self._ends_at or not (self._turns or self._under_way):
             return self._timed_out()
         return None
@@ -510,14 +521,14 @@ class Batch:
     def _timed_out(self) -> BatchTimedOut:
         return BatchTimedOut(
             total=len(self._ids),
-            done=self._results.done,
-            unfinished=self._results.unfinished(SHOWN_UNFINISHED),
+            done=self.results.done,
+            unfinished=self.results.unfinished(SHOWN_UNFINISHED),
             last_trouble=str(self._last_trouble) if self._last_trouble else None,
         )
 
     def _tell(self, now: float) -> None:
         self._calm_log.flush(now)
         told_at, done = self._told
-        if now >= told_at + BETWEEN_LOG_LINES and done != self._results.done:
-            self._told = (now, self._results.done)
-            self._log.info("%s", self._results)
+        if now >= told_at + BETWEEN_LOG_LINES and done != self.results.done:
+            self._told = (now, self.results.done)
+            self._log.info("%s", self.results)

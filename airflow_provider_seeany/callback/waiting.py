@@ -143,7 +143,9 @@ def resume(waiting: Waiting, outcome: Finished) -> bool:
         task = SeeAnyTask.from_answer(outcome.answer)
         event: TriggerEvent = TriggerEvent(encode_outcome(outcome))
         if waiting.ends_without_worker and task.is_completed:
-            for key, value in result_xcoms(task, with_values=waiting.pushes_xcoms).items():
+            for key, value in result_xcoms(
+                task, conn_id=waiting.mark.seeany_conn_id, with_values=waiting.pushes_xcoms
+            ).items():
                 _push(session, waiting, key, value)
             event = TaskSuccessEvent()
         handle_event_submit(event, task_instance=task_instance, session=session)

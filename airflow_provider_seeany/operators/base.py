@@ -7,7 +7,8 @@ running task needs: that is behind ``task_wait``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -28,11 +29,19 @@ if TYPE_CHECKING:
 
     from airflow_provider_seeany.api.task import SeeAnyTask
     from airflow_provider_seeany.exceptions import SeeAnyTaskTimeout
+    from airflow_provider_seeany.results.record import Record
     from airflow_provider_seeany.waiting import TaskWait
 
 
 class EndsWithReason(BaseOperator):
-    """Says why it ends, also where Airflow itself would end it without a word: after a deferral, and when skipped."""
+    """
+    Says why it ends, also where Airflow itself would end it without a word: after a deferral, and when skipped.
+
+    It also keeps a record of its end for the UI.
+    """
+
+    seeany_conn_id: str
+    """The connection that is asked through."""
 
     def unreported(self) -> SeeAnyTaskTimeout:
         """Return the exception for a deferral that Airflow ended because no trigger had reported in time."""
@@ -42,23 +51,55 @@ class EndsWithReason(BaseOperator):
         """Resume after a deferral; a time-out that Airflow found itself gets the same exception as any other."""
         from airflow_provider_seeany.exceptions import SeeAnyTaskTimeout
 
-        try:
-            return super().resume_execution(next_method, next_kwargs, context)
-        except AirflowSkipException as skip:
-            reason = skip.__cause__
-            if isinstance(reason, AirflowSensorTimeout) and not isinstance(reason, SeeAnyTaskTimeout):
-                reason = self.unreported()
-            self.explain_skip(reason)
-            raise
-        except (AirflowSensorTimeout, _deferral_timeout()) as error:
-            if isinstance(error, SeeAnyTaskTimeout):
-                raise
-            raise self.unreported() from error
+        with self.failure_on_record(context):
+            try:
+                return super().resume_execution(next_method, next_kwargs, context)
+            except AirflowSkipException as skip:
+                reason = skip.__cause__
+                if isinstance(reason, AirflowSensorTimeout) and not isinstance(reason, SeeAnyTaskTimeout):
+                    reason = self.unreported()
+                self.explain_skip(reason)
+                raise skip from reason
+            except (AirflowSensorTimeout, _deferral_timeout()) as error:
+                if isinstance(error, SeeAnyTaskTimeout):
+                    raise
+                raise self.unreported() from error
 
     def explain_skip(self, reason: BaseException | None) -> None:
         """Tell in the log why a task is skipped instead of failed: Airflow itself says only that it is."""
         if reason is not None:
             self.log.error("Skipped instead of failed: %s: %s", type(reason).__name__, reason)
+
+    @contextmanager
+    def failure_on_record(self, context: Context) -> Iterator[None]:
+        """Keep a record for the UI if what happens inside fails, or is skipped instead."""
+        try:
+            yield
+        except AirflowException as error:
+            reason = error.__cause__ if isinstance(error, AirflowSkipException) else error
+            self._keep_failure(context, reason)
+            raise
+
+    def keep_record(self, context: Context, record: Record) -> None:
+        """Push a record for the UI, unless the task pushes nothing. What goes wrong with it harms nobody."""
+        if not self.do_xcom_push:
+            return
+        try:
+            for key, value in record.xcoms().items():
+                context["ti"].xcom_push(key=key, value=value)
+        except Exception:
+            self.log.warning("The UI's record of this wait could not be kept", exc_info=True)
+
+    def _keep_failure(self, context: Context, error: BaseException | None) -> None:
+        from airflow_provider_seeany.exceptions import SeeAnyError
+        from airflow_provider_seeany.results.record import Record
+
+        if isinstance(error, SeeAnyError):
+            asked_for: object = getattr(self, "seeany_task_id", None)
+            record = Record.of_error(
+                error, conn_id=self.seeany_conn_id, seeany_task_id=asked_for if isinstance(asked_for, str) else None
+            )
+            self.keep_record(context, record)
 
 
 class WaitsForTask(EndsWithReason):
@@ -133,10 +174,13 @@ class WaitsForTask(EndsWithReason):
         An XComArg such as ``wait.output["video_url"]`` names an XCom by its key; it does not look into
         ``return_value``.
         """
+        from airflow_provider_seeany.results.record import Record
+
         self.finished_task = task
         if self.do_xcom_push:
             for key, value in task.highlights().items():
                 context["ti"].xcom_push(key=key, value=value)
+        self.keep_record(context, Record.of_task(task, conn_id=self.seeany_conn_id))
         return task.as_json()
 
     @cached_property
@@ -153,6 +197,7 @@ class WaitsForTask(EndsWithReason):
             timeout=self.timeout,
             log=self.log,
             began=self.began,
+            do_xcom_push=self.do_xcom_push,
         )
 
     def look(self, context: Context) -> SeeAnyTask | None:

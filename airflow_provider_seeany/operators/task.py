@@ -81,10 +81,11 @@ class SeeAnyTaskResultOperator(WaitsForTask):
     def execute(self, context: Context) -> dict[str, Any]:
         """Push the result at once if it is there; else wait for it, or raise."""
         self.explain_worker()
-        if not self.wait_for_completion:
-            return self.deliver(context, self.task_wait.result())
-        while (task := self.look(context)) is None:
-            if self.deferrable:
-                self.defer_wait()
-            time.sleep(self.task_wait.pause)
+        with self.failure_on_record(context):
+            if not self.wait_for_completion:
+                return self.deliver(context, self.task_wait.result())
+            while (task := self.look(context)) is None:
+                if self.deferrable:
+                    self.defer_wait()
+                time.sleep(self.task_wait.pause)
         return self.deliver(context, task)

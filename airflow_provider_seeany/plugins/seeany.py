@@ -1,4 +1,8 @@
-"""The plugin: what the api-server serves, and what templates may call. Every Airflow process loads this."""
+"""
+The plugin: what the api-server serves, the UI's tab and page, and what templates may call.
+
+Every Airflow process loads this.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,9 @@ from typing import Any
 from airflow.providers.common.compat.sdk import AirflowPlugin
 
 from airflow_provider_seeany import DEFAULT_CONN_ID
+
+# Without a slash at its beginning, so that it is looked for below the path prefix of an Airflow that has one.
+_STATIC = "seeany/static"
 
 
 def callback_url(seeany_conn_id: str = DEFAULT_CONN_ID, **waiting: Any) -> str:
@@ -22,6 +29,21 @@ class SeeAnyPlugin(AirflowPlugin):
 
     name = "seeany"
     macros = [callback_url]  # noqa: RUF012  as the base class has it
+
+    # Both have one name and one module: it tells by the task it is given which of them it is.
+    react_apps = [  # noqa: RUF012
+        {
+            "name": "SeeAny",
+            "bundle_url": f"{_STATIC}/seeany.js",
+            "icon": f"{_STATIC}/icon.svg",
+            "icon_dark_mode": f"{_STATIC}/icon-dark.svg",
+            **place,
+        }
+        for place in (
+            {"url_route": "seeany-result", "destination": "task_instance"},
+            {"url_route": "seeany", "destination": "nav", "category": "browse"},
+        )
+    ]
 
     @cached_property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]

@@ -121,22 +121,24 @@ class SeeAnyTaskBatchSensor(EndsWithReason, BaseSensorOperator):
             allow_failures=self.allow_failures,
             timeout=self.timeout,
             log=self.log,
+            do_xcom_push=self.do_xcom_push,
         )
 
     def execute(self, context: Context) -> Any:
         """Check the ids and defer."""
-        try:
-            # The base class applies soft_fail and never_fail to what the ids are found to be.
-            return super().execute(context)
-        except AirflowSkipException as skip:
-            self.explain_skip(skip.__cause__)
-            raise
+        with self.failure_on_record(context):
+            try:
+                # The base class applies soft_fail and never_fail to what the ids are found to be.
+                return super().execute(context)
+            except AirflowSkipException as skip:
+                self.explain_skip(skip.__cause__)
+                raise
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Leave for the triggerer, unless there is nothing to wait for."""
         ids = self.batch_wait.ids()
         if not ids:
-            return PokeReturnValue(is_done=True, xcom_value=self.batch_wait.nothing())
+            return PokeReturnValue(is_done=True, xcom_value=self._delivered(context, self.batch_wait.nothing()))
         self.defer(
             trigger=self.batch_wait.trigger(ids),
             method_name="execute_complete",
@@ -145,7 +147,13 @@ class SeeAnyTaskBatchSensor(EndsWithReason, BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Go on in a worker with what the trigger reported."""
-        return self.batch_wait.concluded(event)
+        return self._delivered(context, self.batch_wait.concluded(event))
+
+    def _delivered(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
+        from airflow_provider_seeany.results.record import Record
+
+        self.keep_record(context, Record.of_batch(result, conn_id=self.seeany_conn_id))
+        return result
 
     def unreported(self) -> SeeAnyTaskTimeout:
         """Return the exception for a deferral that Airflow ended because no trigger had reported in time."""

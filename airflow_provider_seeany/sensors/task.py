@@ -92,17 +92,19 @@ class SeeAnyTaskSensor(WaitsForTask, BaseSensorOperator):
         self.explain_worker()
         if self.reschedule and (began := context["ti"].get_first_reschedule_date(context)) is not None:
             self.began = began.timestamp()
-        try:
-            # Also when deferring: the base class applies soft_fail and never_fail to the first look as well.
-            return super().execute(context)
-        except AirflowSkipException as skip:
-            # The base class skips for a time-out of its own without naming a cause.
-            self.explain_skip(skip.__cause__ or self.task_wait.timed_out())
-            raise
-        except AirflowSensorTimeout as error:
-            if isinstance(error, SeeAnyTaskTimeout):
-                raise
-            raise self.task_wait.timed_out() from error
+        with self.failure_on_record(context):
+            try:
+                # Also when deferring: the base class applies soft_fail and never_fail to the first look as well.
+                return super().execute(context)
+            except AirflowSkipException as skip:
+                # The base class skips for a time-out of its own without naming a cause.
+                reason = skip.__cause__ or self.task_wait.timed_out()
+                self.explain_skip(reason)
+                raise skip from reason
+            except AirflowSensorTimeout as error:
+                if isinstance(error, SeeAnyTaskTimeout):
+                    raise
+                raise self.task_wait.timed_out() from error
 
     def _get_next_poke_interval(self, *args: Any, **kwargs: Any) -> float:
         """Sleep longer than usual where the service asked for it, or is in trouble."""

@@ -22,6 +22,7 @@ from airflow_provider_seeany.triggers.asking import (
     tell_killed,
     told_if_cancelled,
 )
+from airflow_provider_seeany.triggers.progress import ProgressPublisher
 
 if TYPE_CHECKING:
     from airflow_provider_seeany.hooks.steady import SteadyAsyncClient
@@ -47,6 +48,7 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
     :param deadline: when to give up, in Unix seconds; ``None`` for never.
     :param first_look_at: ask no sooner than this, in Unix seconds; ``None`` for at once.
     :param timeout: seconds that the wait was given; with the deadline, they tell when it began.
+    :param do_xcom_push: whether the Airflow task pushes XComs; how far the wait is, is one.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
         deadline: float | None = None,
         first_look_at: float | None = None,
         timeout: float | None = None,
+        do_xcom_push: bool = True,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.seeany_task_ids = seeany_task_ids
@@ -74,6 +77,7 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
         self.deadline = deadline
         self.first_look_at = first_look_at
         self.timeout = timeout
+        self.do_xcom_push = do_xcom_push
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what Airflow stores to make this trigger again elsewhere."""
@@ -90,6 +94,7 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
                 "deadline": self.deadline,
                 "first_look_at": self.first_look_at,
                 "timeout": self.timeout,
+                "do_xcom_push": self.do_xcom_push,
             },
         )
 
@@ -128,14 +133,23 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
             now=now(),
             began=wait_began,
         )
-        return await asked_patiently(
-            self.seeany_conn_id,
-            lambda client: _ask_until_the_end(batch, client, now),
-            lambda trouble, in_a_row: batch.no_connection(trouble, in_a_row=in_a_row, now=now()),
-        )
+        with ProgressPublisher(
+            self.task_instance,
+            conn_id=self.seeany_conn_id,
+            seeany_task_id=None,
+            wanted=self.do_xcom_push,
+            log=self.log,
+        ) as progress:
+            return await asked_patiently(
+                self.seeany_conn_id,
+                lambda client: _ask_until_the_end(batch, client, now, progress),
+                lambda trouble, in_a_row: batch.no_connection(trouble, in_a_row=in_a_row, now=now()),
+            )
 
 
-async def _ask_until_the_end(batch: Batch, client: SteadyAsyncClient, now: Callable[[], float]) -> BatchOutcome:
+async def _ask_until_the_end(
+    batch: Batch, client: SteadyAsyncClient, now: Callable[[], float], progress: ProgressPublisher
+) -> BatchOutcome:
     """Ask as the batch says, many questions at a time."""
     news = asyncio.Event()
     under_way: set[asyncio.Task[None]] = set()
@@ -143,6 +157,7 @@ async def _ask_until_the_end(batch: Batch, client: SteadyAsyncClient, now: Calla
 
     async def ask(seeany_task_id: str) -> None:
         batch.heard(seeany_task_id, await client.look(seeany_task_id), now())
+        progress.saw_batch(batch.results)
 
     def note_end(task: asyncio.Task[None]) -> None:
         under_way.discard(task)

@@ -27,6 +27,7 @@ from airflow_provider_seeany.triggers.asking import (
     tell_killed,
     told_if_cancelled,
 )
+from airflow_provider_seeany.triggers.progress import ProgressPublisher
 from airflow_provider_seeany.triggers.without_worker import TemplateTaskInstance, TriggererXComs
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class SeeAnyTaskTrigger(BaseTrigger):
         the deadline is to be told from that limit: a wait that began without a worker.
     :param ends_task: push the XComs of a completed task and end the Airflow task from here, without a worker.
     :param timeout: seconds that the wait was given; with the deadline, they tell when it began.
-    :param do_xcom_push: whether the Airflow task pushes XComs; of use with ``ends_task`` only.
+    :param do_xcom_push: whether the Airflow task pushes XComs; how far the wait is, is one.
     :param last_seen: what the worker saw when it deferred, as fields of
         :class:`~airflow_provider_seeany.api.wait.Sighting`.
     """
@@ -164,7 +165,7 @@ class SeeAnyTaskTrigger(BaseTrigger):
             # An earlier run of this trigger may have pushed some, if its triggerer was killed before the event.
             await self._done(xcoms.clear())
         elif (is_clear or await self._done(xcoms.clear())) and await self._done(
-            xcoms.push(task, with_values=self.do_xcom_push)
+            xcoms.push(task, conn_id=self.seeany_conn_id, with_values=self.do_xcom_push)
         ):
             return TaskSuccessEvent()
         return TriggerEvent(encode_outcome(outcome))
@@ -252,7 +253,15 @@ class SeeAnyTaskTrigger(BaseTrigger):
 
         async def ask(client: SteadyAsyncClient) -> Outcome:
             while isinstance(step := wait.heard(await client.look(seeany_task_id), now()), Pause):
+                progress.saw(wait.last_seen)
                 await asyncio.sleep(step.seconds)
             return step
 
-        return await asked_patiently(self.seeany_conn_id, ask, lambda trouble, _: wait.heard(trouble, now()))
+        with ProgressPublisher(
+            self.task_instance,
+            conn_id=self.seeany_conn_id,
+            seeany_task_id=seeany_task_id,
+            wanted=self.do_xcom_push,
+            log=self.log,
+        ) as progress:
+            return await asked_patiently(self.seeany_conn_id, ask, lambda trouble, _: wait.heard(trouble, now()))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_seeany.api.task import HIGHLIGHTS
 from airflow_provider_seeany.links.task import RESULT_LINKS
+from airflow_provider_seeany.results.record import NOW_KEY, Record
 
 if TYPE_CHECKING:
     from airflow_provider_seeany.api.task import SeeAnyTask
@@ -40,14 +41,17 @@ class TemplateTaskInstance:
         return kwargs.get("default")
 
 
-def result_xcoms(task: SeeAnyTask, *, with_values: bool) -> dict[str, Any]:
+def result_xcoms(task: SeeAnyTask, *, conn_id: str, with_values: bool) -> dict[str, Any]:
     """
     Return the XComs of a wait that ends without a worker, by key.
 
     :param task: the completed task.
+    :param conn_id: the connection that was asked through.
     :param with_values: whether the Airflow task pushes any; the links are always pushed.
     """
-    values: dict[str, Any] = {**task.highlights(), "return_value": task.as_json()} if with_values else {}
+    values: dict[str, Any] = {}
+    if with_values:
+        values = {**task.highlights(), "return_value": task.as_json(), **Record.of_task(task, conn_id=conn_id).xcoms()}
     return values | {link.xcom_key: link.url_of(task) for link in RESULT_LINKS}
 
 
@@ -61,19 +65,20 @@ class TriggererXComs:
     """
 
     def __init__(self, task_instance: Any) -> None:
-        self._where = {
-            "dag_id": task_instance.dag_id,
-            "task_id": task_instance.task_id,
-            "run_id": task_instance.run_id,
-            "map_index": -1 if task_instance.map_index is None else task_instance.map_index,
-        }
+        self._where = place_of(task_instance)
 
     async def clear(self) -> None:
         """Delete what an earlier try may have left; in a worker Airflow does that itself."""
+        from airflow.providers.common.compat.sdk import XCom
         from airflow.sdk.execution_time.comms import DeleteXCom
         from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
 
-        for key in ("return_value", *HIGHLIGHTS, *(link.xcom_key for link in RESULT_LINKS)):
+        keys = ["return_value", *HIGHLIGHTS, *(link.xcom_key for link in RESULT_LINKS)]
+        match await XCom.aget_one(key=NOW_KEY, **self._where):
+            case {"record": str(record_key)}:
+                keys.append(record_key)
+        # Last: until it is gone, a triggerer that is restarted meanwhile still finds the record by it.
+        for key in (*keys, NOW_KEY):
             await SUPERVISOR_COMMS.asend(DeleteXCom(key=key, **self._where))
 
     async def are_there(self) -> bool:
@@ -84,9 +89,19 @@ class TriggererXComs:
         answer: Any = await SUPERVISOR_COMMS.asend(GetXCom(key=RESULT_LINKS[0].xcom_key, **self._where))
         return getattr(answer, "value", None) is not None
 
-    async def push(self, task: SeeAnyTask, *, with_values: bool) -> None:
-        """Push the links, and the values if the Airflow task pushes any."""
+    async def push(self, task: SeeAnyTask, *, conn_id: str, with_values: bool) -> None:
+        """Push the links, and the values and the UI's record if the Airflow task pushes any."""
         from airflow.providers.common.compat.sdk import XCom
 
-        for key, value in result_xcoms(task, with_values=with_values).items():
+        for key, value in result_xcoms(task, conn_id=conn_id, with_values=with_values).items():
             await XCom.aset(key=key, value=value, **self._where)
+
+
+def place_of(task_instance: Any) -> dict[str, Any]:
+    """Return what names the XComs of a task instance."""
+    return {
+        "dag_id": task_instance.dag_id,
+        "task_id": task_instance.task_id,
+        "run_id": task_instance.run_id,
+        "map_index": -1 if task_instance.map_index is None else task_instance.map_index,
+    }

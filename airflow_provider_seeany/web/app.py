@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from fastapi import FastAPI
 
-from airflow_provider_seeany.web import callback
+from airflow_provider_seeany.web import callback, results
+from airflow_provider_seeany.web.static_files import RevalidatedFiles
+
+STATIC = Path(__file__).with_name("static")
 
 
 def create_app() -> FastAPI:
     """Make the application. Its routes are not authenticated by Airflow: each sees to that itself."""
-    app = FastAPI(title="SeeAny", openapi_url=None)
+    app = FastAPI(title="SeeAny", docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(callback.router)
+    app.include_router(results.router)
+    app.mount("/static", RevalidatedFiles(directory=STATIC), name="static")
     return app

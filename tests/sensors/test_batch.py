@@ -67,6 +67,7 @@ def test_it_leaves_the_wait_to_one_trigger(ids: Any) -> None:
         "max_concurrent_requests": 20,
         "fail_fast": True,
         "timeout": 100,
+        "do_xcom_push": True,
     }
     assert deferred.value.timeout is not None
     assert deferred.value.timeout.total_seconds() > 100 + 60

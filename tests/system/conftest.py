@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from shutil import copytree
+from typing import Any
 
 import pytest
 
+from airflow_provider_seeany.results.record import FIRST_KEY, LAST_KEY
 from local_airflow import DagRun, LocalAirflow, TaskInstance
 from tests.hostile import HostileServer, in_background
 from tests.system.echoes import ECHOES, KEY
@@ -88,10 +90,20 @@ class FinishedRun:
         return self._tasks[task_id, map_index]
 
     def xcoms(self, task_id: str, map_index: int | None = None) -> dict[str, object]:
-        """Return the XComs that a person or a downstream task sees, without the stored links."""
+        """Return the XComs that a person or a downstream task sees, without stored links and what is the UI's own."""
+        return {key: value for key, value in self.all_xcoms(task_id, map_index).items() if not key.startswith("_")}
+
+    def record(self, task_id: str, map_index: int | None = None) -> dict[str, Any] | None:
+        """Return the record that a wait kept for the UI, or what it published of its progress."""
+        kept = self.all_xcoms(task_id, map_index)
+        records = [value for key, value in kept.items() if FIRST_KEY <= key < LAST_KEY]
+        assert len(records) <= 1, kept
+        return records[0] if records else kept.get("_seeany")
+
+    def all_xcoms(self, task_id: str, map_index: int | None = None) -> dict[str, Any]:
+        """Return all XComs of a task instance."""
         task = self.task(task_id, map_index)
-        xcoms = self._airflow.xcoms(self.run, task_id, map_index=task.map_index)
-        return {key: value for key, value in xcoms.items() if not key.startswith("_link_")}
+        return self._airflow.xcoms(self.run, task_id, map_index=task.map_index)
 
     def links(self, task_id: str, map_index: int | None = None) -> dict[str, str | None]:
         """Return the buttons on the task instance's page."""

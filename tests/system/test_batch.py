@@ -33,6 +33,9 @@ def test_ids_may_come_from_upstream(run: FinishedRun, task_id: str) -> None:
         "failures": [],
     }
     assert "60 of 60 done, ¥42.00 so far" in run.log(task_id)
+    record = run.record(task_id)
+    assert record is not None
+    assert (record["batch"], float(record["cost"]["CNY"])) == ({"total": 60, "completed": 60}, 42)
 
 
 def test_ids_may_come_from_each_instance_of_a_mapped_task(run: FinishedRun) -> None:

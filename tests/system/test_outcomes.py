@@ -22,6 +22,13 @@ TOLD = {
     "unauthorized": ("SeeAnyAuthError", "HTTP 401", "invalid_api_key", "'seeany_bad_key'"),
 }
 FAILURES = tuple(TOLD)
+# What the UI's record of it must tell.
+KEPT = {
+    "failed": "content_policy_violation",
+    "timeout": "not done within 12 s",
+    "not_found": "task_not_found",
+    "unauthorized": "invalid_api_key",
+}
 
 sensors = tuple(mode for mode in MODES if not mode.startswith("operator"))
 
@@ -50,6 +57,9 @@ def test_a_completed_task_succeeds_with_the_same_xcoms_and_links_in_every_mode(r
         "result_urls": [video],
     }
     assert run.links(task_id) == {"Watch video": video, "Thumbnail": thumbnail}
+    record = run.record(task_id)
+    assert record is not None
+    assert (record["state"], record["cost"], record["video_url"]) == ("completed", {"CNY": "0.7"}, video)
     assert f"SeeAny task {seeany_task_id} completed: {video}, cost 0.7 CNY" in run.log(task_id)
 
 
@@ -72,6 +82,10 @@ def test_a_failure_says_why_and_is_never_retried(run_dag: RunDag, mode: str, out
         assert told in log
     assert run.xcoms(task_id) == {}
     assert run.links(task_id) == {"Watch video": None, "Thumbnail": None}
+    record = run.record(task_id)
+    assert record is not None
+    assert record["state"] == ("timed_out" if outcome == "timeout" else "failed")
+    assert KEPT[outcome] in str(record)
 
 
 @pytest.mark.parametrize(("mode", "outcome"), list(product(sensors, OUTCOMES)))
@@ -100,6 +114,7 @@ def test_nothing_is_pushed_when_xcoms_are_off(run_dag: RunDag, mode: str) -> Non
 
     assert run.task(mode).state == "success"
     assert run.xcoms(mode) == {}
+    assert run.record(mode) is None
 
 
 @pytest.mark.parametrize("task_id", ["xcom_arg", "template"])

@@ -91,4 +91,7 @@ def test_what_an_earlier_try_pushed_does_not_survive_a_failed_one(run_dag: RunDa
 
     assert after.task("cleared").state == "failed"
     assert after.xcoms("cleared") == {}
+    record = after.record("cleared")
+    assert record is not None
+    assert record["state"] == "failed"
     assert after.links("cleared") == {"Watch video": None, "Thumbnail": None}

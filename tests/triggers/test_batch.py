@@ -73,6 +73,7 @@ def test_a_stored_trigger_is_made_again_as_it_was() -> None:
         "deadline": 1_748_908_920.5,
         "first_look_at": 1_748_900_000.0,
         "timeout": 3600.0,
+        "do_xcom_push": False,
     }
     path, stored = SeeAnyTaskBatchTrigger(**given).serialize()
 

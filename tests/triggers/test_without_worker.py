@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 from airflow.sdk.execution_time import task_runner
+from airflow.sdk.execution_time.comms import XComResult
 from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.wait import Finished, TimedOut, decode_outcome
+from airflow_provider_seeany.results.record import Record
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from tests.hostile import COMPLETED, PROCESSING, HostileServer, reply
 
@@ -42,9 +44,11 @@ class TriggererComms:
         self._takes = takes
         self._then = then
 
-    async def asend(self, message: Any) -> None:
+    async def asend(self, message: Any) -> Any:
         if message.type == "MaskSecret":
-            return
+            return None
+        if message.type == "GetXCom":
+            return XComResult(key=message.key, value=self.xcoms.get(message.key))
         if self.messages == self._takes and self._then == "killed":
             self.died.set()
             await asyncio.Event().wait()
@@ -56,6 +60,7 @@ class TriggererComms:
             self.xcoms.pop(message.key, None)
         else:
             self.xcoms[message.key] = message.value
+        return None
 
 
 async def ended(
@@ -100,6 +105,8 @@ async def test_xcoms_are_those_of_a_worker(hostile: HostileServer, monkeypatch: 
 
     answer = SeeAnyTask.from_answer(COMPLETED)
     links = {key: xcoms.pop(key) for key in list(xcoms) if key.startswith("_link_")}
+    record = Record.of_task(answer, conn_id="seeany_default").xcoms()
+    assert {key: xcoms.pop(key) for key in list(xcoms) if key.startswith("_seeany")} == record
     assert xcoms == {**answer.highlights(), "return_value": answer.as_json()}
     assert set(links.values()) == {COMPLETED["video_url"], COMPLETED["thumbnail_url"]}
 

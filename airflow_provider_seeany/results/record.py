@@ -1,0 +1,231 @@
+"""
+What a wait keeps for the UI in XComs of its own: how far it is while it waits, and one small record when it has ended.
+
+They are found by their keys:
+
+- ``_seeany_20261124T203015Z``: the record, under the moment at which the SeeAny task was completed or the wait ended.
+  Airflow indexes XComs by key and by nothing else that helps, so a moment in the key is what makes the newest
+  results, and those of some days, cheap to find among hundreds of thousands
+- ``_seeany``: how far the wait is, while it waits in the triggerer; after that, the key of the record, so that a
+  later try without a worker can delete it
+
+None is pushed where ``do_xcom_push`` is off.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+import msgspec
+
+from airflow_provider_seeany.api.batch import BatchResult, Costs, Failure
+from airflow_provider_seeany.api.task import SeeAnyTask, is_web_url
+from airflow_provider_seeany.api.trouble import cleaned
+
+NOW_KEY = "_seeany"
+"""Where a wait says how far it is, and then which record it has: :class:`Progress`, then ``{"record": key}``."""
+
+FIRST_KEY, LAST_KEY = f"{NOW_KEY}_0", f"{NOW_KEY}_99991231T235959Z"
+"""Between these are the keys of all records, in the order of time."""
+
+LONGEST_URL = 2000
+LONGEST_TEXT = 1000
+SHOWN_FAILURES = 20
+
+_FURTHEST_BACK = 10 * 366 * 24 * 3600.0
+_FURTHEST_AHEAD = 3600.0
+
+State = Literal["completed", "failed", "timed_out"]
+
+
+class Share(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """
+    How many tasks of a batch have ended.
+
+    :param total: how many were asked for.
+    :param completed: how many were completed.
+    :param failed: how many failed.
+    """
+
+    total: int
+    completed: int = 0
+    failed: int = 0
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """
+    How far a wait is.
+
+    :param seeany_task_id: the task waited for; ``None`` for a batch.
+    :param conn_id: the connection that is asked through.
+    :param at: when that was seen, in Unix seconds.
+    :param percent: per cent done.
+    :param seconds_left: the service's estimate.
+    :param batch: how far a batch is.
+    :param cost: what the completed tasks of a batch cost so far, as in :class:`Record`.
+    """
+
+    conn_id: str
+    at: int
+    seeany_task_id: str | None = None
+    percent: int | float | None = None
+    seconds_left: int | float | None = None
+    batch: Share | None = None
+    cost: dict[str, str] = {}
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        return _as_json(self)
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """
+    What a wait ended with, as far as a list of results shows it. Never larger than some kilobytes.
+
+    :param state: how it ended.
+    :param conn_id: the connection that was asked through.
+    :param at: when the SeeAny task was completed, else when the wait ended, in Unix seconds.
+    :param seeany_task_id: the task waited for; ``None`` for a batch.
+    :param cost: decimal numbers as text, by currency; each currency for itself, never added up.
+    :param video_url: where the video lies.
+    :param thumbnail_url: where its thumbnail lies.
+    :param first_result: the first result, if there is no video.
+    :param results: how many result files there are.
+    :param duration: length of the video in seconds.
+    :param resolution: for example ``720p``.
+    :param error_code: the service's error code.
+    :param error_message: why it failed, in the service's words if there are any.
+    :param batch: how many tasks of a batch ended how.
+    :param failures: the first tasks of a batch that failed, if the batch failed for them.
+    """
+
+    state: State
+    conn_id: str
+    at: int
+    seeany_task_id: str | None = None
+    cost: dict[str, str] = {}
+    video_url: str | None = None
+    thumbnail_url: str | None = None
+    first_result: str | None = None
+    results: int = 0
+    duration: int | float | None = None
+    resolution: str | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    batch: Share | None = None
+    failures: list[Failure] = []
+
+    @classmethod
+    def of_task(cls, task: SeeAnyTask, *, conn_id: str) -> Record:
+        """Return the record of a task that has ended."""
+        costs = Costs()
+        costs.add(task)
+        urls = task.result_urls
+        return cls(
+            state="failed" if task.is_failed else "completed",
+            conn_id=conn_id,
+            at=_moment(task.completed_at.timestamp() if task.completed_at else None),
+            seeany_task_id=cleaned(task.id),
+            cost=exact(costs.totals()),
+            video_url=_web_url(task.video_url),
+            thumbnail_url=_web_url(task.thumbnail_url),
+            first_result=None if task.video_url else _web_url(next(iter(urls), None)),
+            results=len(urls),
+            duration=task.duration,
+            resolution=cleaned(task.resolution, limit=40) if task.resolution else None,
+            error_code=_text(task.error.code),
+            error_message=_text(task.error.message),
+        )
+
+    @classmethod
+    def of_batch(cls, result: Mapping[str, Any], *, conn_id: str) -> Record:
+        """
+        Return the record of a batch.
+
+        :param result: the batch's result as JSON.
+        :param conn_id: the connection.
+        """
+        return cls(
+            state="completed",
+            conn_id=conn_id,
+            at=_moment(None),
+            cost=exact(result["cost"]),
+            batch=Share(total=result["total"], completed=result["completed"], failed=result["failed"]),
+        )
+
+    @classmethod
+    def of_error(cls, error: BaseException, *, conn_id: str, seeany_task_id: str | None) -> Record:
+        """
+        Return the record of a wait that ended with an exception of this provider.
+
+        :param error: the exception.
+        :param conn_id: the connection.
+        :param seeany_task_id: the task waited for; ``None`` for a batch.
+        """
+        from airflow_provider_seeany import exceptions as ours
+
+        if isinstance(error, ours.SeeAnyTaskFailed):
+            return cls.of_task(error.task, conn_id=conn_id)
+        code = message = None
+        batch: BatchResult | None = None
+        match error:
+            case ours.SeeAnyApiError():
+                code, message = error.error_code or error.http_status, error.server_message
+            case ours.SeeAnyBatchFailed():
+                batch = error.result
+        return cls(
+            state="timed_out" if isinstance(error, ours.SeeAnyTaskTimeout) else "failed",
+            conn_id=conn_id,
+            at=_moment(None),
+            seeany_task_id=cleaned(seeany_task_id) if seeany_task_id else None,
+            cost=exact(batch.cost) if batch else {},
+            batch=Share(total=batch.total, completed=batch.completed, failed=batch.failed) if batch else None,
+            failures=batch.failures[:SHOWN_FAILURES] if batch else [],
+            error_code=_text(code),
+            error_message=_text(message or str(error)),
+        )
+
+    @property
+    def key(self) -> str:
+        """The key of the XCom that holds it."""
+        return key_at(self.at)
+
+    def xcoms(self) -> dict[str, Any]:
+        """Return the XComs to push, by key: first where the record is, so that half of this can be deleted again."""
+        return {NOW_KEY: {"record": self.key}, self.key: _as_json(self)}
+
+
+def key_at(moment: float) -> str:
+    """Return the key of a record of this moment, in Unix seconds."""
+    return f"{NOW_KEY}_{datetime.fromtimestamp(moment, tz=UTC):%Y%m%dT%H%M%SZ}"
+
+
+def exact(totals: Mapping[str, float]) -> dict[str, str]:
+    """Write amounts of money as decimal numbers: what the service wrote as 0.7 is "0.7" and not a sum of halves."""
+    return {unit: str(Decimal(str(total))) for unit, total in totals.items()}
+
+
+def _moment(completed_at: float | None) -> int:
+    """Return the moment of completion in whole seconds; now, if it is not known or cannot be true."""
+    now = time.time()
+    if completed_at is None or not now - _FURTHEST_BACK <= completed_at <= now + _FURTHEST_AHEAD:
+        return int(now)
+    return int(completed_at)
+
+
+def _as_json(value: msgspec.Struct) -> dict[str, Any]:
+    """Return plain JSON values, without what is ``None``."""
+    builtins: dict[str, Any] = msgspec.to_builtins(value)
+    return {name: item for name, item in builtins.items() if item is not None}
+
+
+def _web_url(url: object) -> str | None:
+    return url if isinstance(url, str) and len(url) <= LONGEST_URL and is_web_url(url) else None
+
+
+def _text(value: object) -> str | None:
+    return cleaned(str(value), limit=LONGEST_TEXT) if value is not None else None

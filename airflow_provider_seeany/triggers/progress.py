@@ -1,0 +1,118 @@
+"""Publishing how far a wait is, for the UI: beside the wait, now and then, and never in its way."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from time import monotonic
+from typing import Any, ClassVar
+
+from airflow.providers.common.compat.sdk import conf
+
+from airflow_provider_seeany.api.batch import Results
+from airflow_provider_seeany.api.trouble import cleaned
+from airflow_provider_seeany.api.wait import Log, Sighting
+from airflow_provider_seeany.results.record import NOW_KEY, Progress, Share, exact
+from airflow_provider_seeany.triggers.without_worker import place_of
+
+LEAST_INTERVAL = 10.0
+"""Fewest seconds between two publications of one wait."""
+
+MOST_PER_SECOND = 2.0
+"""About the most publications of all waits of a triggerer in a second: each is a write to Airflow's database."""
+
+
+class ProgressPublisher:
+    """
+    Writes how far a wait is to an XCom of its task instance, where Airflow lets a trigger do that (3.3+).
+
+    What is noted is written in a task of its own, so that a slow database does not hold up the wait. One write at a
+    time; what is noted meanwhile, or too soon after the last one, is left out: the next question brings news.
+
+    :param task_instance: the task instance that waits, as the triggerer sets it; ``None`` outside a triggerer.
+    :param conn_id: the connection that is asked through.
+    :param seeany_task_id: the task waited for; ``None`` for a batch.
+    :param wanted: whether the Airflow task pushes XComs.
+    :param log: the log of the trigger.
+    """
+
+    _live: ClassVar[int] = 0
+
+    def __init__(self, task_instance: Any, *, conn_id: str, seeany_task_id: str | None, wanted: bool, log: Log) -> None:
+        self._task_instance = task_instance
+        self._conn_id = conn_id
+        self._seeany_task_id = seeany_task_id
+        self._log = log
+        self._on = (
+            wanted
+            and task_instance is not None
+            and conf.getboolean("seeany", "publish_progress", fallback=True)
+            and _can_push()
+        )
+        self._published: Progress | None = None
+        self._next_at = 0.0
+        self._under_way: asyncio.Task[None] | None = None
+
+    def __enter__(self) -> ProgressPublisher:
+        ProgressPublisher._live += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        ProgressPublisher._live -= 1
+        self._on = False
+        if self._under_way is not None:
+            # Not waited for. What was sent already is written before anything that this trigger sends from now on.
+            self._under_way.cancel()
+
+    def saw(self, seen: Sighting | None) -> None:
+        """Take note of what was last seen of a task."""
+        if seen is not None and self._is_due():
+            self._publish(percent=seen.progress, seconds_left=seen.estimated_remaining)
+
+    def saw_batch(self, results: Results) -> None:
+        """Take note of how far a batch is."""
+        if self._is_due():
+            self._publish(
+                percent=round(100 * results.done / results.total, 1),
+                batch=Share(total=results.total, completed=results.completed, failed=results.failed),
+                cost=exact(results.costs),
+            )
+
+    def _is_due(self) -> bool:
+        return self._on and self._under_way is None and monotonic() >= self._next_at
+
+    def _publish(self, **news: Any) -> None:
+        before = self._published
+        progress = Progress(
+            conn_id=self._conn_id,
+            seeany_task_id=cleaned(self._seeany_task_id) if self._seeany_task_id else None,
+            at=int(time.time()),
+            **news,
+        )
+        if before is not None and _without_time(before) == _without_time(progress):
+            return
+        self._published = progress
+        self._next_at = monotonic() + max(LEAST_INTERVAL, ProgressPublisher._live / MOST_PER_SECOND)
+        self._under_way = asyncio.create_task(self._write(progress))
+
+    async def _write(self, progress: Progress) -> None:
+        from airflow.providers.common.compat.sdk import XCom
+
+        try:
+            await XCom.aset(key=NOW_KEY, value=progress.as_json(), **place_of(self._task_instance))
+        except Exception as error:
+            self._on = False
+            self._log.warning("The progress is not published for the UI any more: %s", cleaned(repr(error)))
+        finally:
+            self._under_way = None
+
+
+def _without_time(progress: Progress) -> dict[str, Any]:
+    return {**progress.as_json(), "at": 0}
+
+
+def _can_push() -> bool:
+    """Tell whether this Airflow's triggers can push XComs."""
+    from airflow.providers.common.compat.sdk import XCom
+
+    return hasattr(XCom, "aset")

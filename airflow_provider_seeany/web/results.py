@@ -1,0 +1,119 @@
+"""
+The routes behind the tab and the page: each with the viewer's own permissions, and otherwise only a way to the queries.
+
+They are plain functions, so they run beside the api-server's event loop and not in it.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
+from airflow.utils.session import create_session
+from fastapi import APIRouter, Depends, HTTPException, Query
+from msgspec import DecodeError, ValidationError, json
+from pydantic import BaseModel
+
+from airflow_provider_seeany.results import queries
+
+LONGEST_RANGE = 366 * 24 * 3600
+DEFAULT_RANGE = 30 * 24 * 3600
+CLOCK_DIFFERENCE = 3600
+"""So far ahead of this server's clock may a result be."""
+
+
+class ResultsPage(BaseModel):
+    """A page of results. ``next`` goes into ``before`` of the next request."""
+
+    waiting: list[queries.Result]
+    results: list[queries.Result]
+    next: str | None
+
+
+class Summary(BaseModel):
+    """What the results of a range add up to, and the time zone of its days."""
+
+    zone: str
+    groups: list[queries.Group]
+
+
+def _filters(
+    dag_id: Annotated[str | None, Query(max_length=250)] = None,
+    conn_id: Annotated[str | None, Query(max_length=250)] = None,
+    state: Literal["waiting", "completed", "failed", "timed_out"] | None = None,
+    since: Annotated[int | None, Query(ge=0, le=253_402_300_799)] = None,
+    until: Annotated[int | None, Query(ge=0, le=253_402_300_799)] = None,
+) -> queries.Filters:
+    until = int(time.time()) + CLOCK_DIFFERENCE if until is None else until
+    since = until - DEFAULT_RANGE if since is None else since
+    since = max(since, until - LONGEST_RANGE)
+    return queries.Filters(since=since, until=until, dag_id=dag_id, conn_id=conn_id, state=state)
+
+
+def _readable_dags(user: GetUserDep) -> set[str]:
+    return get_auth_manager().get_authorized_dag_ids(user=user, method="GET")
+
+
+FiltersDep = Annotated[queries.Filters, Depends(_filters)]
+ReadableDags = Annotated[set[str], Depends(_readable_dags)]
+
+# Of the DAG that is named in path or query; where none is, of XComs in general.
+_may_read_xcoms = Depends(requires_access_dag("GET", DagAccessEntity.XCOM))
+
+router = APIRouter(prefix="/api", dependencies=[_may_read_xcoms])
+
+
+@router.get("/results")
+def results(
+    filters: FiltersDep,
+    readable: ReadableDags,
+    before: Annotated[str | None, Query(max_length=2000)] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 24,
+) -> ResultsPage:
+    """Return a page of results of all DAGs that the viewer may read, and, with the first page, the waits under way."""
+    cursor = _cursor(before)
+    under_way: list[queries.Result] = []
+    page = queries.Page([], None)
+    with create_session(scoped=False) as session:
+        if cursor is None and filters.state in (None, "waiting"):
+            under_way = queries.waiting(session, readable=readable, filters=filters)
+        if filters.state != "waiting":
+            page = queries.ended(session, readable=readable, filters=filters, before=cursor, limit=limit)
+    return ResultsPage(
+        waiting=under_way, results=page.results, next=json.encode(page.next).decode() if page.next else None
+    )
+
+
+@router.get("/summary")
+def summary(filters: FiltersDep, readable: ReadableDags, zone: Annotated[str, Query(max_length=60)] = "UTC") -> Summary:
+    """Return what the results add up to, by day, DAG, connection and state."""
+    try:
+        zone_info = ZoneInfo(zone)
+    except (KeyError, ValueError, OSError):
+        zone_info = ZoneInfo("UTC")
+    with create_session(scoped=False) as session:
+        groups = queries.groups(session, readable=readable, filters=filters, zone=zone_info)
+    return Summary(zone=zone_info.key, groups=groups)
+
+
+@router.get("/dags/{dag_id}/task")
+def task(dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> queries.TaskView:
+    """Return what there is to show of a task instance."""
+    with create_session(scoped=False) as session:
+        view = queries.task_view(session, dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=map_index)
+    if view is None:
+        raise HTTPException(404, "there is no such task instance")
+    return view
+
+
+def _cursor(before: str | None) -> queries.Cursor | None:
+    if before is None:
+        return None
+    try:
+        return json.decode(before, type=queries.Cursor)
+    except (DecodeError, ValidationError, UnicodeEncodeError):
+        raise HTTPException(422, "before is none of the values that an answer gave as next") from None

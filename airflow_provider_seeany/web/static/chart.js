@@ -1,0 +1,129 @@
+/** Bars: spend per day and per DAG, each currency for itself. */
+
+import { Chakra, h, Quiet } from "./elements.js";
+import { dayText, moneyText } from "./format.js";
+
+const { Box, Flex, Text } = Chakra;
+
+/** @typedef {{ name: string, amount: string }} Bar */
+/** @typedef {import("./types").Words} Words */
+
+const HEIGHT = 120;
+
+/**
+ * One bar a day, with the numbers in a table for who cannot see them.
+ * @param {{ unit: string, bars: Bar[], words: Words, language: string }} props
+ */
+export function DayChart({ unit, bars, words, language }) {
+  const most = Math.max(...bars.map((bar) => Number(bar.amount)), 0) || 1;
+  const label = `${words.spendPerDay}, ${unit}`;
+  const edge = { fontSize: "xs", color: "fg.muted" };
+  return h(
+    Box,
+    null,
+    h(
+      Flex,
+      {
+        align: "end",
+        gap: "2px",
+        h: `${HEIGHT}px`,
+        borderBottomWidth: 1,
+        borderColor: "border.emphasized",
+        "aria-hidden": true,
+      },
+      bars.map(({ name, amount }) =>
+        h(Box, {
+          key: name,
+          "data-bar": name,
+          title: `${dayText(name, language)}: ${moneyText({ unit, amount }, language)}`,
+          flex: "1 1 0",
+          minW: "1px",
+          maxW: 12,
+          h: `${(100 * Number(amount)) / most}%`,
+          minH: Number(amount) > 0 ? "3px" : 0,
+          bg: "brand.solid",
+          borderTopRadius: "2px",
+          _hover: { opacity: 0.75 },
+        }),
+      ),
+    ),
+    h(
+      Flex,
+      { justify: "space-between", mt: 1, "aria-hidden": true },
+      h(Text, edge, dayText(bars[0]?.name ?? "1970-01-01", language)),
+      bars.length > 1 && h(Text, edge, dayText(bars[bars.length - 1]?.name ?? "1970-01-01", language)),
+    ),
+    h(NumbersTable, { label, unit, bars: bars.filter((bar) => Number(bar.amount) !== 0), words, language }),
+  );
+}
+
+/** @param {{ label: string, unit: string, bars: Bar[], words: Words, language: string }} props */
+function NumbersTable({ label, unit, bars, words, language }) {
+  const hidden = { position: "absolute", width: "1px", height: "1px", overflow: "hidden", clipPath: "inset(50%)" };
+  return h(
+    "table",
+    { style: hidden },
+    h("caption", null, label),
+    h("thead", null, h("tr", null, h("th", { scope: "col" }, words.day), h("th", { scope: "col" }, words.cost))),
+    h(
+      "tbody",
+      null,
+      bars.map(({ name, amount }) =>
+        h(
+          "tr",
+          { key: name },
+          h("th", { scope: "row" }, dayText(name, language)),
+          h("td", null, moneyText({ unit, amount }, language)),
+        ),
+      ),
+    ),
+  );
+}
+
+/**
+ * One bar a DAG, the dearest first.
+ * @param {{ unit: string, bars: Bar[], language: string, choose: (dagId: string) => void }} props
+ */
+export function DagBars({ unit, bars, language, choose }) {
+  const most = Math.max(...bars.map((bar) => Number(bar.amount)), 0) || 1;
+  const sorted = [...bars].sort((one, other) => Number(other.amount) - Number(one.amount)).slice(0, 8);
+  return h(
+    Flex,
+    { as: "ul", direction: "column", gap: 2, listStyleType: "none", p: 0 },
+    sorted.map(({ name, amount }) =>
+      h(
+        "li",
+        { key: name },
+        h(
+          Flex,
+          { justify: "space-between", gap: 3, fontSize: "sm" },
+          h(
+            Chakra.Link,
+            {
+              as: "button",
+              type: "button",
+              color: "fg.info",
+              wordBreak: "break-all",
+              textAlign: "start",
+              onClick: () => choose(name),
+            },
+            name,
+          ),
+          h(Text, { fontWeight: "medium", whiteSpace: "nowrap" }, moneyText({ unit, amount }, language)),
+        ),
+        h(
+          Box,
+          { h: 2, borderRadius: "full", bg: "bg.emphasized", mt: 1, "aria-hidden": true },
+          h(Box, {
+            "data-dag": name,
+            h: 2,
+            borderRadius: "full",
+            bg: "brand.solid",
+            w: `${(100 * Number(amount)) / most}%`,
+          }),
+        ),
+      ),
+    ),
+    bars.length > sorted.length && h(Quiet, { as: "li" }, `+ ${bars.length - sorted.length}`),
+  );
+}

@@ -1,0 +1,133 @@
+/** React and Chakra as Airflow shares them with plugins, and the few elements that are used everywhere. */
+
+import { isWebUrl } from "./format.js";
+
+/** @type {any} */
+const shared = globalThis;
+
+export const React = shared.React;
+export const Chakra = shared.ChakraUI;
+export const { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } = React;
+
+/** Makes an element. Texts become text: nothing in this UI is ever read as HTML. */
+export const h = React.createElement;
+
+const { Badge, Box, Button, Flex, Text } = Chakra;
+
+const PALETTES = { waiting: "deferred", completed: "success", failed: "failed", timed_out: "up_for_retry" };
+
+/** @param {{ state: import("./types").State, words: import("./types").Words }} props */
+export function StateBadge({ state, words }) {
+  return h(
+    Flex,
+    { as: "span", alignItems: "center", gap: 1.5, display: "inline-flex", fontSize: "sm", whiteSpace: "nowrap" },
+    h(Box, {
+      as: "span",
+      boxSize: 2.5,
+      borderRadius: "full",
+      flexShrink: 0,
+      colorPalette: PALETTES[state],
+      bg: "colorPalette.solid",
+      "aria-hidden": true,
+    }),
+    words.states[state],
+  );
+}
+
+/**
+ * A link to another site, if the address is one that a browser may be sent to.
+ * @param {{ href: string | null | undefined, children?: any, [more: string]: any }} props
+ */
+export function OutLink({ href, children, ...more }) {
+  if (!isWebUrl(href)) return h(Text, { as: "span", ...more }, children);
+  return h(
+    Chakra.Link,
+    { href, target: "_blank", rel: "noopener noreferrer", color: "fg.info", wordBreak: "break-all", ...more },
+    children,
+  );
+}
+
+/**
+ * A link within Airflow, below its path prefix.
+ * @param {{ to: string, children?: any, [more: string]: any }} props
+ */
+export function InLink({ to, children, ...more }) {
+  const router = shared.ReactRouterDOM;
+  const style = { color: "fg.info", fontWeight: "medium", wordBreak: "break-word", ...more };
+  if (router?.Link) return h(Chakra.Link, { asChild: true, ...style }, h(router.Link, { to }, children));
+  return h(Chakra.Link, { href: new URL(to.replace(/^\//, ""), document.baseURI).href, ...style }, children);
+}
+
+/** @param {{ text: string, words: import("./types").Words, [more: string]: any }} props */
+export function CopyButton({ text, words, ...more }) {
+  const [copied, setCopied] = useState(false);
+  useEffect(() => {
+    if (!copied) return undefined;
+    const timer = setTimeout(() => setCopied(false), 2000);
+    return () => clearTimeout(timer);
+  }, [copied]);
+  return h(
+    Button,
+    {
+      size: "sm",
+      variant: "outline",
+      onClick: () => void copy(text).then(() => setCopied(true)),
+      ...more,
+    },
+    h("span", { "aria-live": "polite" }, copied ? words.copied : words.copyUrl),
+  );
+}
+
+/** @param {string} text */
+async function copy(text) {
+  if (navigator.clipboard) {
+    await navigator.clipboard.writeText(text);
+    return;
+  }
+  // Browsers have no clipboard for pages that came over plain HTTP from another machine.
+  const area = document.createElement("textarea");
+  area.value = text;
+  area.style.position = "fixed";
+  area.style.opacity = "0";
+  document.body.append(area);
+  area.select();
+  document.execCommand("copy");
+  area.remove();
+}
+
+/** @param {{ children?: any, [more: string]: any }} props */
+export function Quiet({ children, ...more }) {
+  return h(Text, { color: "fg.muted", fontSize: "sm", ...more }, children);
+}
+
+/** @param {{ children?: any, [more: string]: any }} props */
+export function Panel({ children, ...more }) {
+  return h(
+    Box,
+    { borderWidth: 1, borderColor: "border.emphasized", borderRadius: "lg", bg: "bg", p: 4, minW: 0, ...more },
+    children,
+  );
+}
+
+/**
+ * @param {{ title: string, children?: any, status?: "error" | "warning" | "info", [more: string]: any }} props
+ */
+export function Notice({ title, children, status = "error", ...more }) {
+  const { Alert } = Chakra;
+  return h(
+    Alert.Root,
+    { status, alignItems: "start", ...more },
+    h(Alert.Indicator, { "aria-hidden": true }),
+    h(
+      Alert.Content,
+      { minW: 0 },
+      h(Alert.Title, null, title),
+      h(Alert.Description, { wordBreak: "break-word", whiteSpace: "pre-wrap" }, children),
+    ),
+  );
+}
+
+/** @param {{ children?: any }} props */
+export function Tag({ children }) {
+  return h(Badge, { variant: "surface", fontWeight: "normal" }, children);
+}

@@ -1,0 +1,147 @@
+/** Numbers, money and moments as people read them. No element and no request is made here. */
+
+/**
+ * Tell whether an address may become a link or media: absolute, and http or https.
+ * @param {unknown} url
+ * @returns {url is string}
+ */
+export function isWebUrl(url) {
+  if (typeof url !== "string") return false;
+  try {
+    return ["http:", "https:"].includes(new URL(url).protocol);
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Tell whether an address looks like that of a picture.
+ * @param {string} url
+ */
+export function isPicture(url) {
+  return /\.(avif|gif|jpe?g|png|webp)$/i.test(new URL(url).pathname);
+}
+
+/** @param {string} text @returns {[bigint, number] | null} the number without its point, and its decimals */
+function scaled(text) {
+  const parts = /^(-?)(\d+)(?:\.(\d+))?$/.exec(text);
+  if (!parts) return null;
+  const decimals = parts[3] ?? "";
+  return [BigInt(`${parts[1]}${parts[2]}${decimals}`), decimals.length];
+}
+
+/**
+ * Add decimal numbers exactly: 0.1 and 0.2 are 0.3.
+ * @param {string[]} numbers
+ * @returns {string}
+ */
+export function sum(numbers) {
+  const known = numbers.map(scaled);
+  if (known.some((each) => each === null)) return String(numbers.reduce((total, each) => total + Number(each), 0));
+  const terms = /** @type {[bigint, number][]} */ (known);
+  const places = Math.max(0, ...terms.map(([, decimals]) => decimals));
+  const total = terms.reduce((so_far, [digits, decimals]) => so_far + digits * 10n ** BigInt(places - decimals), 0n);
+  const text = String(total < 0n ? -total : total).padStart(places + 1, "0");
+  const number = places ? `${text.slice(0, -places)}.${text.slice(-places)}` : text;
+  return total < 0n ? `-${number}` : number;
+}
+
+/**
+ * Add up money, each currency for itself.
+ * @param {import("./types").Money[]} amounts
+ * @returns {import("./types").Money[]}
+ */
+export function totals(amounts) {
+  const units = [...new Set(amounts.map(({ unit }) => unit))].sort();
+  return units.map((unit) => ({
+    unit,
+    amount: sum(amounts.filter((each) => each.unit === unit).map(({ amount }) => amount)),
+  }));
+}
+
+/**
+ * @param {import("./types").Money} money
+ * @param {string} language
+ */
+export function moneyText({ unit, amount }, language) {
+  const digits = { minimumFractionDigits: 2, maximumFractionDigits: 6 };
+  // Given as text, a browser formats every digit; a number would have lost some by then.
+  const value = /** @type {any} */ (amount);
+  if (/^[A-Z]{3}$/.test(unit)) {
+    try {
+      const style = /** @type {const} */ ({ style: "currency", currency: unit, currencyDisplay: "narrowSymbol" });
+      return new Intl.NumberFormat(language, { ...style, ...digits }).format(value);
+    } catch {
+      // A currency that the browser does not know.
+    }
+  }
+  return `${new Intl.NumberFormat(language, digits).format(value)} ${unit}`;
+}
+
+/** @param {import("./types").Money[]} amounts @param {string} language */
+export function costText(amounts, language) {
+  return amounts.map((money) => moneyText(money, language)).join(" + ");
+}
+
+/** @param {number} count @param {string} language */
+export function countText(count, language) {
+  return new Intl.NumberFormat(language).format(count);
+}
+
+/** @param {number} seconds Unix time @param {string} language */
+export function momentText(seconds, language) {
+  return new Intl.DateTimeFormat(language, {
+    year: "numeric",
+    month: "short",
+    day: "numeric",
+    hour: "2-digit",
+    minute: "2-digit",
+    second: "2-digit",
+    timeZoneName: "short",
+  }).format(seconds * 1000);
+}
+
+/** @param {number} seconds Unix time @param {string} language */
+export function shortMomentText(seconds, language) {
+  const style = /** @type {const} */ ({ month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" });
+  return new Intl.DateTimeFormat(language, style).format(seconds * 1000);
+}
+
+/** @param {string} day as 2026-11-24 @param {string} language */
+export function dayText(day, language) {
+  const style = /** @type {const} */ ({ month: "short", day: "numeric", timeZone: "UTC" });
+  return new Intl.DateTimeFormat(language, style).format(new Date(`${day}T00:00:00Z`));
+}
+
+/** The viewer's time zone, by its name. */
+export function viewersZone() {
+  return new Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+}
+
+/**
+ * The days of a range, each as 2026-11-24 in the viewer's time zone.
+ * @param {number} since Unix time
+ * @param {number} until Unix time
+ */
+export function daysOf(since, until) {
+  const day = new Intl.DateTimeFormat("en-CA", { year: "numeric", month: "2-digit", day: "2-digit" });
+  const days = new Set();
+  for (let moment = since; moment < until; moment += 6 * 3600) days.add(day.format(moment * 1000));
+  days.add(day.format((until - 1) * 1000));
+  return /** @type {string[]} */ ([...days].sort());
+}
+
+/**
+ * @param {{ dag_id: string, run_id: string, task_id: string, map_index: number }} place
+ * @returns {string} the path of the tab of a task instance
+ */
+export function tabPath({ dag_id, run_id, task_id, map_index }) {
+  const [dag, run, task] = [dag_id, run_id, task_id].map(encodeURIComponent);
+  const mapped = map_index >= 0 ? `/mapped/${map_index}` : "";
+  return `/dags/${dag}/runs/${run}/tasks/${task}${mapped}/plugin/seeany-result`;
+}
+
+/** @param {{ task_id: string, map_index: number }} place */
+export function taskName({ task_id, map_index }) {
+  return map_index >= 0 ? `${task_id} [${map_index}]` : task_id;
+}

@@ -1,0 +1,135 @@
+/** Videos and pictures from another site, and what is shown when that site does not let itself be embedded. */
+
+import { Chakra, h, OutLink, Quiet, useEffect, useRef, useState } from "./elements.js";
+import { isPicture, isWebUrl } from "./format.js";
+
+const { Box, Flex } = Chakra;
+
+/** @typedef {import("./types").Words} Words */
+
+const FRAME = { borderRadius: "md", overflow: "hidden", bg: "bg.emphasized", position: "relative" };
+const FILL = { display: "block", width: "100%", height: "100%" };
+
+/** @param {{ url: string | null, words: Words, ratio?: string }} props */
+function Placeholder({ url, words, ratio = "16 / 9" }) {
+  return h(
+    Flex,
+    {
+      ...FRAME,
+      aspectRatio: ratio,
+      direction: "column",
+      align: "center",
+      justify: "center",
+      gap: 1,
+      p: 3,
+      textAlign: "center",
+    },
+    h(Quiet, null, words.cannotEmbed),
+    url && h(OutLink, { href: url, fontSize: "sm" }, words.openOriginal),
+  );
+}
+
+/** @param {{ url: string, poster: string | null, label: string, words: Words }} props */
+export function Player({ url, poster, label, words }) {
+  const [refused, setRefused] = useState(false);
+  useEffect(() => setRefused(false), [url]);
+  if (refused || !isWebUrl(url)) return h(Placeholder, { url, words });
+  return h(
+    Box,
+    { ...FRAME, bg: "black" },
+    h("video", {
+      src: url,
+      poster: isWebUrl(poster) ? poster : undefined,
+      controls: true,
+      playsInline: true,
+      preload: "metadata",
+      "aria-label": label,
+      style: { ...FILL, maxHeight: "60vh", objectFit: "contain" },
+      onError: () => setRefused(true),
+    }),
+  );
+}
+
+/** @param {{ url: string, label: string, words: Words }} props */
+export function Picture({ url, label, words }) {
+  const [refused, setRefused] = useState(false);
+  if (refused || !isWebUrl(url)) return h(Placeholder, { url, words, ratio: "1" });
+  return h(
+    Box,
+    { ...FRAME, aspectRatio: "1" },
+    h("img", {
+      src: url,
+      alt: label,
+      loading: "lazy",
+      referrerPolicy: "no-referrer",
+      style: { ...FILL, objectFit: "cover" },
+      onError: () => setRefused(true),
+    }),
+  );
+}
+
+/**
+ * The result files of an image set: pictures as pictures, others as links.
+ * @param {{ urls: string[], words: Words }} props
+ */
+export function FileGrid({ urls, words }) {
+  const columns = "repeat(auto-fill, minmax(9rem, 1fr))";
+  const shown = urls.filter(isWebUrl);
+  return h(
+    Box,
+    { as: "ul", display: "grid", gridTemplateColumns: columns, gap: 3, listStyleType: "none", p: 0 },
+    shown.map((url, place) =>
+      h(
+        "li",
+        { key: url, style: { minWidth: 0 } },
+        isPicture(url)
+          ? h(OutLink, { href: url, display: "block" }, h(Picture, { url, label: words.image(place + 1), words }))
+          : h(OutLink, { href: url, fontSize: "sm" }, url),
+      ),
+    ),
+  );
+}
+
+/**
+ * A thumbnail that plays while a pointer or the keyboard's focus is on it.
+ * @param {{ result: import("./types").Result, label: string, words: Words, playing: boolean }} props
+ */
+export function Preview({ result, label, words, playing }) {
+  const [refused, setRefused] = useState(false);
+  const video = useRef(/** @type {HTMLVideoElement | null} */ (null));
+  const picture = [result.thumbnail_url, result.first_result].find((url) => isWebUrl(url));
+  const url = result.video_url;
+  const plays = playing && isWebUrl(url) && !refused;
+  useEffect(() => {
+    // A browser may refuse to play; the picture is still there then.
+    if (plays) video.current?.play().catch(() => undefined);
+  }, [plays]);
+  if (refused || (!picture && !isWebUrl(url))) return h(Placeholder, { url: null, words });
+  return h(
+    Box,
+    { ...FRAME, aspectRatio: "16 / 9" },
+    picture
+      ? h("img", {
+          src: picture,
+          alt: label,
+          loading: "lazy",
+          referrerPolicy: "no-referrer",
+          style: { ...FILL, objectFit: "cover" },
+          onError: () => setRefused(true),
+        })
+      : null,
+    plays || !picture
+      ? h("video", {
+          ref: video,
+          src: url,
+          muted: true,
+          loop: true,
+          playsInline: true,
+          preload: "metadata",
+          "aria-label": label,
+          style: { ...FILL, objectFit: "cover", position: "absolute", inset: 0 },
+          onError: () => setRefused(true),
+        })
+      : null,
+  );
+}

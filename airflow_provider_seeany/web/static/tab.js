@@ -1,0 +1,254 @@
+/** The tab on a task instance: how far the wait is, or what it brought. */
+
+import { address, useAnswer } from "./api.js";
+import { Chakra, CopyButton, h, Notice, OutLink, Panel, Quiet, StateBadge, useEffect, useState } from "./elements.js";
+import { costText, countText, isPicture, momentText, moneyText } from "./format.js";
+import { FileGrid, Player } from "./media.js";
+import { useWords } from "./words.js";
+
+const { Box, Button, Flex, Heading, Progress, Table, Text } = Chakra;
+
+/** @typedef {import("./types").Result} Result */
+/** @typedef {import("./types").TaskView} TaskView */
+/** @typedef {import("./types").Words} Words */
+
+const SECONDS_WHILE_WAITING = 5;
+const SECONDS_AFTER_TROUBLE = 15;
+const SECONDS_BEFORE_START = 5;
+const FINISHED = new Set(["success", "failed", "skipped", "upstream_failed", "removed"]);
+
+/** @param {TaskView | null} view */
+function pause(view) {
+  if (view === null) return SECONDS_AFTER_TROUBLE;
+  if (FINISHED.has(view.task_state ?? "")) return null;
+  return view.result?.state === "waiting" ? SECONDS_WHILE_WAITING : SECONDS_BEFORE_START;
+}
+
+/** @param {{ dagId: string, runId: string, taskId: string, mapIndex: number }} props */
+export function TaskTab({ dagId, runId, taskId, mapIndex }) {
+  const { words, language } = useWords();
+  const url = address(`dags/${encodeURIComponent(dagId)}/task`, {
+    run_id: runId,
+    task_id: taskId,
+    map_index: mapIndex,
+  });
+  const { answer, error } = useAnswer(url, pause);
+  if (answer === null) {
+    return h(Box, { p: 4 }, error ? h(Trouble, { error, words }) : h(Quiet, { role: "status" }, words.loading));
+  }
+  if (!answer.is_seeany) return h(Box, { p: 4 }, h(Quiet, null, words.notSeeAny));
+  if (!answer.result) return h(Box, { p: 4 }, h(Quiet, null, words.noRecord));
+  return h(
+    Flex,
+    { direction: "column", gap: 4, p: { base: 2, md: 4 }, maxW: "6xl" },
+    h(Head, { result: answer.result, words }),
+    answer.result.state === "waiting"
+      ? h(Waiting, { result: answer.result, words, language, isWaiting: answer.task_state !== null })
+      : h(Ended, { view: answer, result: answer.result, words, language }),
+  );
+}
+
+/** @param {{ error: any, words: Words }} props */
+export function Trouble({ error, words }) {
+  const texts = /** @type {Record<number, string>} */ ({ 401: words.signIn, 403: words.forbidden });
+  return h(Notice, { title: words.failedToLoad }, texts[error.status] ?? error.message);
+}
+
+/** @param {{ result: Result, words: Words }} props */
+function Head({ result, words }) {
+  return h(
+    Flex,
+    { align: "baseline", gap: 3, wrap: "wrap" },
+    h(
+      Heading,
+      { as: "h2", size: "md", wordBreak: "break-all" },
+      result.seeany_task_id ?? (result.total === null ? "SeeAny" : words.batch),
+    ),
+    h(StateBadge, { state: result.state, words }),
+    result.conn_id && h(Quiet, { as: "span" }, `${words.connection}: ${result.conn_id}`),
+  );
+}
+
+/** @param {{ result: Result, words: Words, language: string, isWaiting: boolean }} props */
+function Waiting({ result, words, language, isWaiting }) {
+  const now = useClock();
+  const age = result.at === null ? 0 : Math.max(0, now - result.at);
+  const left = result.seconds_left === null ? null : result.seconds_left - age;
+  const percent = moving(result, age);
+  return h(
+    Panel,
+    null,
+    result.at === null
+      ? h(Quiet, { mb: 3 }, isWaiting ? words.noProgressYet : words.startingSoon)
+      : h(
+          Flex,
+          { justify: "space-between", gap: 3, mb: 2, wrap: "wrap" },
+          h(
+            Text,
+            { fontWeight: "semibold", fontSize: "lg" },
+            percent === null ? words.progress : `${Math.floor(percent)} %`,
+          ),
+          left !== null && left > 0 && h(Quiet, null, words.left(left)),
+        ),
+    h(
+      Progress.Root,
+      { value: percent, min: 0, max: 100, size: "lg", colorPalette: "brand", striped: true, animated: true },
+      h(Progress.Track, { borderRadius: "full", "aria-label": words.progress }, h(Progress.Range)),
+    ),
+    result.total !== null && h(BatchTotals, { result, words, language }),
+    result.at !== null && h(Quiet, { mt: 3 }, `${words.lastSeen}: ${momentText(result.at, language)}`),
+  );
+}
+
+/**
+ * How far it should be by now: what was seen, moved on by the service's own estimate, and never to the end.
+ * @param {Result} result
+ * @param {number} age seconds since that was seen
+ */
+function moving({ percent, seconds_left: left, total }, age) {
+  if (percent === null) return null;
+  if (total !== null || left === null || left <= 0) return percent;
+  return Math.min(Math.max(percent, 99), percent + ((100 - percent) * Math.min(age, left)) / left);
+}
+
+function useClock() {
+  const [now, setNow] = useState(Date.now() / 1000);
+  useEffect(() => {
+    const timer = setInterval(() => document.hidden || setNow(Date.now() / 1000), 1000);
+    return () => clearInterval(timer);
+  }, []);
+  return now;
+}
+
+/** @param {{ result: Result, words: Words, language: string }} props */
+function BatchTotals({ result, words, language }) {
+  const done = (result.completed ?? 0) + (result.failed ?? 0);
+  const text = words.batchTotals(countText(done, language), countText(result.total ?? 0, language), result.failed ?? 0);
+  const cost = costText(result.cost, language);
+  return h(Text, { mt: 2 }, cost ? `${text} · ${cost}` : text);
+}
+
+/** @param {{ view: TaskView, result: Result, words: Words, language: string }} props */
+function Ended({ view, result, words, language }) {
+  const urls = view.result_urls.length ? view.result_urls : [result.video_url ?? result.first_result ?? ""];
+  const url = result.video_url ?? urls[0] ?? null;
+  const isBatch = result.total !== null;
+  return h(
+    Flex,
+    { direction: "column", gap: 4 },
+    (result.state === "failed" || result.state === "timed_out") && h(Failure, { result, words }),
+    h(
+      Flex,
+      { gap: 6, direction: { base: "column", lg: result.video_url ? "row" : "column" } },
+      result.video_url &&
+        h(
+          Box,
+          { flex: "2 1 0", minW: 0 },
+          h(Player, {
+            url: result.video_url,
+            poster: result.thumbnail_url,
+            label: `${words.video} ${result.seeany_task_id ?? ""}`,
+            words,
+          }),
+        ),
+      h(
+        Flex,
+        { direction: "column", gap: 4, flex: "1 1 0", minW: 0 },
+        h(Facts, { result, words, language }),
+        url &&
+          !isBatch &&
+          h(
+            Flex,
+            { gap: 2, wrap: "wrap" },
+            h(CopyButton, { text: url, words }),
+            h(
+              Button,
+              { size: "sm", variant: "outline", asChild: true },
+              h("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, words.openOriginal),
+            ),
+          ),
+      ),
+    ),
+    urls.filter((each) => each !== result.video_url && each).length > 0 &&
+      !isBatch &&
+      h(FileGrid, { urls: urls.filter((each) => each !== result.video_url), words }),
+    isBatch && h(BatchTable, { view, result, words, language }),
+  );
+}
+
+/** @param {{ result: Result, words: Words }} props */
+function Failure({ result, words }) {
+  const title = result.error_code
+    ? `${words.failedWith}: ${result.error_code}`
+    : words.failedAs[result.state === "timed_out" ? "timed_out" : "failed"];
+  return h(Notice, { title, status: result.state === "timed_out" ? "warning" : "error" }, result.error_message);
+}
+
+/** @param {{ result: Result, words: Words, language: string }} props */
+function Facts({ result, words, language }) {
+  const facts = /** @type {[string, string | null][]} */ ([
+    [words.cost, costText(result.cost, language) || null],
+    [words.duration, result.duration === null ? null : words.seconds(result.duration)],
+    [words.resolution, result.resolution],
+    [words.made, !result.video_url && result.results ? words.files(result.results) : null],
+    [words.finishedAt, result.at === null ? null : momentText(result.at, language)],
+  ]).filter(([, value]) => value);
+  return h(
+    Box,
+    { as: "dl", display: "grid", gridTemplateColumns: "max-content 1fr", columnGap: 6, rowGap: 2 },
+    facts.flatMap(([name, value]) => [
+      h(Text, { as: "dt", key: name, color: "fg.muted" }, name),
+      h(Text, { as: "dd", key: `${name} value`, fontWeight: "medium", m: 0 }, value),
+    ]),
+  );
+}
+
+/** @param {{ view: TaskView, result: Result, words: Words, language: string }} props */
+function BatchTable({ view, result, words, language }) {
+  return h(
+    Box,
+    null,
+    h(BatchTotals, { result, words, language }),
+    view.batch.length === 0
+      ? h(Quiet, { mt: 2 }, (result.total ?? 0) > 0 && words.batchEmpty)
+      : h(
+          Box,
+          { overflowX: "auto", mt: 3, tabIndex: 0, role: "region", "aria-label": words.batch },
+          h(
+            Table.Root,
+            { size: "sm" },
+            h(
+              Table.Header,
+              null,
+              h(
+                Table.Row,
+                null,
+                [words.seeanyTask, words.state, words.cost, words.made].map((name) =>
+                  h(Table.ColumnHeader, { key: name }, name),
+                ),
+              ),
+            ),
+            h(
+              Table.Body,
+              null,
+              view.batch.map((row) =>
+                h(
+                  Table.Row,
+                  { key: row.id },
+                  h(Table.Cell, { wordBreak: "break-all" }, row.id),
+                  h(Table.Cell, null, h(StateBadge, { state: row.state, words })),
+                  h(Table.Cell, { whiteSpace: "nowrap" }, row.cost ? moneyText(row.cost, language) : "–"),
+                  h(
+                    Table.Cell,
+                    null,
+                    row.url
+                      ? h(OutLink, { href: row.url }, isPicture(row.url) ? words.image(1) : words.openOriginal)
+                      : (row.reason ?? "–"),
+                  ),
+                ),
+              ),
+            ),
+          ),
+        ),
+  );
+}

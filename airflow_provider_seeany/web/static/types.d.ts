@@ -1,0 +1,80 @@
+/** What the routes below `api/` answer, and what Airflow gives to a plugin. For the type checker only. */
+
+export interface PluginProps {
+  dagId?: string;
+  runId?: string;
+  taskId?: string;
+  mapIndex?: string | number;
+}
+
+export type State = "waiting" | "completed" | "failed" | "timed_out";
+
+/** A decimal number as text, so that nothing is lost. */
+export interface Money {
+  unit: string;
+  amount: string;
+}
+
+export interface Result {
+  dag_id: string;
+  run_id: string;
+  task_id: string;
+  map_index: number;
+  state: State;
+  at: number | null;
+  conn_id: string | null;
+  seeany_task_id: string | null;
+  cost: Money[];
+  video_url: string | null;
+  thumbnail_url: string | null;
+  first_result: string | null;
+  results: number;
+  duration: number | null;
+  resolution: string | null;
+  error_code: string | null;
+  error_message: string | null;
+  percent: number | null;
+  seconds_left: number | null;
+  total: number | null;
+  completed: number | null;
+  failed: number | null;
+}
+
+export interface BatchRow {
+  id: string;
+  state: "completed" | "failed";
+  url: string | null;
+  cost: Money | null;
+  reason: string | null;
+}
+
+export interface TaskView {
+  is_seeany: boolean;
+  task_state: string | null;
+  result: Result | null;
+  result_urls: string[];
+  batch: BatchRow[];
+}
+
+export interface ResultsAnswer {
+  waiting: Result[];
+  results: Result[];
+  next: string | null;
+}
+
+export interface Group {
+  day: string;
+  dag_id: string;
+  conn_id: string;
+  state: State;
+  count: number;
+  cost: Money[];
+}
+
+export interface Summary {
+  zone: string;
+  groups: Group[];
+}
+
+/** The texts of the UI in one language. */
+export type Words = typeof import("./words.js").ENGLISH;

@@ -1,0 +1,152 @@
+/** Every text of the UI, in English and Chinese, and which of them the viewer reads. */
+
+import { useSyncExternalStore } from "./elements.js";
+
+export const ENGLISH = {
+  title: "SeeAny results",
+  intro: "What SeeAny tasks made and cost, as far as Airflow waited for them.",
+  notTheBill:
+    "This is the spend visible to Airflow: tasks that a DAG you may read waited for. It is not the account's bill.",
+  states: { waiting: "Waiting", completed: "Completed", failed: "Failed", timed_out: "Timed out" },
+  dag: "DAG",
+  connection: "Connection",
+  state: "State",
+  time: "Time",
+  all: "All",
+  ranges: { 1: "Last 24 hours", 7: "Last 7 days", 30: "Last 30 days", 90: "Last 90 days", 366: "Last year" },
+  gallery: "Gallery",
+  table: "Table",
+  view: "View",
+  newer: "Newer",
+  older: "Older",
+  page: "Page",
+  spendPerDay: "Spend per day",
+  spendPerDag: "Spend per DAG",
+  noSpend: "Nothing was spent in this time.",
+  results: "Results",
+  task: "Task",
+  made: "Result",
+  cost: "Cost",
+  finishedAt: "Finished at",
+  lastSeen: "Last seen",
+  day: "Day",
+  count: "Tasks",
+  seeanyTask: "SeeAny task",
+  duration: "Duration",
+  resolution: "Resolution",
+  seconds: (/** @type {number} */ seconds) => `${seconds} s`,
+  video: "Video",
+  files: (/** @type {number} */ count) => `${count} ${count === 1 ? "file" : "files"}`,
+  image: (/** @type {number} */ number) => `Image ${number}`,
+  copyUrl: "Copy URL",
+  copied: "Copied",
+  openOriginal: "Open original",
+  cannotEmbed: "Cannot be shown here.",
+  progress: "Progress",
+  left: (/** @type {number} */ seconds) =>
+    seconds < 100 ? `about ${Math.round(seconds)} s left` : `about ${Math.round(seconds / 60)} min left`,
+  noProgressYet: "Waiting. How far it is, is not known yet.",
+  startingSoon: "Not waiting yet.",
+  notSeeAny: "This task does not wait for SeeAny.",
+  noRecord: "This wait has ended without a record to show. The log tells more.",
+  failedWith: "SeeAny's error",
+  failedAs: { failed: "The wait failed", timed_out: "The wait timed out" },
+  batchTotals: (/** @type {string} */ done, /** @type {string} */ total, /** @type {number} */ failed) =>
+    `${done} of ${total} done${failed ? `, ${failed} failed` : ""}`,
+  batch: "Batch",
+  batchEmpty: "The batch is too large for a table here. Its results stay available by their ids.",
+  emptyTitle: "Nothing here yet",
+  emptyFiltered: "No result matches these filters.",
+  emptyHow:
+    "Add a connection of type SeeAny, then a task like this one to a DAG. Its result shows here when it has ended.",
+  loading: "Loading …",
+  failedToLoad: "Could not load",
+  signIn: "You are signed out. Reload the page to sign in again.",
+  forbidden: "You may not read this.",
+};
+
+/** @type {typeof ENGLISH} */
+const CHINESE = {
+  title: "SeeAny 结果",
+  intro: "Airflow 等待过的 SeeAny 任务：成果与花费。",
+  notTheBill: "这里只统计 Airflow 可见的花费，即您有权查看的 DAG 等待过的任务，并非账户账单。",
+  states: { waiting: "等待中", completed: "已完成", failed: "失败", timed_out: "超时" },
+  dag: "DAG",
+  connection: "连接",
+  state: "状态",
+  time: "时间",
+  all: "全部",
+  ranges: { 1: "最近 24 小时", 7: "最近 7 天", 30: "最近 30 天", 90: "最近 90 天", 366: "最近一年" },
+  gallery: "画廊",
+  table: "表格",
+  view: "视图",
+  newer: "较新",
+  older: "较早",
+  page: "页",
+  spendPerDay: "每日花费",
+  spendPerDag: "各 DAG 花费",
+  noSpend: "这段时间没有花费。",
+  results: "结果",
+  task: "任务",
+  made: "成果",
+  cost: "花费",
+  finishedAt: "完成时间",
+  lastSeen: "最近更新",
+  day: "日期",
+  count: "任务数",
+  seeanyTask: "SeeAny 任务",
+  duration: "时长",
+  resolution: "分辨率",
+  seconds: (seconds) => `${seconds} 秒`,
+  video: "视频",
+  files: (count) => `${count} 个文件`,
+  image: (number) => `图片 ${number}`,
+  copyUrl: "复制链接",
+  copied: "已复制",
+  openOriginal: "打开原文件",
+  cannotEmbed: "无法在此显示。",
+  progress: "进度",
+  left: (seconds) => (seconds < 100 ? `约剩 ${Math.round(seconds)} 秒` : `约剩 ${Math.round(seconds / 60)} 分钟`),
+  noProgressYet: "等待中，尚无进度。",
+  startingSoon: "尚未开始等待。",
+  notSeeAny: "此任务不等待 SeeAny。",
+  noRecord: "此等待已结束，没有可显示的记录，详情见日志。",
+  failedWith: "SeeAny 错误",
+  failedAs: { failed: "等待失败", timed_out: "等待超时" },
+  batchTotals: (done, total, failed) => `已完成 ${done} / ${total}${failed ? `，失败 ${failed}` : ""}`,
+  batch: "批次",
+  batchEmpty: "批次过大，无法在此列表显示；结果仍可按 id 获取。",
+  emptyTitle: "暂无内容",
+  emptyFiltered: "没有符合筛选条件的结果。",
+  emptyHow: "添加一个 SeeAny 类型的连接，再在 DAG 中加入如下任务；任务结束后，结果会显示在这里。",
+  loading: "加载中 …",
+  failedToLoad: "无法加载",
+  signIn: "您已退出登录，请刷新页面重新登录。",
+  forbidden: "您没有查看权限。",
+};
+
+function language() {
+  let chosen = null;
+  try {
+    chosen = localStorage.getItem("i18nextLng");
+  } catch {
+    // A browser that keeps nothing.
+  }
+  return chosen || document.documentElement.lang || navigator.language || "en";
+}
+
+/** @param {() => void} changed */
+function watchLanguage(changed) {
+  const observer = new MutationObserver(changed);
+  observer.observe(document.documentElement, { attributes: true, attributeFilter: ["lang"] });
+  return () => observer.disconnect();
+}
+
+/**
+ * The language of Airflow's UI, as it is now, and the texts in it.
+ * @returns {{ words: typeof ENGLISH, language: string }}
+ */
+export function useWords() {
+  const chosen = useSyncExternalStore(watchLanguage, language);
+  return { words: chosen.toLowerCase().startsWith("zh") ? CHINESE : ENGLISH, language: chosen };
+}

@@ -1,0 +1,92 @@
+"""What a wait keeps of itself for the UI."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from airflow_provider_seeany.api.task import SeeAnyTask
+from airflow_provider_seeany.operators.base import WaitsForTask
+from airflow_provider_seeany.results.record import FIRST_KEY, LAST_KEY, NOW_KEY, Record, key_at
+from tests.waits import KINDS, context, finished, wait
+
+
+def completed(**more: Any) -> SeeAnyTask:
+    answer = {"id": "vid_1", "status": "completed", "usage": {"cost": 0.7, "cost_unit": "CNY"}, **more}
+    return SeeAnyTask.from_answer(answer)
+
+
+def test_the_cost_is_what_the_service_wrote_and_no_sum_of_halves() -> None:
+    assert Record.of_task(completed(), conn_id="c").cost == {"CNY": "0.7"}
+
+
+def test_keys_are_in_the_order_of_time_and_nothing_else_is_among_them() -> None:
+    moments = [0, 1_748_908_920, 1_748_908_921, 1_800_000_000, 4_000_000_000]
+    keys = [key_at(moment) for moment in moments]
+
+    assert keys == sorted(keys)
+    assert all(FIRST_KEY <= key < LAST_KEY for key in keys)
+    assert not FIRST_KEY <= NOW_KEY < LAST_KEY
+    assert not FIRST_KEY <= "_seeany_x" < LAST_KEY
+
+
+def test_it_is_of_the_moment_of_completion() -> None:
+    at = int(time.time()) - 3600
+    assert Record.of_task(completed(completed_at=at), conn_id="c").at == at
+
+
+@pytest.mark.parametrize("moment", [0, 4_000_000_000])
+def test_a_moment_that_cannot_be_true_is_now(moment: int) -> None:
+    assert abs(Record.of_task(completed(completed_at=moment), conn_id="c").at - time.time()) < 60
+
+
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "file:///etc/passwd", "/relative", "https://x/" + "y" * 3000])
+def test_what_is_no_web_address_is_not_kept(url: str) -> None:
+    record = Record.of_task(completed(video_url=url, thumbnail_url=url), conn_id="c")
+    assert (record.video_url, record.thumbnail_url) == (None, None)
+
+
+def test_it_stays_small_whatever_the_answer_holds() -> None:
+    long = "x" * 100_000
+    images = [{"url": f"https://cdn/{number}.jpg"} for number in range(5000)]
+    task = completed(images=images, resolution=long, error={"code": long, "message": long})
+    assert len(json.dumps(Record.of_task(task, conn_id="c").xcoms())) < 8000
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_failure_is_on_record_with_the_services_own_words(kind: type[WaitsForTask]) -> None:
+    waiting, seen = wait(kind), context()
+    answer = {"id": "x", "status": "failed", "error": {"code": "content_policy_violation", "message": "违规"}}
+    method, kwargs = finished(answer)
+
+    with pytest.raises(Exception, match="违规"):
+        waiting.resume_execution(method, kwargs, seen)
+    kept = seen["ti"].pushed_for_ui
+    record = kept[kept[NOW_KEY]["record"]]
+    assert (record["state"], record["error_code"], record["error_message"]) == (
+        "failed",
+        "content_policy_violation",
+        "违规",
+    )
+    assert seen["ti"].pushed == {}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_kept_where_xcoms_are_off(kind: type[WaitsForTask]) -> None:
+    waiting, seen = wait(kind, do_xcom_push=False), context()
+    waiting.resume_execution(*finished({"id": "x", "status": "completed"}), seen)
+    assert seen["ti"].pushed_for_ui == {}
+
+
+def test_a_record_that_cannot_be_pushed_costs_nobody_the_result() -> None:
+    waiting, seen = wait(KINDS[0]), context()
+
+    def refuse(key: str, value: Any) -> None:
+        if key.startswith("_seeany"):
+            raise OSError("the api-server is away")
+
+    seen["ti"].xcom_push = refuse
+    assert waiting.resume_execution(*finished({"id": "x", "status": "completed"}), seen)["id"] == "x"

@@ -1,0 +1,108 @@
+"""Publishing progress: beside the wait, sparingly, and never in its way."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import XCom
+
+from airflow_provider_seeany.api.wait import Sighting
+from airflow_provider_seeany.triggers import progress as module
+from airflow_provider_seeany.triggers.progress import ProgressPublisher
+
+pytestmark = pytest.mark.skipif(not hasattr(XCom, "aset"), reason="triggers cannot push XComs before Airflow 3.3")
+
+TASK = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=None)
+
+
+@pytest.fixture
+def pushed(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    values: list[dict[str, Any]] = []
+
+    async def aset(key: str, value: Any, **where: Any) -> None:
+        values.append({"key": key, **value, **where})
+
+    monkeypatch.setattr(XCom, "aset", aset)
+    return values
+
+
+def publisher(*, wanted: bool = True, task: Any = TASK) -> ProgressPublisher:
+    return ProgressPublisher(task, conn_id="c", seeany_task_id="vid", wanted=wanted, log=logging.getLogger())
+
+
+def seen(progress: float) -> Sighting:
+    return Sighting(status="processing", progress=progress, estimated_remaining=9)
+
+
+async def test_it_publishes_what_was_seen(pushed: list[dict[str, Any]]) -> None:
+    with publisher() as progress:
+        progress.saw(seen(40))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    (value,) = pushed
+    assert (value["key"], value["percent"], value["seconds_left"], value["map_index"]) == ("_seeany", 40, 9, -1)
+
+
+async def test_at_most_every_ten_seconds_and_only_what_is_new(
+    pushed: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(module, "monotonic", lambda: clock[0])
+    with publisher() as progress:
+        for second, percent in ((0, 10), (5, 20), (9.9, 30), (10, 40), (30, 40), (45, 50)):
+            clock[0] = 100.0 + second
+            progress.saw(seen(percent))
+            await asyncio.sleep(0.01)
+    assert [value["percent"] for value in pushed] == [10, 40, 50]
+
+
+async def test_a_write_that_hangs_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def aset(**_: Any) -> None:
+        await asyncio.sleep(3600)
+
+    monkeypatch.setattr(XCom, "aset", aset)
+    begin = time.monotonic()
+    with publisher() as progress:
+        progress.saw(seen(1))
+        await asyncio.sleep(0.01)
+        progress.saw(seen(2))
+    await asyncio.sleep(0.01)
+    assert time.monotonic() - begin < 60
+    assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
+
+
+async def test_a_write_that_fails_is_the_last_and_raises_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tried: list[str] = []
+
+    async def aset(key: str, **_: Any) -> None:
+        tried.append(key)
+        raise OSError("away")
+
+    monkeypatch.setattr(XCom, "aset", aset)
+    monkeypatch.setattr(module, "LEAST_INTERVAL", 0)
+    monkeypatch.setattr(module, "MOST_PER_SECOND", float("inf"))
+    with publisher() as progress:
+        for percent in range(5):
+            progress.saw(seen(percent))
+            await asyncio.sleep(0.01)
+    assert len(tried) == 1
+    assert caplog.text.count("not published") == 1
+
+
+@pytest.mark.parametrize("reason", ["option", "xcoms off", "no task instance"])
+async def test_it_can_be_switched_off(
+    pushed: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    if reason == "option":
+        monkeypatch.setenv("AIRFLOW__SEEANY__PUBLISH_PROGRESS", "False")
+    with publisher(wanted=reason != "xcoms off", task=None if reason == "no task instance" else TASK) as progress:
+        progress.saw(seen(1))
+        await asyncio.sleep(0.01)
+    assert pushed == []

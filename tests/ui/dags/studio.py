@@ -1,0 +1,33 @@
+"""Waits in every state, for a browser to look at."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG, task
+
+from airflow_provider_seeany.sensors.batch import SeeAnyTaskBatchSensor
+from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
+
+with DAG("shoe_videos", schedule=None):
+    SeeAnyTaskSensor(task_id="finished", seeany_task_id="video-3s-red-shoes", deferrable=False, poke_interval=1)
+    SeeAnyTaskSensor.partial(task_id="colours").expand(seeany_task_id=["video-3s-blue-shoes", "video-3s-green-shoes"])
+    SeeAnyTaskSensor(task_id="under_way", seeany_task_id="video-900s-winter-boots")
+    SeeAnyTaskSensor(task_id="failed", seeany_task_id="fails-3s-forbidden", deferrable=False, poke_interval=1)
+    SeeAnyTaskSensor(task_id="timed_out", seeany_task_id="never-slippers", timeout=8)
+    SeeAnyTaskSensor(task_id="image_set", seeany_task_id="images-3s-5x-sandals", deferrable=False, poke_interval=1)
+    SeeAnyTaskBatchSensor(
+        task_id="batch",
+        seeany_task_ids=[*(f"video-0s-sneaker-{n}" for n in range(1, 8)), "fails-0s-sneaker-8"],
+        allow_failures=True,
+    )
+
+    @task
+    def foreign() -> None:
+        """Do nothing with SeeAny."""
+
+    foreign()
+
+with DAG("weekly_campaign", schedule=None):
+    SeeAnyTaskSensor.partial(task_id="wait").expand(seeany_task_id=["video-0s-campaign"])
+
+with DAG("product_teasers", schedule=None):
+    SeeAnyTaskSensor.partial(task_id="wait").expand(seeany_task_id=["video-0s-teaser"])

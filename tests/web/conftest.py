@@ -1,0 +1,62 @@
+"""Airflow's database with a migrated schema, and the provider's application with users who may read different DAGs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from airflow.api_fastapi.app import create_auth_manager, purge_cached_app
+from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
+from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+from airflow.models.dagrun import DagRun
+from airflow.utils.db import initdb
+from airflow.utils.session import create_session
+from fastapi.testclient import TestClient
+from sqlalchemy import delete
+from sqlalchemy.orm import Session
+
+from airflow_provider_seeany.web.app import create_app
+from tests.results.history import know_dags
+
+DAGS = [f"dag_{number}" for number in range(20)]
+
+
+class OwnDagOnly(SimpleAuthManager):
+    """Lets a user read the DAG of the user's own name, and the administrator all."""
+
+    def is_authorized_dag(self, *, method, user, access_entity=None, details=None):  # type: ignore[no-untyped-def]
+        if user.username == "admin":
+            return True
+        return details is None or details.id is None or details.id == user.username
+
+
+@pytest.fixture(scope="session")
+def _schema() -> None:
+    initdb()
+    with create_session(scoped=False) as session:
+        know_dags(session, DAGS)
+
+
+@pytest.fixture
+def session(_schema: None) -> Iterator[Session]:
+    with create_session(scoped=False) as session:
+        yield session
+        session.rollback()
+        session.execute(delete(DagRun))  # and with them all task instances and XComs
+
+
+@pytest.fixture
+def client_of(monkeypatch: pytest.MonkeyPatch, session: Session) -> Iterator[Callable[[str | None], TestClient]]:
+    monkeypatch.setenv("AIRFLOW__CORE__AUTH_MANAGER", f"{OwnDagOnly.__module__}.{OwnDagOnly.__qualname__}")
+    purge_cached_app()
+    auth_manager = create_auth_manager()
+    app = create_app()
+
+    def client(name: str | None) -> TestClient:
+        if name is None:
+            return TestClient(app)
+        token = auth_manager.generate_jwt(SimpleAuthManagerUser(username=name, role="USER"))
+        return TestClient(app, headers={"Authorization": f"Bearer {token}"})
+
+    yield client
+    purge_cached_app()
