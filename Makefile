@@ -31,7 +31,7 @@ test-ui: $(READY) node_modules/.ready  ## Check the UI's JavaScript, then look a
 lowest:  ## Run the fast tests with the lowest versions that pyproject.toml allows
 	$(PYTHON) -m venv --clear $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet --constraint constraints-lowest.txt --editable '.[dev]'
-	$(LOWEST)/bin/python -m pytest -m "not system" -n $(WORKERS) --dist loadgroup -p no:cacheprovider -q
+	$(LOWEST)/bin/python -m pytest -m "not system and not ui" -n $(WORKERS) --dist loadgroup -p no:cacheprovider -q
 
 audit: $(READY)  ## Look for withdrawn and vulnerable versions among the dependencies
 	$(BIN)/python tests/audit.py
