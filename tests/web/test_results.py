@@ -197,12 +197,15 @@ def test_a_page_takes_less_than_200_ms_with_100_000_results(
     begin = time.perf_counter()
     assert client.get("/api/summary").json()["groups"]
     took["summary of 30 days"] = time.perf_counter() - begin
-    plan = session.execute(
+    explain = "EXPLAIN QUERY PLAN" if session.get_bind().dialect.name == "sqlite" else "EXPLAIN"
+    rows = session.execute(
         text(
-            "EXPLAIN QUERY PLAN SELECT value FROM xcom WHERE key >= '_seeany_2' AND key < '_seeany_3' ORDER BY key DESC"
+            f"{explain} SELECT value FROM xcom "
+            "WHERE key >= '_seeany_2' AND key < '_seeany_3' ORDER BY key DESC LIMIT 25"
         )
     ).all()
+    plan = [row[-1] for row in rows]
     with capsys.disabled():
-        print({name: f"{seconds * 1000:.0f} ms" for name, seconds in took.items()}, [row[3] for row in plan])
-    assert "idx_xcom_key" in plan[0][3]
+        print({name: f"{seconds * 1000:.0f} ms" for name, seconds in took.items()}, plan)
+    assert "idx_xcom_key" in " ".join(plan)
     assert max(seconds for name, seconds in took.items() if name in PLANS) < 0.2
