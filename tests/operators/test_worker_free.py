@@ -14,13 +14,9 @@ from airflow.sdk import task as taskflow
 from airflow_provider_seeany.operators.worker_free import SWEEP_GRACE
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from tests.hostile import HostileServer, task
-from tests.waits import KINDS, deferred, interval, wait
+from tests.waits import KINDS, deferred, interval, starts_triggers, wait
 
 each_kind = pytest.mark.parametrize("kind", KINDS)
-starts_triggers = pytest.mark.skipif(
-    tuple(int(part) for part in airflow.__version__.split(".")[:2]) < (3, 3),
-    reason="Airflow starts no trigger by itself before 3.3",
-)
 
 
 @taskflow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import entry_points
 
-from airflow.plugins_manager import AirflowPlugin, is_valid_plugin
+from airflow.plugins_manager import AirflowPlugin
 
 from airflow_provider_seeany.plugins.seeany import SeeAnyPlugin
 from tests.test_layers import loaded_by
@@ -14,7 +14,7 @@ def test_airflow_finds_the_plugin() -> None:
     (found,) = entry_points(group="airflow.plugins", name="seeany")
 
     assert found.load() is SeeAnyPlugin
-    assert is_valid_plugin(SeeAnyPlugin)
+    SeeAnyPlugin.validate()
     assert [macro.__name__ for macro in SeeAnyPlugin.macros] == ["callback_url"]
 
 

@@ -7,7 +7,6 @@ import random
 import time
 from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
 
 from airflow.models.dag import DagModel
 from airflow.models.dagbundle import DagBundleModel
@@ -82,7 +81,6 @@ def fill(session: Session, records: list[Record], *, dag_ids: list[str], other_x
         tasks.append(
             {
                 **place,
-                "id": uuid4(),
                 "pool": "default_pool",
                 "operator": "SeeAnyTaskSensor",
                 "state": state,

@@ -17,6 +17,7 @@ from airflow_provider_seeany.callback.doorbell import mark_key
 from airflow_provider_seeany.triggers import task as trigger_module
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from tests.hostile import COMPLETED, Caller, HostileServer, reply, task
+from tests.waits import starts_triggers
 
 WHERE = {"dag_id": "dag", "task_id": "wait", "run_id": "run", "map_index": -1}
 DONE = {**COMPLETED, "id": "x"}
@@ -110,6 +111,7 @@ async def test_a_callback_that_does_not_come_is_not_waited_for_for_ever(hostile:
     assert KEY not in comms.xcoms
 
 
+@starts_triggers
 async def test_without_a_worker_it_can_be_found_before_it_asks(hostile: HostileServer, comms: Comms) -> None:
     marks: list[Any] = []
 

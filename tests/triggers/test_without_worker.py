@@ -18,8 +18,11 @@ from airflow_provider_seeany.api.wait import Finished, TimedOut, decode_outcome
 from airflow_provider_seeany.results.record import Record
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from tests.hostile import COMPLETED, PROCESSING, HostileServer, reply
+from tests.waits import starts_triggers
 
 Connect = Callable[..., None]
+
+pytestmark = starts_triggers
 
 WHERE = {"dag_id": "dag", "task_id": "wait", "run_id": "run", "map_index": -1}
 
