@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from typing import Any, cast
 
 import airflow
 import pytest
-from airflow.providers.common.compat.sdk import TaskDeferred
+from airflow.providers.common.compat.sdk import DAG, TaskDeferred
+from airflow.sdk.definitions._internal.contextmanager import DagContext
 
 from airflow_provider_seeany.operators.base import WaitsForTask
 from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
@@ -45,7 +47,8 @@ def context() -> Any:
 
 def wait(kind: type[WaitsForTask], seeany_task_id: Any = "x", **more: Any) -> Any:
     """Return a sensor or operator that logs where pytest looks."""
-    waiting = cast(Any, kind)(task_id="wait", seeany_task_id=seeany_task_id, **more)
+    with nullcontext() if DagContext.get_current() else DAG("waits", schedule=None):
+        waiting = cast(Any, kind)(task_id="wait", seeany_task_id=seeany_task_id, **more)
     waiting._cached_logger = logging.getLogger("tests.waits")
     return waiting
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from itertools import takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import airflow
 from airflow.triggers.base import StartTriggerArgs
@@ -46,6 +46,11 @@ def worker_needed_because(operator: WaitsForTask) -> str | None:
         return "deferrable is off"
     if tuple(int(part) for part in airflow.__version__.split(".")[:2]) < (3, 3):
         return "it takes Airflow 3.3 or newer"
+    if not operator.has_dag():  # type: ignore[no-untyped-call]
+        return "its DAG is not known where it is made"
+    if unset := _params_without_a_value(operator):
+        # Airflow 3.3's triggerer ends, and with it all its waits, when it looks at such a parameter.
+        return f"the parameter {unset[0]!r} has no default"
     if operator.execution_timeout is not None:
         # Airflow would shorten the limit of the deferral by it, from which the trigger tells its deadline.
         return "it has an execution_timeout, which limits work in a worker"
@@ -81,6 +86,12 @@ def _written_by_others(kind: type) -> set[str]:
     ours = (parent.__module__.startswith("airflow_provider_seeany.") for parent in kind.__mro__)
     theirs = takewhile(lambda pair: not pair[1], zip(kind.__mro__, ours, strict=True))
     return {name for parent, _ in theirs for name in vars(parent)}
+
+
+def _params_without_a_value(operator: WaitsForTask) -> list[str]:
+    """Return the parameters of an operator and its DAG that get their value only when a run is triggered."""
+    groups: tuple[Any, ...] = (operator.params, operator.dag.params)
+    return [name for group in groups for name in group if not group.get_param(name).has_value]
 
 
 def _template(value: object) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any
 import airflow
 import pytest
 from airflow.providers.common.compat.sdk import DAG
+from airflow.sdk import Param
 from airflow.sdk import task as taskflow
 
 from airflow_provider_seeany.operators.worker_free import SWEEP_GRACE
@@ -140,6 +141,24 @@ def test_an_execution_timeout_which_airflow_would_take_for_the_waits_own_starts_
     with caplog.at_level(logging.INFO):
         waiting.explain_worker()
     assert "it has an execution_timeout" in caplog.text
+
+
+@starts_triggers
+@each_kind
+@pytest.mark.parametrize("of", ["the DAG", "the task"])
+def test_a_parameter_without_a_default_which_would_end_the_triggerer_starts_in_a_worker(kind: Any, of: str) -> None:
+    unset, default = {"id": Param(type="string")}, {"id": Param("x", type="string")}
+    for params, needs in ((unset, True), (default, False)):
+        with DAG("dag", schedule=None, params=params if of == "the DAG" else None):
+            waiting = wait(kind, worker_free=True, params=params if of == "the task" else None)
+
+        assert needs_a_worker(waiting) is needs
+
+
+@starts_triggers
+@each_kind
+def test_a_wait_made_without_a_dag_starts_in_a_worker(kind: Any) -> None:
+    assert needs_a_worker(kind(task_id="wait", seeany_task_id="x", worker_free=True))
 
 
 @each_kind
