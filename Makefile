@@ -24,7 +24,7 @@ test: $(READY)  ## Run all tests, those on real Airflow processes included
 
 test-ui: $(READY) node_modules/.ready  ## Check the UI's JavaScript, then look at the UI in a real browser (PICTURES=1 renews docs/images)
 	@command -v chromium >/dev/null || $(ROOT) sh -c 'apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium'
-	@fc-list :lang=zh 2>/dev/null | grep -q . || $(ROOT) apt-get install -y -qq --no-install-recommends fontconfig fonts-noto-cjk
+	@fc-list :lang=zh 2>/dev/null | grep -q . || $(ROOT) sh -c 'apt-get update -qq && apt-get install -y -qq --no-install-recommends fontconfig fonts-noto-cjk'
 	npm run --silent check
 	SEEANY_UI_PICTURES=$(PICTURES) $(BIN)/python -m pytest tests/ui
 
