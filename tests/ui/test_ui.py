@@ -208,6 +208,7 @@ def test_nothing_is_loaded_from_elsewhere_but_the_results(studio: Studio, look: 
 
     page = look(studio.page, before=note)
     expect(page.get_by_role("link", name="finished", exact=True)).to_be_visible()
+    page.wait_for_function("[...document.images].some(image => image.naturalWidth && image.src.includes('/files/'))")
 
     own = studio.airflow.url.split("/")[2]
     assert {kind for kind, host in loaded if host != own} == {"image"}
