@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from functools import cached_property
 from typing import Any
+from urllib.parse import urlsplit
 
-from airflow.providers.common.compat.sdk import AirflowPlugin
+from airflow.providers.common.compat.sdk import AirflowPlugin, conf
 
 from airflow_provider_seeany import DEFAULT_CONN_ID
 
-# Without a slash at its beginning, so that it is looked for below the path prefix of an Airflow that has one.
-_STATIC = "seeany/static"
+# With the path prefix of an Airflow that has one: 3.1 imports the module by this very text, and takes one without a
+# slash at its beginning for the name of a package.
+_STATIC = f"{urlsplit(conf.get('api', 'base_url', fallback='')).path.rstrip('/')}/seeany/static"
 
 
 def callback_url(seeany_conn_id: str = DEFAULT_CONN_ID, **waiting: Any) -> str:
