@@ -20,11 +20,11 @@ PINNED = REPOSITORY / "constraints.txt"
 LOWEST = REPOSITORY / "constraints-lowest.txt"
 
 MENDED = {
-    "aiohttp": ("3.13.3", "CVE-2025-69223 and others: denial of service by what is received"),
+    "aiohttp": ("3.13.4", "CVE-2026-22815 and others: denial of service by what is received"),
     "certifi": ("2024.7.4", "CVE-2024-39689: a certificate authority that is no longer trusted"),
     "requests": ("2.32.4", "CVE-2024-47081: credentials of ~/.netrc sent to another host"),
 }
-"""The dependencies through which the key and the answers go: the first version without the flaws known of them."""
+"""The dependencies through which key and answers go: the first version without the flaws that reach their use here."""
 
 
 def main() -> None:

@@ -76,6 +76,9 @@ class AsyncClient:
         except TimeoutError:
             late = TimeoutError(f"no complete answer within {self.settings.request_timeout:g} s")
             raise unreachable(late, key) from None
+        except aiohttp.ClientHttpProxyError as error:
+            # Its own text quotes the proxy's URL, password and all.
+            raise unreachable(OSError(f"the proxy answered {error.status} {error.message}"), key) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise unreachable(error, key) from None
 

@@ -26,12 +26,13 @@ from typing import Any, Literal
 
 import msgspec
 
-from airflow_provider_seeany.api.polling import FixedInterval, TrustGated
+from airflow_provider_seeany.api.polling import LONGEST_RETRY_AFTER, FixedInterval, TrustGated
 from airflow_provider_seeany.api.request import BadSettings, BadTaskId, checked_task_id, cut
 from airflow_provider_seeany.api.task import SeeAnyTask, web_url
 from airflow_provider_seeany.api.trouble import Kind, Trouble, cleaned
 from airflow_provider_seeany.api.turns import Turns
 from airflow_provider_seeany.api.wait import (
+    LAST_ROUND,
     BadId,
     Crashed,
     Finished,
@@ -49,13 +50,6 @@ MOST_TASKS = 10_000
 
 MOST_RESULT_BYTES = 48 * 1024
 """Largest result, as JSON, that is handed to Airflow, which keeps it in its database."""
-
-LAST_ROUND = 60.0
-"""
-Most seconds after the deadline for asking once more about the tasks that are left, at the batch's pace.
-
-Less than the time after which Airflow would end the deferral itself, with a message that tells nothing.
-"""
 
 BETWEEN_LOG_LINES = 30.0
 """Fewest seconds between two lines about the progress, and between two warnings."""
@@ -434,6 +428,8 @@ class Batch:
         """What the tasks brought so far."""
         self._refused: Refused | None = None
         self._last_trouble: Trouble | None = None
+        self._last_trouble_at: int | None = None
+        self._is_answered = False
         self._told = (now, 0)
         self._log.info("Waiting for %s SeeAny task%s", numeral(len(ids)), "" if len(ids) == 1 else "s")
 
@@ -462,27 +458,37 @@ class Batch:
         known = self._waits.pop(place, None)
         wait, polling = known or self._wait(seeany_task_id)
         step = wait.heard(reply, now)
-        self._turns.note(place, had_ended=not isinstance(step, Pause))
-        self._last_trouble = reply if isinstance(reply, Trouble) else None
+        self._turns.note(place, had_ended=isinstance(step, Finished | Refused))
+        self._note_trouble(place, reply, now)
         match step:
             case Pause(seconds):
                 self._waits[place] = wait, polling
                 left = polling.seconds_left if isinstance(reply, SeeAnyTask) else None
                 self._turns.wait(place, due=now + seconds, ends=None if left is None else now + left)
-                if isinstance(reply, Trouble) and reply.kind is Kind.THROTTLED:
-                    # The service asks the caller for patience, not the task.
-                    self._next_slot = max(self._next_slot, now + seconds)
             case Finished() if isinstance(reply, SeeAnyTask) and reply.is_completed:
                 self.results.add(place, reply)
             case Finished() if isinstance(reply, SeeAnyTask):
                 self.results.fail(place, reply.failure_reason)
             case Refused(trouble):
-                if trouble.refuses_key:
+                # One 403 among answers is about the task, not about the key.
+                if trouble.http_status == 401 or (trouble.refuses_key and not self._is_answered):
                     self._refused = step
                 self.results.fail(place, str(trouble))
             case TimedOut():
                 pass  # not asked about again, and not among those that have ended
         self._tell(now)
+
+    def _note_trouble(self, place: int, reply: SeeAnyTask | Trouble, now: float) -> None:
+        if isinstance(reply, SeeAnyTask):
+            self._is_answered = True
+            if self._last_trouble_at == place:
+                self._last_trouble = None
+            return
+        self._last_trouble, self._last_trouble_at = reply, place
+        if reply.kind is Kind.THROTTLED:
+            # The service asks the caller for patience, not the task.
+            seconds = self._poll_interval if reply.retry_after is None else min(reply.retry_after, LONGEST_RETRY_AFTER)
+            self._next_slot = max(self._next_slot, now + seconds)
 
     def no_connection(self, trouble: Trouble, *, in_a_row: int, now: float) -> BatchOutcome | Pause:
         """Take note that nobody can be asked for now, and say what to do next."""

@@ -136,9 +136,11 @@ def _decoded(response: Response) -> Any:
     """Decode the body; walk through what came of it only if its bytes say that something in it needs care."""
     body = response.body
     answer = msgspec.json.decode(body)
-    # No NUL and no escaped key (the escapes of Chinese are neither), no reserved name, no large integer, no key.
+    # No NUL and no escaped key (the escapes of Chinese are neither, that of a slash can be one), no reserved name, no
+    # large integer, no key.
     plain = (
         b"\\u00" not in body
+        and b"\\/" not in body
         and b'"__' not in body
         and _LARGE_INTEGER not in body.translate(_DIGITS_AS_ZEROS)
         and body.count(b"{") + body.count(b"[") < MAX_DEPTH

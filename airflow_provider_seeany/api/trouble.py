@@ -78,7 +78,9 @@ def cleaned(text: str, *, secret: str = "", limit: int = MAX_TEXT) -> str:
     """
     # Before anything is cut off, and in any case: a part of a key, or a key in capitals, is a key that got out.
     if secret:
-        text = re.sub(re.escape(secret), "***", text, flags=re.IGNORECASE)
+        # JSON may write a slash as \/.
+        spelled = re.escape(secret).replace("/", r"\\?/")
+        text = re.sub(spelled, "***", text, flags=re.IGNORECASE)
     text = text.strip()
     if not text.isprintable():
         # Controls, line separators, bidi overrides and whatever else can make a line lie; never megabytes of them.

@@ -23,6 +23,13 @@ from airflow_provider_seeany.api.trouble import Kind, Trouble, cleaned
 UNUSABLE_IN_A_ROW = 5
 """So many unusable answers one after the other are believed: proxies produce one now and then, not several."""
 
+LAST_ROUND = 60.0
+"""
+Most seconds after the deadline for questions that are due or under way then.
+
+Less than the time after which Airflow would end the deferral itself, with a message that tells nothing.
+"""
+
 VISIBLE_WITHIN = 30.0
 """
 Seconds after the start of a wait in which a 404 means that the task is not visible yet: what created it, and what is

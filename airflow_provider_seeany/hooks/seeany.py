@@ -198,6 +198,7 @@ class SeeAnyHook(BaseHook):
         checked = checked_id(seeany_task_id)
         reply = self.client.look(checked)
         if not (isinstance(reply, Trouble) and reply.refuses_key):
+            self._patience.restore()
             return reply
         try:
             settings = self._read_settings()

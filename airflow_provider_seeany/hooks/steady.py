@@ -95,6 +95,7 @@ class SteadyAsyncClient:
         client = self._client
         reply = await client.look(seeany_task_id)
         if not (isinstance(reply, Trouble) and reply.refuses_key):
+            self._patience.restore()
             return reply
         try:
             is_new = await self._is_replaced(client)

@@ -46,11 +46,15 @@ def worker_needed_because(operator: WaitsForTask) -> str | None:
         return "deferrable is off"
     if tuple(int(part) for part in airflow.__version__.split(".")[:2]) < (3, 3):
         return "it takes Airflow 3.3 or newer"
+    if not getattr(operator, "wait_for_completion", True):
+        return "wait_for_completion is off"
     if not operator.has_dag():  # type: ignore[no-untyped-call]
         return "its DAG is not known where it is made"
     if unset := _params_without_a_value(operator):
         # Airflow 3.3's triggerer ends, and with it all its waits, when it looks at such a parameter.
         return f"the parameter {unset[0]!r} has no default"
+    if operator.dag.user_defined_macros or operator.dag.user_defined_filters:
+        return "its DAG has macros or filters of its own, which a triggerer does not know"
     if operator.execution_timeout is not None:
         # Airflow would shorten the limit of the deferral by it, from which the trigger tells its deadline.
         return "it has an execution_timeout, which limits work in a worker"

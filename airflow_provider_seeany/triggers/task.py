@@ -16,7 +16,7 @@ from airflow_provider_seeany.api.polling import Polling, SafetyNet, TrustGated
 from airflow_provider_seeany.api.request import checked_task_id
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import cleaned
-from airflow_provider_seeany.api.wait import BadId, Finished, Outcome, Pause, Sighting, Wait, encode_outcome
+from airflow_provider_seeany.api.wait import LAST_ROUND, BadId, Finished, Outcome, Pause, Sighting, Wait, encode_outcome
 from airflow_provider_seeany.callback.doorbell import Doorbell
 from airflow_provider_seeany.triggers.asking import (
     asked_patiently,
@@ -264,4 +264,14 @@ class SeeAnyTaskTrigger(BaseTrigger):
             wanted=self.do_xcom_push,
             log=self.log,
         ) as progress:
-            return await asked_patiently(self.seeany_conn_id, ask, lambda trouble, _: wait.heard(trouble, now()))
+            # Also a question that hangs, or waits for its turn behind others that do, ends before Airflow's own limit.
+            limit = None if deadline is None else max(deadline - now(), 0) + LAST_ROUND
+            try:
+                async with asyncio.timeout(limit) as patience:
+                    return await asked_patiently(
+                        self.seeany_conn_id, ask, lambda trouble, _: wait.heard(trouble, now())
+                    )
+            except TimeoutError:
+                if not patience.expired():
+                    raise
+                return wait.timed_out()

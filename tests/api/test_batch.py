@@ -491,3 +491,40 @@ def test_an_outcome_survives_its_way_to_the_worker() -> None:
 
     with pytest.raises(ValueError, match="later"):
         decode_batch_outcome({"type": "of_a_later_version"})
+
+
+# What is about one task, and what is about all
+
+
+def test_a_403_about_one_task_among_answers_fails_that_task_alone() -> None:
+    ask = {"a": completed, "b": lambda seeany_task_id: refusal(403), "c": completed}
+
+    result = Played(batch_of(["a", "b", "c"]), lambda seeany_task_id, now: ask[seeany_task_id](seeany_task_id)).result
+
+    assert (result.completed, result.failed) == (2, 1)
+    assert "403" in result.failures[0].reason
+
+
+def test_a_403_before_any_answer_and_a_401_at_any_time_are_about_the_key() -> None:
+    assert isinstance(Played(batch_of(IDS), lambda seeany_task_id, now: refusal(403)).outcome, Refused)
+    late = Played(batch_of(IDS), lambda seeany_task_id, now: refusal(401) if now > 0.1 else answer(seeany_task_id))
+    assert isinstance(late.outcome, Refused)
+
+
+def test_a_time_out_tells_the_trouble_of_a_task_though_others_were_answered() -> None:
+    broken = Trouble(kind=Kind.TRANSIENT, text="SeeAny answered HTTP 500", http_status=500)
+    played = Played(
+        batch_of(["x", "y"], deadline=30.0),
+        lambda seeany_task_id, now: broken if seeany_task_id == "x" else answer(seeany_task_id),
+    )
+
+    assert isinstance(played.outcome, BatchTimedOut)
+    assert played.outcome.last_trouble == "SeeAny answered HTTP 500"
+
+
+def test_retry_after_is_obeyed_in_the_last_round_too() -> None:
+    throttled = Trouble(kind=Kind.THROTTLED, text="HTTP 429", http_status=429, retry_after=30.0)
+
+    played = Played(batch_of([str(n) for n in range(500)], deadline=0.0), lambda seeany_task_id, now: throttled)
+
+    assert len(played.asked) < 10

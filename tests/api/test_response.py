@@ -497,6 +497,33 @@ def test_a_server_that_accepts_no_connection_is_given_up_after_the_connect_timeo
     assert reply_.kind is TRANSIENT
 
 
+@pytest.mark.parametrize("status", [200, 500])
+def test_a_key_with_a_slash_is_masked_however_json_spells_it(status: int) -> None:
+    key = "sk-abcdefgh/ijklmnop"
+    body = rb'{"id": "x", "status": "processing", "quoted": "sk-abcdefgh\/ijklmnop"}'
+
+    try:
+        seen = json.dumps(read_json(Response(status=status, headers={}, body=body, secret=key)))
+    except ApiError as error:
+        seen = str(error)
+
+    assert "ijklmnop" not in seen
+    assert "***" in seen
+
+
+def test_the_password_of_a_proxy_is_in_no_text(
+    hostile: HostileServer, look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile.script(reply(407, "who are you?"))
+    monkeypatch.setenv("HTTPS_PROXY", hostile.url.replace("://", "://user:proxysecret@"))
+
+    trouble = look(ApiSettings(base_url="https://api.example/v1", api_key=KEY))
+
+    assert isinstance(trouble, Trouble)
+    assert "407" in str(trouble)
+    assert "proxysecret" not in str(trouble)
+
+
 @pytest.mark.parametrize("status", [200, 302, 404, 500])
 def test_a_flood_of_bytes_is_not_read_to_its_end(hostile: HostileServer, look: Look, status: int) -> None:
     taken: list[int] = []

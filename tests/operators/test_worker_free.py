@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import DAG
 from airflow.sdk import Param
 from airflow.sdk import task as taskflow
 
+from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
 from airflow_provider_seeany.operators.worker_free import SWEEP_GRACE
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from tests.hostile import HostileServer, task
@@ -153,6 +154,19 @@ def test_a_parameter_without_a_default_which_would_end_the_triggerer_starts_in_a
             waiting = wait(kind, worker_free=True, params=params if of == "the task" else None)
 
         assert needs_a_worker(waiting) is needs
+
+
+@starts_triggers
+@each_kind
+@pytest.mark.parametrize("own", ["user_defined_macros", "user_defined_filters"])
+def test_a_dag_with_macros_of_its_own_which_no_triggerer_knows_starts_in_a_worker(kind: Any, own: str) -> None:
+    with DAG("dag", schedule=None, **{own: {"vid": str}}):
+        assert needs_a_worker(wait(kind, worker_free=True))
+
+
+@starts_triggers
+def test_an_operator_that_shall_not_wait_starts_in_a_worker() -> None:
+    assert needs_a_worker(wait(SeeAnyTaskResultOperator, worker_free=True, wait_for_completion=False))
 
 
 @starts_triggers

@@ -27,9 +27,23 @@ from airflow_provider_seeany.api.wait import (
     decode_outcome,
 )
 from airflow_provider_seeany.hooks import steady
+from airflow_provider_seeany.triggers import task as trigger_module
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from tests.conftest import KEY, eventually
-from tests.hostile import Answer, HostileServer, accepting, close, hang, nested, page, reply, reset, task, truncated
+from tests.hostile import (
+    PATIENCE,
+    Answer,
+    HostileServer,
+    accepting,
+    close,
+    hang,
+    nested,
+    page,
+    reply,
+    reset,
+    task,
+    truncated,
+)
 
 Connect = Callable[..., None]
 
@@ -232,6 +246,21 @@ async def test_an_answer_as_deep_as_is_accepted_can_be_stored_by_airflow(hostile
         (event,) = [event async for event in trigger().run()]
 
         serialize(event.payload)
+
+
+async def test_a_question_that_hangs_ends_with_the_wait_before_airflows_own_limit(
+    hostile: HostileServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(host=hostile.url, extra={"request_timeout": 3600})
+    monkeypatch.setattr(trigger_module, "LAST_ROUND", 0.2)
+    hostile.script(task(progress=65), hang)
+
+    async with asyncio.timeout(PATIENCE):
+        outcome = await outcome_of(trigger(deadline=time.time() + 0.2))
+
+    assert isinstance(outcome, TimedOut)
+    assert outcome.last_seen == "processing 65 %"
+    await eventually(hostile, lambda: hostile.open == 0)
 
 
 async def test_what_the_worker_saw_is_not_forgotten(hostile: HostileServer) -> None:
