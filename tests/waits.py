@@ -6,7 +6,6 @@ import logging
 from contextlib import nullcontext
 from typing import Any, cast
 
-import airflow
 import pytest
 from airflow.providers.common.compat.sdk import DAG, TaskDeferred
 from airflow.sdk.definitions._internal.contextmanager import DagContext
@@ -15,10 +14,11 @@ from airflow_provider_seeany.operators.base import WaitsForTask
 from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
+from airflow_provider_seeany.versions import airflow_is_at_least
 
 KINDS: list[type[WaitsForTask]] = [SeeAnyTaskSensor, SeeAnyTaskResultOperator]
 starts_triggers = pytest.mark.skipif(
-    tuple(int(part) for part in airflow.__version__.split(".")[:2]) < (3, 3),
+    not airflow_is_at_least(3, 3),
     reason="Airflow starts no trigger by itself before 3.3",
 )
 LOST = ("__fail__", {"error": "Trigger timeout"})

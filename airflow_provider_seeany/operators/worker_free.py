@@ -16,8 +16,9 @@ from datetime import timedelta
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
-import airflow
 from airflow.triggers.base import StartTriggerArgs
+
+from airflow_provider_seeany.versions import airflow_is_at_least
 
 if TYPE_CHECKING:
     from airflow_provider_seeany.operators.base import WaitsForTask
@@ -44,7 +45,7 @@ def worker_needed_because(operator: WaitsForTask) -> str | None:
     """Return why this wait has to start in a worker, or ``None`` if it need not."""
     if not operator.deferrable:
         return "deferrable is off"
-    if tuple(int(part) for part in airflow.__version__.split(".")[:2]) < (3, 3):
+    if not airflow_is_at_least(3, 3):
         return "it takes Airflow 3.3 or newer"
     if not getattr(operator, "wait_for_completion", True):
         return "wait_for_completion is off"

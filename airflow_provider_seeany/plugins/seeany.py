@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from airflow.providers.common.compat.sdk import AirflowPlugin, conf
 
 from airflow_provider_seeany import DEFAULT_CONN_ID
+from airflow_provider_seeany.versions import airflow_is_at_least
 
 # With the path prefix of an Airflow that has one: 3.1 imports the module by this very text, and takes one without a
 # slash at its beginning for the name of a package.
@@ -32,7 +33,8 @@ class SeeAnyPlugin(AirflowPlugin):
     name = "seeany"
     macros = [callback_url]  # noqa: RUF012  as the base class has it
 
-    # Both have one name and one module: it tells by the task it is given which of them it is.
+    # Both have one name and one module: it tells by the task it is given which of them it is. Airflow 3.1 shares no
+    # Chakra UI with plugins, of which both are made.
     react_apps = [  # noqa: RUF012
         {
             "name": "SeeAny",
@@ -45,6 +47,7 @@ class SeeAnyPlugin(AirflowPlugin):
             {"url_route": "seeany-result", "destination": "task_instance"},
             {"url_route": "seeany", "destination": "nav", "category": "browse"},
         )
+        if airflow_is_at_least(3, 2)
     ]
 
     @cached_property

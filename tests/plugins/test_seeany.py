@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 from airflow.plugins_manager import AirflowPlugin
 
 from airflow_provider_seeany.plugins.seeany import SeeAnyPlugin
+from airflow_provider_seeany.versions import airflow_is_at_least
 from tests.test_layers import loaded_by
 
 
@@ -16,6 +17,12 @@ def test_airflow_finds_the_plugin() -> None:
     assert found.load() is SeeAnyPlugin
     SeeAnyPlugin.validate()
     assert [macro.__name__ for macro in SeeAnyPlugin.macros] == ["callback_url"]
+
+
+def test_tab_and_page_are_offered_to_an_airflow_that_can_draw_them() -> None:
+    assert [app["destination"] for app in SeeAnyPlugin.react_apps] == (
+        ["task_instance", "nav"] if airflow_is_at_least(3, 2) else []
+    )
 
 
 def test_every_airflow_process_loads_the_plugin_and_nothing_of_the_web() -> None:
