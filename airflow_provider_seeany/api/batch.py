@@ -54,6 +54,9 @@ MOST_RESULT_BYTES = 48 * 1024
 BETWEEN_LOG_LINES = 30.0
 """Fewest seconds between two lines about the progress, and between two warnings."""
 
+OUTAGE = 5
+"""After so many questions in a row without an answer, whomever they were about, the next answer is worth a line."""
+
 SHOWN_UNFINISHED = 20
 """Most ids that a time-out names."""
 
@@ -430,6 +433,9 @@ class Batch:
         self._last_trouble: Trouble | None = None
         self._last_trouble_at: int | None = None
         self._is_answered = False
+        self._unanswered = 0
+        self._unanswered_since = now
+        self._outage_told_at = float("-inf")
         self._told = (now, 0)
         self._log.info("Waiting for %s SeeAny task%s", numeral(len(ids)), "" if len(ids) == 1 else "s")
 
@@ -483,12 +489,25 @@ class Batch:
             self._is_answered = True
             if self._last_trouble_at == place:
                 self._last_trouble = None
+            self._note_end_of_outage(now)
             return
         self._last_trouble, self._last_trouble_at = reply, place
+        self._unanswered_since = self._unanswered_since if self._unanswered else now
+        self._unanswered += 1
         if reply.kind is Kind.THROTTLED:
             # The service asks the caller for patience, not the task.
             seconds = self._poll_interval if reply.retry_after is None else min(reply.retry_after, LONGEST_RETRY_AFTER)
             self._next_slot = max(self._next_slot, now + seconds)
+
+    def _note_end_of_outage(self, now: float) -> None:
+        if self._unanswered >= OUTAGE and now >= self._outage_told_at + BETWEEN_LOG_LINES:
+            self._log.info(
+                "SeeAny answered again after %s failures in %.0f s",
+                numeral(self._unanswered),
+                now - self._unanswered_since,
+            )
+            self._outage_told_at = now
+        self._unanswered = 0
 
     def no_connection(self, trouble: Trouble, *, in_a_row: int, now: float) -> BatchOutcome | Pause:
         """Take note that nobody can be asked for now, and say what to do next."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from itertools import pairwise
@@ -528,3 +529,35 @@ def test_retry_after_is_obeyed_in_the_last_round_too() -> None:
     played = Played(batch_of([str(n) for n in range(500)], deadline=0.0), lambda seeany_task_id, now: throttled)
 
     assert len(played.asked) < 10
+
+
+def test_the_end_of_an_outage_is_told_once() -> None:
+    log = Lines()
+    fault = Trouble(kind=Kind.TRANSIENT, text="SeeAny could not be reached")
+
+    Played(
+        batch_of([f"v{number}" for number in range(50)], log),
+        lambda seeany_task_id, now: (
+            fault if 1 <= now < 60 else answer(seeany_task_id) if now < 90 else failed(seeany_task_id)
+        ),
+        log=log,
+    )
+
+    told = [(at, line) for at, line in log.infos if "answered again" in line]
+    assert len(told) == 1
+    assert told[0][0] >= 60
+    assert re.fullmatch(r"SeeAny answered again after \d+ failures in [56]\d s", told[0][1])
+
+
+def test_a_failure_now_and_then_is_no_outage() -> None:
+    log = Lines()
+    chance = random.Random(1)
+    fault = Trouble(kind=Kind.TRANSIENT, text="SeeAny answered HTTP 500")
+
+    Played(
+        batch_of([f"v{number}" for number in range(50)], log),
+        lambda seeany_task_id, now: fault if chance.random() < 0.05 else completed(seeany_task_id),
+        log=log,
+    )
+
+    assert not [line for _, line in log.infos if "answered again" in line]
