@@ -26,7 +26,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from airflow_provider_seeany.api.polling import LONGEST_RETRY_AFTER, FixedInterval, TrustGated
+from airflow_provider_seeany.api.polling import FixedInterval, TrustGated
 from airflow_provider_seeany.api.request import BadSettings, BadTaskId, checked_task_id, cut
 from airflow_provider_seeany.api.task import SeeAnyTask, web_url
 from airflow_provider_seeany.api.trouble import Kind, Trouble, cleaned
@@ -411,8 +411,8 @@ class Batch:
         self._ids = ids
         self._poll_interval = poll_interval
         self._max_poll_interval = max_poll_interval
-        # Made here once to have the interval checked before the first question.
-        self._connection_polling = FixedInterval(poll_interval=poll_interval)
+        # The pace of the batch as a whole. Made here, to have the interval checked before the first question.
+        self._pace = FixedInterval(poll_interval=poll_interval)
         self._spacing = 1 / max_requests_per_second
         self._max_concurrent_requests = max_concurrent_requests
         self._deadline = deadline
@@ -496,8 +496,7 @@ class Batch:
         self._unanswered += 1
         if reply.kind is Kind.THROTTLED:
             # The service asks the caller for patience, not the task.
-            seconds = self._poll_interval if reply.retry_after is None else min(reply.retry_after, LONGEST_RETRY_AFTER)
-            self._next_slot = max(self._next_slot, now + seconds)
+            self._next_slot = max(self._next_slot, now + self._pace.after_trouble(reply, in_a_row=1))
 
     def _note_end_of_outage(self, now: float) -> None:
         if self._unanswered >= OUTAGE and now >= self._outage_told_at + BETWEEN_LOG_LINES:
@@ -514,7 +513,7 @@ class Batch:
         self._last_trouble = trouble
         self._calm_log.warning("%s; the wait goes on", trouble)
         self._calm_log.flush(now)
-        seconds = self._connection_polling.after_trouble(trouble, in_a_row=in_a_row)
+        seconds = self._pace.after_trouble(trouble, in_a_row=in_a_row)
         if self._deadline is not None and now >= self._deadline:
             return self._timed_out()
         return Pause(seconds if self._deadline is None else min(seconds, self._deadline - now))

@@ -17,6 +17,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from airflow_provider_seeany.triggers.without_worker import place_of
+
 KEY_PREFIX = "_seeany_wait_"
 
 
@@ -69,10 +71,7 @@ class Doorbell:
         self._mark = Mark(seeany_conn_id=seeany_conn_id, seeany_task_id=seeany_task_id)
         self._where: dict[str, Any] = {
             "key": self._mark.key,
-            "dag_id": task_instance.dag_id,
-            "task_id": task_instance.task_id,
-            "run_id": task_instance.run_id,
-            "map_index": -1 if task_instance.map_index is None else task_instance.map_index,
+            **place_of(task_instance),
         }
 
     def hang(self) -> None:

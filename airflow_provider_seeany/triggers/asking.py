@@ -15,7 +15,7 @@ from airflow_provider_seeany.api.trouble import Trouble, cleaned
 from airflow_provider_seeany.api.wait import BadId, Crashed, Misconfigured, Pause, tell_abandoned
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook
 from airflow_provider_seeany.hooks.steady import CONNECTION_ERRORS, Patience, SteadyAsyncClient
-from airflow_provider_seeany.triggers.without_worker import TriggererXComs
+from airflow_provider_seeany.triggers.without_worker import TriggererXComs, place_of
 
 End = TypeVar("End")
 
@@ -139,13 +139,13 @@ async def state_of(task_instance: Any) -> str | None:
     from airflow.sdk.execution_time.comms import GetTaskStates
     from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
 
-    map_index = -1 if task_instance.map_index is None else task_instance.map_index
+    place = place_of(task_instance)
     answer: Any = await SUPERVISOR_COMMS.asend(
         GetTaskStates(
             dag_id=task_instance.dag_id,
             task_ids=[task_instance.task_id],
             run_ids=[task_instance.run_id],
-            map_index=map_index,
+            map_index=place["map_index"],
         )
     )
     states: dict[str, dict[str, str | None]] = getattr(answer, "task_states", {})
