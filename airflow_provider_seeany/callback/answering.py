@@ -80,15 +80,21 @@ async def answer_ring(ringer: Ringer, seeany_ids: Sequence[str]) -> Rung:
             early.append(waiting)
     noted = sum([await _in_thread(partial(note_ring, waiting)) for waiting in early])
     woken = 0
+    is_running = False
     for seeany_task_id, waiting_for_it in resumable.items():
-        if (outcome := await _asked(ringer.seeany_conn_id, seeany_task_id)) is not None:
-            woken += sum([await _in_thread(partial(resume, waiting, outcome)) for waiting in waiting_for_it])
-            log.info("SeeAny rang: task %s has ended, which woke %d task instances", cleaned(seeany_task_id), woken)
+        outcome = await _asked(ringer.seeany_conn_id, seeany_task_id)
+        if outcome is None:
+            is_running = True
+            continue
+        # Fewer than were found, if the poll or another ring was quicker.
+        ended = sum([await _in_thread(partial(resume, waiting, outcome)) for waiting in waiting_for_it])
+        log.info("SeeAny rang: task %s has ended, which woke %d task instances", cleaned(seeany_task_id), ended)
+        woken += ended
     if woken:
         return Rung(Happened.WOKEN, woken)
     if noted:
         return Rung(Happened.NOTED, noted)
-    return Rung(Happened.STILL_RUNNING if resumable else Happened.NOBODY_WAITS)
+    return Rung(Happened.STILL_RUNNING if is_running else Happened.NOBODY_WAITS)
 
 
 async def _asked(seeany_conn_id: str, seeany_task_id: str) -> Finished | None:

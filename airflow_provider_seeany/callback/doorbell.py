@@ -7,7 +7,8 @@ deletes it before it fires, a ring in the transaction that resumes the task inst
 the task instance may not be resumed yet, a ring leaves a note in the mark, which the trigger reads.
 
 It is never there once the wait has ended, except where nobody of this provider was asked: a person marked the task
-instance, or Airflow ended the deferral because no triggerer runs.
+instance, or Airflow ended the deferral because no triggerer runs. Without a worker nobody clears it away before the
+next try, which may wait for another SeeAny task; so the mark names its try, and counts for no other.
 """
 
 from __future__ import annotations
@@ -28,11 +29,13 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
 
     :param seeany_conn_id: the connection that the wait asks through.
     :param seeany_task_id: the task waited for.
+    :param task_instance_id: Airflow's id of the task instance, which is a new one for each try.
     :param rung: whether SeeAny has rung while the task instance could not be resumed yet.
     """
 
     seeany_conn_id: str
     seeany_task_id: str
+    task_instance_id: str
     rung: bool = False
 
     @property
@@ -50,6 +53,7 @@ def mark_key(seeany_conn_id: str, seeany_task_id: str) -> str:
 class TaskInstance(Protocol):
     """The part of a task instance that is needed here."""
 
+    id: Any
     dag_id: str
     run_id: str
     task_id: str
@@ -68,7 +72,9 @@ class Doorbell:
     """
 
     def __init__(self, task_instance: TaskInstance, *, seeany_conn_id: str, seeany_task_id: str) -> None:
-        self._mark = Mark(seeany_conn_id=seeany_conn_id, seeany_task_id=seeany_task_id)
+        self._mark = Mark(
+            seeany_conn_id=seeany_conn_id, seeany_task_id=seeany_task_id, task_instance_id=str(task_instance.id)
+        )
         self._where: dict[str, Any] = {
             "key": self._mark.key,
             **place_of(task_instance),

@@ -162,11 +162,11 @@ def _mark(row: Any) -> Mark | None:
 
 
 def _waiting(row: Any) -> Waiting | None:
-    """Return the wait in a row, or ``None`` if it has ended."""
+    """Return the wait in a row, or ``None`` if it has ended, be it that another try is waiting by now."""
     mark = _mark(row)
     is_in_first_worker = row.state == TaskInstanceState.RUNNING and not row.next_method
     is_deferred = row.state == TaskInstanceState.DEFERRED and row.Trigger is not None
-    if mark is None or not (is_in_first_worker or is_deferred):
+    if mark is None or mark.task_instance_id != str(row.task_instance_id) or not (is_in_first_worker or is_deferred):
         return None
     arguments = row.Trigger.kwargs if is_deferred else {}
     return Waiting(

@@ -71,6 +71,28 @@ def add_wait(seeany_task_id: str, map_index: int, *, worker_free: bool = False, 
     """Add a deferred task instance with trigger and mark; return its id."""
     from airflow.models.serialized_dag import SerializedDagModel
 
+    with create_session(scoped=False) as session:
+        task = SerializedDagModel.get_dag("waits", session=session).get_task("wait")
+        instance = TaskInstance(task=task, run_id="run", map_index=map_index, dag_version_id=version_id(session))
+        session.add(instance)
+        session.flush()
+        _defer(session, instance, seeany_task_id, worker_free=worker_free, first_look_at=first_look_at)
+        return instance.id
+
+
+def wait_anew(instance_id: Any, seeany_task_id: str) -> Any:
+    """Clear a task instance and let it wait again, without a worker; return its new id."""
+    with create_session(scoped=False) as session:
+        instance = session.get_one(TaskInstance, instance_id)
+        instance.prepare_db_for_next_try(session)
+        session.flush()
+        _defer(session, instance, seeany_task_id, worker_free=True)
+        return instance.id
+
+
+def _defer(
+    session: Any, instance: TaskInstance, seeany_task_id: str, *, worker_free: bool, first_look_at: float = 0.0
+) -> None:
     trigger = SeeAnyTaskTrigger(
         seeany_task_id=seeany_task_id,
         seeany_conn_id=CONNECTION,
@@ -78,29 +100,25 @@ def add_wait(seeany_task_id: str, map_index: int, *, worker_free: bool = False, 
         first_look_at=None if worker_free else first_look_at,
         ends_task=worker_free,
     )
-    mark = Mark(seeany_conn_id=CONNECTION, seeany_task_id=seeany_task_id)
-    with create_session(scoped=False) as session:
-        task = SerializedDagModel.get_dag("waits", session=session).get_task("wait")
-        instance = TaskInstance(task=task, run_id="run", map_index=map_index, dag_version_id=version_id(session))
-        row = Trigger.from_object(trigger)
-        session.add_all([instance, row])
-        session.flush()
-        instance.state = TaskInstanceState.DEFERRED
-        instance.trigger_id = row.id
-        instance.next_method = "execute_complete"
-        instance.start_date = datetime.now(UTC)
-        instance.trigger_timeout = datetime.now(UTC) + timedelta(hours=1)
-        XComModel.set(
-            key=mark.key,
-            value=msgspec.to_builtins(mark),
-            serialize=False,
-            dag_id="waits",
-            task_id="wait",
-            run_id="run",
-            map_index=map_index,
-            session=session,
-        )
-        return instance.id
+    row = Trigger.from_object(trigger)
+    session.add(row)
+    session.flush()
+    instance.state = TaskInstanceState.DEFERRED
+    instance.trigger_id = row.id
+    instance.next_method = "execute_complete"
+    instance.start_date = datetime.now(UTC)
+    instance.trigger_timeout = datetime.now(UTC) + timedelta(hours=1)
+    mark = Mark(seeany_conn_id=CONNECTION, seeany_task_id=seeany_task_id, task_instance_id=str(instance.id))
+    XComModel.set(
+        key=mark.key,
+        value=msgspec.to_builtins(mark),
+        serialize=False,
+        dag_id="waits",
+        task_id="wait",
+        run_id="run",
+        map_index=instance.map_index,
+        session=session,
+    )
 
 
 def sweep(instance_id: Any) -> None:

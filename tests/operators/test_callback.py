@@ -17,6 +17,7 @@ from tests.waits import KINDS, context, wait
 
 each_kind = pytest.mark.parametrize("kind", KINDS)
 KEY = mark_key("seeany_default", "x")
+TRY = "019a0000-0000-7000-8000-000000000001"
 
 
 class Supervisor:
@@ -43,7 +44,7 @@ def supervisor(monkeypatch: pytest.MonkeyPatch, hostile: HostileServer, connect:
 def run(waiting: Any) -> Any:
     """Execute a wait as the task instance `wait` of a run."""
     ctx = context()
-    for name, value in {"dag_id": "dag", "task_id": "wait", "run_id": "run", "map_index": -1}.items():
+    for name, value in {"id": TRY, "dag_id": "dag", "task_id": "wait", "run_id": "run", "map_index": -1}.items():
         setattr(ctx["ti"], name, value)
     return waiting.execute(ctx)
 

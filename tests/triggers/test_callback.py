@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 from airflow.sdk.execution_time import task_runner
@@ -22,7 +23,8 @@ from tests.waits import starts_triggers
 WHERE = {"dag_id": "dag", "task_id": "wait", "run_id": "run", "map_index": -1}
 DONE = {**COMPLETED, "id": "x"}
 KEY = mark_key("seeany_default", "x")
-MARK = {"seeany_conn_id": "seeany_default", "seeany_task_id": "x", "rung": False}
+TRY = "019a0000-0000-7000-8000-000000000001"
+MARK = {"seeany_conn_id": "seeany_default", "seeany_task_id": "x", "task_instance_id": TRY, "rung": False}
 
 
 class Comms:
@@ -63,7 +65,7 @@ def trigger(**more: Any) -> SeeAnyTaskTrigger:
     made = SeeAnyTaskTrigger(
         **{"seeany_task_id": "x", "callback_poll_interval": 0.2, "deadline": time.time() + 20, **more}
     )
-    made.task_instance = SimpleNamespace(**WHERE, try_number=1)  # type: ignore[assignment]
+    made.task_instance = SimpleNamespace(**WHERE, id=UUID(TRY), try_number=1)  # type: ignore[assignment]
     return made
 
 
