@@ -1,22 +1,22 @@
-"""How often a token may ring: a bucket of rings for each, which fills up again steadily."""
+"""How often one may ring: a bucket of rings for each who does, which fills up again steadily."""
 
 from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 
 class RateLimit:
     """
-    Counts rings by token, in this process only.
+    Counts rings by who rings, in this process only.
 
-    :param per_second: rings a second that a token may keep up. One URL may serve all tasks of a connection.
+    :param per_second: rings a second that one may keep up. One URL may serve all tasks of a connection.
     :param burst: rings that it may make at once.
     :param clock: tells the seconds since any moment.
     """
 
-    MOST_TOKENS = 10_000
+    MOST_RINGERS = 10_000
 
     def __init__(
         self, *, per_second: float = 50, burst: float = 500, clock: Callable[[], float] = time.monotonic
@@ -24,16 +24,16 @@ class RateLimit:
         self._per_second = per_second
         self._burst = burst
         self._clock = clock
-        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._left: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
 
-    def wait(self, token: str) -> float:
+    def wait(self, ringer: Hashable) -> float:
         """Count a ring; return 0 if it may be answered, or else the seconds after which one may be."""
         now = self._clock()
-        left, at = self._left.pop(token, (self._burst, now))
+        left, at = self._left.pop(ringer, (self._burst, now))
         left = min(self._burst, left + (now - at) * self._per_second)
         allowed = left >= 1
-        self._left[token] = (left - 1 if allowed else left, now)
+        self._left[ringer] = (left - 1 if allowed else left, now)
         # The one that has been silent for longest, whose bucket is the fullest.
-        while len(self._left) > self.MOST_TOKENS:
+        while len(self._left) > self.MOST_RINGERS:
             self._left.popitem(last=False)
         return 0.0 if allowed else (1 - left) / self._per_second

@@ -25,7 +25,7 @@ class Ringer(msgspec.Struct, frozen=True, array_like=True):
     Who may ring, and for what.
 
     :param seeany_conn_id: the connection whose waits may be woken; SeeAny is asked through it.
-    :param waiting: the one task instance to wake, whatever the body says.
+    :param waiting: a task instance to wake, too, whatever the body says.
     """
 
     seeany_conn_id: str

@@ -21,7 +21,8 @@ def callback_secret() -> str | None:
 
     :raises SeeAnyConfigError: if it is too short to be one.
     """
-    secret = conf.get("seeany", "callback_secret", fallback=None)
+    # A command, such as the reading of a file, tends to add a line break.
+    secret = str(conf.get("seeany", "callback_secret", fallback=None) or "").strip()
     if not secret:
         return None
     if len(secret) < SHORTEST_SECRET:
@@ -29,7 +30,7 @@ def callback_secret() -> str | None:
             f"[seeany] callback_secret is too short: at least {SHORTEST_SECRET} characters, such as "
             "`openssl rand -hex 32` prints."
         )
-    return str(secret)
+    return secret
 
 
 def callback_url(ringer: Ringer) -> str:

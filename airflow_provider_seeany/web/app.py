@@ -14,7 +14,9 @@ STATIC = Path(__file__).with_name("static")
 
 def create_app() -> FastAPI:
     """Make the application. Its routes are not authenticated by Airflow: each sees to that itself."""
-    app = FastAPI(title="SeeAny", docs_url=None, redoc_url=None, openapi_url=None)
+    # A redirect from a path with a slash at its end would tell that the route is there while no secret is set.
+    app = FastAPI(title="SeeAny", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    app.state.callback_secret = callback.secret_at_start()
     app.include_router(callback.router)
     app.include_router(results.router)
     app.mount("/static", RevalidatedFiles(directory=STATIC), name="static")

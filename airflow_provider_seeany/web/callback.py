@@ -14,6 +14,7 @@ import math
 import msgspec
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.exc import SQLAlchemyError
+from starlette.requests import ClientDisconnect
 
 from airflow_provider_seeany.callback.answering import Happened, SeeAnyDidNotAnswer, answer_ring
 from airflow_provider_seeany.callback.body import MOST_BYTES, seeany_ids
@@ -37,21 +38,39 @@ _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _rate = RateLimit()
 
 
+def secret_at_start() -> str | None:
+    """
+    Return the secret for as long as this process lives; ``None``, and a line in the log, if it cannot be used.
+
+    An option may be set as a command to run or a secret to look up, which no request should have to wait for.
+    """
+    try:
+        return callback_secret()
+    except SeeAnyConfigError as error:
+        log.error("Callbacks are off: %s", error)
+    except Exception as error:
+        # Its text may quote what was read. The rest of the application works without.
+        log.error("Callbacks are off: [seeany] callback_secret could not be read: %s", type(error).__name__)
+    return None
+
+
 # All methods, so that nothing tells whether the route is there while no secret is set.
 @router.api_route("/callback/{token}", methods=_METHODS)
 async def ring(token: str, request: Request) -> Response:
     """Look now: answer a ring."""
-    ringer = _ringer(token)
+    secret: str | None = request.app.state.callback_secret
+    ringer = read(token, secret=secret) if secret else None
     if ringer is None:
         return _answer(404, {"detail": "Not Found"})
     if request.method != "POST":
         return _answer(405, {"detail": "Method Not Allowed"}, allow="POST")
-    if wait := _rate.wait(token):
+    # Not by the token: a signature may be written in many ways.
+    if wait := _rate.wait(ringer):
         return _answer(429, {"detail": "Too many rings"}, retry_after=math.ceil(wait))
     try:
         async with asyncio.timeout(PATIENCE_WITH_BODY):
             body = await _body(request)
-    except TimeoutError:
+    except (TimeoutError, ClientDisconnect):
         return _answer(408, {"detail": "The body did not arrive in time"})
     if body is None:
         return _answer(413, {"detail": f"The body has more than {MOST_BYTES} bytes"})
@@ -71,15 +90,6 @@ async def _rung(ringer: Ringer, ids: list[str]) -> Response:
     else:
         return _answer(200 if rung.happened is Happened.NOBODY_WAITS else 202, msgspec.to_builtins(rung))
     return _answer(503, {"detail": "Try again"}, retry_after=RETRY_AFTER)
-
-
-def _ringer(token: str) -> Ringer | None:
-    try:
-        secret = callback_secret()
-    except SeeAnyConfigError as error:
-        log.error("Callbacks are off: %s", error)
-        return None
-    return read(token, secret=secret) if secret else None
 
 
 async def _body(request: Request) -> bytes | None:

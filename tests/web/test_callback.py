@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import airflow.settings
 import msgspec
@@ -71,14 +73,38 @@ def test_a_token_that_is_not_ours_finds_nothing_there(client: TestClient, name: 
 @pytest.mark.parametrize("secret", [None, "", "short"])
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS"])
 def test_without_a_secret_there_is_nothing_at_all(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch, secret: str | None, method: str
+    monkeypatch: pytest.MonkeyPatch, secret: str | None, method: str
 ) -> None:
-    monkeypatch.delenv("AIRFLOW__SEEANY__CALLBACK_SECRET")
     if secret is not None:
         monkeypatch.setenv("AIRFLOW__SEEANY__CALLBACK_SECRET", secret)
+    client = TestClient(create_app())
     # Not even with the token that an empty or short secret would sign.
     for token in (GOOD, signed(Ringer("studio"), secret=secret or "x")):
-        assert client.request(method, path(token)).status_code == 404
+        for there in (path(token), f"{path(token)}/"):
+            assert client.request(method, there, follow_redirects=False).status_code == 404
+
+
+def test_a_secret_that_a_command_prints_is_read_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    command = tmp_path / "secret.sh"
+    command.write_text(f"#!/bin/sh\necho read >> {tmp_path}/log\necho {SECRET}\n")
+    command.chmod(0o700)
+    monkeypatch.setenv("AIRFLOW__SEEANY__CALLBACK_SECRET_CMD", str(command))
+    client = TestClient(create_app())
+
+    assert [client.post(path(token), content=b"").status_code for token in (GOOD, GOOD, "x")] == [400, 400, 404]
+    assert (tmp_path / "log").read_text() == "read\n"
+
+
+def test_a_secret_that_cannot_be_read_turns_callbacks_off_and_is_not_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("AIRFLOW__SEEANY__CALLBACK_SECRET_CMD", "ls /MARKED")
+    client = TestClient(create_app())
+
+    assert client.post(path(GOOD), content=b"").status_code == 404
+    (line,) = [record.getMessage() for record in caplog.records if record.name.startswith("airflow_provider_seeany")]
+    assert "callback_secret could not be read" in line
+    assert "MARKED" not in line
 
 
 def test_it_is_rung_at_by_post_only(client: TestClient) -> None:
@@ -148,6 +174,35 @@ def test_a_flood_is_slowed_down_for_its_own_token_only(client: TestClient, monke
     assert other.status_code == 400
 
 
+def test_a_token_that_is_written_in_another_way_is_slowed_down_with_it(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(route, "_rate", RateLimit(per_second=0.1, burst=1))
+    said, _, signature = GOOD.partition(".")
+    # What is no base64 is skipped when a signature is read.
+    again = f"{said}.****{signature}"
+
+    assert read(again, secret=SECRET) == Ringer("studio")
+    assert [client.post(path(token), content=b"").status_code for token in (GOOD, again)] == [400, 429]
+
+
+async def test_a_caller_who_goes_away_is_no_error(client: TestClient) -> None:
+    came = iter([{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}])
+    answered: list[Any] = []
+
+    async def receive() -> Any:
+        return next(came)
+
+    async def send(message: Any) -> None:
+        answered.append(message)
+
+    await client.app(
+        {"type": "http", "method": "POST", "path": path(GOOD), "headers": [], "query_string": b""}, receive, send
+    )
+
+    assert answered[0]["status"] == 408
+
+
 def test_a_bucket_fills_up_again_and_old_ones_are_forgotten() -> None:
     now = [0.0]
     rate = RateLimit(per_second=2, burst=1, clock=lambda: now[0])
@@ -156,9 +211,9 @@ def test_a_bucket_fills_up_again_and_old_ones_are_forgotten() -> None:
     assert rate.wait("a") == 0.5
     now[0] = 0.5
     assert rate.wait("a") == 0
-    for number in range(rate.MOST_TOKENS + 5):
+    for number in range(rate.MOST_RINGERS + 5):
         rate.wait(str(number))
-    assert len(rate._left) == rate.MOST_TOKENS
+    assert len(rate._left) == rate.MOST_RINGERS
 
 
 @pytest.mark.parametrize(
