@@ -15,12 +15,16 @@ import msgspec
 
 from airflow_provider_seeany.api.trouble import Trouble, cleaned
 from airflow_provider_seeany.api.wait import Finished, credible
+from airflow_provider_seeany.callback.rate import RateLimit
 from airflow_provider_seeany.callback.token import Ringer
 from airflow_provider_seeany.callback.waiting import Waiting, ids_waited_for, note_ring, resume, waits_for
 from airflow_provider_seeany.exceptions import SeeAnyError
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook, checked_id
 
 log = logging.getLogger(__name__)
+
+_questions = RateLimit(per_second=1, burst=10)
+"""About each task: rings must not use up what SeeAny lets the connection's key ask. A service may ring for progress."""
 
 PATIENCE = 10.0
 """Most seconds for SeeAny to answer; who calls back seldom waits longer for a response."""
@@ -60,6 +64,18 @@ class SeeAnyDidNotAnswer(Exception):
     """Raised when SeeAny could not be asked; the text is for the log."""
 
 
+class AskedTooOften(Exception):
+    """
+    Raised when so many rings have led to a question about a running task that this one may not.
+
+    :param wait: seconds after which one may again.
+    """
+
+    def __init__(self, wait: float) -> None:
+        super().__init__(f"asked about this task too often; again in {wait:.1f} s")
+        self.wait = wait
+
+
 async def answer_ring(ringer: Ringer, seeany_ids: Sequence[str]) -> Rung:
     """
     Do what a ring asks for, without blocking the event loop.
@@ -67,6 +83,7 @@ async def answer_ring(ringer: Ringer, seeany_ids: Sequence[str]) -> Rung:
     :param ringer: what its token says.
     :param seeany_ids: what may be the id of a SeeAny task, by its body.
     :raises SeeAnyDidNotAnswer: if SeeAny could not be asked. The ring should be repeated.
+    :raises AskedTooOften: if rings had it asked too often already. The ring should be repeated.
     """
     if ringer.waiting is not None:
         seeany_ids = [*seeany_ids, *await _in_thread(partial(ids_waited_for, ringer.waiting))]
@@ -99,6 +116,8 @@ async def answer_ring(ringer: Ringer, seeany_ids: Sequence[str]) -> Rung:
 
 async def _asked(seeany_conn_id: str, seeany_task_id: str) -> Finished | None:
     """Ask SeeAny once; return the task's end, or ``None`` if it is still running."""
+    if wait := _questions.wait((seeany_conn_id, seeany_task_id)):
+        raise AskedTooOften(wait)
     try:
         async with asyncio.timeout(PATIENCE), SeeAnyHook(seeany_conn_id).async_client() as client:
             reply = credible(await client.look(checked_id(seeany_task_id)))

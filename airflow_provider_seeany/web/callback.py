@@ -16,7 +16,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import ClientDisconnect
 
-from airflow_provider_seeany.callback.answering import Happened, SeeAnyDidNotAnswer, answer_ring
+from airflow_provider_seeany.callback.answering import AskedTooOften, Happened, SeeAnyDidNotAnswer, answer_ring
 from airflow_provider_seeany.callback.body import MOST_BYTES, seeany_ids
 from airflow_provider_seeany.callback.rate import RateLimit
 from airflow_provider_seeany.callback.token import Ringer, read
@@ -83,6 +83,8 @@ async def ring(token: str, request: Request) -> Response:
 async def _rung(ringer: Ringer, ids: list[str]) -> Response:
     try:
         rung = await answer_ring(ringer, ids)
+    except AskedTooOften as error:
+        return _answer(429, {"detail": "Too many rings"}, retry_after=math.ceil(error.wait))
     except SeeAnyDidNotAnswer as error:
         log.warning("SeeAny rang, but could not be asked through connection %r: %s", ringer.seeany_conn_id, error)
     except SQLAlchemyError as error:

@@ -15,8 +15,10 @@ from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
 from sqlalchemy import delete
 
-from airflow_provider_seeany.callback.answering import Happened, Rung, SeeAnyDidNotAnswer, answer_ring
+from airflow_provider_seeany.callback import answering
+from airflow_provider_seeany.callback.answering import AskedTooOften, Happened, Rung, SeeAnyDidNotAnswer, answer_ring
 from airflow_provider_seeany.callback.doorbell import mark_key
+from airflow_provider_seeany.callback.rate import RateLimit
 from airflow_provider_seeany.callback.token import Ringer, WaitingTask
 from tests.callback.waits_in_database import CONNECTION, add_wait, make_database, mark_failed, wait_anew
 from tests.hostile import COMPLETED, HostileServer, reply, task
@@ -36,7 +38,10 @@ def _database() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _only_own_waits(_database: None, hostile: HostileServer, connect: Callable[..., None]) -> Iterator[None]:
+def _only_own_waits(
+    _database: None, hostile: HostileServer, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    monkeypatch.setattr(answering, "_questions", RateLimit(per_second=0.01, burst=3))
     connect(CONNECTION, host=hostile.url, extra={"request_timeout": 5})
     yield
     with create_session(scoped=False) as session:
@@ -81,6 +86,20 @@ async def test_the_url_of_another_connection_wakes_nobody(
 
     assert await answer_ring(Ringer("other", waiting), ["x"]) == NOBODY_WAITS
     assert (state_of(wait), hostile.requests) == ("deferred", [])
+
+
+async def test_a_flood_of_rings_for_a_running_task_does_not_use_up_what_may_be_asked(hostile: HostileServer) -> None:
+    add_wait("x", 1)
+    wait = add_wait("y", 2)
+    hostile.script(task())
+    hostile.script(reply(200, {**COMPLETED, "id": "y"}), task_id="y")
+
+    rung = await asyncio.gather(*[answer_ring(RINGER, ["x"]) for _ in range(20)], return_exceptions=True)
+
+    assert len(hostile.requests) == 3
+    assert sum(isinstance(each, AskedTooOften) for each in rung) == 17
+    assert await answer_ring(RINGER, ["y"]) == WOKEN
+    assert state_of(wait) == "scheduled"
 
 
 async def test_a_url_that_names_who_waits_needs_no_body(hostile: HostileServer) -> None:

@@ -15,6 +15,7 @@ from itsdangerous import URLSafeSerializer
 from sqlalchemy import create_engine
 from sqlalchemy.orm import sessionmaker
 
+from airflow_provider_seeany.callback.answering import AskedTooOften, SeeAnyDidNotAnswer
 from airflow_provider_seeany.callback.body import MOST_BYTES, seeany_ids
 from airflow_provider_seeany.callback.rate import RateLimit
 from airflow_provider_seeany.callback.token import Ringer, WaitingTask, read, signed
@@ -148,6 +149,21 @@ def test_trouble_with_the_database_asks_to_ring_again(client: TestClient) -> Non
     assert int(answer.headers["Retry-After"]) > 0
 
 
+@pytest.mark.parametrize(
+    ("error", "status", "retry_after"), [(SeeAnyDidNotAnswer("down"), 503, "10"), (AskedTooOften(1.2), 429, "2")]
+)
+def test_a_question_that_was_not_answered_asks_to_ring_again(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, retry_after: str
+) -> None:
+    async def answer_ring(*_: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(route, "answer_ring", answer_ring)
+    answer = client.post(path(GOOD), json={"id": "x"})
+
+    assert (answer.status_code, answer.headers["Retry-After"]) == (status, retry_after)
+
+
 def test_nothing_that_a_caller_sends_is_told_or_logged(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, logger="airflow_provider_seeany")
     answers = [
@@ -211,9 +227,9 @@ def test_a_bucket_fills_up_again_and_old_ones_are_forgotten() -> None:
     assert rate.wait("a") == 0.5
     now[0] = 0.5
     assert rate.wait("a") == 0
-    for number in range(rate.MOST_RINGERS + 5):
+    for number in range(rate.MOST_KEYS + 5):
         rate.wait(str(number))
-    assert len(rate._left) == rate.MOST_RINGERS
+    assert len(rate._left) == rate.MOST_KEYS
 
 
 @pytest.mark.parametrize(
