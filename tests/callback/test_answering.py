@@ -22,6 +22,7 @@ from airflow_provider_seeany.callback.rate import RateLimit
 from airflow_provider_seeany.callback.token import Ringer, WaitingTask
 from tests.callback.waits_in_database import CONNECTION, add_wait, make_database, mark_failed, wait_anew
 from tests.hostile import COMPLETED, HostileServer, reply, task
+from tests.waits import starts_triggers
 
 RINGER = Ringer(CONNECTION)
 DONE = reply(200, {**COMPLETED, "id": "x"})
@@ -53,6 +54,7 @@ def state_of(instance_id: Any) -> Any:
         return session.get_one(TaskInstance, instance_id).state
 
 
+@starts_triggers
 async def test_all_that_wait_for_a_task_are_woken_by_one_ring_and_one_question(hostile: HostileServer) -> None:
     waits = [add_wait("x", 1), add_wait("x", 2, worker_free=True), add_wait("y", 3)]
     hostile.script(DONE)
@@ -141,6 +143,7 @@ async def test_of_two_rings_at_once_one_wakes_and_the_other_says_that_nobody_wai
     assert sorted(each.happened for each in rung) == [Happened.NOBODY_WAITS, Happened.WOKEN]
 
 
+@starts_triggers
 async def test_what_an_earlier_try_waited_for_does_not_end_this_one(hostile: HostileServer) -> None:
     """A person marked the first try as failed, and cleared it to wait for a task that was created anew."""
     first_try = add_wait("x", 1, worker_free=True)
@@ -154,6 +157,7 @@ async def test_what_an_earlier_try_waited_for_does_not_end_this_one(hostile: Hos
     assert await answer_ring(RINGER, ["new"]) == WOKEN
 
 
+@starts_triggers
 async def test_a_try_that_waits_for_the_same_task_again_is_woken(hostile: HostileServer) -> None:
     first_try = add_wait("x", 1, worker_free=True)
     mark_failed(first_try)

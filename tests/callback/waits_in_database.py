@@ -20,7 +20,7 @@ from airflow.utils.db import initdb
 from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState, TaskInstanceState
 from airflow.utils.types import DagRunTriggeredByType, DagRunType
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from airflow_provider_seeany.callback.doorbell import Mark
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
@@ -109,15 +109,17 @@ def _defer(
     instance.start_date = datetime.now(UTC)
     instance.trigger_timeout = datetime.now(UTC) + timedelta(hours=1)
     mark = Mark(seeany_conn_id=CONNECTION, seeany_task_id=seeany_task_id, task_instance_id=str(instance.id))
-    XComModel.set(
-        key=mark.key,
-        value=msgspec.to_builtins(mark),
-        serialize=False,
-        dag_id="waits",
-        task_id="wait",
-        run_id="run",
-        map_index=instance.map_index,
-        session=session,
+    # As the Execution API stores it, also where an earlier try left one.
+    session.merge(
+        XComModel(
+            dag_run_id=session.scalar(select(DagRun.id).where(DagRun.run_id == "run")),
+            key=mark.key,
+            value=msgspec.to_builtins(mark),
+            dag_id="waits",
+            task_id="wait",
+            run_id="run",
+            map_index=instance.map_index,
+        )
     )
 
 

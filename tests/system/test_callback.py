@@ -30,11 +30,17 @@ class Rung:
     def __init__(self, airflow: LocalAirflow, run: FinishedRun, ringing: str, silent: str) -> None:
         self.airflow = airflow
         self.run = run
-        self.asked: dict[str, int] = {}
-        for simulator in (ringing, silent):
-            self.asked |= requests.get(f"{simulator}/simulator/requests", timeout=30).json()
+        self._simulators = ringing, silent
+        self.asked = self.asked_by_now()
         self.url: str = airflow.xcoms(run.run, "url")["return_value"]
         """The callback URL that names the task `classic`."""
+
+    def asked_by_now(self) -> dict[str, int]:
+        """Return how often the simulators were asked about each task."""
+        asked: dict[str, int] = {}
+        for simulator in self._simulators:
+            asked |= requests.get(f"{simulator}/simulator/requests", timeout=30).json()
+        return asked
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +114,7 @@ def test_a_late_ring_wakes_nobody_and_asks_nothing(rung: Rung) -> None:
     for body in (b"", b'{"data": {"id": "video-25s-operator"}}', b'{"id": "nobody"}'):
         answer = requests.post(rung.url, data=body, timeout=30)
         assert (answer.status_code, answer.json()) == (200, {"happened": "nobody_waits", "task_instances": 0})
+    assert rung.asked_by_now() == rung.asked
 
 
 def test_the_url_has_the_prefix_and_a_token_that_is_changed_finds_nothing(rung: Rung) -> None:

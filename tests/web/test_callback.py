@@ -10,6 +10,7 @@ from typing import Any
 import airflow.settings
 import msgspec
 import pytest
+from airflow.providers_manager import ProvidersManager
 from fastapi.testclient import TestClient
 from itsdangerous import URLSafeSerializer
 from sqlalchemy import create_engine
@@ -38,6 +39,12 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
     monkeypatch.setattr(route, "_rate", RateLimit())
     with TestClient(create_app(), raise_server_exceptions=False) as client:
         yield client
+
+
+@pytest.fixture
+def _options_known() -> None:
+    """Tell Airflow which options of providers are secrets, as its processes do when they start."""
+    ProvidersManager().initialize_providers_configuration()
 
 
 def path(token: str) -> str:
@@ -85,6 +92,7 @@ def test_without_a_secret_there_is_nothing_at_all(
             assert client.request(method, there, follow_redirects=False).status_code == 404
 
 
+@pytest.mark.usefixtures("_options_known")
 def test_a_secret_that_a_command_prints_is_read_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     command = tmp_path / "secret.sh"
     command.write_text(f"#!/bin/sh\necho read >> {tmp_path}/log\necho {SECRET}\n")
@@ -96,6 +104,7 @@ def test_a_secret_that_a_command_prints_is_read_once(monkeypatch: pytest.MonkeyP
     assert (tmp_path / "log").read_text() == "read\n"
 
 
+@pytest.mark.usefixtures("_options_known")
 def test_a_secret_that_cannot_be_read_turns_callbacks_off_and_is_not_told(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
