@@ -13,7 +13,7 @@ from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
-from sqlalchemy import delete
+from sqlalchemy import delete, text
 
 from airflow_provider_seeany.callback import answering
 from airflow_provider_seeany.callback.answering import AskedTooOften, Happened, Rung, SeeAnyDidNotAnswer, answer_ring
@@ -21,7 +21,7 @@ from airflow_provider_seeany.callback.doorbell import mark_key
 from airflow_provider_seeany.callback.rate import RateLimit
 from airflow_provider_seeany.callback.token import Ringer, WaitingTask
 from tests.callback.waits_in_database import CONNECTION, add_wait, make_database, mark_failed, wait_anew
-from tests.hostile import COMPLETED, HostileServer, reply, task
+from tests.hostile import COMPLETED, HostileServer, hang, reply, task
 from tests.waits import starts_triggers
 
 RINGER = Ringer(CONNECTION)
@@ -122,6 +122,32 @@ async def test_a_seeany_in_trouble_leaves_the_wait_as_it_is(hostile: HostileServ
     assert state_of(wait) == "deferred"
     hostile.script(DONE)
     assert await answer_ring(RINGER, ["x"]) == WOKEN
+
+
+async def test_a_seeany_that_hangs_is_not_waited_for_for_long(
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_wait("x", 1)
+    hostile.script(hang)
+    monkeypatch.setattr(answering, "PATIENCE", 0.2)
+
+    with pytest.raises(SeeAnyDidNotAnswer, match="no answer within"):
+        await answer_ring(RINGER, ["x"])
+
+
+async def test_while_the_database_is_locked_the_event_loop_goes_on(hostile: HostileServer) -> None:
+    add_wait("x", 1)
+    hostile.script(DONE)
+    with create_session(scoped=False) as other:
+        other.execute(text("BEGIN IMMEDIATE"))
+        ringing = asyncio.create_task(answer_ring(RINGER, ["x"]))
+        async with asyncio.timeout(10):
+            while not (hostile.requests and answering._threads().borrowed_tokens):
+                await asyncio.sleep(0.01)
+        # Blocked, the loop would not get here, and the ring would find the database locked in the end.
+        other.rollback()
+
+    assert await ringing == WOKEN
 
 
 async def test_a_ring_that_comes_too_early_is_noted_without_a_question(hostile: HostileServer) -> None:
