@@ -130,7 +130,7 @@ def run_course(
             "AIRFLOW__TRIGGERER__MAX_TRIGGER_TO_SELECT_PER_LOOP": "50" if triggerers == 1 else "4",
         },
         database_url=database_url,
-        triggerers=triggerers,
+        replicas={"triggerer": triggerers},
         wait_for_dags=DAG_IDS,
     )
     with FaultyApi(SPELLS, seeany_task_ids=ids, seed=seed).running() as api, airflow:

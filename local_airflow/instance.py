@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import secrets
 import shutil
@@ -35,6 +36,7 @@ _ARGUMENTS: Mapping[str, Sequence[str]] = {
     "triggerer": ("triggerer", "--skip-serve-logs"),
 }
 _NAMES_IN_HEALTH = {"scheduler": "scheduler", "dag-processor": "dag_processor", "triggerer": "triggerer"}
+_JOB_TYPES = {"scheduler": "SchedulerJob", "dag-processor": "DagProcessorJob", "triggerer": "TriggererJob"}
 
 
 class LocalAirflow:
@@ -50,7 +52,7 @@ class LocalAirflow:
         *,
         env: Mapping[str, str] | None = None,
         processes: Collection[str] = PROCESSES,
-        triggerers: int = 1,
+        replicas: Mapping[str, int] | None = None,
         base_url_path: str = "",
         database_url: str | None = None,
         database_template: Path | None = None,
@@ -63,18 +65,20 @@ class LocalAirflow:
         """Remember the wishes; nothing is started or written before `with`.
 
         `env` adds to or overrides the environment of the components, `AIRFLOW__…` variables included.
-        `triggerers` above 1 gives components named `triggerer-2`, `triggerer-3` and so on. They need a database that
-        several triggerers may lock rows in: PostgreSQL, see `local_airflow.postgres`.
+        `replicas` says of which processes several run: with `{"triggerer": 3}` there are also `triggerer-2` and
+        `triggerer-3`. They need a database that several may lock rows in: PostgreSQL, see `local_airflow.postgres`.
+        Each api-server has a port of its own, see `urls`; UI and workers use the first.
         `base_url_path` (as `/prefix`) puts UI and API under a path, as behind a reverse proxy.
         `database_url` replaces the SQLite file in the home.
         `database_template` names a file (the Airflow version is added to it) that keeps an empty migrated SQLite
         database: the first start writes it, later ones copy it, which saves them the migration.
         `wait_for_dags` names DAGs that must be parsed before the start counts as done.
         """
-        if triggerers > 1 and (database_url is None or not {"api-server", "triggerer"} <= set(processes)):
-            raise ValueError("several triggerers need a database_url, and the api-server to tell them apart")
-        if unknown := set(processes) - set(PROCESSES):
+        if unknown := {*processes, *(replicas or {})} - set(PROCESSES):
             raise ValueError(f"unknown processes {sorted(unknown)}, there are {list(PROCESSES)}")
+        several = {name: count for name, count in (replicas or {}).items() if count > 1}
+        if several and (database_url is None or not {"api-server", *several} <= set(processes)):
+            raise ValueError("several of a process need a database_url, and the api-server to tell them apart")
         if base_url_path and (not base_url_path.startswith("/") or base_url_path.endswith("/")):
             raise ValueError("base_url_path begins with a slash and does not end with one")
         self.home = Path(home).absolute()
@@ -82,7 +86,7 @@ class LocalAirflow:
         self.timings: dict[str, float] = {}
         self._env = dict(env or {})
         self._processes = tuple(name for name in PROCESSES if name in set(processes))
-        self._triggerers = triggerers
+        self._replicas = several
         self._base_url_path = base_url_path
         self._database_url = database_url
         self._database_template = database_template
@@ -93,6 +97,7 @@ class LocalAirflow:
         self._say = say
         self._settings: Settings | None = None
         self._client: AirflowClient | None = None
+        self._urls: list[str] = []
         self._components: dict[str, Component] = {}
         self._jobs: dict[str, int] = {}
         self._stack = contextlib.ExitStack()
@@ -119,6 +124,11 @@ class LocalAirflow:
     def url(self) -> str:
         """The address of UI and REST API, without a slash at its end."""
         return self._ready_settings.url
+
+    @property
+    def urls(self) -> list[str]:
+        """The addresses of all api-servers, that of `url` first."""
+        return list(self._urls)
 
     @property
     def client(self) -> AirflowClient:
@@ -173,7 +183,7 @@ class LocalAirflow:
         """Stop and start a component (also a killed one), and wait until the new one is registered."""
         component = self._components[name]
         component.stop()
-        if name == "api-server":
+        if _kind(name) == "api-server":
             component.start()
         else:
             # The health page cannot tell the new one from the old one, whose heartbeat is still fresh.
@@ -289,16 +299,22 @@ class LocalAirflow:
         self._components = self._make_components(settings, guardian)
         stack.callback(self._stop)
         # One after the other, as nothing that Airflow tells of its jobs says which process is which.
-        later = [component for name, component in self._components.items() if name.startswith("triggerer-")]
+        later = [component for name, component in self._components.items() if name not in PROCESSES]
         for component in self._components.values():
             if component not in later:
                 component.start()
         if "api-server" in self._components:
-            self._wait_for_api()
+            self._wait_for_api(self.client)
             self.wait_until_healthy(timeout=self._start_timeout)
             self._jobs = {name: self._newest_job(name) for name in self._processes if name != "api-server"}
             for component in later:
-                self._start_and_register(component, timeout=self._start_timeout)
+                if _kind(component.name) == "api-server":
+                    component.start()
+                else:
+                    self._start_and_register(component, timeout=self._start_timeout)
+            for url in self._urls[1:]:
+                with contextlib.closing(AirflowClient(url)) as replica:
+                    self._wait_for_api(replica)
             self.timings["healthy"] = time.monotonic() - begin
             if self._wait_for_dags:
                 self.wait_for_dags(self._wait_for_dags, timeout=self._start_timeout)
@@ -346,14 +362,13 @@ class LocalAirflow:
         wait_until(registered, timeout=timeout, describe=lambda: f"{component.name} did not register")
 
     def _newest_job(self, name: str) -> int:
-        job_type = {"scheduler": "SchedulerJob", "dag-processor": "DagProcessorJob"}.get(name, "TriggererJob")
-        return max((job.id for job in self.jobs(job_type)), default=0)
+        return max((job.id for job in self.jobs(_JOB_TYPES[_kind(name)])), default=0)
 
-    def _wait_for_api(self) -> None:
+    def _wait_for_api(self, client: AirflowClient) -> None:
         def answers() -> bool:
             self.check()
             try:
-                self.client.warm_up()
+                client.warm_up()
             except requests.ConnectionError:
                 return False
             return True
@@ -361,19 +376,19 @@ class LocalAirflow:
         wait_until(answers, timeout=self._start_timeout, describe=lambda: "the api-server does not answer")
 
     def _make_components(self, settings: Settings, guardian: Guardian) -> dict[str, Component]:
-        names = list(self._processes)
-        if "triggerer" in names:
-            names += [f"triggerer-{number}" for number in range(2, self._triggerers + 1)]
+        replicas = [f"{name}-{number}" for name, count in self._replicas.items() for number in range(2, count + 1)]
+        own_ports = {name: free_port() for name in replicas if _kind(name) == "api-server"}
+        self._urls = [settings.url, *(dataclasses.replace(settings, port=port).url for port in own_ports.values())]
         token = secrets.token_hex(16)
         return {
             name: Component(
                 name,
-                _ARGUMENTS["triggerer" if name.startswith("triggerer") else name],
+                (*_ARGUMENTS[_kind(name)], *(("--port", str(own_ports[name])) if name in own_ports else ())),
                 environment=settings.environment({MARK: f"{token}-{name}"}, self._env),
                 log_file=self.home / "logs" / f"{name}.log",
                 guardian=guardian,
             )
-            for name in names
+            for name in (*self._processes, *replicas)
         }
 
     def _stop(self) -> None:
@@ -392,6 +407,11 @@ class LocalAirflow:
             raise
         self.timings["stop"] = time.monotonic() - begin
         self._say(f"Airflow stopped after {self.timings['stop']:.1f} s")
+
+
+def _kind(name: str) -> str:
+    """Return which process a component is, be it the first of its kind or another."""
+    return name if name in PROCESSES else name.rpartition("-")[0]
 
 
 @contextlib.contextmanager

@@ -21,19 +21,10 @@ from sqlalchemy import delete, func, select, text
 from airflow_provider_seeany.api.wait import Finished, encode_outcome
 from airflow_provider_seeany.callback.doorbell import mark_key
 from airflow_provider_seeany.callback.waiting import resume, waits_for
+from tests.callback.state_changes import keep_state_changes, states_after_deferral
 from tests.callback.waits_in_database import CONNECTION, add_wait, make_database, mark_failed, sweep
 
 ANSWER = {"id": "x", "status": "completed", "usage": {"cost": 0.7, "cost_unit": "CNY"}}
-
-# PostgreSQL itself counts how often each task instance left its deferral, and how often a success was announced.
-COUNTING = """
-CREATE TABLE endings (task_instance_id uuid, became text);
-CREATE FUNCTION count_ending() RETURNS trigger AS $$ BEGIN
-  IF OLD.state IN ('deferred', 'scheduled', 'success', 'failed') AND NEW.state IS DISTINCT FROM OLD.state THEN
-    INSERT INTO endings VALUES (NEW.id, NEW.state);
-  END IF; RETURN NEW; END $$ LANGUAGE plpgsql;
-CREATE TRIGGER count_endings AFTER UPDATE ON task_instance FOR EACH ROW EXECUTE FUNCTION count_ending();
-"""
 
 
 def ring(seeany_task_id: str) -> int:
@@ -94,9 +85,7 @@ def race(name: str, number: int, worker_free: bool) -> dict[str, Any]:
     for thread in threads:
         thread.join(60)
     with create_session(scoped=False) as session:
-        became = session.scalars(
-            text("SELECT became FROM endings WHERE task_instance_id = :id").bindparams(id=str(instance_id))
-        ).all()
+        became = states_after_deferral(session, instance_id)
         marks = session.scalar(
             select(func.count()).select_from(XComModel).where(XComModel.key == mark_key(CONNECTION, seeany_task_id))
         )
@@ -121,7 +110,7 @@ def main(times: int) -> None:
     """Run every race so many times, with a worker and without."""
     make_database()
     with create_session(scoped=False) as session:
-        session.execute(text(COUNTING))
+        keep_state_changes(session)
     results = {
         f"{name}{', worker-free' if worker_free else ''}": Counter(
             json.dumps(race(name, number, worker_free)) for number in range(times)

@@ -46,7 +46,11 @@ def test_keeps_strangers_out(database_url: str) -> None:
 
 def test_a_wait_moves_to_the_other_triggerer_when_its_own_is_killed_for_good(database_url: str, tmp_path: Path) -> None:
     airflow = LocalAirflow(
-        tmp_path / "home", DAGS, database_url=database_url, triggerers=2, wait_for_dags={"waiting", "plain"}
+        tmp_path / "home",
+        DAGS,
+        database_url=database_url,
+        replicas={"triggerer": 2},
+        wait_for_dags={"waiting", "plain"},
     )
     with airflow:
         triggerers = {airflow.job_id(name): name for name in ("triggerer", "triggerer-2")}
@@ -69,4 +73,4 @@ def test_a_wait_moves_to_the_other_triggerer_when_its_own_is_killed_for_good(dat
 
 def test_several_triggerers_need_another_database(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="database_url"):
-        LocalAirflow(tmp_path, DAGS, triggerers=2)
+        LocalAirflow(tmp_path, DAGS, replicas={"triggerer": 2})
