@@ -27,56 +27,68 @@ from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 
 CONNECTION = "studio"
+DAG_ID = "waits"
+ANOTHER_DAG = "waits_too"
+ANOTHER_RUN = "another_run"
+ANOTHER_TASK = "wait_too"
 
 
-def make_database() -> DagRun:
-    """Make Airflow's tables and a run of a DAG with a task `wait`."""
+def make_database() -> None:
+    """Make Airflow's tables and two DAGs, with the same two tasks and two runs each."""
     logging.disable(logging.WARNING)
     initdb()
     DagBundlesManager().sync_bundles_to_db()
-    with DAG("waits", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
-        SeeAnyTaskSensor(task_id="wait", seeany_task_id="x", seeany_conn_id=CONNECTION, expect_callback=True)
-    with create_session() as session:
-        from airflow.models.serialized_dag import SerializedDagModel
+    for dag_id in (DAG_ID, ANOTHER_DAG):
+        _add_dag(dag_id)
 
-        session.add(DagModel(dag_id="waits", bundle_name="dags-folder", relative_fileloc="waits.py"))
+
+def _add_dag(dag_id: str) -> None:
+    from airflow.models.serialized_dag import SerializedDagModel
+
+    with DAG(dag_id, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
+        for task_id in ("wait", ANOTHER_TASK):
+            SeeAnyTaskSensor(task_id=task_id, seeany_task_id="x", seeany_conn_id=CONNECTION, expect_callback=True)
+    with create_session() as session:
+        session.add(DagModel(dag_id=dag_id, bundle_name="dags-folder", relative_fileloc="waits.py"))
         session.flush()
         lazy = LazyDeserializedDAG.from_dag(dag)
         SerializedDagModel.write_dag(lazy, bundle_name="dags-folder", session=session)
         session.commit()
-        from airflow.models.serialized_dag import SerializedDagModel as Stored
-
-        stored = Stored.get_dag("waits", session=session)
-        now = datetime.now(UTC)
-        run = stored.create_dagrun(
-            run_id="run",
-            logical_date=now,
-            run_after=now,
-            run_type=DagRunType.MANUAL,
-            triggered_by=DagRunTriggeredByType.TEST,
-            state=DagRunState.RUNNING,
-            session=session,
-        )
+        stored = SerializedDagModel.get_dag(dag_id, session=session)
+        for hours, run_id in enumerate(("run", ANOTHER_RUN)):
+            date = datetime(2026, 1, 1, hours, tzinfo=UTC)
+            stored.create_dagrun(
+                run_id=run_id,
+                logical_date=date,
+                run_after=date,
+                run_type=DagRunType.MANUAL,
+                triggered_by=DagRunTriggeredByType.TEST,
+                state=DagRunState.RUNNING,
+                session=session,
+            )
         session.flush()
         session.expunge_all()
-    return run
 
 
-def version_id(session: Any) -> Any:
-    """Return the id of the DAG's version."""
-    return DagVersion.get_latest_version("waits", session=session).id
-
-
-def add_wait(seeany_task_id: str, map_index: int, *, worker_free: bool = False, first_look_at: float = 0.0) -> Any:
-    """Add a deferred task instance with trigger and mark; return its id."""
+def add_wait(
+    seeany_task_id: str,
+    map_index: int,
+    *,
+    dag_id: str = DAG_ID,
+    run_id: str = "run",
+    task_id: str = "wait",
+    **waiting: Any,
+) -> Any:
+    """Add a deferred task instance with trigger and mark, which waits as these arguments say; return its id."""
     from airflow.models.serialized_dag import SerializedDagModel
 
     with create_session(scoped=False) as session:
-        task = SerializedDagModel.get_dag("waits", session=session).get_task("wait")
-        instance = TaskInstance(task=task, run_id="run", map_index=map_index, dag_version_id=version_id(session))
+        task = SerializedDagModel.get_dag(dag_id, session=session).get_task(task_id)
+        version = DagVersion.get_latest_version(dag_id, session=session).id
+        instance = TaskInstance(task=task, run_id=run_id, map_index=map_index, dag_version_id=version)
         session.add(instance)
         session.flush()
-        _defer(session, instance, seeany_task_id, worker_free=worker_free, first_look_at=first_look_at)
+        _defer(session, instance, seeany_task_id, **waiting)
         return instance.id
 
 
@@ -91,7 +103,13 @@ def wait_anew(instance_id: Any, seeany_task_id: str) -> Any:
 
 
 def _defer(
-    session: Any, instance: TaskInstance, seeany_task_id: str, *, worker_free: bool, first_look_at: float = 0.0
+    session: Any,
+    instance: TaskInstance,
+    seeany_task_id: str,
+    *,
+    worker_free: bool = False,
+    first_look_at: float = 0.0,
+    do_xcom_push: bool = True,
 ) -> None:
     trigger = SeeAnyTaskTrigger(
         seeany_task_id=seeany_task_id,
@@ -99,6 +117,7 @@ def _defer(
         callback_poll_interval=120,
         first_look_at=None if worker_free else first_look_at,
         ends_task=worker_free,
+        do_xcom_push=do_xcom_push,
     )
     row = Trigger.from_object(trigger)
     session.add(row)
@@ -110,15 +129,15 @@ def _defer(
     instance.trigger_timeout = datetime.now(UTC) + timedelta(hours=1)
     mark = Mark(seeany_conn_id=CONNECTION, seeany_task_id=seeany_task_id, task_instance_id=str(instance.id))
     # As the Execution API stores it, also where an earlier try left one.
+    here = {"dag_id": instance.dag_id, "run_id": instance.run_id}
     session.merge(
         XComModel(
-            dag_run_id=session.scalar(select(DagRun.id).where(DagRun.run_id == "run")),
+            dag_run_id=session.scalar(select(DagRun.id).filter_by(**here)),
             key=mark.key,
             value=msgspec.to_builtins(mark),
-            dag_id="waits",
-            task_id="wait",
-            run_id="run",
+            task_id=instance.task_id,
             map_index=instance.map_index,
+            **here,
         )
     )
 

@@ -1,0 +1,206 @@
+"""Rings at the real route in one situation after the other, and prints what came of each: a script."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from airflow.models.taskinstance import TaskInstance
+from airflow.models.xcom import XComModel
+from airflow.utils.session import create_session
+from airflow.utils.state import TaskInstanceState
+from fastapi.testclient import TestClient
+from sqlalchemy import delete, select, update
+
+from airflow_provider_seeany.callback import answering
+from airflow_provider_seeany.callback.doorbell import KEY_PREFIX, mark_key
+from airflow_provider_seeany.callback.token import Ringer, WaitingTask, signed
+from airflow_provider_seeany.versions import airflow_is_at_least
+from airflow_provider_seeany.web.app import create_app
+from tests.callback.waits_in_database import CONNECTION, add_wait, make_database, mark_failed, sweep
+from tests.hostile import COMPLETED, FAILED, Answer, Caller, HostileServer, hang, in_background, page, reply, task
+
+SECRET = "the-secret-of-the-callbacks-0123456789"
+
+Change = Callable[["Place"], object]
+"""What else happens to a wait."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a situation takes place: the SeeAny task, the wait's map index, and its task instance's id."""
+
+    seeany_task_id: str
+    map_index: int
+    instance_id: Any
+
+
+@dataclass(frozen=True)
+class Situation:
+    """
+    A wait, and a ring for it.
+
+    :param answer: what SeeAny says; ``None`` for its task's completion.
+    :param wait: the arguments of the wait.
+    :param before: what has happened to the wait before the ring.
+    :param meanwhile: what happens to it while SeeAny is asked.
+    :param waits: how many wait for the task.
+    :param connection: whose token rings.
+    :param named: whether the token names the task instance, and the body says nothing.
+    :param seeany_task_id: the id, if it is a special one.
+    """
+
+    answer: Answer | None = None
+    wait: dict[str, Any] = field(default_factory=dict)
+    before: Change | None = None
+    meanwhile: Change | None = None
+    waits: int = 1
+    connection: str = CONNECTION
+    named: bool = False
+    seeany_task_id: str | None = None
+
+
+def _becomes(**columns: Any) -> Change:
+    def change(place: Place) -> None:
+        with create_session(scoped=False) as session:
+            session.execute(update(TaskInstance).where(TaskInstance.id == place.instance_id).values(**columns))
+
+    return change
+
+
+def _mark_is_taken_down(place: Place) -> None:
+    with create_session(scoped=False) as session:
+        session.execute(delete(XComModel).where(XComModel.map_index == place.map_index))
+
+
+def _mark_becomes(value: Callable[[Place], Any]) -> Change:
+    def change(place: Place) -> None:
+        with create_session(scoped=False) as session:
+            session.execute(update(XComModel).where(XComModel.map_index == place.map_index).values(value=value(place)))
+
+    return change
+
+
+def _is_deferred_anew(place: Place) -> None:
+    """Let a next try wait for the same task, as it does after a person has cleared the first one."""
+    _mark_is_taken_down(place)
+    with create_session(scoped=False) as session:
+        session.execute(delete(TaskInstance).where(TaskInstance.id == place.instance_id))
+    add_wait(place.seeany_task_id, place.map_index)
+
+
+RUNNING = TaskInstanceState.RUNNING
+SITUATIONS = {
+    "classic": Situation(),
+    "worker-free": Situation(wait={"worker_free": True}),
+    "worker-free, without XComs": Situation(wait={"worker_free": True, "do_xcom_push": False}),
+    "failed": Situation(reply(200, {**FAILED, "id": "failed"})),
+    "failed, worker-free": Situation(reply(200, {**FAILED, "id": "failed, worker-free"}), {"worker_free": True}),
+    "still running": Situation(task(id="still running")),
+    "too early": Situation(wait={"first_look_at": time.time() + 3600}),
+    "in its first worker": Situation(before=_becomes(state=RUNNING, trigger_id=None, next_method=None)),
+    "back in a worker": Situation(before=_becomes(state=RUNNING, trigger_id=None)),
+    "marked as failed": Situation(before=lambda place: mark_failed(place.instance_id)),
+    "timed out by Airflow": Situation(before=lambda place: sweep(place.instance_id)),
+    "about to fire": Situation(before=_mark_is_taken_down),
+    "another connection's URL": Situation(connection="other"),
+    "another connection's URL that names the task": Situation(connection="other", named=True),
+    "the URL names the task": Situation(named=True),
+    "two wait for it": Situation(waits=2),
+    "an odd id": Situation(seeany_task_id="../x?y=1#z"),
+    "another XCom by the mark's key": Situation(before=_mark_becomes(lambda place: {"mine": True})),
+    "a mark of another task by this key": Situation(
+        before=_mark_becomes(lambda place: {"seeany_conn_id": CONNECTION, "seeany_task_id": "another"})
+    ),
+    "a mark of another connection by this key": Situation(
+        before=_mark_becomes(lambda place: {"seeany_conn_id": "other", "seeany_task_id": place.seeany_task_id})
+    ),
+    "marked as failed meanwhile": Situation(meanwhile=lambda place: mark_failed(place.instance_id)),
+    "timed out by Airflow meanwhile": Situation(meanwhile=lambda place: sweep(place.instance_id)),
+    "about to fire meanwhile": Situation(meanwhile=_mark_is_taken_down),
+    "deferred anew meanwhile": Situation(meanwhile=_is_deferred_anew),
+    "SeeAny is down": Situation(page(502)),
+    "SeeAny does not answer": Situation(hang),
+    "SeeAny refuses the key": Situation(reply(401, {"error": {"code": "invalid_api_key", "message": "no"}})),
+    "SeeAny does not know it": Situation(reply(404, {"error": {"code": "task_not_found", "message": "no"}})),
+    "SeeAny tells of another task": Situation(reply(200, {**COMPLETED, "id": "somebody else's"})),
+}
+
+
+def outcome_of(situation: Situation, name: str, number: int, server: HostileServer, client: TestClient) -> Any:
+    """Ring, and tell what came of it."""
+    seeany_task_id = situation.seeany_task_id or name
+    first = 10 * number
+    instances = [add_wait(seeany_task_id, first + place, **situation.wait) for place in range(situation.waits)]
+    place = Place(seeany_task_id, first, instances[0])
+    if situation.before:
+        situation.before(place)
+    says = situation.answer or reply(200, {**COMPLETED, "id": seeany_task_id})
+
+    async def answer(caller: Caller) -> None:
+        if situation.meanwhile:
+            situation.meanwhile(place)
+        await says(caller)
+
+    server.script(answer)
+    server.requests.clear()
+    named = WaitingTask("waits", "run", "wait", first) if situation.named else None
+    token = signed(Ringer(situation.connection, named), secret=SECRET)
+    answered = client.post(f"/callback/{token}", json={} if situation.named else {"id": seeany_task_id})
+    return {
+        "status": answered.status_code,
+        "said": answered.json(),
+        "may be repeated": "Retry-After" in answered.headers,
+        "questions": [asked.target for asked in server.requests],
+        **_left_of(range(first, first + situation.waits), mark_key(CONNECTION, seeany_task_id)),
+    }
+
+
+def _left_of(map_indexes: range, key: str) -> dict[str, Any]:
+    with create_session(scoped=False) as session:
+        instances = session.scalars(select(TaskInstance).where(TaskInstance.map_index.in_(map_indexes))).all()
+        xcoms = {
+            row.key: row.value
+            for row in session.execute(
+                select(XComModel.key, XComModel.value).where(XComModel.map_index.in_(map_indexes))
+            )
+        }
+        return {
+            "states": [str(each.state) for each in instances],
+            "handed on": [(each.next_kwargs or {}).get("event") for each in instances],
+            "mark": xcoms.get(key),
+            "xcoms": {name: value for name, value in xcoms.items() if not name.startswith((KEY_PREFIX, "_seeany"))},
+        }
+
+
+def main() -> None:
+    """Go through all situations."""
+    make_database()
+    server = HostileServer()
+    with in_background(server.serve):
+        connection = {
+            "conn_type": "seeany",
+            "host": server.url,
+            "password": "sk-rings",
+            "extra": {"request_timeout": 3},
+        }
+        for name in (CONNECTION, "other"):
+            os.environ[f"AIRFLOW_CONN_{name.upper()}"] = json.dumps(connection)
+        os.environ["AIRFLOW__SEEANY__CALLBACK_SECRET"] = SECRET
+        answering.PATIENCE = 1.0
+        with TestClient(create_app(), raise_server_exceptions=False) as client:
+            results = {
+                name: outcome_of(situation, name, number, server, client)
+                for number, (name, situation) in enumerate(SITUATIONS.items(), start=1)
+                if airflow_is_at_least(3, 3) or not situation.wait.get("worker_free")
+            }
+    print(msgspec.json.encode(results).decode())
+
+
+if __name__ == "__main__":
+    main()
