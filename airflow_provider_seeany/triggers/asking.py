@@ -115,21 +115,25 @@ async def tell_killed(trigger: BaseTrigger, *, about: str) -> None:
 
 
 @contextmanager
-def told_if_cancelled(trigger: BaseTrigger, *, about: str) -> Iterator[None]:
+def told_if_cancelled(trigger: BaseTrigger, *, about: str, may_be_rung_for: bool = False) -> Iterator[None]:
     """
     Say in the log of an Airflow before 3.3, which never calls ``on_kill``, what goes on if a trigger is cancelled.
 
     :param trigger: the trigger.
     :param about: what it waits for, for a person.
+    :param may_be_rung_for: whether SeeAny's callback may have ended the wait. As that is what is expected, nobody is
+        warned.
     """
     try:
         yield
     except asyncio.CancelledError:
         if not hasattr(BaseTrigger, "on_kill"):
-            trigger.log.warning(
-                "The wait for %s ended in this triggerer. If it was a user who ended it: what SeeAny does is left "
+            tell = trigger.log.info if may_be_rung_for else trigger.log.warning
+            tell(
+                "The wait for %s ended in this triggerer. %s it was a user who ended it: what SeeAny does is left "
                 "alone, and may still finish and cost money",
                 about,
+                "SeeAny called back, unless" if may_be_rung_for else "If",
             )
         raise
 

@@ -17,6 +17,7 @@ from airflow_provider_seeany.api.wait import Finished, decode_outcome
 from airflow_provider_seeany.callback.doorbell import mark_key
 from airflow_provider_seeany.triggers import task as trigger_module
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
+from airflow_provider_seeany.versions import airflow_is_at_least
 from tests.hostile import COMPLETED, Caller, HostileServer, reply, task
 from tests.waits import starts_triggers
 
@@ -173,3 +174,20 @@ async def test_a_wait_that_a_person_ended_is_told_as_given_up(comms: Comms, caps
     await trigger().on_kill()
 
     assert "may still finish" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(airflow_is_at_least(3, 3), reason="Airflow 3.3 and newer call on_kill")
+@pytest.mark.parametrize("expected", [True, False])
+async def test_an_airflow_that_cannot_say_why_warns_only_where_no_ring_is_expected(
+    hostile: HostileServer, comms: Comms, capsys: pytest.CaptureFixture[str], expected: bool
+) -> None:
+    hostile.script(task())
+    waiting = trigger(callback_poll_interval=60 if expected else None, last_seen=seen(1))
+    running = asyncio.create_task(end_of(waiting))
+    await asyncio.sleep(0.2)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "may still finish" in line)
+    assert ("SeeAny called back, unless" in line) == expected
+    assert ("warning" in line) != expected
