@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import os
+import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 import msgspec
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
@@ -22,10 +26,24 @@ from airflow_provider_seeany.callback.doorbell import KEY_PREFIX, mark_key
 from airflow_provider_seeany.callback.token import Ringer, WaitingTask, signed
 from airflow_provider_seeany.versions import airflow_is_at_least
 from airflow_provider_seeany.web.app import create_app
-from tests.callback.waits_in_database import CONNECTION, add_wait, make_database, mark_failed, sweep
+from tests.callback.waits_in_database import (
+    ANOTHER_DAG,
+    ANOTHER_RUN,
+    ANOTHER_TASK,
+    CONNECTION,
+    DAG_ID,
+    add_wait,
+    make_database,
+    mark_failed,
+    sweep,
+)
 from tests.hostile import COMPLETED, FAILED, Answer, Caller, HostileServer, hang, in_background, page, reply, task
 
 SECRET = "the-secret-of-the-callbacks-0123456789"
+
+HERE = {"dag_id": DAG_ID, "run_id": "run", "task_id": "wait"}
+BYSTANDERS = ({**HERE, "dag_id": ANOTHER_DAG}, {**HERE, "run_id": ANOTHER_RUN}, {**HERE, "task_id": ANOTHER_TASK})
+"""Where others wait, for other SeeAny tasks; their map index is the same."""
 
 Change = Callable[["Place"], object]
 """What else happens to a wait."""
@@ -51,8 +69,10 @@ class Situation:
     :param meanwhile: what happens to it while SeeAny is asked.
     :param waits: how many wait for the task.
     :param connection: whose token rings.
+    :param is_connected: whether Airflow has the connection.
     :param named: whether the token names the task instance, and the body says nothing.
     :param seeany_task_id: the id, if it is a special one.
+    :param body_says: the id in the body, if it is another one.
     """
 
     answer: Answer | None = None
@@ -61,8 +81,10 @@ class Situation:
     meanwhile: Change | None = None
     waits: int = 1
     connection: str = CONNECTION
+    is_connected: bool = True
     named: bool = False
     seeany_task_id: str | None = None
+    body_says: str | None = None
 
 
 def _becomes(**columns: Any) -> Change:
@@ -73,15 +95,20 @@ def _becomes(**columns: Any) -> Change:
     return change
 
 
+def _xcoms_of(place: Place) -> list[Any]:
+    here = {**HERE, "map_index": place.map_index}
+    return [getattr(XComModel, column) == value for column, value in here.items()]
+
+
 def _mark_is_taken_down(place: Place) -> None:
     with create_session(scoped=False) as session:
-        session.execute(delete(XComModel).where(XComModel.map_index == place.map_index))
+        session.execute(delete(XComModel).where(*_xcoms_of(place)))
 
 
 def _mark_becomes(value: Callable[[Place], Any]) -> Change:
     def change(place: Place) -> None:
         with create_session(scoped=False) as session:
-            session.execute(update(XComModel).where(XComModel.map_index == place.map_index).values(value=value(place)))
+            session.execute(update(XComModel).where(*_xcoms_of(place)).values(value=value(place)))
 
     return change
 
@@ -95,6 +122,7 @@ def _is_deferred_anew(place: Place) -> None:
 
 
 RUNNING = TaskInstanceState.RUNNING
+_SHOWS_NOTHING = "SeeAny says that it is done, and shows no video"
 SITUATIONS = {
     "classic": Situation(),
     "worker-free": Situation(wait={"worker_free": True}),
@@ -110,6 +138,9 @@ SITUATIONS = {
     "about to fire": Situation(before=_mark_is_taken_down),
     "another connection's URL": Situation(connection="other"),
     "another connection's URL that names the task": Situation(connection="other", named=True),
+    "another connection and id that read alike": Situation(
+        connection=CONNECTION[:-1], seeany_task_id="alike", body_says=CONNECTION[-1] + "alike"
+    ),
     "the URL names the task": Situation(named=True),
     "two wait for it": Situation(waits=2),
     "an odd id": Situation(seeany_task_id="../x?y=1#z"),
@@ -128,6 +159,8 @@ SITUATIONS = {
     "SeeAny does not answer": Situation(hang),
     "SeeAny refuses the key": Situation(reply(401, {"error": {"code": "invalid_api_key", "message": "no"}})),
     "SeeAny does not know it": Situation(reply(404, {"error": {"code": "task_not_found", "message": "no"}})),
+    _SHOWS_NOTHING: Situation(reply(200, {**COMPLETED, "id": _SHOWS_NOTHING, "video_url": None})),
+    "there is no connection": Situation(is_connected=False),
     "SeeAny tells of another task": Situation(reply(200, {**COMPLETED, "id": "somebody else's"})),
 }
 
@@ -137,6 +170,8 @@ def outcome_of(situation: Situation, name: str, number: int, server: HostileServ
     seeany_task_id = situation.seeany_task_id or name
     first = 10 * number
     instances = [add_wait(seeany_task_id, first + place, **situation.wait) for place in range(situation.waits)]
+    for bystander in BYSTANDERS:
+        add_wait(f"{seeany_task_id}, of a bystander", first, **bystander)
     place = Place(seeany_task_id, first, instances[0])
     if situation.before:
         situation.before(place)
@@ -149,9 +184,14 @@ def outcome_of(situation: Situation, name: str, number: int, server: HostileServ
 
     server.script(answer)
     server.requests.clear()
-    named = WaitingTask("waits", "run", "wait", first) if situation.named else None
+    # Only the callback's own patience ends a question.
+    connection = {"conn_type": "seeany", "host": server.url, "password": "sk-rings", "extra": {"request_timeout": 3600}}
+    for conn_id in (CONNECTION, situation.connection):
+        os.environ[f"AIRFLOW_CONN_{conn_id.upper()}"] = json.dumps(connection) if situation.is_connected else ""
+    named = WaitingTask(**HERE, map_index=first) if situation.named else None
     token = signed(Ringer(situation.connection, named), secret=SECRET)
-    answered = client.post(f"/callback/{token}", json={} if situation.named else {"id": seeany_task_id})
+    body = {} if situation.named else {"id": situation.body_says or seeany_task_id}
+    answered = client.post(f"/callback/{token}", json=body)
     return {
         "status": answered.status_code,
         "said": answered.json(),
@@ -163,19 +203,39 @@ def outcome_of(situation: Situation, name: str, number: int, server: HostileServ
 
 def _left_of(map_indexes: range, key: str) -> dict[str, Any]:
     with create_session(scoped=False) as session:
-        instances = session.scalars(select(TaskInstance).where(TaskInstance.map_index.in_(map_indexes))).all()
+        in_run = select(TaskInstance).where(TaskInstance.map_index.in_(map_indexes))
+        instances = session.scalars(in_run.filter_by(**HERE)).all()
         xcoms = {
             row.key: row.value
             for row in session.execute(
-                select(XComModel.key, XComModel.value).where(XComModel.map_index.in_(map_indexes))
+                select(XComModel.key, XComModel.value).where(XComModel.map_index.in_(map_indexes)).filter_by(**HERE)
             )
         }
         return {
             "states": [str(each.state) for each in instances],
             "handed on": [(each.next_kwargs or {}).get("event") for each in instances],
             "mark": xcoms.get(key),
-            "xcoms": {name: value for name, value in xcoms.items() if not name.startswith((KEY_PREFIX, "_seeany"))},
+            "xcoms": {name: value for name, value in xcoms.items() if not name.startswith(KEY_PREFIX)},
+            "bystanders": [str(session.scalars(in_run.filter_by(**bystander)).one().state) for bystander in BYSTANDERS],
         }
+
+
+async def rung_while_the_database_is_locked(server: HostileServer) -> dict[str, Any]:
+    """Ring while somebody else writes to the database, and send another request before they are done."""
+    add_wait("locked", 5000)
+    server.script(reply(200, {**COMPLETED, "id": "locked"}))
+    url = f"/callback/{signed(Ringer(CONNECTION), secret=SECRET)}"
+    file = os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].removeprefix("sqlite:///")
+    app = httpx.ASGITransport(create_app())
+    async with httpx.AsyncClient(transport=app, base_url="http://airflow") as client:
+        with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as somebody:
+            somebody.execute("BEGIN EXCLUSIVE")
+            ringing = asyncio.create_task(client.post(url, json={"id": "locked"}))
+            await asyncio.wait({ringing}, timeout=0.5)
+            waited = not ringing.done()
+            other = await client.get(url)
+            somebody.execute("ROLLBACK")
+        return {"waited": waited, "other": other.status_code, "ring": (await ringing).status_code}
 
 
 def main() -> None:
@@ -183,14 +243,6 @@ def main() -> None:
     make_database()
     server = HostileServer()
     with in_background(server.serve):
-        connection = {
-            "conn_type": "seeany",
-            "host": server.url,
-            "password": "sk-rings",
-            "extra": {"request_timeout": 3},
-        }
-        for name in (CONNECTION, "other"):
-            os.environ[f"AIRFLOW_CONN_{name.upper()}"] = json.dumps(connection)
         os.environ["AIRFLOW__SEEANY__CALLBACK_SECRET"] = SECRET
         answering.PATIENCE = 1.0
         with TestClient(create_app(), raise_server_exceptions=False) as client:
@@ -199,7 +251,8 @@ def main() -> None:
                 for number, (name, situation) in enumerate(SITUATIONS.items(), start=1)
                 if airflow_is_at_least(3, 3) or not situation.wait.get("worker_free")
             }
-    print(msgspec.json.encode(results).decode())
+        locked = asyncio.run(rung_while_the_database_is_locked(server))
+    print(msgspec.json.encode({"situations": results, "locked": locked}).decode())
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from airflow_provider_seeany.results.record import FIRST_KEY, LAST_KEY
 from airflow_provider_seeany.versions import airflow_is_at_least
 from tests.callback.database import run_script
 from tests.hostile import COMPLETED
@@ -45,6 +46,7 @@ _EXPECTED = {
     "about to fire": NOBODY._replace(mark="gone"),
     "another connection's URL": NOBODY,
     "another connection's URL that names the task": NOBODY,
+    "another connection and id that read alike": NOBODY,
     "the URL names the task": WOKEN,
     "two wait for it": WOKEN._replace(task_instances=2, states=["scheduled"] * 2),
     "an odd id": WOKEN,
@@ -59,7 +61,9 @@ _EXPECTED = {
     "SeeAny does not answer": TROUBLE,
     "SeeAny refuses the key": TROUBLE,
     "SeeAny does not know it": TROUBLE,
+    "SeeAny says that it is done, and shows no video": TROUBLE,
     "SeeAny tells of another task": TROUBLE,
+    "there is no connection": TROUBLE._replace(questions=0),
 }
 EXPECTED = {
     name: expected for name, expected in _EXPECTED.items() if airflow_is_at_least(3, 3) or "worker-free" not in name
@@ -67,10 +71,16 @@ EXPECTED = {
 
 
 @pytest.fixture(scope="module")
-def rung(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """What came of each situation."""
+def rings(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What came of all rings."""
     home = tmp_path_factory.mktemp("rings")
     return run_script("rings", home / "home", f"sqlite:///{home}/airflow.db")
+
+
+@pytest.fixture
+def rung(rings: Any) -> Any:
+    """What came of each situation."""
+    return rings["situations"]
 
 
 def test_every_situation_is_looked_at(rung: Any) -> None:
@@ -91,6 +101,7 @@ def test_a_ring_brings_about_what_it_should_and_nothing_else(rung: Any, name: st
     )
     assert found == EXPECTED[name]
     assert left["may be repeated"] == (left["status"] == 503)
+    assert set(left["bystanders"]) == {"deferred"}
 
 
 @pytest.mark.parametrize("name", EXPECTED)
@@ -107,12 +118,19 @@ def test_without_a_worker_the_values_are_pushed_as_they_are(rung: Any) -> None:
     assert xcoms["return_value"]["usage"] == COMPLETED["usage"]
     assert (xcoms["video_url"], xcoms["cost"]) == (COMPLETED["video_url"], 0.7)
     assert xcoms["_link_WatchVideoLink"] == COMPLETED["video_url"]
+    (record,) = (value for key, value in xcoms.items() if FIRST_KEY <= key < LAST_KEY)
+    assert (record["conn_id"], record["state"]) == ("studio", "completed")
 
 
 @starts_triggers
 def test_without_a_worker_only_the_links_are_pushed_if_nothing_else_is_wanted(rung: Any) -> None:
-    assert set(rung["worker-free, without XComs"]["xcoms"]) == {"_link_WatchVideoLink", "_link_ThumbnailLink"}
+    xcoms = rung["worker-free, without XComs"]["xcoms"]
+    assert set(xcoms) == {"_link_WatchVideoLink", "_link_ThumbnailLink"}
 
 
 def test_an_id_cannot_leave_its_place_in_the_address(rung: Any) -> None:
     assert rung["an odd id"]["questions"] == ["/v1/tasks/..%2Fx%3Fy%3D1%23z"]
+
+
+def test_a_ring_that_waits_for_the_database_holds_up_nobody_else(rings: Any) -> None:
+    assert rings["locked"] == {"waited": True, "other": 405, "ring": 202}

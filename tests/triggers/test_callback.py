@@ -18,10 +18,10 @@ from airflow_provider_seeany.callback.doorbell import mark_key
 from airflow_provider_seeany.triggers import task as trigger_module
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from airflow_provider_seeany.versions import airflow_is_at_least
-from tests.hostile import COMPLETED, Caller, HostileServer, reply, task
+from tests.hostile import COMPLETED, PATIENCE, Caller, HostileServer, reply, task
 from tests.waits import starts_triggers
 
-WHERE = {"dag_id": "dag", "task_id": "wait", "run_id": "run", "map_index": -1}
+WHERE = {"dag_id": "dag", "task_id": "wait", "run_id": "run", "map_index": 2}
 DONE = {**COMPLETED, "id": "x"}
 KEY = mark_key("seeany_default", "x")
 TRY = "019a0000-0000-7000-8000-000000000001"
@@ -75,7 +75,9 @@ def seen(ago: float) -> dict[str, Any]:
 
 
 async def end_of(waiting: SeeAnyTaskTrigger) -> Any:
-    (event,) = [event async for event in waiting.run()]
+    # Less than until the deadline, at which it would look again anyhow.
+    async with asyncio.timeout(PATIENCE):
+        (event,) = [event async for event in waiting.run()]
     return event
 
 
