@@ -106,6 +106,22 @@ async def test_a_ring_that_was_noted_makes_it_look_at_once(hostile: HostileServe
     assert len(hostile.requests) == 1
 
 
+async def test_a_ring_that_is_noted_at_the_last_moment_is_read(
+    hostile: HostileServer, comms: Comms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It was too early to wake the task when the api-server looked, and is written down only now.
+    monkeypatch.setattr(trigger_module, "NOTE_TAKES", 1)
+    hostile.script(reply(200, DONE))
+    comms.xcoms[KEY] = MARK
+    running = asyncio.create_task(
+        end_of(trigger(callback_poll_interval=60, last_seen=seen(1), first_look_at=time.time()))
+    )
+    await asyncio.sleep(0.1)
+    comms.xcoms[KEY] = {**MARK, "rung": True}
+
+    assert isinstance(decode_outcome((await running).payload), Finished)
+
+
 async def test_a_callback_that_does_not_come_is_not_waited_for_for_ever(hostile: HostileServer, comms: Comms) -> None:
     hostile.script(task(), reply(200, DONE))
     comms.xcoms[KEY] = MARK
@@ -151,7 +167,8 @@ async def test_a_database_that_is_away_loses_the_callback_and_not_the_wait(
     hostile.script(reply(200, DONE))
     comms.is_away = True
 
-    event = await end_of(trigger(ends_task=ends_task, last_seen=seen(1)))
+    # It asks at once, as a ring may have been noted.
+    event = await end_of(trigger(callback_poll_interval=60, ends_task=ends_task, last_seen=seen(1)))
 
     assert isinstance(decode_outcome(event.payload), Finished)
 
