@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 from airflow.sdk.execution_time import task_runner
+from airflow.sdk.execution_time.comms import XComResult
 from airflow.triggers.base import TaskSuccessEvent
 
 from airflow_provider_seeany.api.wait import Finished, decode_outcome
@@ -49,7 +50,7 @@ class Comms:
         elif message.type == "SetXCom":
             self.xcoms[message.key] = message.value
         else:
-            return SimpleNamespace(value=self.xcoms.get(message.key))
+            return XComResult(key=message.key, value=self.xcoms.get(message.key))
         return None
 
 
@@ -210,3 +211,14 @@ async def test_an_airflow_that_cannot_say_why_warns_only_where_no_ring_is_expect
     (line,) = (line for line in capsys.readouterr().out.splitlines() if "may still finish" in line)
     assert ("SeeAny called back, unless" in line) == expected
     assert ("warning" in line) != expected
+
+
+async def test_a_wait_is_told_as_given_up_if_nobody_knows_whether_a_ring_ended_it(
+    comms: Comms, capsys: pytest.CaptureFixture[str]
+) -> None:
+    comms.is_away = True
+    comms.state = "failed"
+
+    await trigger().on_kill()
+
+    assert "may still finish" in capsys.readouterr().out
