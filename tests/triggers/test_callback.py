@@ -187,9 +187,12 @@ async def test_a_wait_that_a_ring_ended_is_not_told_as_given_up(
     assert "may still finish" not in said
 
 
-async def test_a_wait_that_a_person_ended_is_told_as_given_up(comms: Comms, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("state", ["success", "failed"])
+async def test_a_wait_that_a_person_ended_is_told_as_given_up(
+    comms: Comms, capsys: pytest.CaptureFixture[str], state: str
+) -> None:
     comms.xcoms[KEY] = MARK
-    comms.state = "failed"
+    comms.state = state
 
     await trigger().on_kill()
 
