@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import airflow.settings
+import httpx
 import msgspec
 import pytest
 from airflow.providers_manager import ProvidersManager
@@ -25,6 +27,7 @@ from airflow_provider_seeany.exceptions import SeeAnyConfigError
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook
 from airflow_provider_seeany.web import callback as route
 from airflow_provider_seeany.web.app import create_app
+from tests.hostile import PATIENCE
 
 SECRET = "the-secret-of-the-callbacks-0123456789"
 WAITING = WaitingTask("dag", "run", "wait", 3)
@@ -129,6 +132,21 @@ def test_a_body_that_is_too_large_is_refused(client: TestClient, in_chunks: bool
     content = iter([body[:1000], body[1000:]]) if in_chunks else body
 
     assert client.post(path(GOOD), content=content).status_code == 413
+
+
+async def test_a_body_that_does_not_arrive_is_not_waited_for_for_ever(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never_ending() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.sleep(3600)
+
+    monkeypatch.setattr(route, "PATIENCE_WITH_BODY", 0.1)
+    transport = httpx.ASGITransport(client.app)
+    async with asyncio.timeout(PATIENCE), httpx.AsyncClient(transport=transport, base_url="http://airflow") as caller:
+        answer = await caller.post(path(GOOD), content=never_ending())
+
+    assert answer.status_code == 408
 
 
 NO_ID = [
