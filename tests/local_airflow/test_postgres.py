@@ -71,6 +71,7 @@ def test_a_wait_moves_to_the_other_triggerer_when_its_own_is_killed_for_good(dat
         assert airflow.task_instances(run)[0].try_number == 1
 
 
-def test_several_triggerers_need_another_database(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="database_url"):
-        LocalAirflow(tmp_path, DAGS, replicas={"triggerer": 2})
+@pytest.mark.parametrize(("name", "told"), [("triggerer", "database_url"), ("worker", "unknown processes")])
+def test_several_of_a_process_need_another_database(tmp_path: Path, name: str, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        LocalAirflow(tmp_path, DAGS, replicas={name: 2})

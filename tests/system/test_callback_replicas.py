@@ -19,6 +19,7 @@ from sqlalchemy import create_engine, text
 from airflow_provider_seeany.callback.doorbell import KEY_PREFIX
 from airflow_provider_seeany.callback.token import Ringer, WaitingTask, signed
 from airflow_provider_seeany.versions import airflow_is_at_least
+from airflow_provider_seeany.waiting import FIRST_LOOK_AFTER
 from demo.simulator import running_simulator
 from local_airflow import LocalAirflow
 from local_airflow.client import wait_until
@@ -127,9 +128,13 @@ def run_course(airflow: LocalAirflow, *, simulator: str, database_url: str, secr
             seeany_task_id(task_id): threads.submit(_race, simulator, own_urls, task_id, 0.15 * number)
             for number, task_id in enumerate(RACING)
         }
+        for task_id in (*RUNG_FOR, *SIBLINGS):
+            airflow.wait_for_task(run, task_id, {"deferred"}, timeout=120)
+        may_be_resumed = time.time() + FIRST_LOOK_AFTER[1]
         _wait_for_the_end_of(ids, simulator)
-        in_state = airflow.client.task_instances_in("deferred")
-        course.triggerers_with_waits = len({each.triggerer_id for each in in_state} - {None})
+        time.sleep(max(may_be_resumed - time.time(), 0))
+        deferred = airflow.client.task_instances_in("deferred")
+        course.triggerers_with_waits = len({each.triggerer_id for each in deferred} - {None})
 
         course.asked_before_strangers = counts()
         stranger = callback_urls(airflow, Ringer("stranger"), secret)
@@ -207,7 +212,8 @@ def test_of_the_rings_that_come_at_one_moment_one_wakes_each_wait(course: Course
 def test_a_ring_that_comes_after_the_triggerers_own_question_wakes_nobody(course: Course, task_id: str) -> None:
     answers = course.answers[seeany_task_id(task_id)]
     assert sum(heard.happened == WOKEN for heard in answers) in (0, 1)
-    assert set(answers) <= {Heard(202, WOKEN, 1), Heard(200, NOBODY, 0)}
+    # On a busy machine the wait may be so young that a ring only leaves a note.
+    assert set(answers) <= {Heard(202, WOKEN, 1), Heard(202, "noted", 1), Heard(200, NOBODY, 0)}
 
 
 def test_the_url_of_another_connection_wakes_nobody_and_asks_nothing(course: Course) -> None:
