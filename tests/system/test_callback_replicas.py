@@ -92,8 +92,8 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Course]:
     secret = secrets.token_hex(32)
     environment = {
         "AIRFLOW__SEEANY__CALLBACK_SECRET": secret,
-        # So that no triggerer takes all waits at once.
-        "AIRFLOW__TRIGGERER__MAX_TRIGGER_TO_SELECT_PER_LOOP": "4",
+        # So that no triggerer can have all waits, nor those that only a ring ends.
+        "AIRFLOW__TRIGGERER__CAPACITY": "10",
         "PYTHONPATH": str(REPOSITORY),
     }
     with (
