@@ -22,7 +22,7 @@ from airflow_provider_seeany.api.clock import ForwardClock
 from airflow_provider_seeany.api.polling import SPREAD, FixedInterval, spread
 from airflow_provider_seeany.api.request import BadTaskId
 from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.api.trouble import cleaned
+from airflow_provider_seeany.api.trouble import Kind, Trouble, cleaned
 from airflow_provider_seeany.api.wait import Log, Outcome, Pause, TimedOut, Wait, decode_outcome, tell_abandoned
 from airflow_provider_seeany.callback.doorbell import Doorbell, TaskInstance
 from airflow_provider_seeany.exceptions import (
@@ -50,6 +50,12 @@ Least and most seconds between the deferral and the trigger's first look.
 
 A trigger that fires within about four seconds can lose its task to a scheduler that has not yet noted the
 deferral (apache/airflow#72716).
+"""
+
+LONGEST_PAUSE_HERE = 15.0
+"""
+Most seconds between two questions of a poke that stays to find something out, as the process of the next poke would
+know nothing of this one: whether a connection stays away, and whether an unusable answer has to be believed.
 """
 
 SILENCE = "the triggerer did not report in time; is one running?"
@@ -130,22 +136,26 @@ class TaskWait:
         """
         patience = Patience()
         while True:
-            try:
-                reply = self.hook.look(self.seeany_task_id)
-            except CONNECTION_ERRORS as error:
-                if not self._is_resumed:
-                    raise
-                # Looked for here and not at the next poke, whose process would know nothing of this one's patience.
-                step = self._wait.heard(patience.bear(error), self._clock())
-                if isinstance(step, Pause):
-                    time.sleep(step.seconds)
-                    continue
-            else:
-                step = self._wait.heard(reply, self._clock())
-            if isinstance(step, Pause):
+            reply = self._asked(patience)
+            step = self._wait.heard(reply, self._clock())
+            if not isinstance(step, Pause):
+                return self._completed(step)
+            is_to_be_found_out = patience.in_a_row or (isinstance(reply, Trouble) and reply.kind is Kind.UNUSABLE)
+            if not (self._is_resumed and is_to_be_found_out):
                 self.pause = step.seconds
                 return None
-            return self._completed(step)
+            time.sleep(min(step.seconds, LONGEST_PAUSE_HERE))
+
+    def _asked(self, patience: Patience) -> SeeAnyTask | Trouble:
+        """Ask once; a connection that cannot be used at the wait's begin is an error, later it is trouble."""
+        try:
+            reply = self.hook.look(self.seeany_task_id)
+        except CONNECTION_ERRORS as error:
+            if not self._is_resumed:
+                raise
+            return patience.bear(error)
+        patience.restore()
+        return reply
 
     def result(self) -> SeeAnyTask:
         """

@@ -19,7 +19,7 @@ os.environ["AIRFLOW_HOME"] = _HOME
 
 import pytest  # noqa: E402
 
-from airflow_provider_seeany.api import retries  # noqa: E402
+from airflow_provider_seeany.api import retries, wait  # noqa: E402
 from airflow_provider_seeany.api.asynchronous import shared_client  # noqa: E402
 from airflow_provider_seeany.api.blocking import BlockingClient  # noqa: E402
 from airflow_provider_seeany.api.request import ApiSettings  # noqa: E402
@@ -47,6 +47,12 @@ def _nothing_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 def _retries_without_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask as often as ever, but sooner."""
     monkeypatch.setattr(retries, "LONGEST_PAUSE", 0.01)
+
+
+@pytest.fixture
+def _unusable_answers_are_believed_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Believe as many unusable answers in a row as ever, but however fast they come."""
+    monkeypatch.setattr(wait, "UNUSABLE_FOR", 0.0)
 
 
 @pytest.fixture

@@ -10,12 +10,17 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_seeany.exceptions import SeeAnyConnectionNotFound, SeeAnyTaskNotFound, SeeAnyTaskNotReady
+from airflow_provider_seeany.exceptions import (
+    SeeAnyConnectionNotFound,
+    SeeAnyRepeatedResponseError,
+    SeeAnyTaskNotFound,
+    SeeAnyTaskNotReady,
+)
 from airflow_provider_seeany.hooks import steady
 from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 from airflow_provider_seeany.waiting import TaskWait
-from tests.hostile import HostileServer, accepting, reply, task
+from tests.hostile import HostileServer, accepting, page, reply, task
 
 
 def task_wait(**more: Any) -> TaskWait:
@@ -150,3 +155,33 @@ def test_the_longest_pause_reaches_the_trigger(kind: Any, longest: timedelta | f
 def test_a_longest_pause_that_cannot_be_is_refused_when_the_dag_is_parsed(kind: Any, longest: Any) -> None:
     with pytest.raises(ValueError, match="max_poll_interval"):
         kind(task_id="wait", seeany_task_id="x", max_poll_interval=longest)
+
+
+@pytest.mark.usefixtures("_unusable_answers_are_believed_sooner")
+def test_a_later_poke_finds_out_whether_unusable_answers_have_to_be_believed(
+    hostile: HostileServer, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process of the next poke would begin to count anew, and the wait would never end."""
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    connect(host=hostile.url)
+    hostile.script(page(200), task())
+    assert task_wait(began=time.time() - 60, interval=600).look() is None
+    assert len(hostile.requests) == 2
+
+    hostile.script(page(200))
+    with pytest.raises(SeeAnyRepeatedResponseError):
+        task_wait(began=time.time() - 60, interval=600).look()
+
+    # Some seconds each, however long the interval: it holds a worker.
+    assert max(slept) == 15
+
+
+def test_the_first_poke_leaves_it_to_the_next_one_what_to_make_of_an_unusable_answer(
+    hostile: HostileServer, connect: Callable[..., None]
+) -> None:
+    connect(host=hostile.url)
+    hostile.script(page(200))
+
+    assert task_wait().look() is None
+    assert len(hostile.requests) == 1

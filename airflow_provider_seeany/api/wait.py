@@ -21,7 +21,10 @@ from airflow_provider_seeany.api.task import DOCUMENTED_STATUSES, SeeAnyTask, is
 from airflow_provider_seeany.api.trouble import Kind, Trouble, cleaned
 
 UNUSABLE_IN_A_ROW = 5
-"""So many unusable answers one after the other are believed: proxies produce one now and then, not several."""
+"""Fewest unusable answers one after the other that are believed: proxies produce one now and then, not several."""
+
+UNUSABLE_FOR = 60.0
+"""Fewest seconds between the first and the last of them: a proxy that is restarted repeats itself for a while."""
 
 LAST_ROUND = 60.0
 """
@@ -194,6 +197,26 @@ class StatusWords:
             )
 
 
+class Doubt:
+    """Doubts unusable answers, until there were :data:`UNUSABLE_IN_A_ROW` for :data:`UNUSABLE_FOR`."""
+
+    __slots__ = ("_in_a_row", "_since")
+
+    def __init__(self) -> None:
+        self._in_a_row = 0
+        self._since = 0.0
+
+    def is_over(self, reply: SeeAnyTask | Trouble, now: float) -> bool:
+        """Take note of a reply and tell whether it is an unusable answer that has to be believed."""
+        if not (isinstance(reply, Trouble) and reply.kind is Kind.UNUSABLE):
+            self._in_a_row = 0
+            return False
+        if not self._in_a_row:
+            self._since = now
+        self._in_a_row += 1
+        return self._in_a_row >= UNUSABLE_IN_A_ROW and now >= self._since + UNUSABLE_FOR
+
+
 def credible(reply: SeeAnyTask | Trouble) -> SeeAnyTask | Trouble:
     """Return what a question brought, as trouble if it is an answer that cannot be true."""
     if isinstance(reply, SeeAnyTask) and reply.lacks_its_video:
@@ -221,13 +244,13 @@ class Wait:
     # A batch has thousands of them.
     __slots__ = (
         "_deadline",
+        "_doubt",
         "_in_trouble_since",
         "_log",
         "_name",
         "_polling",
         "_status_words",
         "_troubles_in_a_row",
-        "_unusable_in_a_row",
         "_visible_by",
         "first_question_at",
         "last_seen",
@@ -254,7 +277,7 @@ class Wait:
         self._log = log
         self._in_trouble_since: float | None = None
         self._troubles_in_a_row = 0
-        self._unusable_in_a_row = 0
+        self._doubt = Doubt()
         self._status_words = status_words or StatusWords(*([last_seen.status] if last_seen else []))
         self.first_question_at: float | None = None
         """When the polling would ask first, in Unix seconds; ``None`` if an earlier part of the wait saw nothing."""
@@ -272,8 +295,9 @@ class Wait:
         :param now: Unix seconds.
         """
         reply = credible(reply)
+        is_believed = self._doubt.is_over(reply, now)
         if isinstance(reply, Trouble):
-            return self._note_trouble(reply, now)
+            return self._note_trouble(reply, now, is_believed=is_believed)
         self._note_answer(reply, now)
         if not reply.is_running:
             return Finished(dict(reply.answer))
@@ -312,7 +336,7 @@ class Wait:
                 now - self._in_trouble_since,
             )
         self._in_trouble_since = None
-        self._troubles_in_a_row = self._unusable_in_a_row = 0
+        self._troubles_in_a_row = 0
         if task.is_completed:
             result = task.video_url or ", ".join(task.result_urls) or "no result URL"
             if task.video_url and not is_web_url(task.video_url):
@@ -335,13 +359,11 @@ class Wait:
         if before is None or (before.status, before.progress) != (seen.status, seen.progress):
             self._log.info("SeeAny task %s: %s", self._name, seen)
 
-    def _note_trouble(self, trouble: Trouble, now: float) -> Outcome | Pause:
+    def _note_trouble(self, trouble: Trouble, now: float, *, is_believed: bool) -> Outcome | Pause:
         self.last_trouble = trouble
         self._troubles_in_a_row += 1
-        self._unusable_in_a_row = self._unusable_in_a_row + 1 if trouble.kind is Kind.UNUSABLE else 0
         may_appear = trouble.kind is Kind.PERMANENT and trouble.http_status == 404 and now < self._visible_by
-        is_permanent = trouble.kind is Kind.PERMANENT or self._unusable_in_a_row >= UNUSABLE_IN_A_ROW
-        if is_permanent and not may_appear:
+        if (trouble.kind is Kind.PERMANENT or is_believed) and not may_appear:
             return Refused(trouble)
         if self._in_trouble_since is None:
             self._in_trouble_since = now

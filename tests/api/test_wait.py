@@ -12,6 +12,7 @@ from airflow_provider_seeany.api.polling import FixedInterval, Polling
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import Kind, Trouble
 from airflow_provider_seeany.api.wait import (
+    UNUSABLE_FOR,
     UNUSABLE_IN_A_ROW,
     BadId,
     Crashed,
@@ -299,18 +300,46 @@ def test_several_unusable_answers_in_a_row_are_believed(log: Lines) -> None:
     waiting = wait(log)
     unusable = trouble(Kind.UNUSABLE)
 
-    steps = [waiting.heard(unusable, START) for _ in range(UNUSABLE_IN_A_ROW)]
+    steps = [waiting.heard(unusable, START + n * UNUSABLE_FOR / 4) for n in range(UNUSABLE_IN_A_ROW)]
 
     assert [type(step) for step in steps] == [Pause] * (UNUSABLE_IN_A_ROW - 1) + [Refused]
     assert steps[-1] == Refused(unusable)
+
+
+def test_unusable_answers_that_come_fast_are_believed_no_sooner_than_slow_ones(log: Lines) -> None:
+    """A proxy that is restarted answers with a page for some seconds, to whoever asks and however often."""
+    waiting = wait(log, polling=FixedInterval(poll_interval=0.5))
+    now, asked = START, 0
+    while isinstance(step := waiting.heard(trouble(Kind.UNUSABLE), now), Pause):
+        now, asked = now + step.seconds, asked + 1
+
+    assert isinstance(step, Refused)
+    assert START + UNUSABLE_FOR <= now < START + 2 * UNUSABLE_FOR
+    assert asked < 20
+
+
+def test_a_few_unusable_answers_are_not_believed_however_long_they_take(log: Lines) -> None:
+    waiting = wait(log)
+
+    steps = [waiting.heard(trouble(Kind.UNUSABLE), START + 3600 * n) for n in range(UNUSABLE_IN_A_ROW - 1)]
+
+    assert all(isinstance(step, Pause) for step in steps)
+
+
+def test_unusable_answers_with_other_trouble_between_them_are_not_in_a_row(log: Lines) -> None:
+    waiting = wait(log)
+
+    for n in range(50):
+        kind = Kind.UNUSABLE if n % UNUSABLE_IN_A_ROW else Kind.TRANSIENT
+        assert isinstance(waiting.heard(trouble(kind), START + 60 * n), Pause)
 
 
 def test_unusable_answers_now_and_then_are_forgiven(log: Lines) -> None:
     waiting = wait(log)
 
     for _ in range(20):
-        for _ in range(UNUSABLE_IN_A_ROW - 1):
-            assert isinstance(waiting.heard(trouble(Kind.UNUSABLE), START), Pause)
+        for n in range(UNUSABLE_IN_A_ROW - 1):
+            assert isinstance(waiting.heard(trouble(Kind.UNUSABLE), START + n * UNUSABLE_FOR), Pause)
         assert isinstance(waiting.heard(answer(), START), Pause)
 
 
@@ -320,7 +349,7 @@ def test_a_completed_video_without_its_url_is_asked_for_again_before_it_is_an_er
 
     for _ in range(UNUSABLE_IN_A_ROW - 1):
         assert isinstance(waiting.heard(without, START), Pause)
-    refused = waiting.heard(without, START)
+    refused = waiting.heard(without, START + UNUSABLE_FOR)
 
     assert isinstance(refused, Refused)
     assert "no video_url" in str(refused.trouble)

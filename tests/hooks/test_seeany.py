@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import airflow as installed_airflow
 import pytest
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
@@ -34,6 +33,7 @@ from airflow_provider_seeany.exceptions import (
     SeeAnyTaskTimeout,
 )
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook
+from airflow_provider_seeany.versions import airflow_is_at_least
 from tests.conftest import KEY
 from tests.hostile import Answer, HostileServer, hang, page, reply, reset, task, trickle
 
@@ -211,7 +211,7 @@ BAD_CONNECTIONS: dict[str, tuple[str | None, str]] = {
 
 
 # Airflow before 3.2 does not get as far as to say what is wrong with the extra.
-_UNREADABLE = ("extra is a list", "extra is a number") if installed_airflow.__version__ < "3.2" else ()
+_UNREADABLE = ("extra is a list", "extra is a number") if not airflow_is_at_least(3, 2) else ()
 BAD_CONNECTIONS |= {name: (BAD_CONNECTIONS[name][0], "was not found, or could not be read") for name in _UNREADABLE}
 
 NOT_FOUND = ("missing", "broken JSON", *_UNREADABLE)
@@ -426,6 +426,7 @@ def test_waiting_ends_at_once_when_the_key_is_refused(hook: SeeAnyHook, hostile:
     assert len(hostile.requests) == 2
 
 
+@pytest.mark.usefixtures("_unusable_answers_are_believed_sooner")
 def test_waiting_believes_a_wall_of_web_pages_after_a_few(hook: SeeAnyHook, hostile: HostileServer) -> None:
     hostile.script(page(200))
 

@@ -215,6 +215,7 @@ def test_a_missing_connection_is_named_and_may_be_retried(deferrable: bool) -> N
         sensor(seeany_conn_id="nowhere", deferrable=deferrable).execute(context())
 
 
+@pytest.mark.usefixtures("_unusable_answers_are_believed_sooner")
 def test_a_poking_sensor_believes_a_wall_of_web_pages(hostile: HostileServer) -> None:
     hostile.script(page(200))
 

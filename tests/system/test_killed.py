@@ -6,9 +6,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-import airflow as installed_airflow
 import pytest
 
+from airflow_provider_seeany.versions import airflow_is_at_least
 from local_airflow import DagRun, LocalAirflow
 from local_airflow.client import wait_until
 from tests.system.echoes import HELD
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.system, pytest.mark.xdist_group("airflow")]
 
 ENDED = "may still finish and cost money"
 
-has_on_kill = installed_airflow.__version__ >= "3.3"
+has_on_kill = airflow_is_at_least(3, 3)
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import airflow as installed_airflow
 import pytest
 
+from airflow_provider_seeany.versions import airflow_is_at_least
 from local_airflow import LocalAirflow
 from tests.system.conftest import FinishedRun
 from tests.system.table import OUTCOMES, cell
@@ -14,7 +14,7 @@ from tests.system.table import OUTCOMES, cell
 pytestmark = [
     pytest.mark.system,
     pytest.mark.xdist_group("airflow"),
-    pytest.mark.skipif(installed_airflow.__version__ < "3.3", reason="Airflow starts no trigger by itself before 3.3"),
+    pytest.mark.skipif(not airflow_is_at_least(3, 3), reason="Airflow starts no trigger by itself before 3.3"),
 ]
 
 RunDag = Callable[[str], FinishedRun]

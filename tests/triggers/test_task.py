@@ -191,6 +191,7 @@ REFUSED: dict[str, tuple[Answer, Kind]] = {
 }
 
 
+@pytest.mark.usefixtures("_unusable_answers_are_believed_sooner")
 @pytest.mark.parametrize("name", REFUSED)
 async def test_what_asking_again_cannot_mend_is_reported(hostile: HostileServer, name: str) -> None:
     answer, kind = REFUSED[name]
