@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from airflow_provider_seeany.api.task import SeeAnyTask
 
 PATIENCE_WITH_CONNECTION = 300.0
-"""Seconds for which a wait looks for a connection that is missing or cannot be used, before it ends."""
+"""Seconds for which a wait looks for a connection that it has used before, before it ends."""
+
+PATIENCE_AT_FIRST = 30.0
+"""The same for a connection that no part of the wait has used yet: most likely its id is misspelt."""
+
+READ_AGAIN_AFTER = 5.0
+"""Fewest seconds between two readings of a connection that was missing, by however many questions it is needed."""
 
 CONNECTION_ERRORS = (SeeAnyConnectionNotFound, SeeAnyConfigError)
 """
@@ -27,9 +33,14 @@ down for a moment, and people mend what they broke.
 
 
 class Patience:
-    """Bears with a connection for :data:`PATIENCE_WITH_CONNECTION`, each time anew."""
+    """
+    Bears with a connection for :data:`PATIENCE_WITH_CONNECTION`, each time anew.
 
-    def __init__(self) -> None:
+    :param was_used: whether the wait has used the connection before; if not, :data:`PATIENCE_AT_FIRST` counts.
+    """
+
+    def __init__(self, *, was_used: bool = True) -> None:
+        self._was_used = was_used
         self._since: float | None = None
         self.in_a_row = 0
 
@@ -42,7 +53,7 @@ class Patience:
         now = time.monotonic()
         self._since = now if self._since is None else self._since
         self.in_a_row += 1
-        if now - self._since >= PATIENCE_WITH_CONNECTION:
+        if now - self._since >= (PATIENCE_WITH_CONNECTION if self._was_used else PATIENCE_AT_FIRST):
             raise error
         return Trouble(kind=Kind.TRANSIENT, text=str(error).rstrip("."))
 
@@ -70,6 +81,7 @@ class SteadyAsyncClient:
         self._read = read
         self._lend = lend
         self._reading = asyncio.Lock()
+        self._unread: tuple[float, Exception] | None = None
         self._patience = Patience()
         # Clients whose keys were replaced are kept to the end: others may be asking with them, and one that nobody asks
         # with soon holds no connection.
@@ -108,13 +120,25 @@ class SteadyAsyncClient:
         async with self._reading:
             # Of many who are refused at once, the first one reads.
             if self._client is refused and refused is not self._refused_for_good:
-                settings = await self._read()
+                settings = await self._read_again()
                 self._patience.restore()
                 if settings == refused.settings:
                     self._refused_for_good = refused
                 else:
                     self._client = await self._borrow(settings)
         return self._client is not refused
+
+    async def _read_again(self) -> ApiSettings:
+        """Read the connection, unless it was missing a moment ago: then it still is."""
+        if self._unread is not None and time.monotonic() < self._unread[0] + READ_AGAIN_AFTER:
+            raise self._unread[1]
+        try:
+            settings = await self._read()
+        except CONNECTION_ERRORS as error:
+            self._unread = time.monotonic(), error
+            raise
+        self._unread = None
+        return settings
 
     async def _borrow(self, settings: ApiSettings) -> AsyncClient:
         return await self._borrowed.enter_async_context(self._lend(settings))

@@ -14,7 +14,7 @@ from airflow_provider_seeany.api.request import BadSettings, BadTaskId
 from airflow_provider_seeany.api.trouble import Trouble, cleaned
 from airflow_provider_seeany.api.wait import BadId, Crashed, Misconfigured, Pause, tell_abandoned
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook
-from airflow_provider_seeany.hooks.steady import CONNECTION_ERRORS, Patience, SteadyAsyncClient
+from airflow_provider_seeany.hooks.steady import CONNECTION_ERRORS, PATIENCE_AT_FIRST, Patience, SteadyAsyncClient
 from airflow_provider_seeany.triggers.without_worker import TriggererXComs, place_of
 
 End = TypeVar("End")
@@ -35,6 +35,16 @@ def began(deadline: float | None, timeout: float | None) -> float:
     :param timeout: the seconds that it was given.
     """
     return time.time() if deadline is None or timeout is None else deadline - timeout
+
+
+def is_made_anew(began: float, now: float) -> bool:
+    """
+    Tell whether a trigger that should ask for the first time must have asked before, in another triggerer.
+
+    :param began: when the wait began, in Unix seconds.
+    :param now: Unix seconds.
+    """
+    return now > began + PATIENCE_AT_FIRST
 
 
 async def sleep_until(moment: float | None, clock: Callable[[], float]) -> None:
@@ -67,6 +77,8 @@ async def asked_patiently(
     seeany_conn_id: str,
     ask: Callable[[SteadyAsyncClient], Awaitable[End]],
     no_connection: Callable[[Trouble, int], End | Pause],
+    *,
+    was_used: bool,
 ) -> End:
     """
     Return what asking through a connection ends with.
@@ -75,9 +87,10 @@ async def asked_patiently(
     :param ask: asks until the end, with the client that it is lent.
     :param no_connection: told each time that the connection was not found or cannot be used, and how often in a row,
         it says what to do.
+    :param was_used: whether an earlier part of the wait has used the connection.
     :raises SeeAnyError: if that lasts longer than a wait has patience.
     """
-    patience = Patience()
+    patience = Patience(was_used=was_used)
     async with AsyncExitStack() as stack:
         while True:
             try:

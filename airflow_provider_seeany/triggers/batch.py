@@ -17,6 +17,7 @@ from airflow_provider_seeany.api.trouble import cleaned
 from airflow_provider_seeany.triggers.asking import (
     asked_patiently,
     began,
+    is_made_anew,
     reported,
     sleep_until,
     tell_killed,
@@ -144,6 +145,7 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
                 self.seeany_conn_id,
                 lambda client: _ask_until_the_end(batch, client, now, progress),
                 lambda trouble, in_a_row: batch.no_connection(trouble, in_a_row=in_a_row, now=now()),
+                was_used=is_made_anew(wait_began, now()),
             )
 
 

@@ -21,6 +21,7 @@ from airflow_provider_seeany.callback.doorbell import Doorbell
 from airflow_provider_seeany.triggers.asking import (
     asked_patiently,
     began,
+    is_made_anew,
     reported,
     sleep_until,
     state_of,
@@ -250,6 +251,8 @@ class SeeAnyTaskTrigger(BaseTrigger):
             last_seen=msgspec.convert(self.last_seen, Sighting) if self.last_seen else None,
         )
 
+        # A wait that did not begin here has asked in a worker.
+        was_used = not self.ends_task or is_made_anew(wait_began, now())
         await self._until_first_question(wait, now)
 
         async def ask(client: SteadyAsyncClient) -> Outcome:
@@ -270,7 +273,10 @@ class SeeAnyTaskTrigger(BaseTrigger):
             try:
                 async with asyncio.timeout(limit) as patience:
                     return await asked_patiently(
-                        self.seeany_conn_id, ask, lambda trouble, _: wait.heard(trouble, now())
+                        self.seeany_conn_id,
+                        ask,
+                        lambda trouble, _: wait.heard(trouble, now()),
+                        was_used=was_used,
                     )
             except TimeoutError:
                 if not patience.expired():

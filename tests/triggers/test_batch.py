@@ -215,7 +215,7 @@ async def test_bad_ids_are_told_before_any_request(hostile: HostileServer, ids: 
 
 
 async def test_a_connection_that_cannot_be_used_is_reported(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steady, "PATIENCE_WITH_CONNECTION", 0.0)
+    monkeypatch.setattr(steady, "PATIENCE_AT_FIRST", 0.0)
     connect("studio", password=None)
 
     outcome = await outcome_of(trigger(["a"], seeany_conn_id="studio"))
@@ -229,6 +229,20 @@ async def test_a_connection_that_does_not_exist_is_looked_for_up_to_the_deadline
 
     assert isinstance(outcome, BatchTimedOut)
     assert "'no_such'" in str(outcome.last_trouble)
+
+
+async def test_a_batch_that_goes_on_in_another_triggerer_has_the_patience_of_one_that_has_asked_before(
+    hostile: HostileServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steady, "PATIENCE_AT_FIRST", 0.0)
+    hostile.script(task(id="a", status="completed"), task_id="a")
+    waiting = asyncio.create_task(result_of(trigger(["a"], seeany_conn_id="studio", timeout=WELL_UNDER_WAY)))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+
+    connect("studio", host=hostile.url)
+
+    assert (await waiting).completed == 1
 
 
 async def test_what_nobody_thought_of_is_reported_and_leaves_nothing_open(

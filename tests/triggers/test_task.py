@@ -319,9 +319,12 @@ async def test_a_missing_connection_is_reported_by_its_name(monkeypatch: pytest.
     assert "'no_such_connection' was not found, or could not be read" in outcome.text
 
 
-async def test_a_connection_that_appears_meanwhile_is_used(hostile: HostileServer, connect: Connect) -> None:
+async def test_a_connection_that_appears_meanwhile_is_used(
+    hostile: HostileServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A secrets backend that is down for a moment must not end a wait that has gone on for an hour."""
     hostile.script(task(status="completed"))
+    monkeypatch.setattr(steady, "PATIENCE_AT_FIRST", 0.0)  # that of a wait no part of which has asked yet
     waiting = asyncio.create_task(outcome_of(trigger(seeany_conn_id="studio")))
     await asyncio.sleep(0.05)
     assert not waiting.done()
@@ -425,6 +428,7 @@ async def test_a_key_refused_while_the_connection_is_missing_is_not_the_end(
     hostile: HostileServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever replaces a connection may delete it first."""
+    monkeypatch.setattr(steady, "READ_AGAIN_AFTER", 0.0)
     hostile.script(task(), accepting(NEW_KEY, task(status="completed"), otherwise=reply(401)))
     waiting = asyncio.create_task(outcome_of(trigger()))
     await eventually(hostile, lambda: len(hostile.requests) == 1)

@@ -14,7 +14,8 @@ from airflow.sdk.execution_time.comms import XComResult
 from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.api.wait import Finished, TimedOut, decode_outcome
+from airflow_provider_seeany.api.wait import Finished, Misconfigured, TimedOut, decode_outcome
+from airflow_provider_seeany.hooks import steady
 from airflow_provider_seeany.results.record import Record
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from tests.hostile import COMPLETED, PROCESSING, HostileServer, reply
@@ -100,6 +101,33 @@ async def calm_xcoms(monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any], i
     comms = TriggererComms({})
     assert isinstance(await ended(comms, monkeypatch), TaskSuccessEvent)
     return comms.xcoms, comms.messages
+
+
+async def test_a_connection_whose_id_is_misspelt_ends_a_wait_that_began_without_a_worker_soon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(steady, "PATIENCE_AT_FIRST", 0.0)
+
+    event = await ended(TriggererComms({}), monkeypatch, seeany_conn_id="sutdio", timeout=20)
+
+    assert event is not None
+    outcome = decode_outcome(event.payload)
+    assert isinstance(outcome, Misconfigured)
+    assert "'sutdio' was not found" in outcome.text
+
+
+async def test_a_wait_that_goes_on_in_another_triggerer_looks_longer_for_its_connection(
+    hostile: HostileServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steady, "PATIENCE_AT_FIRST", 0.0)
+    hostile.script(reply(200, COMPLETED))
+    waiting = asyncio.create_task(ended(TriggererComms({}), monkeypatch, seeany_conn_id="studio", timeout=3600))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+
+    connect("studio", host=hostile.url)
+
+    assert isinstance(await waiting, TaskSuccessEvent)
 
 
 async def test_xcoms_are_those_of_a_worker(hostile: HostileServer, monkeypatch: pytest.MonkeyPatch) -> None:

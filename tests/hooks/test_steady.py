@@ -1,0 +1,122 @@
+"""Asking on through a connection that is changed, missing or broken while many wait."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from airflow_provider_seeany.api.asynchronous import shared_client
+from airflow_provider_seeany.api.request import ApiSettings
+from airflow_provider_seeany.api.task import SeeAnyTask
+from airflow_provider_seeany.api.trouble import Trouble
+from airflow_provider_seeany.exceptions import SeeAnyConnectionNotFound
+from airflow_provider_seeany.hooks import steady
+from airflow_provider_seeany.hooks.steady import Patience, SteadyAsyncClient
+from tests.conftest import settings_for
+from tests.hostile import HostileServer, accepting, reply, task
+
+MISSING = SeeAnyConnectionNotFound("The Airflow connection 'studio' was not found.")
+
+
+class Clock:
+    """Seconds that go on when they are told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The time as patience sees it; the event loop has the real one."""
+    clock = Clock()
+    monkeypatch.setattr(steady, "time", SimpleNamespace(monotonic=clock))
+    return clock
+
+
+class Connection:
+    """An Airflow connection that is read: settings, or an error."""
+
+    def __init__(self, settings: ApiSettings) -> None:
+        self.now: ApiSettings | Exception = settings
+        self.reads = 0
+
+    async def read(self) -> ApiSettings:
+        """Read it, which takes a while in which others may want to."""
+        self.reads += 1
+        await asyncio.sleep(0.02)
+        if isinstance(self.now, Exception):
+            raise self.now
+        return self.now
+
+
+def with_key(server: HostileServer, key: str) -> ApiSettings:
+    return ApiSettings(base_url=f"{server.url}/v1", api_key=key)
+
+
+@pytest.mark.parametrize(("was_used", "seconds"), [(True, 300), (False, 30)])
+def test_a_wait_looks_for_its_connection_for_minutes_but_not_for_one_that_was_never_there(
+    clock: Clock, was_used: bool, seconds: float
+) -> None:
+    patience = Patience(was_used=was_used)
+    patience.bear(MISSING)
+    clock.now += seconds - 1
+    assert patience.bear(MISSING).text == "The Airflow connection 'studio' was not found"
+
+    clock.now += 1
+    with pytest.raises(SeeAnyConnectionNotFound):
+        patience.bear(MISSING)
+
+
+async def test_a_connection_that_is_missing_now_and_then_never_ends_a_wait(
+    hostile: HostileServer, clock: Clock
+) -> None:
+    connection = Connection(settings_for(hostile))
+    async with SteadyAsyncClient(connection.read, shared_client) as client:
+        connection.now = MISSING
+        for _ in range(3):
+            hostile.script(reply(401), task())
+            assert isinstance(await client.look("x"), Trouble)
+            clock.now += 200
+            assert isinstance(await client.look("x"), SeeAnyTask)
+            clock.now += 200
+
+
+async def test_many_who_are_refused_at_once_read_the_connection_once(hostile: HostileServer) -> None:
+    """Each reading is a question to Airflow's database."""
+    hostile.script(accepting("sk-new", task(), otherwise=reply(401)))
+    connection = Connection(with_key(hostile, "sk-old"))
+    async with SteadyAsyncClient(connection.read, shared_client) as client:
+        connection.now = with_key(hostile, "sk-new")
+        replies = await asyncio.gather(*(client.look("x") for _ in range(20)))
+
+    assert all(isinstance(reply_, SeeAnyTask) for reply_ in replies)
+    assert connection.reads == 2
+
+
+async def test_a_missing_connection_is_looked_for_every_few_seconds_however_many_need_it(
+    hostile: HostileServer, clock: Clock
+) -> None:
+    hostile.script(accepting("sk-new", task(), otherwise=reply(401)))
+    connection = Connection(with_key(hostile, "sk-old"))
+
+    async def looks(client: SteadyAsyncClient) -> set[type]:
+        return {type(reply_) for reply_ in await asyncio.gather(*(client.look("x") for _ in range(20)))}
+
+    async with SteadyAsyncClient(connection.read, shared_client) as client:
+        connection.now = MISSING
+        assert await looks(client) == await looks(client) == {Trouble}
+        assert connection.reads == 2
+
+        clock.now += 5
+        assert await looks(client) == {Trouble}
+        assert connection.reads == 3
+
+        clock.now += 5
+        connection.now = with_key(hostile, "sk-new")
+        assert await looks(client) == {SeeAnyTask}
+        assert connection.reads == 4
