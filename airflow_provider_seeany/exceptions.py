@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
 )
 
-from airflow_provider_seeany.api.batch import BatchOutcome, BatchResult, BatchTimedOut, numeral
+from airflow_provider_seeany.api.batch_result import BatchOutcome, BatchResult, BatchTimedOut, numeral
 from airflow_provider_seeany.api.request import cut
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import Kind, Trouble, cleaned

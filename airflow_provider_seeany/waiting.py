@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from airflow_provider_seeany.api.batch import (
+from airflow_provider_seeany.api.batch import checked_task_ids
+from airflow_provider_seeany.api.batch_result import (
     MOST_RESULT_BYTES,
     BatchTimedOut,
     Results,
-    checked_task_ids,
     decode_batch_outcome,
     numeral,
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from airflow_provider_seeany.api.batch import Failure
+from airflow_provider_seeany.api.batch_result import Failure
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.links.task import RESULT_LINKS
 from airflow_provider_seeany.results.record import FIRST_KEY, LAST_KEY, NOW_KEY

@@ -1,10 +1,10 @@
 """
-One wait for many tasks, without a clock or I/O: it says whom to ask about when, is fed with what that brought, and
-adds up the results.
+One wait for many tasks, without a clock or I/O: it says whom to ask about when, and is fed with what that brought.
 
 Each task is followed by a :class:`~airflow_provider_seeany.api.wait.Wait` of its own, so that a task in a batch is
 judged as any other. What is added here is that all of them share one pace: they wait for their turns, as
-:mod:`~airflow_provider_seeany.api.turns` says, which come ``max_requests_per_second`` apart::
+:mod:`~airflow_provider_seeany.api.turns` says, which come ``max_requests_per_second`` apart, and far more seldom while
+the service is down, as :mod:`~airflow_provider_seeany.api.outage` says::
 
     Batch.next_question(now) ──> "vid_1"         ask about this one now, then tell heard()
                              ──> Pause(seconds)  nothing to ask yet; ask again after that, or after the next reply
@@ -17,127 +17,30 @@ judged as any other. What is added here is that all of them share one pace: they
 from __future__ import annotations
 
 import ast
-import json
-import sys
-from collections.abc import Mapping, Sequence
-from decimal import Decimal
-from itertools import islice
-from typing import Any, Literal
+from collections.abc import Sequence
 
 import msgspec
 
+from airflow_provider_seeany.api.batch_result import BatchOutcome, BatchTimedOut, Results, numeral
+from airflow_provider_seeany.api.outage import Outage
 from airflow_provider_seeany.api.polling import FixedInterval, TrustGated
 from airflow_provider_seeany.api.request import BadSettings, BadTaskId, checked_task_id, cut
-from airflow_provider_seeany.api.task import SeeAnyTask, web_url
-from airflow_provider_seeany.api.trouble import Kind, Trouble, cleaned
+from airflow_provider_seeany.api.task import SeeAnyTask
+from airflow_provider_seeany.api.trouble import Kind, Trouble
 from airflow_provider_seeany.api.turns import Turns
-from airflow_provider_seeany.api.wait import (
-    LAST_ROUND,
-    BadId,
-    Crashed,
-    Finished,
-    Log,
-    Misconfigured,
-    Pause,
-    Refused,
-    StatusWords,
-    TimedOut,
-    Wait,
-)
+from airflow_provider_seeany.api.wait import LAST_ROUND, Finished, Log, Pause, Refused, StatusWords, TimedOut, Wait
 
 MOST_TASKS = 10_000
 """Most tasks of one batch."""
 
-MOST_RESULT_BYTES = 48 * 1024
-"""Largest result, as JSON, that is handed to Airflow, which keeps it in its database."""
-
 BETWEEN_LOG_LINES = 30.0
 """Fewest seconds between two lines about the progress, and between two warnings."""
-
-OUTAGE = 5
-"""After so many questions in a row without an answer, whomever they were about, the next answer is worth a line."""
 
 SHOWN_UNFINISHED = 20
 """Most ids that a time-out names."""
 
-SHOWN_REASON = 200
-"""Longest reason, in characters, that is kept of a failure."""
-
 LONGEST_PAUSE = 3600.0
 """Most seconds to pause where nothing is due and there is no deadline."""
-
-NO_CURRENCY = "?"
-"""Where costs without a currency are added up."""
-
-_SIGNS = {"CNY": "¥", "USD": "$", "EUR": "€", "GBP": "£"}
-
-
-class Failure(msgspec.Struct, frozen=True):
-    """
-    A task of a batch that brought no result.
-
-    :param id: the task's id.
-    :param reason: why, for a person.
-    """
-
-    id: str
-    reason: str
-
-
-class BatchResult(msgspec.Struct, frozen=True, kw_only=True, tag="batch_result"):
-    """
-    What a batch ended with. Never larger than :data:`MOST_RESULT_BYTES` as JSON.
-
-    :param total: how many different tasks were asked for.
-    :param completed: how many were completed.
-    :param failed: how many failed, or are not known to the service.
-    :param cost: what the completed ones cost together, by currency.
-    :param detail: what ``tasks`` holds: whole answers, a table of the main fields, or nothing.
-    :param tasks: the completed tasks in the order asked.
-    :param failures: the others in the order asked; the first of them, should there be too many.
-    """
-
-    total: int
-    completed: int
-    failed: int
-    cost: dict[str, float]
-    detail: Literal["answers", "table", "totals"]
-    tasks: list[dict[str, Any]]
-    failures: list[Failure]
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as plain JSON values."""
-        return {name: msgspec.to_builtins(getattr(self, name)) for name in self.__struct_fields__}
-
-
-class BatchTimedOut(msgspec.Struct, frozen=True, kw_only=True, tag="batch_timed_out"):
-    """
-    The deadline passed first.
-
-    :param total: how many different tasks were asked for.
-    :param done: how many had ended.
-    :param unfinished: the first of the ids that had not.
-    :param last_trouble: the last question that brought no answer, for a person.
-    """
-
-    total: int
-    done: int
-    unfinished: list[str]
-    last_trouble: str | None = None
-
-
-BatchOutcome = BatchResult | BatchTimedOut | Refused | Misconfigured | BadId | Crashed
-"""What a batch can end with. Plain JSON when encoded, as it travels from the triggerer to a worker."""
-
-
-def decode_batch_outcome(encoded: Mapping[str, Any]) -> BatchOutcome:
-    """
-    Turn plain JSON values back into an outcome.
-
-    :raises ValueError: if they are none, for example because a newer version wrote them.
-    """
-    outcome: BatchOutcome = msgspec.convert(encoded, BatchOutcome)
-    return outcome
 
 
 def checked_task_ids(value: object) -> list[str]:
@@ -175,165 +78,6 @@ def _list_in(text: str) -> object:
         raise BadTaskId(
             f"seeany_task_ids is {cut(text)!r}, which is no list of ids as JSON or as a Python literal."
         ) from None
-
-
-def numeral(number: int) -> str:
-    """Write a count for a person: ``1 240``."""
-    return f"{number:,}".replace(",", " ")
-
-
-class Costs:
-    """Adds up what tasks cost, exactly, each currency for itself."""
-
-    def __init__(self) -> None:
-        self._totals: dict[str, Decimal] = {}
-
-    def add(self, task: SeeAnyTask) -> None:
-        """Add a task's cost, if its answer tells one."""
-        if task.usage.cost is not None:
-            unit = cleaned(task.usage.cost_unit or "", limit=20) or NO_CURRENCY
-            # Through its text: the float 0.7 is not quite seven tenths, what the service wrote is.
-            self._totals[unit] = self._totals.get(unit, Decimal()) + Decimal(str(task.usage.cost))
-
-    def totals(self) -> dict[str, float]:
-        """Return the sums by currency, as JSON numbers."""
-        most = sys.float_info.max
-        return {unit: max(min(float(total), most), -most) for unit, total in self._totals.items()}
-
-    def __str__(self) -> str:
-        return " + ".join(_amount(unit, total) for unit, total in self._totals.items())
-
-
-def _amount(unit: str, total: Decimal) -> str:
-    exponent = total.normalize().as_tuple().exponent
-    decimals = min(max(-exponent, 2), 6) if isinstance(exponent, int) else 2
-    number = f"{total:,.{decimals}f}".replace(",", " ") if total.adjusted() < 18 else f"{total:.3e}"
-    return f"{_SIGNS[unit]}{number}" if unit in _SIGNS else f"{number} {unit}"
-
-
-class _Kept:
-    """JSON values by their place, forgotten as soon as all of them together are too large to be handed on."""
-
-    def __init__(self) -> None:
-        self._values: dict[int, dict[str, Any]] = {}
-        self.size = 0
-
-    def keep(self, place: int, value: dict[str, Any]) -> None:
-        self.size += _size(value)
-        if self.size > MOST_RESULT_BYTES:
-            self._values.clear()
-        else:
-            self._values[place] = value
-
-    def in_order(self) -> list[dict[str, Any]]:
-        return [self._values[place] for place in sorted(self._values)]
-
-
-def _size(value: object) -> int:
-    """Return the bytes that a value takes in a list, written as Airflow writes it."""
-    return len(json.dumps(value)) + 2
-
-
-class Results:
-    """
-    What the tasks of a batch brought so far, kept no larger than can be handed on.
-
-    :param ids: the tasks, in the order asked.
-    """
-
-    def __init__(self, ids: Sequence[str]) -> None:
-        self._ids = ids
-        self._ended = bytearray(len(ids))
-        self._answers = _Kept()
-        self._table = _Kept()
-        self._reasons: dict[int, str] = {}
-        self._costs = Costs()
-        self.completed = 0
-
-    @property
-    def total(self) -> int:
-        """How many tasks there are."""
-        return len(self._ids)
-
-    @property
-    def costs(self) -> dict[str, float]:
-        """What the completed ones cost together, by currency."""
-        return self._costs.totals()
-
-    @property
-    def failed(self) -> int:
-        """How many brought no result."""
-        return len(self._reasons)
-
-    @property
-    def done(self) -> int:
-        """How many have ended, well or badly."""
-        return self.completed + self.failed
-
-    def add(self, place: int, task: SeeAnyTask) -> None:
-        """Take note of a completed task."""
-        self._ended[place] = True
-        self.completed += 1
-        self._costs.add(task)
-        self._answers.keep(place, task.as_json())
-        self._table.keep(place, _row(task))
-
-    def fail(self, place: int, reason: str) -> None:
-        """Take note of a task that will bring no result."""
-        self._ended[place] = True
-        self._reasons[place] = cleaned(reason, limit=SHOWN_REASON)
-
-    def unfinished(self, limit: int) -> list[str]:
-        """Return the first ids that have not ended."""
-        return list(islice((i for i, ended in zip(self._ids, self._ended, strict=True) if not ended), limit))
-
-    def result(self) -> BatchResult:
-        """Return it all, with as many details as fit."""
-        head = BatchResult(
-            total=len(self._ids),
-            completed=self.completed,
-            failed=self.failed,
-            cost=self._costs.totals(),
-            detail="totals",
-            tasks=[],
-            failures=[],
-        )
-        left = MOST_RESULT_BYTES - _size(head.as_json())
-        # The failures first: the results can be asked for again by their ids, but somebody must know of these.
-        failures = []
-        for place in sorted(self._reasons):
-            failure = Failure(self._ids[place], self._reasons[place])
-            left -= (size := _size(msgspec.to_builtins(failure)))
-            if left < 0:
-                left += size
-                break
-            failures.append(failure)
-        detail: Literal["answers", "table", "totals"] = "totals"
-        tasks: list[dict[str, Any]] = []
-        if self._answers.size <= left:
-            detail, tasks = "answers", self._answers.in_order()
-        elif self._table.size <= left:
-            detail, tasks = "table", self._table.in_order()
-        return msgspec.structs.replace(head, detail=detail, tasks=tasks, failures=failures)
-
-    def __str__(self) -> str:
-        text = f"{numeral(self.done)} of {numeral(len(self._ids))} done"
-        if self.failed:
-            text += f", {numeral(self.failed)} failed"
-        costs = str(self._costs)
-        return f"{text}, {costs} so far" if costs else text
-
-
-def _row(task: SeeAnyTask) -> dict[str, Any]:
-    """Return the line of a completed task in the table."""
-    row = {
-        "id": task.id,
-        "video_url": web_url(task.video_url),
-        "result_url": None if web_url(task.video_url) else next(iter(task.result_urls), None),
-        "cost": task.usage.cost,
-        "cost_unit": task.usage.cost_unit,
-    }
-    return {name: value for name, value in row.items() if value is not None}
 
 
 class _CalmLog:
@@ -433,17 +177,15 @@ class Batch:
         self._last_trouble: Trouble | None = None
         self._last_trouble_at: int | None = None
         self._is_answered = False
-        self._unanswered = 0
-        self._unanswered_since = now
-        self._outage_told_at = float("-inf")
+        self._outage = Outage(poll_interval=poll_interval, log=log)
         self._told = (now, 0)
         self._log.info("Waiting for %s SeeAny task%s", numeral(len(ids)), "" if len(ids) == 1 else "s")
 
     def next_question(self, now: float) -> str | Pause:
         """Return the task to ask about now, or how long to pause unless a reply comes first."""
         soonest = self._ends_at
-        if len(self._under_way) < self._max_concurrent_requests:
-            at = max(self._turns.next_at, self._next_slot)
+        if len(self._under_way) < (1 if self._outage.is_on else self._max_concurrent_requests):
+            at = max(self._turns.next_at, self._next_slot, self._next_probe_at)
             if at <= now:
                 place = self._turns.take(now)
                 self._next_slot = now + self._spacing
@@ -451,6 +193,12 @@ class Batch:
                 return self._ids[place]
             soonest = min(at, soonest)
         return Pause(min(max(soonest - now, 0), LONGEST_PAUSE))
+
+    @property
+    def _next_probe_at(self) -> float:
+        at = self._outage.next_probe_at
+        # As in a single wait, the last question is asked at the deadline.
+        return at if self._deadline is None else min(at, self._deadline)
 
     def heard(self, seeany_task_id: str, reply: SeeAnyTask | Trouble, now: float) -> None:
         """
@@ -461,6 +209,8 @@ class Batch:
         :param now: Unix seconds.
         """
         place = self._under_way.pop(seeany_task_id)
+        if self.results.has_ended(place):
+            return
         known = self._waits.pop(place, None)
         wait, polling = known or self._wait(seeany_task_id)
         step = wait.heard(reply, now)
@@ -482,6 +232,7 @@ class Batch:
                 self.results.fail(place, str(trouble))
             case TimedOut():
                 pass  # not asked about again, and not among those that have ended
+        self._note_outage(place, reply, now)
         self._tell(now)
 
     def _note_trouble(self, place: int, reply: SeeAnyTask | Trouble, now: float) -> None:
@@ -489,24 +240,18 @@ class Batch:
             self._is_answered = True
             if self._last_trouble_at == place:
                 self._last_trouble = None
-            self._note_end_of_outage(now)
             return
         self._last_trouble, self._last_trouble_at = reply, place
-        self._unanswered_since = self._unanswered_since if self._unanswered else now
-        self._unanswered += 1
         if reply.kind is Kind.THROTTLED:
             # The service asks the caller for patience, not the task.
             self._next_slot = max(self._next_slot, now + self._pace.after_trouble(reply, in_a_row=1))
 
-    def _note_end_of_outage(self, now: float) -> None:
-        if self._unanswered >= OUTAGE and now >= self._outage_told_at + BETWEEN_LOG_LINES:
-            self._log.info(
-                "SeeAny answered again after %s failures in %.0f s",
-                numeral(self._unanswered),
-                now - self._unanswered_since,
-            )
-            self._outage_told_at = now
-        self._unanswered = 0
+    def _note_outage(self, place: int, reply: SeeAnyTask | Trouble, now: float) -> None:
+        believed = self._outage.heard(place, reply, now)
+        if believed is not None:
+            self.results.fail_the_rest(str(believed))
+        if self._outage.is_on and self._deadline is not None and now >= self._deadline:
+            self._ends_at = min(self._ends_at, now)  # there is nobody to ask about what is left
 
     def no_connection(self, trouble: Trouble, *, in_a_row: int, now: float) -> BatchOutcome | Pause:
         """Take note that nobody can be asked for now, and say what to do next."""

@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from airflow_provider_seeany.api.batch import BatchResult, Costs, Failure
+from airflow_provider_seeany.api.batch_result import BatchResult, Costs, Failure
 from airflow_provider_seeany.api.task import SeeAnyTask, is_web_url
 from airflow_provider_seeany.api.trouble import cleaned
 

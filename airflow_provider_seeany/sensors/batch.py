@@ -49,7 +49,8 @@ class SeeAnyTaskBatchSensor(EndsWithReason, BaseSensorOperator):
     A failed task, and one that SeeAny refuses to tell about, such as an id it does not know, raises
     ``SeeAnyBatchFailed`` with ids and reasons, by default after all have ended. A refused key ends the wait at once
     (``SeeAnyAuthError``), a time-out names the tasks that are not done (``SeeAnyTaskTimeout``). None of them is
-    retried, and ``soft_fail`` makes each of them a skip. Passing faults do not end the wait.
+    retried, and ``soft_fail`` makes each of them a skip. Passing faults do not end the wait. While the service is down
+    as a whole, it asks about one task at a time, less and less often, and at full pace as soon as it is answered.
 
     An Airflow whose database is MySQL keeps no more than 64 KB of a trigger's arguments: there, some 1 800 ids of 20
     characters are the most for one batch.

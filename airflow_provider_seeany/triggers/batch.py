@@ -11,7 +11,8 @@ import msgspec
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_seeany import DEFAULT_CONN_ID
-from airflow_provider_seeany.api.batch import Batch, BatchOutcome, checked_task_ids, numeral
+from airflow_provider_seeany.api.batch import Batch, checked_task_ids
+from airflow_provider_seeany.api.batch_result import BatchOutcome, numeral
 from airflow_provider_seeany.api.clock import ForwardClock
 from airflow_provider_seeany.api.trouble import cleaned
 from airflow_provider_seeany.triggers.asking import (
@@ -33,8 +34,8 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
     """
     Asks for many tasks until each has ended or the deadline has passed, then fires exactly one event.
 
-    The event is a :data:`~airflow_provider_seeany.api.batch.BatchOutcome` as plain JSON, for
-    :func:`~airflow_provider_seeany.api.batch.decode_batch_outcome`, and never holds more than 48 KB of results.
+    The event is a :data:`~airflow_provider_seeany.api.batch_result.BatchOutcome` as plain JSON, for
+    :func:`~airflow_provider_seeany.api.batch_result.decode_batch_outcome`, and never holds more than 48 KB of results.
     As with :class:`~airflow_provider_seeany.triggers.task.SeeAnyTaskTrigger`, nothing is raised, the arguments hold
     no key, and they may only ever be added to. A trigger that is made anew, after a restart of the triggerer, asks
     about each task again; nothing else is lost.

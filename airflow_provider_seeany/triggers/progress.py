@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_provider_seeany.api.batch import Results
+from airflow_provider_seeany.api.batch_result import Results
 from airflow_provider_seeany.api.trouble import cleaned
 from airflow_provider_seeany.api.wait import Log, Sighting
 from airflow_provider_seeany.results.record import NOW_KEY, Progress, Share, exact

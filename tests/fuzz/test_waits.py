@@ -7,7 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_seeany.api.batch import Batch, BatchResult, BatchTimedOut
+from airflow_provider_seeany.api.batch import Batch
+from airflow_provider_seeany.api.batch_result import BatchResult, BatchTimedOut
 from airflow_provider_seeany.api.clock import ForwardClock
 from airflow_provider_seeany.api.polling import FixedInterval, Polling, TrustGated
 from airflow_provider_seeany.api.task import SeeAnyTask

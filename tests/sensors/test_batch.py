@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, TaskDeferred
 
-from airflow_provider_seeany.api.batch import BatchOutcome, BatchTimedOut, Results
+from airflow_provider_seeany.api.batch_result import BatchOutcome, BatchTimedOut, Results
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import Kind, Trouble
 from airflow_provider_seeany.api.wait import BadId, Crashed, Misconfigured, Refused

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_seeany.api.batch import (
+from airflow_provider_seeany.api.batch_result import (
     MOST_RESULT_BYTES,
     BatchOutcome,
     BatchResult,
@@ -22,7 +22,7 @@ from airflow_provider_seeany.api.wait import BadId, Crashed, Misconfigured, Refu
 from airflow_provider_seeany.hooks import steady
 from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
 from tests.conftest import KEY, eventually
-from tests.hostile import HostileServer, accepting, hang, reply, reset, task
+from tests.hostile import Answer, Caller, HostileServer, accepting, hang, reply, reset, task
 
 Connect = Callable[..., None]
 
@@ -162,6 +162,34 @@ async def test_what_passes_is_outlasted(hostile: HostileServer) -> None:
 
     assert result.completed == 2
     assert asked(hostile) == {"a": 4, "b": 4}
+    await eventually(hostile, lambda: hostile.open == 0)
+
+
+@pytest.mark.parametrize("fault", [reset, reply(502), reply(429)], ids=["reset", "502", "429"])
+async def test_a_service_that_is_down_is_hardly_asked_by_hundreds_of_waits(
+    hostile: HostileServer, fault: Answer
+) -> None:
+    ids = [f"t{number}" for number in range(300)]
+    is_up = asyncio.Event()
+
+    def answer(task_id: str) -> Answer:
+        completed = task(id=task_id, status="completed")
+
+        async def answered(caller: Caller) -> None:
+            await (completed if is_up.is_set() else fault)(caller)
+
+        return answered
+
+    for task_id in ids:
+        hostile.script(answer(task_id), task_id=task_id)
+    waiting = asyncio.create_task(result_of(trigger(ids, poll_interval=0.2)))
+    await asyncio.sleep(1.5)
+    in_outage = len(hostile.requests)
+    is_up.set()
+
+    assert (await waiting).completed == 300
+    # 20 different ones, those that were under way with them, and some one after the other; aiohttp repeats a reset.
+    assert in_outage < 100
     await eventually(hostile, lambda: hostile.open == 0)
 
 

@@ -239,6 +239,7 @@ async def test_no_text_in_an_answer_can_stop_postgresql_from_storing_it(hostile:
     assert "\\u0000" not in json.dumps(event.payload)
 
 
+@pytest.mark.usefixtures("_unusable_answers_are_believed_sooner")
 async def test_an_answer_as_deep_as_is_accepted_can_be_stored_by_airflow(hostile: HostileServer) -> None:
     serialize = pytest.importorskip("airflow.sdk.serde").serialize
     for depth in (10, 60, 100, 200, 400):
