@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from http.cookiejar import DefaultCookiePolicy
 from queue import Empty, SimpleQueue
-from threading import Thread
-from typing import Any
+from threading import Lock, Thread
+from typing import Any, ClassVar
+from weakref import WeakSet
 
 import requests
 import urllib3
@@ -28,8 +31,70 @@ class _Headers(requests.auth.AuthBase):
         return request
 
 
+class _Lines:
+    """The sockets of a session, to be hung up while another thread reads from them."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._are_cut = False
+        self._sockets: WeakSet[socket.socket] = WeakSet()
+
+    def add(self, line: socket.socket) -> None:
+        """Take note of a new one."""
+        with self._lock:
+            self._sockets.add(line)
+            if self._are_cut:
+                _hang_up(line)
+
+    def cut(self) -> None:
+        """Hang up all of them, and those still to come."""
+        with self._lock:
+            self._are_cut = True
+            for line in self._sockets:
+                _hang_up(line)
+
+
+def _hang_up(line: socket.socket) -> None:
+    """Let who reads see the end of what is sent; if the socket were closed, he would go on waiting."""
+    with suppress(OSError):
+        # Not a TLS socket's own method, which would take away the state that the reader is using.
+        socket.socket.shutdown(line, socket.SHUT_RDWR)
+
+
+class _Watched:
+    """Part of a connection that tells of its socket."""
+
+    lines: ClassVar[_Lines]
+    sock: socket.socket
+
+    def connect(self) -> None:
+        super().connect()  # type: ignore[misc]
+        self.lines.add(self.sock)
+
+
+class _Adapter(requests.adapters.HTTPAdapter):
+    """Makes connections whose sockets are known."""
+
+    def __init__(self, lines: _Lines) -> None:
+        super().__init__()
+        self._lines = lines
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the pool of connections for a request."""
+        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+        if not issubclass(pool.ConnectionCls, _Watched):
+            pool.ConnectionCls = type("Connection", (_Watched, pool.ConnectionCls), {"lines": self._lines})
+        return pool
+
+
 class _Session(requests.Session):
     """Follows no redirect, and does not prepare to: requests would read the whole body and parse the target."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines = _Lines()
+        for scheme in ("https://", "http://"):
+            self.mount(scheme, _Adapter(self.lines))
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Find no target."""
@@ -44,7 +109,7 @@ class BlockingClient:
 
     def __init__(self, settings: ApiSettings) -> None:
         self.settings = settings
-        self.session: requests.Session = self._new_session()
+        self.session = self._new_session()
 
     def look(self, seeany_task_id: str) -> SeeAnyTask | Trouble:
         """
@@ -69,7 +134,7 @@ class BlockingClient:
         """Close the connections."""
         self.session.close()
 
-    def _new_session(self) -> requests.Session:
+    def _new_session(self) -> _Session:
         session = _Session()
         session.auth = _Headers(self.settings.headers)
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -87,7 +152,8 @@ class BlockingClient:
         try:
             reply = done.get(timeout=limit)
         except Empty:
-            # The old session stays with the thread that may still be using it.
+            # The old session stays with the thread that may still be using it, for as long as it takes to notice.
+            self.session.lines.cut()
             self.session = self._new_session()
             error = requests.ReadTimeout(f"no complete answer within {limit:g} s")
             raise unreachable(error, self.settings.api_key) from None

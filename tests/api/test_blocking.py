@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from airflow_provider_seeany.api.blocking import BlockingClient
@@ -9,7 +11,7 @@ from airflow_provider_seeany.api.request import ApiSettings
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import ApiError, Kind, Trouble
 from tests.conftest import KEY, settings_for
-from tests.hostile import Answer, HostileServer, close, hang, reply, task
+from tests.hostile import PATIENCE, Answer, HostileServer, close, hang, reply, task, trickle
 
 
 def test_one_connection_serves_many_questions_and_is_closed_at_the_end(hostile: HostileServer) -> None:
@@ -45,6 +47,30 @@ def test_a_client_goes_on_after_a_fault(hostile: HostileServer, fault: Answer) -
     assert isinstance(first, Trouble)
     assert first.kind is Kind.TRANSIENT
     assert isinstance(second, SeeAnyTask)
+
+
+TRICKLES = {
+    "the headers": b"HTTP/1.1 200 OK\r\nX: ",
+    "a body": b"HTTP/1.1 200 OK\r\nContent-Length: 80\r\n\r\n",
+    "a body up to the end of the connection": b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", TRICKLES)
+def test_a_server_that_trickles_holds_neither_a_thread_nor_a_socket(hostile: HostileServer, name: str) -> None:
+    before = set(threading.enumerate())
+    taken: list[bytes] = []
+    hostile.script(trickle(TRICKLES[name], b"y" * 80, taken))
+    client = BlockingClient(settings_for(hostile, request_timeout=0.3))
+
+    assert isinstance(client.look("x"), Trouble)
+
+    for thread in set(threading.enumerate()) - before:
+        thread.join(PATIENCE)
+    assert not set(threading.enumerate()) - before
+    hostile.until(lambda: hostile.open == 0)
+    assert taken == []
+    client.close()
 
 
 def test_any_endpoint_can_be_asked_with_parameters(hostile: HostileServer) -> None:
