@@ -88,8 +88,28 @@ def test_a_dag_file_loads_no_http_client_and_nothing_that_only_a_running_task_ne
 
     assert f"{ROOT}.{module}" in loaded
     assert {name for name in loaded if not name.startswith(ROOT)} == set()
-    only_running = ("api.task", "api.batch", "hooks.seeany", "triggers.task", "triggers.batch", "waiting", "exceptions")
+    only_running = (
+        "api.task",
+        "api.batch",
+        "hooks.seeany",
+        "triggers.task",
+        "triggers.batch",
+        "waiting.task",
+        "exceptions",
+    )
     assert not {f"{ROOT}.{name}" for name in only_running} & loaded
+
+
+@pytest.mark.parametrize(("wait", "other"), [("task", "batch"), ("batch", "task")])
+def test_a_worker_loads_what_its_kind_of_wait_needs_and_nothing_of_the_other_kind(wait: str, other: str) -> None:
+    loaded = loaded_by(
+        f"import {ROOT}.waiting.{wait}, {ROOT}.results.record",
+        after="from airflow.providers.common.compat.sdk import BaseHook",
+    )
+
+    assert f"{ROOT}.triggers.{wait}" in loaded
+    not_needed = {f"triggers.{other}", f"waiting.{other}"} | ({"api.batch", "api.turns"} if other == "batch" else set())
+    assert not {f"{ROOT}.{name}" for name in not_needed} & loaded
 
 
 def test_the_plugin_which_every_airflow_process_loads_loads_no_web_framework() -> None:

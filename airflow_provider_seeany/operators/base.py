@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from airflow_provider_seeany.api.task import SeeAnyTask
     from airflow_provider_seeany.exceptions import SeeAnyTaskTimeout
     from airflow_provider_seeany.results.record import Record
-    from airflow_provider_seeany.waiting import TaskWait
+    from airflow_provider_seeany.waiting.task import TaskWait
 
 
 class EndsWithReason(BaseOperator):
@@ -186,7 +186,7 @@ class WaitsForTask(EndsWithReason):
     @cached_property
     def task_wait(self) -> TaskWait:
         """The part of the wait that happens in this process. Its time starts when it is first used."""
-        from airflow_provider_seeany.waiting import TaskWait
+        from airflow_provider_seeany.waiting.task import TaskWait
 
         return TaskWait(
             seeany_task_id=self.seeany_task_id,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_seeany.exceptions import SeeAnyTaskTimeout
-    from airflow_provider_seeany.waiting import BatchWait
+    from airflow_provider_seeany.waiting.batch import BatchWait
 
 
 class SeeAnyTaskBatchSensor(EndsWithReason, BaseSensorOperator):
@@ -109,7 +109,7 @@ class SeeAnyTaskBatchSensor(EndsWithReason, BaseSensorOperator):
     @cached_property
     def batch_wait(self) -> BatchWait:
         """The part of the wait that happens in this process. Its time starts when it is first used."""
-        from airflow_provider_seeany.waiting import BatchWait
+        from airflow_provider_seeany.waiting.batch import BatchWait
 
         return BatchWait(
             seeany_task_ids=self.seeany_task_ids,

@@ -19,7 +19,7 @@ from airflow_provider_seeany.exceptions import (
 from airflow_provider_seeany.hooks import steady
 from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
-from airflow_provider_seeany.waiting import TaskWait
+from airflow_provider_seeany.waiting.task import TaskWait
 from tests.hostile import HostileServer, accepting, page, reply, task
 
 

@@ -1,0 +1,140 @@
+"""The wait for a batch, as far as it happens in a worker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from airflow_provider_seeany.api.batch import checked_task_ids
+from airflow_provider_seeany.api.batch_result import (
+    MOST_RESULT_BYTES,
+    BatchTimedOut,
+    Results,
+    decode_batch_outcome,
+    numeral,
+)
+from airflow_provider_seeany.api.request import BadTaskId
+from airflow_provider_seeany.api.trouble import cleaned
+from airflow_provider_seeany.api.wait import Log
+from airflow_provider_seeany.exceptions import SeeAnyTaskIdError, SeeAnyTaskTimeout, batch_result, batch_timeout
+from airflow_provider_seeany.operators.worker_free import sweep_timeout
+from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
+from airflow_provider_seeany.waiting.deferral import SILENCE, first_look_at, understood
+
+
+class BatchWait:
+    """
+    The wait for a batch, as far as it happens in a worker: what to leave to the trigger, and what came of it.
+
+    :param seeany_task_ids: the tasks to wait for, whatever a template made of them.
+    :param seeany_conn_id: the connection to ask through.
+    :param interval: seconds between two questions about a task while nothing better is known.
+    :param max_interval: most seconds between two questions about a task.
+    :param max_requests_per_second: most questions in a second.
+    :param max_concurrent_requests: most questions under way at once.
+    :param fail_fast: end at the first failure.
+    :param allow_failures: take a result with failures for a success.
+    :param timeout: seconds after which to give up, counted from here.
+    :param log: the log of the Airflow task.
+    :param do_xcom_push: whether the Airflow task pushes XComs.
+    """
+
+    def __init__(
+        self,
+        *,
+        seeany_task_ids: object,
+        seeany_conn_id: str,
+        interval: float,
+        max_interval: float,
+        max_requests_per_second: float,
+        max_concurrent_requests: int,
+        fail_fast: bool,
+        allow_failures: bool,
+        timeout: float,
+        log: Log,
+        do_xcom_push: bool = True,
+    ) -> None:
+        self._seeany_task_ids = seeany_task_ids
+        self._seeany_conn_id = seeany_conn_id
+        self._interval = interval
+        self._max_interval = max_interval
+        self._max_requests_per_second = max_requests_per_second
+        self._max_concurrent_requests = max_concurrent_requests
+        self._fail_fast = fail_fast
+        self._allow_failures = allow_failures
+        self._timeout = timeout
+        self._do_xcom_push = do_xcom_push
+        self._log = log
+        self._deadline = time.time() + timeout
+
+    def ids(self) -> list[str]:
+        """
+        Return the ids to wait for, each once.
+
+        :raises SeeAnyTaskIdError: if they are no list of ids.
+        """
+        try:
+            return checked_task_ids(self._seeany_task_ids)
+        except BadTaskId as error:
+            raise SeeAnyTaskIdError(str(error)) from None
+
+    def nothing(self) -> dict[str, Any]:
+        """Return the result of waiting for no task."""
+        return Results([]).result().as_json()
+
+    def trigger(self, ids: list[str]) -> SeeAnyTaskBatchTrigger:
+        """Return the trigger that does the waiting."""
+        return SeeAnyTaskBatchTrigger(
+            seeany_task_ids=ids,
+            seeany_conn_id=self._seeany_conn_id,
+            poll_interval=self._interval,
+            max_poll_interval=self._max_interval,
+            max_requests_per_second=self._max_requests_per_second,
+            max_concurrent_requests=self._max_concurrent_requests,
+            fail_fast=self._fail_fast,
+            deadline=self._deadline,
+            timeout=self._timeout,
+            # As soon as may be: of some thousand tasks, some have ended by now.
+            first_look_at=first_look_at(0, self._deadline),
+            do_xcom_push=self._do_xcom_push,
+        )
+
+    @property
+    def sweep_timeout(self) -> timedelta:
+        """The time limit for Airflow to set on the deferral."""
+        return sweep_timeout(self._timeout)
+
+    def concluded(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """
+        Return the result that the trigger reported, and say in the log what it lacks.
+
+        :raises SeeAnyError: if it reported anything else, or a result with failures that are not allowed.
+        """
+        result = batch_result(
+            understood(decode_batch_outcome, event, about="a batch of SeeAny tasks"),
+            seeany_conn_id=self._seeany_conn_id,
+            timeout=self._timeout,
+            fail_fast=self._fail_fast,
+            allow_failures=self._allow_failures,
+        )
+        if result.detail != "answers":
+            self._log.warning(
+                "The answers of %s completed tasks are too much for an XCom (more than %d KB), so it holds %s. "
+                "The whole results stay available by id: SeeAnyTaskResultOperator or SeeAnyHook.get_task",
+                numeral(result.completed),
+                MOST_RESULT_BYTES // 1024,
+                "a table of ids, URLs and costs" if result.detail == "table" else "totals and failures only",
+            )
+        for failure in result.failures:
+            self._log.warning("SeeAny task %s failed: %s", cleaned(failure.id), failure.reason)
+        if result.failed > len(result.failures):
+            self._log.warning("%s more failed", numeral(result.failed - len(result.failures)))
+        return result.as_json()
+
+    def unreported(self) -> SeeAnyTaskTimeout:
+        """Return the exception for a deferral that Airflow ended because no trigger had reported in time."""
+        total = len(self.ids())
+        silence = BatchTimedOut(total=total, done=0, unfinished=[], last_trouble=SILENCE)
+        return batch_timeout(silence, timeout=self._timeout)
