@@ -39,7 +39,7 @@ from airflow_provider_seeany.api.trouble import Kind, Trouble
 LONGEST_BACKOFF = 60.0
 """Most seconds between two questions while the service is in trouble."""
 
-LONGEST_RETRY_AFTER = 3600.0
+LONGEST_RETRY_AFTER_OF_A_WAIT = 3600.0
 """Most seconds that a ``Retry-After`` is obeyed for: an absurd one must not put a wait to sleep for good."""
 
 SPREAD = 0.05
@@ -127,7 +127,7 @@ class Polling(msgspec.Struct, kw_only=True):
         """
         pause = min(self.poll_interval * IMPATIENCE ** min(in_a_row - 1, 20), max(LONGEST_BACKOFF, self.poll_interval))
         if trouble.kind is Kind.THROTTLED and trouble.retry_after is not None:
-            pause = max(pause, min(trouble.retry_after, LONGEST_RETRY_AFTER))
+            pause = max(pause, min(trouble.retry_after, LONGEST_RETRY_AFTER_OF_A_WAIT))
         return pause
 
 

@@ -2,7 +2,8 @@
 The one policy for asking again within a single call of a hook. A wait has a pace of its own and is not retried here.
 
 Passing trouble is asked about again after a random pause of up to 1, 2, 4 … seconds, ``Retry-After`` obeyed up to
-:data:`LONGEST_RETRY_AFTER`; after :data:`MOST_QUESTIONS`, or :data:`MOST_SECONDS`, what was answered last is returned.
+:data:`LONGEST_RETRY_AFTER_OF_A_CALL`; after :data:`MOST_QUESTIONS`, or :data:`MOST_SECONDS`, what was answered last is
+returned.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ MOST_SECONDS = 60.0
 LONGEST_PAUSE = 10.0
 """Most seconds between two questions, unless the service asks for more."""
 
-LONGEST_RETRY_AFTER = 30.0
+LONGEST_RETRY_AFTER_OF_A_CALL = 30.0
 """Most seconds that a ``Retry-After`` is obeyed for."""
 
 
@@ -66,7 +67,7 @@ def _pause(state: RetryCallState) -> float:
     seconds: float = wait_random_exponential(max=LONGEST_PAUSE)(state)
     reply: Trouble = _last_reply(state)
     if reply.kind is Kind.THROTTLED and reply.retry_after is not None:
-        return max(seconds, min(reply.retry_after, LONGEST_RETRY_AFTER))
+        return max(seconds, min(reply.retry_after, LONGEST_RETRY_AFTER_OF_A_CALL))
     return seconds
 
 

@@ -135,13 +135,7 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
             now=now(),
             began=wait_began,
         )
-        with ProgressPublisher(
-            self.task_instance,
-            conn_id=self.seeany_conn_id,
-            seeany_task_id=None,
-            wanted=self.do_xcom_push,
-            log=self.log,
-        ) as progress:
+        with ProgressPublisher(self) as progress:
             return await asked_patiently(
                 self.seeany_conn_id,
                 lambda client: _ask_until_the_end(batch, client, now, progress),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from time import monotonic
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from airflow.providers.common.compat.sdk import conf
 
@@ -22,6 +22,23 @@ MOST_PER_SECOND = 2.0
 """About the most publications of all waits of a triggerer in a second: each is a write to Airflow's database."""
 
 
+class Publishing(Protocol):
+    """What is needed of a trigger whose progress is published."""
+
+    seeany_conn_id: str
+    """The connection that is asked through."""
+    do_xcom_push: bool
+    """Whether the Airflow task pushes XComs."""
+
+    @property
+    def task_instance(self) -> Any:
+        """The task instance that waits, as the triggerer sets it; ``None`` outside a triggerer."""
+
+    @property
+    def log(self) -> Log:
+        """The log of the trigger."""
+
+
 class ProgressPublisher:
     """
     Writes how far a wait is to an XCom of its task instance, where Airflow lets a trigger do that (3.3+).
@@ -29,23 +46,20 @@ class ProgressPublisher:
     What is noted is written in a task of its own, so that a slow database does not hold up the wait. One write at a
     time; what is noted meanwhile, or too soon after the last one, is left out: the next question brings news.
 
-    :param task_instance: the task instance that waits, as the triggerer sets it; ``None`` outside a triggerer.
-    :param conn_id: the connection that is asked through.
+    :param trigger: the trigger that waits.
     :param seeany_task_id: the task waited for; ``None`` for a batch.
-    :param wanted: whether the Airflow task pushes XComs.
-    :param log: the log of the trigger.
     """
 
     _live: ClassVar[int] = 0
 
-    def __init__(self, task_instance: Any, *, conn_id: str, seeany_task_id: str | None, wanted: bool, log: Log) -> None:
-        self._task_instance = task_instance
-        self._conn_id = conn_id
+    def __init__(self, trigger: Publishing, *, seeany_task_id: str | None = None) -> None:
+        self._task_instance = trigger.task_instance
+        self._conn_id = trigger.seeany_conn_id
         self._seeany_task_id = seeany_task_id
-        self._log = log
+        self._log = trigger.log
         self._on = (
-            wanted
-            and task_instance is not None
+            trigger.do_xcom_push
+            and trigger.task_instance is not None
             and conf.getboolean("seeany", "publish_progress", fallback=True)
             and _can_push()
         )

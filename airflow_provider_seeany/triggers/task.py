@@ -165,7 +165,7 @@ class SeeAnyTaskTrigger(BaseTrigger):
         task = SeeAnyTask.from_answer(outcome.answer) if isinstance(outcome, Finished) else None
         if task is None or task.is_failed:
             # An earlier run of this trigger may have pushed some, if its triggerer was killed before the event.
-            await self._done(xcoms.clear())
+            await self._done(xcoms.clear_what_was_pushed() if is_clear else xcoms.clear())
         elif (is_clear or await self._done(xcoms.clear())) and await self._done(
             xcoms.push(task, conn_id=self.seeany_conn_id, with_values=self.do_xcom_push)
         ):
@@ -261,13 +261,7 @@ class SeeAnyTaskTrigger(BaseTrigger):
                 await asyncio.sleep(step.seconds)
             return step
 
-        with ProgressPublisher(
-            self.task_instance,
-            conn_id=self.seeany_conn_id,
-            seeany_task_id=seeany_task_id,
-            wanted=self.do_xcom_push,
-            log=self.log,
-        ) as progress:
+        with ProgressPublisher(self, seeany_task_id=seeany_task_id) as progress:
             # Also a question that hangs, or waits for its turn behind others that do, ends before Airflow's own limit.
             limit = None if deadline is None else max(deadline - now(), 0) + LAST_ROUND
             try:

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from airflow_provider_seeany.api.task import SeeAnyTask
 
 
+_FIRST = RESULT_LINKS[0].xcom_key
+
+
 class TemplateTaskInstance:
     """
     The task instance as templates see it, with an ``xcom_pull`` that works in a triggerer.
@@ -49,17 +52,24 @@ def result_xcoms(task: SeeAnyTask, *, conn_id: str, with_values: bool) -> dict[s
     :param conn_id: the connection that was asked through.
     :param with_values: whether the Airflow task pushes any; the links are always pushed.
     """
-    values: dict[str, Any] = {}
-    if with_values:
-        values = {**task.highlights(), "return_value": task.as_json(), **Record.of_task(task, conn_id=conn_id).xcoms()}
-    return values | {link.xcom_key: link.url_of(task) for link in RESULT_LINKS}
+    links = {link.xcom_key: link.url_of(task) for link in RESULT_LINKS}
+    if not with_values:
+        return links
+    # In this order: see TriggererXComs.
+    return {
+        **links,
+        **task.highlights(),
+        "return_value": task.as_json(),
+        **Record.of_task(task, conn_id=conn_id).xcoms(),
+    }
 
 
 class TriggererXComs:
     """
     The XComs of a task instance that has no worker.
 
-    They are sent one by one: given to ``TaskSuccessEvent``, Airflow 3.3 stores them encoded twice.
+    They are sent one by one: given to ``TaskSuccessEvent``, Airflow 3.3 stores them encoded twice. A link, which is
+    part of every result, is pushed first and deleted last: if it is not there, nothing of a result is.
 
     :param task_instance: the task instance that they belong to.
     """
@@ -73,20 +83,30 @@ class TriggererXComs:
         from airflow.sdk.execution_time.comms import DeleteXCom
         from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
 
-        keys = ["return_value", *HIGHLIGHTS, *(link.xcom_key for link in RESULT_LINKS)]
+        keys = ["return_value", *HIGHLIGHTS, *(link.xcom_key for link in RESULT_LINKS[1:])]
         match await XCom.aget_one(key=NOW_KEY, **self._where):
             case {"record": str(record_key)}:
                 keys.append(record_key)
-        # Last: until it is gone, a triggerer that is restarted meanwhile still finds the record by it.
-        for key in (*keys, NOW_KEY):
+        # Last: until they are gone, a triggerer that is restarted meanwhile still finds the record, and all of it.
+        for key in (*keys, NOW_KEY, _FIRST):
             await SUPERVISOR_COMMS.asend(DeleteXCom(key=key, **self._where))
 
+    async def clear_what_was_pushed(self) -> None:
+        """Delete what :meth:`push` may have left, and the progress; nearly always that alone."""
+        from airflow.sdk.execution_time.comms import DeleteXCom
+        from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+        if await self.are_there():
+            await self.clear()
+        else:
+            await SUPERVISOR_COMMS.asend(DeleteXCom(key=NOW_KEY, **self._where))
+
     async def are_there(self) -> bool:
-        """Tell whether the result was pushed, be it by somebody else; the links are always part of it."""
+        """Tell whether a result was pushed, or begun to be, be it by somebody else."""
         from airflow.sdk.execution_time.comms import GetXCom
         from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
 
-        answer: Any = await SUPERVISOR_COMMS.asend(GetXCom(key=RESULT_LINKS[0].xcom_key, **self._where))
+        answer: Any = await SUPERVISOR_COMMS.asend(GetXCom(key=_FIRST, **self._where))
         return getattr(answer, "value", None) is not None
 
     async def push(self, task: SeeAnyTask, *, conn_id: str, with_values: bool) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_seeany.api import retries
 from airflow_provider_seeany.api.retries import (
-    LONGEST_RETRY_AFTER,
+    LONGEST_RETRY_AFTER_OF_A_CALL,
     MOST_QUESTIONS,
     MOST_SECONDS,
     ask_patiently,
@@ -110,7 +110,7 @@ def test_the_service_is_left_alone_as_long_as_it_asks(passing: Time) -> None:
 def test_an_absurd_wish_is_obeyed_up_to_a_bound(passing: Time) -> None:
     ask_patiently(replies(trouble(Kind.THROTTLED, retry_after=86_400), "answer"))
 
-    assert passing.slept == [LONGEST_RETRY_AFTER]
+    assert passing.slept == [LONGEST_RETRY_AFTER_OF_A_CALL]
 
 
 @pytest.mark.parametrize("retry_after", [None, 29.0, 1e9])

@@ -32,7 +32,8 @@ def pushed(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 def publisher(*, wanted: bool = True, task: Any = TASK) -> ProgressPublisher:
-    return ProgressPublisher(task, conn_id="c", seeany_task_id="vid", wanted=wanted, log=logging.getLogger())
+    trigger = SimpleNamespace(task_instance=task, seeany_conn_id="c", do_xcom_push=wanted, log=logging.getLogger())
+    return ProgressPublisher(trigger, seeany_task_id="vid")
 
 
 def seen(progress: float) -> Sighting:

@@ -14,7 +14,7 @@ from airflow.sdk.execution_time.comms import XComResult
 from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.api.wait import Finished, Misconfigured, TimedOut, decode_outcome
+from airflow_provider_seeany.api.wait import Finished, Misconfigured, Refused, TimedOut, decode_outcome
 from airflow_provider_seeany.hooks import steady
 from airflow_provider_seeany.results.record import Record
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
@@ -164,12 +164,50 @@ async def test_a_killed_triggerer_s_xcoms_do_not_survive_a_wait_that_then_fails(
     xcoms, messages = await calm_xcoms(monkeypatch)
     assert len(xcoms) == messages
 
+    for taken in range(messages + 1):
+        hostile.script(reply(200, COMPLETED))
+        xcoms = {}
+        await ended(TriggererComms(xcoms, takes=taken, then="killed"), monkeypatch)
+        assert len(xcoms) == taken
+
+        hostile.script(reply(200, PROCESSING))
+        event = await ended(TriggererComms(xcoms), monkeypatch, deadline=time.time())
+
+        assert event is not None
+        assert isinstance(decode_outcome(event.payload), TimedOut)
+        assert xcoms == {}
+
+
+async def test_a_triggerer_that_is_killed_while_it_deletes_is_followed_by_one_that_finds_all_of_the_rest(
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile.script(reply(200, COMPLETED))
+    calm, _ = await calm_xcoms(monkeypatch)
     hostile.script(reply(200, PROCESSING))
-    event = await ended(TriggererComms(xcoms), monkeypatch, deadline=time.time())
+    deletes = TriggererComms(dict(calm))
+    await ended(deletes, monkeypatch, deadline=time.time())
+    assert deletes.messages > 5
+
+    for taken in range(deletes.messages):
+        xcoms = dict(calm)
+        killed = TriggererComms(xcoms, takes=taken, then="killed")
+        assert await ended(killed, monkeypatch, deadline=time.time()) is None
+        assert await ended(TriggererComms(xcoms), monkeypatch, deadline=time.time()) is not None
+        assert xcoms == {}
+
+
+async def test_a_wait_that_fails_at_its_first_try_deletes_its_progress_and_nothing_that_never_was(
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile.script(reply(200, PROCESSING), reply(404))
+    comms = TriggererComms({})
+
+    event = await ended(comms, monkeypatch, timeout=3600)
 
     assert event is not None
-    assert isinstance(decode_outcome(event.payload), TimedOut)
-    assert xcoms == {}
+    assert isinstance(decode_outcome(event.payload), Refused)
+    assert comms.xcoms == {}
+    assert comms.messages <= 2
 
 
 async def test_a_worker_ends_the_wait_if_airflow_takes_an_xcom_from_no_trigger(
