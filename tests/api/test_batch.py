@@ -418,10 +418,12 @@ def test_the_time_out_tells_of_trouble() -> None:
 
 
 def test_without_a_connection_it_waits_up_to_the_deadline() -> None:
-    batch = batch_of(IDS, deadline=12.0)
+    log = Lines()
+    batch = batch_of(IDS, log, deadline=12.0)
     gone = Trouble(kind=Kind.TRANSIENT, text="no connection")
 
     assert batch.no_connection(gone, in_a_row=1, now=0.0) == Pause(10)
+    assert [line for _, line in log.warnings] == ["no connection; the wait goes on"]
     assert batch.no_connection(gone, in_a_row=2, now=10.0) == Pause(2)
     assert batch.no_connection(gone, in_a_row=3, now=12.0) == BatchTimedOut(
         total=3, done=0, unfinished=IDS, last_trouble="no connection"
@@ -517,6 +519,22 @@ def test_a_result_holds_as_much_as_fits(count: int, detail: str) -> None:
             "cost": 0.7,
             "cost_unit": "CNY",
         }
+
+
+def test_many_currencies_leave_less_room_for_answers() -> None:
+    details = set()
+    for count in range(140, 220, 2):
+        ids = [f"vid_{number:06}" for number in range(count)]
+        results = Results(ids)
+        for place, task_id in enumerate(ids):
+            results.add(place, completed(task_id, unit=f"currency {place:011}"))
+
+        result = results.result()
+
+        assert len(result.cost) == count
+        assert len(json.dumps(result.as_json())) <= MOST_RESULT_BYTES
+        details.add(result.detail)
+    assert details == {"answers", "table"}
 
 
 def test_the_table_names_the_first_result_of_what_is_no_video() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +14,7 @@ from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import Trouble
 from airflow_provider_seeany.exceptions import SeeAnyConnectionNotFound
 from airflow_provider_seeany.hooks import steady
+from airflow_provider_seeany.hooks.seeany import SeeAnyHook
 from airflow_provider_seeany.hooks.steady import Patience, SteadyAsyncClient
 from tests.conftest import settings_for
 from tests.hostile import HostileServer, accepting, reply, task
@@ -84,6 +86,38 @@ async def test_a_connection_that_is_missing_now_and_then_never_ends_a_wait(
             clock.now += 200
             assert isinstance(await client.look("x"), SeeAnyTask)
             clock.now += 200
+
+
+async def test_a_connection_that_is_read_again_is_there_again(hostile: HostileServer, clock: Clock) -> None:
+    hostile.script(reply(401))
+    connection = Connection(with_key(hostile, "sk-old"))
+    async with SteadyAsyncClient(connection.read, shared_client) as client:
+        for key in ("sk-new", "sk-newer"):
+            connection.now = MISSING
+            assert isinstance(await client.look("x"), Trouble)
+            clock.now += 200
+            connection.now = with_key(hostile, key)
+            assert isinstance(await client.look("x"), Trouble)
+            clock.now += 200
+
+
+def test_a_hook_bears_with_a_connection_that_is_missing_now_and_then(
+    hostile: HostileServer, clock: Clock, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(host=hostile.url)
+    hook = SeeAnyHook()
+    for key, answer in (("sk-1", task()), ("sk-2", reply(401)), ("sk-3", task())):
+        hostile.script(reply(401))
+        assert isinstance(hook.look("x"), Trouble)
+        monkeypatch.delenv("AIRFLOW_CONN_SEEANY_DEFAULT")
+        assert "was not found" in str(hook.look("x"))
+        clock.now += 200
+        # It is there again, with or without an answer.
+        hostile.script(accepting(key, answer, otherwise=reply(401)))
+        connect(host=hostile.url, password=key)
+        hook.look("x")
+        clock.now += 200
+    hook.close()
 
 
 async def test_many_who_are_refused_at_once_read_the_connection_once(hostile: HostileServer) -> None:

@@ -20,11 +20,12 @@ from airflow_provider_seeany.exceptions import (
     SeeAnyRepeatedResponseError,
     SeeAnyTaskFailed,
     SeeAnyTaskIdError,
+    SeeAnyTaskNotFound,
     SeeAnyTaskTimeout,
 )
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 from tests.hostile import COMPLETED, FAILED, VIDEO, HostileServer, page, reply, task
-from tests.waits import LOST, context, deferred, finished, wait
+from tests.waits import LOST, TaskInstance, context, deferred, finished, wait
 
 Connect = Callable[..., None]
 SKIPS = ["soft_fail", "never_fail"]
@@ -223,6 +224,25 @@ def test_a_poking_sensor_believes_a_wall_of_web_pages(hostile: HostileServer) ->
         sensor(deferrable=False, poke_interval=0.001).execute(context())
 
     assert isinstance(error.value, SeeAnyApiError)
+
+
+def test_a_rescheduled_poke_counts_from_the_first_one(hostile: HostileServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a replica does not know yet within 30 s of that is unknown for good later on."""
+    hostile.script(reply(404))
+    first: list[float] = [5.0]
+    monkeypatch.setattr(
+        TaskInstance,
+        "get_first_reschedule_date",
+        lambda self, context: datetime.fromtimestamp(time.time() - first[0], UTC),
+    )
+    rescheduled: dict[str, Any] = {"deferrable": False, "mode": "reschedule", "poke_interval": 5, "timeout": 60}
+    with pytest.raises(AirflowException) as left:
+        sensor(**rescheduled).execute(context())
+    assert hasattr(left.value, "reschedule_date")
+
+    first[0] = 31.0
+    with pytest.raises(SeeAnyTaskNotFound):
+        sensor(**rescheduled).execute(context())
 
 
 def test_a_reschedule_does_not_forget_what_the_service_asked_for(hostile: HostileServer) -> None:

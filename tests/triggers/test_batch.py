@@ -22,7 +22,7 @@ from airflow_provider_seeany.api.wait import BadId, Crashed, Misconfigured, Refu
 from airflow_provider_seeany.hooks import steady
 from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
 from tests.conftest import KEY, eventually
-from tests.hostile import Answer, Caller, HostileServer, accepting, hang, reply, reset, task
+from tests.hostile import PATIENCE, Answer, Caller, HostileServer, accepting, hang, reply, reset, task
 
 Connect = Callable[..., None]
 
@@ -104,11 +104,13 @@ async def test_failed_and_unknown_tasks_are_told_with_their_reasons(simulator_ur
     assert "404" in result.failures[1].reason
 
 
-async def test_fail_fast_hangs_up_on_the_others(hostile: HostileServer) -> None:
+async def test_fail_fast_hangs_up_on_the_others(hostile: HostileServer, connect: Connect) -> None:
+    connect(host=hostile.url, extra={"request_timeout": 3600})
     hostile.script(hang)
     hostile.script(task(id="bad", status="failed"), task_id="bad")
 
-    result = await result_of(trigger(["x", "y", "bad"], fail_fast=True))
+    async with asyncio.timeout(PATIENCE):
+        result = await result_of(trigger(["x", "y", "bad"], fail_fast=True))
 
     assert [failure.id for failure in result.failures] == ["bad"]
     await eventually(hostile, lambda: hostile.open == 0)
@@ -287,14 +289,16 @@ async def test_what_nobody_thought_of_is_reported_and_leaves_nothing_open(
     await eventually(hostile, lambda: hostile.open == 0)
 
 
-async def test_a_cancelled_batch_hangs_up(hostile: HostileServer) -> None:
+async def test_a_cancelled_batch_hangs_up(hostile: HostileServer, connect: Connect) -> None:
+    connect(host=hostile.url, extra={"request_timeout": 3600})
     hostile.script(hang)
     waiting = asyncio.create_task(outcome_of(trigger([f"t{number}" for number in range(10)])))
     await eventually(hostile, lambda: len(hostile.requests) == 10)
 
     waiting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
+    async with asyncio.timeout(PATIENCE):
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
 
     await eventually(hostile, lambda: hostile.open == 0)
 

@@ -187,6 +187,20 @@ async def test_a_wait_that_a_ring_ended_is_not_told_as_given_up(
     assert "may still finish" not in said
 
 
+@pytest.mark.parametrize("state", ["deferred", "scheduled", "queued", "running"])
+async def test_a_wait_whose_task_goes_on_elsewhere_is_not_told_as_given_up(
+    comms: Comms, capsys: pytest.CaptureFixture[str], state: str
+) -> None:
+    """Another triggerer has it, or a worker that is already running."""
+    comms.state = state
+
+    await trigger(callback_poll_interval=None).on_kill()
+
+    said = capsys.readouterr().out
+    assert f"ended in this triggerer; the Airflow task is {state}" in said
+    assert "may still finish" not in said
+
+
 @pytest.mark.parametrize("state", ["success", "failed"])
 async def test_a_wait_that_a_person_ended_is_told_as_given_up(
     comms: Comms, capsys: pytest.CaptureFixture[str], state: str

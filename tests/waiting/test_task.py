@@ -142,6 +142,12 @@ def test_the_first_look_is_not_later_than_the_deadline() -> None:
         assert trigger.first_look_at <= trigger.deadline
 
 
+def test_a_trigger_never_looks_so_soon_that_it_could_lose_its_task_however_near_the_deadline_is() -> None:
+    before = time.time()
+
+    assert (task_wait(timeout=1).trigger().first_look_at or 0) >= before + 5
+
+
 @pytest.mark.parametrize("kind", [SeeAnyTaskSensor, SeeAnyTaskResultOperator])
 @pytest.mark.parametrize("longest", [45.5, timedelta(seconds=45.5)])
 def test_the_longest_pause_reaches_the_trigger(kind: Any, longest: timedelta | float) -> None:
