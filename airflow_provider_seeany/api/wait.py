@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from airflow_provider_seeany.api.polling import Polling
+from airflow_provider_seeany.api.polling import LONGEST_ESTIMATE, Polling
 from airflow_provider_seeany.api.task import DOCUMENTED_STATUSES, SeeAnyTask, is_web_url
 from airflow_provider_seeany.api.trouble import Kind, Trouble, cleaned
 
@@ -38,6 +38,13 @@ VISIBLE_WITHIN = 30.0
 Seconds after the start of a wait in which a 404 means that the task is not visible yet: what created it, and what is
 asked, may be different replicas of the service.
 """
+
+
+STALLED_AFTER = 600.0
+"""Fewest seconds without a change of status and progress that are worth a line in the log."""
+
+STALLED_BEYOND = 3
+"""So many times as long as the service's estimate they have to last, too."""
 
 
 class Sighting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -64,6 +71,11 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             estimated_remaining=task.estimated_remaining,
             at=at,
         )
+
+    def stalls_at(self, now: float) -> float:
+        """Return when it is worth a line in the log that nothing else was seen since now."""
+        estimate = min(self.estimated_remaining or 0, LONGEST_ESTIMATE)
+        return now + max(STALLED_AFTER, STALLED_BEYOND * estimate)
 
     def __str__(self) -> str:
         text = self.status
@@ -249,6 +261,7 @@ class Wait:
         "_log",
         "_name",
         "_polling",
+        "_stalls_at",
         "_status_words",
         "_troubles_in_a_row",
         "_visible_by",
@@ -278,10 +291,12 @@ class Wait:
         self._in_trouble_since: float | None = None
         self._troubles_in_a_row = 0
         self._doubt = Doubt()
+        self._stalls_at = float("inf")
         self._status_words = status_words or StatusWords(*([last_seen.status] if last_seen else []))
         self.first_question_at: float | None = None
         """When the polling would ask first, in Unix seconds; ``None`` if an earlier part of the wait saw nothing."""
         if last_seen and last_seen.at is not None:
+            self._stalls_at = last_seen.stalls_at(last_seen.at)
             # What the worker saw is an answer like any other: with it, one more tells how fast the estimate falls.
             self.first_question_at = last_seen.at + self._ask_polling(last_seen, last_seen.at)
             if deadline is not None:
@@ -350,14 +365,18 @@ class Wait:
             self._log.warning("SeeAny task %s failed: %s", self._name, task.failure_reason)
         else:
             self._status_words.notice(task, self._log)
-            self._note_running(Sighting.of(task, now))
+            self._note_running(Sighting.of(task, now), now)
 
-    def _note_running(self, seen: Sighting) -> None:
+    def _note_running(self, seen: Sighting, now: float) -> None:
         before = self.last_seen
         self.last_seen = seen
         # The estimate alone changes on every answer; a line for each would drown the log.
         if before is None or (before.status, before.progress) != (seen.status, seen.progress):
             self._log.info("SeeAny task %s: %s", self._name, seen)
+            self._stalls_at = seen.stalls_at(now)
+        elif now >= self._stalls_at:
+            self._log.info("SeeAny task %s: %s, as for a long while; the wait goes on", self._name, seen)
+            self._stalls_at = float("inf")
 
     def _note_trouble(self, trouble: Trouble, now: float, *, is_believed: bool) -> Outcome | Pause:
         self.last_trouble = trouble

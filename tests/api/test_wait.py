@@ -188,6 +188,40 @@ def test_progress_is_logged_when_it_changed_and_not_on_every_poll(log: Lines) ->
     ]
 
 
+def stalled_at(log: Lines, waiting: Wait, seconds: range, **fields: object) -> list[int]:
+    """Give the same answer again and again, and return when the log told that nothing changes."""
+    told = []
+    for second in seconds:
+        before = len(log.infos)
+        waiting.heard(answer(**fields), START + second)
+        if "as for a long while" in "".join(log.infos[before:]):
+            told.append(second)
+    return told
+
+
+@pytest.mark.parametrize(
+    ("estimate", "told"), [(None, 600), (0, 600), (30, 600), (300, 900), (10**400, None)], ids=repr
+)
+def test_a_task_that_does_not_get_on_is_told_of_once(log: Lines, estimate: int | None, told: int | None) -> None:
+    fields = {"progress": 99, "estimated_remaining": estimate}
+
+    assert stalled_at(log, wait(log), range(0, 3600, 60), **fields) == ([] if told is None else [told])
+    assert len(log.infos) == (1 if told is None else 2)
+
+
+def test_a_task_that_gets_on_again_may_stall_again(log: Lines) -> None:
+    waiting = wait(log)
+
+    assert stalled_at(log, waiting, range(0, 1200, 60), progress=50) == [600]
+    assert stalled_at(log, waiting, range(1200, 2400, 60), progress=51) == [1800]
+
+
+def test_what_the_worker_saw_counts_for_a_stall(log: Lines) -> None:
+    waiting = wait(log, last_seen=Sighting(status="processing", progress=50, at=START - 500))
+
+    assert stalled_at(log, waiting, range(0, 1200, 60), progress=50) == [120]
+
+
 def test_a_trigger_does_not_repeat_what_the_worker_already_logged(log: Lines) -> None:
     waiting = wait(log, last_seen=Sighting(status="queued", progress=5))
 
