@@ -101,6 +101,23 @@ async def test_a_connection_that_is_read_again_is_there_again(hostile: HostileSe
             clock.now += 200
 
 
+def test_a_hook_that_is_answered_now_and_then_bears_with_a_connection_that_is_missing(
+    hostile: HostileServer, clock: Clock, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(host=hostile.url)
+    hostile.script(task())
+    hook = SeeAnyHook()
+    hook.look("x")
+    monkeypatch.delenv("AIRFLOW_CONN_SEEANY_DEFAULT")
+    for _ in range(3):
+        hostile.script(reply(401), task())
+        assert "was not found" in str(hook.look("x"))
+        clock.now += 200
+        assert isinstance(hook.look("x"), SeeAnyTask)
+        clock.now += 200
+    hook.close()
+
+
 def test_a_hook_bears_with_a_connection_that_is_missing_now_and_then(
     hostile: HostileServer, clock: Clock, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
