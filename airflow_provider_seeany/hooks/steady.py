@@ -40,9 +40,11 @@ class Patience:
     """
 
     def __init__(self, *, was_used: bool = True) -> None:
-        self._was_used = was_used
+        self._seconds = PATIENCE_WITH_CONNECTION if was_used else PATIENCE_AT_FIRST
         self._since: float | None = None
         self.in_a_row = 0
+        self.left = self._seconds
+        """Seconds after which it will not be borne with any more."""
 
     def bear(self, error: Exception) -> Trouble:
         """
@@ -53,7 +55,8 @@ class Patience:
         now = time.monotonic()
         self._since = now if self._since is None else self._since
         self.in_a_row += 1
-        if now - self._since >= (PATIENCE_WITH_CONNECTION if self._was_used else PATIENCE_AT_FIRST):
+        self.left = self._since + self._seconds - now
+        if self.left <= 0:
             raise error
         return Trouble(kind=Kind.TRANSIENT, text=str(error).rstrip("."))
 

@@ -101,7 +101,7 @@ async def asked_patiently(
             step = no_connection(trouble, patience.in_a_row)
             if not isinstance(step, Pause):
                 return step
-            await asyncio.sleep(step.seconds)
+            await asyncio.sleep(min(step.seconds, patience.left))
         return await ask(client)
 
 
