@@ -348,6 +348,23 @@ def test_unusable_answers_about_all_tasks_are_believed_of_all_after_a_minute() -
     assert played.result.failures[0].reason == "the body is HTML"
 
 
+def test_an_answer_that_comes_after_its_task_was_given_up_counts_for_nothing() -> None:
+    ids = [f"v{number}" for number in range(40)]
+    batch = batch_of(ids, max_requests_per_second=1000, max_concurrent_requests=40)
+    page = Trouble(kind=Kind.UNUSABLE, text="the body is HTML")
+    assert [batch.next_question(number / 100) for number in range(40)] == ids
+    for task_id in ids[:30]:
+        batch.heard(task_id, page, 1.0)
+
+    batch.heard(ids[30], page, 62.0)
+    batch.heard(ids[31], completed(ids[31]), 62.0)
+    batch.heard(ids[32], refusal(401), 62.0)
+
+    result = batch.outcome(62.0)
+    assert isinstance(result, BatchResult)
+    assert (result.total, result.completed, result.failed) == (40, 0, 40)
+
+
 @pytest.mark.parametrize("deadline", [40.0, 1000.0])
 def test_an_outage_up_to_the_deadline_is_the_reason_of_the_time_out(deadline: float) -> None:
     ids = [f"v{number}" for number in range(5000)]
