@@ -334,6 +334,31 @@ def test_tasks_that_bring_no_answer_do_not_slow_down_a_service_that_answers_for_
     assert sorted({task_id for at, task_id in played.asked if at < 25}) == sorted(ids)
 
 
+def test_a_service_that_knows_none_of_the_tasks_is_not_down() -> None:
+    ids = [f"v{number}" for number in range(1000)]
+
+    played = Played(batch_of(ids), lambda task_id, now: refusal(404))
+
+    assert played.result.failed == 1000
+    assert played.now < 21
+
+
+def test_the_first_pause_in_an_outage_is_short_however_many_questions_were_under_way() -> None:
+    ids = [f"v{number}" for number in range(1000)]
+
+    played = Played(batch_of(ids), lambda task_id, now: DOWN if now < 8 else completed(task_id), takes=0.5)
+
+    assert played.now < 8 + 10 + 1000 * 0.5 / 20 + 1
+
+
+def test_a_long_interval_does_not_put_off_what_finds_the_end_of_an_outage() -> None:
+    ids = [f"v{number}" for number in range(1000)]
+
+    played = Played(batch_of(ids, poll_interval=900), lambda task_id, now: DOWN if now < 100 else completed(task_id))
+
+    assert len({task_id for at, task_id in played.asked if at < 200}) > 900
+
+
 def test_unusable_answers_about_all_tasks_are_believed_of_all_after_a_minute() -> None:
     """As they would be of one; it takes no five questions about each of thousands."""
     ids = [f"v{number}" for number in range(5000)]

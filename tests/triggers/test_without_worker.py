@@ -196,6 +196,17 @@ async def test_a_triggerer_that_is_killed_while_it_deletes_is_followed_by_one_th
         assert xcoms == {}
 
 
+async def test_what_a_killed_worker_left_is_gone_even_if_airflow_refused_at_first_to_delete_it(
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile.script(reply(200, PROCESSING))
+    xcoms = {"cost": 0.7}
+
+    await ended(TriggererComms(xcoms, takes=0, then="refused"), monkeypatch, try_number=2, deadline=time.time())
+
+    assert xcoms == {}
+
+
 async def test_a_wait_that_fails_at_its_first_try_deletes_its_progress_and_nothing_that_never_was(
     hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
