@@ -334,6 +334,19 @@ def test_tasks_that_bring_no_answer_do_not_slow_down_a_service_that_answers_for_
     assert sorted({task_id for at, task_id in played.asked if at < 25}) == sorted(ids)
 
 
+def test_an_answer_that_was_under_way_ends_an_outage_at_once() -> None:
+    ids = [f"v{number}" for number in range(100)]
+    batch = batch_of(ids, max_requests_per_second=1000, max_concurrent_requests=31)
+    asked = [batch.next_question(number / 100) for number in range(31)]
+    for task_id in asked[:30]:
+        batch.heard(str(task_id), DOWN, 1.0)
+    assert isinstance(batch.next_question(1.0), Pause)
+
+    batch.heard(str(asked[30]), completed(str(asked[30])), 1.5)
+
+    assert [batch.next_question(1.5 + number / 100) for number in range(31)] == ids[31:62]
+
+
 def test_a_service_that_knows_none_of_the_tasks_is_not_down() -> None:
     ids = [f"v{number}" for number in range(1000)]
 
