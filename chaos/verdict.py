@@ -12,7 +12,7 @@ import msgspec
 from airflow_provider_seeany.api.batch_result import Failure
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.links.task import RESULT_LINKS
-from airflow_provider_seeany.results.record import FIRST_KEY, LAST_KEY, NOW_KEY
+from airflow_provider_seeany.results.keys import FIRST_KEY, LAST_KEY, NOW_KEY
 from airflow_provider_seeany.simulator.answers import task_body
 from airflow_provider_seeany.simulator.scenario import Scenario
 from chaos.plan import PlannedWait

@@ -28,6 +28,8 @@ LOST = ("__fail__", {"error": "Trigger timeout"})
 class TaskInstance:
     """Keeps what is pushed: what is the UI's own apart from what downstream tasks read."""
 
+    dag_id, run_id, task_id, map_index = "waits", "run", "wait", -1
+
     def __init__(self) -> None:
         self.pushed: dict[str, Any] = {}
         self.pushed_for_ui: dict[str, Any] = {}

@@ -144,7 +144,10 @@ def resume(waiting: Waiting, outcome: Finished) -> bool:
         event: TriggerEvent = TriggerEvent(encode_outcome(outcome))
         if waiting.ends_without_worker and task.is_completed:
             for key, value in result_xcoms(
-                task, conn_id=waiting.mark.seeany_conn_id, with_values=waiting.pushes_xcoms
+                task,
+                conn_id=waiting.mark.seeany_conn_id,
+                with_values=waiting.pushes_xcoms,
+                place=waiting.where,
             ).items():
                 _push(session, waiting, key, value)
             event = TaskSuccessEvent()

@@ -1,18 +1,21 @@
 """
 What Airflow's database knows of results, progress and spend.
 
-Everything is found through the index of XComs by key: the keys of records are moments, so a page of results is one
-short walk along that index, and what is older or newer than asked for is never read. The names of DAGs are compared
-in a way that no index serves: one of them begins with the DAG, and a planner that takes it reads every XCom the DAG
-ever pushed.
+Everything is found through the index of XComs by key: the keys of records begin with moments, so a page of results is
+one short walk along that index, and what is older or newer than asked for is never read. The keys also say all that
+sums are made of, so these are made of the index alone. The names of DAGs are compared in a way that no index serves:
+one of them begins with the DAG, and a planner that takes it reads every XCom the DAG ever pushed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -20,16 +23,29 @@ import msgspec
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.trigger import Trigger
 from airflow.models.xcom import XComModel
-from sqlalchemy import BigInteger, and_, case, cast, distinct, func, literal, or_, select, tuple_
+from sqlalchemy import and_, false, func, literal, or_, select, tuple_
 
 from airflow_provider_seeany.api.task import is_web_url
-from airflow_provider_seeany.results.record import FIRST_KEY, LAST_KEY, NOW_KEY, Progress, Record, Share, key_at
+from airflow_provider_seeany.results.keys import (
+    FIRST_KEY,
+    LAST_KEY,
+    NOW_KEY,
+    Line,
+    after_moment,
+    connection_part,
+    dag_part,
+    key_at,
+    line_of,
+    state_part,
+)
+from airflow_provider_seeany.results.keys import State as RecordState
+from airflow_provider_seeany.results.record import Progress, Record, Share
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
 
-State = Literal["waiting", "completed", "failed", "timed_out"]
+State = Literal["waiting", RecordState]
 Kept = TypeVar("Kept", Record, Progress)
 
 MOST_WAITING = 100
@@ -40,7 +56,8 @@ OUR_OPERATORS = frozenset({"SeeAnyTaskSensor", "SeeAnyTaskResultOperator", "SeeA
 
 _OUR_TRIGGERS = "airflow_provider_seeany.triggers."
 _OVER = frozenset({"success", "failed", "skipped", "upstream_failed", "removed", "up_for_retry"})
-_DAY = 24 * 3600
+_MONTH = 31
+_MOST_DIGITS = 400
 
 
 @dataclass(frozen=True)
@@ -126,7 +143,7 @@ class Group:
     day: date
     dag_id: str
     conn_id: str
-    state: State
+    state: RecordState
     count: int
     cost: list[Money]
 
@@ -233,36 +250,84 @@ def groups(session: Session, *, readable: Collection[str], filters: Filters, zon
     :param filters: which results.
     :param zone: the time zone whose days these are.
     """
-    value = XComModel.value
-    one = func.coalesce(
-        value["seeany_task_id"].as_string(),
-        XComModel.run_id.concat(" ").concat(XComModel.task_id).concat(" ").concat(XComModel.map_index),
-    )
-    columns = (
-        ((_moment() + _offset(zone, filters)) // _DAY).label("day"),
-        XComModel.dag_id.label("dag_id"),
-        value["conn_id"].as_string().label("conn_id"),
-        value["state"].as_string().label("state"),
-        # As text, so that any database can group by it and none makes binary fractions of it.
-        value["cost"].as_string().label("cost"),
-    )
-    query = (
-        select(*columns, func.count(distinct(one)).label("tasks"))
-        .where(*_in_range(filters), _in_dags(readable, filters.dag_id), *_matching(filters))
-        .group_by(*columns)
-    )
+    dags = {dag_part(dag_id): dag_id for dag_id in _chosen(readable, filters.dag_id)}
+    read = cache(Line.read)
+    sums: dict[tuple[date, str, str, RecordState], _Sum] = defaultdict(_Sum)
+    for day, keys in _keys_by_day(session, filters, zone):
+        for text, count in Counter(map(line_of, set(map(after_moment, keys)))).items():
+            line = read(text)
+            # The one place where what the viewer may not read is left out: hashes of other DAGs say nothing.
+            if line is None or (dag_id := dags.get(line.dag)) is None:
+                continue
+            one = sums[day, dag_id, line.conn_id, line.state]
+            one.count += count
+            if line.cost is not None:
+                one.add(_money(line.cost), count)
+            else:
+                for cost in _costs_in_values(session, [key for key in keys if key.endswith(text)]):
+                    one.add(cost, 1)
     return [
-        Group(
-            day=(datetime(1970, 1, 1) + timedelta(days=int(row.day))).date(),
-            dag_id=row.dag_id,
-            conn_id=row.conn_id or "",
-            state=row.state,
-            count=row.tasks,
-            cost=[Money(money.unit, money.amount * row.tasks) for money in _money(_decoded(row.cost))],
-        )
-        for row in session.execute(query)
-        if row.state in ("completed", "failed", "timed_out")
+        Group(*alike, count=one.count, cost=[Money(*money) for money in sorted(one.cost.items())])
+        for alike, one in sums.items()
     ]
+
+
+@dataclass
+class _Sum:
+    count: int = 0
+    cost: dict[str, Decimal] = field(default_factory=dict)
+
+    def add(self, cost: Iterable[Money], count: int) -> None:
+        for money in cost:
+            self.cost[money.unit] = self.cost.get(money.unit, Decimal()) + money.amount * count
+
+
+def _keys_by_day(session: Session, filters: Filters, zone: ZoneInfo) -> Iterator[tuple[date, list[str]]]:
+    """Yield the days of a time zone, and the keys of each."""
+    days = _days(filters, zone)
+    # A month at a time, so that those of a whole year need not be in memory at once.
+    for begin in range(0, len(days), _MONTH):
+        month = days[begin : begin + _MONTH]
+        query = select(XComModel.key).where(
+            XComModel.key >= month[0].first_key, XComModel.key < month[-1].end_key, *_matching(filters)
+        )
+        # Straight from the driver: SQLAlchemy's rows would cost four times as much as all the rest.
+        cursor = session.connection().execute(query).cursor
+        assert cursor is not None
+        keys = sorted(key for (key,) in cursor.fetchall())
+        for day in month:
+            yield day.day, keys[bisect_left(keys, day.first_key) : bisect_left(keys, day.end_key)]
+
+
+@dataclass(frozen=True)
+class _Day:
+    day: date
+    first_key: str
+    end_key: str
+
+
+def _days(filters: Filters, zone: ZoneInfo) -> list[_Day]:
+    """Return the days of a time zone that a range touches; days on which clocks are set are longer or shorter."""
+    if filters.since >= filters.until:
+        return []
+    day = datetime.fromtimestamp(filters.since, tz=zone).date()
+    days = []
+    begin = filters.since
+    while begin < filters.until:
+        following = day + timedelta(days=1)
+        midnight = datetime(following.year, following.month, following.day, tzinfo=zone).timestamp()
+        end = min(int(midnight), filters.until)
+        days.append(_Day(day, key_at(begin), key_at(end)))
+        day, begin = following, end
+    return days
+
+
+def _costs_in_values(session: Session, keys: list[str]) -> Iterator[list[Money]]:
+    """Yield the costs for which keys had no room, each SeeAny task's once."""
+    one_of = {after_moment(key): key for key in keys}
+    query = select(XComModel.key, XComModel.value).where(XComModel.key.in_(one_of.values()))
+    records = {row.key: _kept(row.value, Record) for row in session.execute(query)}
+    return (_money(record.cost) for record in records.values() if record is not None)
 
 
 def task_view(session: Session, *, dag_id: str, run_id: str, task_id: str, map_index: int) -> TaskView | None:
@@ -334,29 +399,14 @@ def _chosen(readable: Collection[str], dag_id: str | None) -> list[str]:
 
 
 def _matching(filters: Filters) -> list[ColumnElement[bool]]:
-    asked = {"state": filters.state, "conn_id": filters.conn_id}
-    return [XComModel.value[name].as_string() == wanted for name, wanted in asked.items() if wanted is not None]
-
-
-def _moment() -> ColumnElement[int]:
-    return cast(XComModel.value["at"].as_string(), BigInteger)
-
-
-def _offset(zone: ZoneInfo, filters: Filters) -> ColumnElement[int]:
-    """Return the seconds by which a time zone was ahead of UTC at the moment of a record."""
-    changes: list[tuple[int, int]] = []
-    for moment in range(filters.until, filters.since - _DAY, -_DAY // 4):
-        delta = datetime.fromtimestamp(moment, tz=UTC).astimezone(zone).utcoffset() or timedelta()
-        ahead = int(delta.total_seconds())
-        if changes and changes[-1][1] == ahead:
-            changes[-1] = (moment, ahead)
-        else:
-            changes.append((moment, ahead))
-    # The newest first; a clock that is put on or back is noticed within six hours, at night.
-    *later, (_, earliest) = changes
-    if not later:
-        return literal(earliest)
-    return case(*((_moment() >= since, ahead) for since, ahead in later), else_=earliest)
+    if filters.state == "waiting":
+        return [false()]
+    parts: list[tuple[int, str]] = []
+    if filters.state is not None:
+        parts.append(state_part(filters.state))
+    if filters.conn_id is not None:
+        parts.append(connection_part(filters.conn_id))
+    return [func.substr(XComModel.key, start + 1, len(text)) == text for start, text in parts]
 
 
 def _of_record(record: Record, dag_id: str, run_id: str, task_id: str, map_index: int) -> Result:
@@ -435,7 +485,8 @@ def _amount(value: object) -> Decimal | None:
         amount = Decimal(str(value))
     except InvalidOperation:
         return None
-    return amount if amount.is_finite() else None
+    # What no service charges may be larger than a sum can be.
+    return amount if amount.is_finite() and amount.adjusted() < _MOST_DIGITS else None
 
 
 def _urls(value: object) -> list[str]:

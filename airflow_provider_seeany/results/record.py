@@ -3,9 +3,8 @@ What a wait keeps for the UI in XComs of its own: how far it is while it waits, 
 
 They are found by their keys:
 
-- ``_seeany_20261124T203015Z``: the record, under the moment at which the SeeAny task was completed or the wait ended.
-  Airflow indexes XComs by key and by nothing else that helps, so a moment in the key is what makes the newest
-  results, and those of some days, cheap to find among hundreds of thousands
+- ``_seeany_20261124T203015Z:…``: the record, under the moment at which the SeeAny task was completed or the wait
+  ended, and what sums are made of; :mod:`~airflow_provider_seeany.results.keys` says why
 - ``_seeany``: how far the wait is, while it waits in the triggerer; after that, the key of the record, so that a
   later try without a worker can delete it
 
@@ -16,21 +15,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from airflow_provider_seeany.api.batch_result import BatchResult, Costs, Failure
 from airflow_provider_seeany.api.task import SeeAnyTask, is_web_url
 from airflow_provider_seeany.api.trouble import cleaned
-
-NOW_KEY = "_seeany"
-"""Where a wait says how far it is, and then which record it has: :class:`Progress`, then ``{"record": key}``."""
-
-FIRST_KEY, LAST_KEY = f"{NOW_KEY}_0", f"{NOW_KEY}_99991231T235959Z"
-"""Between these are the keys of all records, in the order of time."""
+from airflow_provider_seeany.results.keys import NOW_KEY, State, record_key
 
 LONGEST_URL = 2000
 LONGEST_TEXT = 1000
@@ -38,8 +31,6 @@ SHOWN_FAILURES = 20
 
 _FURTHEST_BACK = 10 * 366 * 24 * 3600.0
 _FURTHEST_AHEAD = 3600.0
-
-State = Literal["completed", "failed", "timed_out"]
 
 
 class Share(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -189,19 +180,21 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             error_message=_text(message or str(error)),
         )
 
-    @property
-    def key(self) -> str:
-        """The key of the XCom that holds it."""
-        return key_at(self.at)
+    def xcoms(self, place: Mapping[str, Any]) -> dict[str, Any]:
+        """
+        Return the XComs to push, by key: first where the record is, so that half of this can be deleted again.
 
-    def xcoms(self) -> dict[str, Any]:
-        """Return the XComs to push, by key: first where the record is, so that half of this can be deleted again."""
-        return {NOW_KEY: {"record": self.key}, self.key: _as_json(self)}
-
-
-def key_at(moment: float) -> str:
-    """Return the key of a record of this moment, in Unix seconds."""
-    return f"{NOW_KEY}_{datetime.fromtimestamp(moment, tz=UTC):%Y%m%dT%H%M%SZ}"
+        :param place: what names the XComs of the task instance.
+        """
+        key = record_key(
+            self.at,
+            seeany_task_id=self.seeany_task_id,
+            state=self.state,
+            conn_id=self.conn_id,
+            cost=self.cost,
+            place=place,
+        )
+        return {NOW_KEY: {"record": key}, key: _as_json(self)}
 
 
 def exact(totals: Mapping[str, float]) -> dict[str, str]:

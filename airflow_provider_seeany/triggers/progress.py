@@ -12,7 +12,8 @@ from airflow.providers.common.compat.sdk import conf
 from airflow_provider_seeany.api.batch_result import Results
 from airflow_provider_seeany.api.trouble import cleaned
 from airflow_provider_seeany.api.wait import Log, Sighting
-from airflow_provider_seeany.results.record import NOW_KEY, Progress, Share, exact
+from airflow_provider_seeany.results.keys import NOW_KEY
+from airflow_provider_seeany.results.record import Progress, Share, exact
 from airflow_provider_seeany.triggers.without_worker import place_of
 
 LEAST_INTERVAL = 10.0

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_seeany.api.task import HIGHLIGHTS
 from airflow_provider_seeany.links.task import RESULT_LINKS
-from airflow_provider_seeany.results.record import NOW_KEY, Record
+from airflow_provider_seeany.results.keys import NOW_KEY
+from airflow_provider_seeany.results.record import Record
 
 if TYPE_CHECKING:
     from airflow_provider_seeany.api.task import SeeAnyTask
@@ -44,13 +46,14 @@ class TemplateTaskInstance:
         return kwargs.get("default")
 
 
-def result_xcoms(task: SeeAnyTask, *, conn_id: str, with_values: bool) -> dict[str, Any]:
+def result_xcoms(task: SeeAnyTask, *, conn_id: str, with_values: bool, place: Mapping[str, Any]) -> dict[str, Any]:
     """
     Return the XComs of a wait that ends without a worker, by key.
 
     :param task: the completed task.
     :param conn_id: the connection that was asked through.
     :param with_values: whether the Airflow task pushes any; the links are always pushed.
+    :param place: what names the XComs of the task instance.
     """
     links = {link.xcom_key: link.url_of(task) for link in RESULT_LINKS}
     if not with_values:
@@ -60,7 +63,7 @@ def result_xcoms(task: SeeAnyTask, *, conn_id: str, with_values: bool) -> dict[s
         **links,
         **task.highlights(),
         "return_value": task.as_json(),
-        **Record.of_task(task, conn_id=conn_id).xcoms(),
+        **Record.of_task(task, conn_id=conn_id).xcoms(place),
     }
 
 
@@ -113,7 +116,8 @@ class TriggererXComs:
         """Push the links, and the values and the UI's record if the Airflow task pushes any."""
         from airflow.providers.common.compat.sdk import XCom
 
-        for key, value in result_xcoms(task, conn_id=conn_id, with_values=with_values).items():
+        xcoms = result_xcoms(task, conn_id=conn_id, with_values=with_values, place=self._where)
+        for key, value in xcoms.items():
             await XCom.aset(key=key, value=value, **self._where)
 
 

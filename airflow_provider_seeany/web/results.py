@@ -48,10 +48,12 @@ def _filters(
     since: Annotated[int | None, Query(ge=0, le=253_402_300_799)] = None,
     until: Annotated[int | None, Query(ge=0, le=253_402_300_799)] = None,
 ) -> queries.Filters:
-    until = int(time.time()) + CLOCK_DIFFERENCE if until is None else until
+    latest = int(time.time()) + CLOCK_DIFFERENCE
+    until = latest if until is None else until
     since = until - DEFAULT_RANGE if since is None else since
     since = max(since, until - LONGEST_RANGE)
-    return queries.Filters(since=since, until=until, dag_id=dag_id, conn_id=conn_id, state=state)
+    # Later there is nothing, and the last days of the calendar have no next one.
+    return queries.Filters(since=since, until=min(until, latest), dag_id=dag_id, conn_id=conn_id, state=state)
 
 
 def _readable_dags(user: GetUserDep) -> set[str]:

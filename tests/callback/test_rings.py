@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from airflow_provider_seeany.results.record import FIRST_KEY, LAST_KEY
+from airflow_provider_seeany.results.keys import FIRST_KEY, LAST_KEY
 from airflow_provider_seeany.versions import airflow_is_at_least
 from tests.callback.database import run_script
 from tests.hostile import COMPLETED

@@ -89,7 +89,7 @@ def fill(session: Session, records: list[Record], *, dag_ids: list[str], other_x
                 "end_date": ended,
             }
         )
-        values = {**record.xcoms(), **{f"other_{each}": "x" * 60 for each in range(other_xcoms)}}
+        values = {**record.xcoms(place), **{f"other_{each}": "x" * 60 for each in range(other_xcoms)}}
         xcoms += [
             {**place, "dag_run_id": run["id"], "key": key, "value": value, "timestamp": ended}
             for key, value in values.items()

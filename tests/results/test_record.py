@@ -10,8 +10,11 @@ import pytest
 
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.operators.base import WaitsForTask
-from airflow_provider_seeany.results.record import FIRST_KEY, LAST_KEY, NOW_KEY, Record, key_at
+from airflow_provider_seeany.results.keys import FIRST_KEY, LAST_KEY, NOW_KEY, key_at
+from airflow_provider_seeany.results.record import Record
 from tests.waits import KINDS, context, finished, wait
+
+PLACE = {"dag_id": "dag", "run_id": "run", "task_id": "wait", "map_index": -1}
 
 
 def completed(**more: Any) -> SeeAnyTask:
@@ -53,7 +56,7 @@ def test_it_stays_small_whatever_the_answer_holds() -> None:
     long = "x" * 100_000
     images = [{"url": f"https://cdn/{number}.jpg"} for number in range(5000)]
     task = completed(images=images, resolution=long, error={"code": long, "message": long})
-    assert len(json.dumps(Record.of_task(task, conn_id="c").xcoms())) < 8000
+    assert len(json.dumps(Record.of_task(task, conn_id="c").xcoms(PLACE))) < 8000
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_seeany.results.record import FIRST_KEY, LAST_KEY
+from airflow_provider_seeany.results.keys import FIRST_KEY, LAST_KEY
 from local_airflow import DagRun, LocalAirflow, TaskInstance
 from tests.hostile import HostileServer, in_background
 from tests.system.echoes import ECHOES, KEY

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from airflow_provider_seeany.results.record import FIRST_KEY, LAST_KEY
+from airflow_provider_seeany.results.keys import FIRST_KEY, LAST_KEY
 from airflow_provider_seeany.versions import airflow_is_at_least
 from benchmarks.callback import airflow_with_callbacks
 from local_airflow import LocalAirflow

@@ -136,7 +136,7 @@ async def test_xcoms_are_those_of_a_worker(hostile: HostileServer, monkeypatch: 
 
     answer = SeeAnyTask.from_answer(COMPLETED)
     links = {key: xcoms.pop(key) for key in list(xcoms) if key.startswith("_link_")}
-    record = Record.of_task(answer, conn_id="seeany_default").xcoms()
+    record = Record.of_task(answer, conn_id="seeany_default").xcoms(WHERE)
     assert {key: xcoms.pop(key) for key in list(xcoms) if key.startswith("_seeany")} == record
     assert xcoms == {**answer.highlights(), "return_value": answer.as_json()}
     assert set(links.values()) == {COMPLETED["video_url"], COMPLETED["thumbnail_url"]}
