@@ -26,6 +26,7 @@ from airflow_provider_seeany.api.request import ApiSettings  # noqa: E402
 from airflow_provider_seeany.api.task import SeeAnyTask  # noqa: E402
 from airflow_provider_seeany.api.trouble import Trouble  # noqa: E402
 from airflow_provider_seeany.simulator.server import create_app, serve  # noqa: E402
+from local_airflow.postgres import running_postgres  # noqa: E402
 from tests.hostile import HostileServer, in_background  # noqa: E402
 
 KEY = "sk-marked-0123456789abcdefghijklmnopqrstuvwxyzABCDE"
@@ -84,6 +85,13 @@ def simulator_url() -> Iterator[str]:
 
     with in_background(start):
         yield url[0]
+
+
+@pytest.fixture(scope="module")
+def postgres_url() -> Iterator[str]:
+    """The address of a PostgreSQL server of this module's own."""
+    with running_postgres() as url:
+        yield url
 
 
 @pytest.fixture

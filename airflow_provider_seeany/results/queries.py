@@ -15,7 +15,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from functools import cache
+from functools import cache, partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -251,25 +252,33 @@ def groups(session: Session, *, readable: Collection[str], filters: Filters, zon
     :param zone: the time zone whose days these are.
     """
     dags = {dag_part(dag_id): dag_id for dag_id in _chosen(readable, filters.dag_id)}
-    read = cache(Line.read)
-    sums: dict[tuple[date, str, str, RecordState], _Sum] = defaultdict(_Sum)
+    read = cache(partial(_read_line, dags))
+    sums: dict[tuple[date, tuple[str, str, RecordState]], _Sum] = defaultdict(_Sum)
     for day, keys in _keys_by_day(session, filters, zone):
         for text, count in Counter(map(line_of, set(map(after_moment, keys)))).items():
-            line = read(text)
-            # The one place where what the viewer may not read is left out: hashes of other DAGs say nothing.
-            if line is None or (dag_id := dags.get(line.dag)) is None:
+            if (line := read(text)) is None:
                 continue
-            one = sums[day, dag_id, line.conn_id, line.state]
+            whose, cost = line
+            one = sums[day, whose]
             one.count += count
-            if line.cost is not None:
-                one.add(_money(line.cost), count)
+            if cost is not None:
+                one.add(cost, count)
             else:
-                for cost in _costs_in_values(session, [key for key in keys if key.endswith(text)]):
-                    one.add(cost, 1)
+                for kept in _costs_in_values(session, [key for key in keys if key.endswith(text)]):
+                    one.add(kept, 1)
     return [
-        Group(*alike, count=one.count, cost=[Money(*money) for money in sorted(one.cost.items())])
-        for alike, one in sums.items()
+        Group(day, *whose, count=one.count, cost=[Money(*money) for money in sorted(one.cost.items())])
+        for (day, whose), one in sorted(sums.items(), key=itemgetter(0))
     ]
+
+
+def _read_line(dags: Mapping[str, str], text: str) -> tuple[tuple[str, str, RecordState], list[Money] | None] | None:
+    """Return DAG, connection and state of a line, and the cost if it says that; ``None`` if it is not to be shown."""
+    line = Line.read(text)
+    # What the viewer may not read is left out here: the hash of a DAG that is not given says nothing.
+    if line is None or (dag_id := dags.get(line.dag)) is None:
+        return None
+    return (dag_id, line.conn_id, line.state), None if line.cost is None else _money(line.cost)
 
 
 @dataclass

@@ -6,21 +6,16 @@ import json
 import time
 
 from airflow.utils.session import create_session
-from sqlalchemy import inspect, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from airflow_provider_seeany.callback.doorbell import mark_key
 from airflow_provider_seeany.callback.waiting import waits_for, waits_query
 from tests.callback.waits_in_database import CONNECTION, add_wait, make_database
+from tests.copies import columns, count, new_uuid
 
 WAITS = 10_000
 XCOMS_OF_EACH = 101
-
-
-def columns(session: Session, table: str, *, without: str) -> str:
-    """Return a table's columns, but those that each copied row has of its own."""
-    names = [f'"{column["name"]}"' for column in inspect(session.connection()).get_columns(table)]
-    return ", ".join(name for name in names if name not in without.split())
 
 
 def fill(session: Session) -> None:
@@ -32,7 +27,6 @@ def fill(session: Session) -> None:
         else "(SELECT generate_series(1, {0}) AS i)"
     )
     waits, others = numbers.format(WAITS - 1), numbers.format(XCOMS_OF_EACH - 1)
-    new_id = "lower(hex(randomblob(16)))" if is_sqlite else "gen_random_uuid()"
     shared = columns(session, "trigger", without='"id"')
     session.execute(
         text(
@@ -40,15 +34,16 @@ def fill(session: Session) -> None:
             f"SELECT 1000 + i, {shared} FROM trigger CROSS JOIN {waits} AS n WHERE id = 1"
         )
     )
-    _count(session)
+    count(session)
     shared = columns(session, "task_instance", without='"id" "map_index" "trigger_id"')
     session.execute(
         text(
             f"INSERT INTO task_instance (id, map_index, trigger_id, {shared}) "
-            f"SELECT {new_id}, i, 1000 + i, {shared} FROM task_instance CROSS JOIN {waits} AS n WHERE map_index = 0"
+            f"SELECT {new_uuid(session)}, i, 1000 + i, {shared} "
+            f"FROM task_instance CROSS JOIN {waits} AS n WHERE map_index = 0"
         )
     )
-    _count(session)
+    count(session)
     shared = columns(session, "xcom", without='"map_index" "key"')
     session.execute(
         text(
@@ -63,16 +58,7 @@ def fill(session: Session) -> None:
             "WHERE map_index = 0 AND key LIKE '_seeany_wait_%'"
         )
     )
-    _count(session)
-
-
-def _count(session: Session) -> None:
-    """Tell the database how much there is by now: it plans the checks of foreign keys by that, too."""
-    session.commit()
-    session.execute(text("ANALYZE"))
-    session.commit()
-    session.connection().invalidate()
-    session.rollback()
+    count(session)
 
 
 def main() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,6 @@ pytestmark = pytest.mark.system
 
 RACES = ("ring", "poll", "sweep", "mark failed")
 TIMES = 200
-
-
-@pytest.fixture(scope="module")
-def postgres_url() -> Iterator[str]:
-    """The address of a PostgreSQL server of this module's own."""
-    with running_postgres() as url:
-        yield url
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import random
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.models.dag import DagModel
@@ -14,10 +14,12 @@ from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, text
 from sqlalchemy.orm import Session
 
+from airflow_provider_seeany.results.keys import FIRST_KEY, LAST_KEY, NOW_KEY, key_at
 from airflow_provider_seeany.results.record import Record
+from tests.copies import columns, new_uuid
 
 TASKS_PER_RUN = 10
 DAY = 24 * 3600
@@ -97,6 +99,46 @@ def fill(session: Session, records: list[Record], *, dag_ids: list[str], other_x
     session.execute(insert(DagRun), list(runs.values()))
     session.execute(insert(TaskInstance), tasks)
     session.execute(insert(XComModel), xcoms)
+    session.commit()
+
+
+def repeat(session: Session, *, days: int) -> None:
+    """
+    Store what was stored, which is of one day in UTC, for the days before, too: as other mapped task instances.
+
+    :param session: a session with Airflow's database.
+    :param days: how many days there are then.
+    """
+    tasks = columns(session, "task_instance", without='"id" "map_index"')
+    xcoms = columns(session, "xcom", without='"map_index" "key"')
+    (key,) = session.execute(select(XComModel.key).where(XComModel.key.between(FIRST_KEY, LAST_KEY)).limit(1)).one()
+    begin = key[: len(key_at(0)) - len("T000000Z")]
+    day = datetime.strptime(begin, f"{NOW_KEY}_%Y%m%d")
+    if session.connection().dialect.name == "postgresql":
+        # All are copies, so there is nothing to check: row by row, that would take longer than all else.
+        session.execute(text("SET LOCAL session_replication_role = replica"))
+    for back in range(1, days):
+        values = {
+            "shift": back * TASKS_PER_RUN,
+            "first": TASKS_PER_RUN,
+            "like": f"{begin}T%",
+            "day": f"{NOW_KEY}_{day - timedelta(days=back):%Y%m%d}",
+        }
+        session.execute(
+            text(
+                f"INSERT INTO task_instance (id, map_index, {tasks}) "
+                f"SELECT {new_uuid(session)}, map_index + :shift, {tasks} FROM task_instance WHERE map_index < :first"
+            ),
+            values,
+        )
+        session.execute(
+            text(
+                f"INSERT INTO xcom (map_index, key, {xcoms}) SELECT map_index + :shift, "
+                f"CASE WHEN key LIKE :like THEN CAST(:day AS VARCHAR(20)) || substr(key, {len(begin) + 1}) "
+                f"ELSE key END, {xcoms} FROM xcom WHERE map_index < :first"
+            ),
+            values,
+        )
     session.commit()
 
 

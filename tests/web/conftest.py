@@ -1,10 +1,11 @@
-"""Airflow's database with a migrated schema, and the provider's application with users who may read different DAGs."""
+"""Airflow's tables on SQLite and PostgreSQL, and the provider's application with users who may read different DAGs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
 import pytest
+from airflow import settings
 from airflow.api_fastapi.app import create_auth_manager, purge_cached_app
 from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
@@ -30,15 +31,35 @@ class OwnDagOnly(SimpleAuthManager):
         return details is None or details.id is None or details.id == user.username
 
 
-@pytest.fixture(scope="session")
-def _schema() -> None:
-    initdb()
-    with create_session(scoped=False) as session:
-        know_dags(session, DAGS)
+@pytest.fixture(
+    scope="module",
+    params=["sqlite", pytest.param("postgresql", marks=[pytest.mark.system, pytest.mark.xdist_group("postgresql")])],
+)
+def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Each of the databases, with Airflow's tables and some DAGs, in place of that of the other tests."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('database')}/airflow.db"
+    else:
+        url = request.getfixturevalue("postgres_url")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", url)
+        _connect()
+        initdb()
+        with create_session(scoped=False) as session:
+            know_dags(session, DAGS)
+        yield
+    _connect()
+
+
+def _connect() -> None:
+    """Let Airflow take the database that the environment now names."""
+    settings.dispose_orm()
+    settings.configure_vars()
+    settings.configure_orm()
 
 
 @pytest.fixture
-def session(_schema: None) -> Iterator[Session]:
+def session(database: None) -> Iterator[Session]:
     with create_session(scoped=False) as session:
         yield session
         session.rollback()
