@@ -20,7 +20,7 @@ export function DayChart({ unit, bars, words, language }) {
   const edge = { fontSize: "xs", color: "fg.muted" };
   return h(
     Box,
-    null,
+    { position: "relative" },
     h(
       Flex,
       {
@@ -59,21 +59,25 @@ export function DayChart({ unit, bars, words, language }) {
 
 /** @param {{ label: string, unit: string, bars: Bar[], words: Words, language: string }} props */
 function NumbersTable({ label, unit, bars, words, language }) {
-  const hidden = { position: "absolute", width: "1px", height: "1px", overflow: "hidden", clipPath: "inset(50%)" };
+  // Around the table, as a table grows to its content whatever height it is given, and so would the page.
   return h(
-    "table",
-    { style: hidden },
-    h("caption", null, label),
-    h("thead", null, h("tr", null, h("th", { scope: "col" }, words.day), h("th", { scope: "col" }, words.cost))),
+    Chakra.VisuallyHidden,
+    { as: "div" },
     h(
-      "tbody",
+      "table",
       null,
-      bars.map(({ name, amount }) =>
-        h(
-          "tr",
-          { key: name },
-          h("th", { scope: "row" }, dayText(name, language)),
-          h("td", null, moneyText({ unit, amount }, language)),
+      h("caption", null, label),
+      h("thead", null, h("tr", null, h("th", { scope: "col" }, words.day), h("th", { scope: "col" }, words.cost))),
+      h(
+        "tbody",
+        null,
+        bars.map(({ name, amount }) =>
+          h(
+            "tr",
+            { key: name },
+            h("th", { scope: "row" }, dayText(name, language)),
+            h("td", null, moneyText({ unit, amount }, language)),
+          ),
         ),
       ),
     ),

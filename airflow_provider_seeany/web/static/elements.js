@@ -58,23 +58,29 @@ export function InLink({ to, children, ...more }) {
   return h(Chakra.Link, { href: new URL(to.replace(/^\//, ""), document.baseURI).href, ...style }, children);
 }
 
-/** @param {{ text: string, words: import("./types").Words, [more: string]: any }} props */
-export function CopyButton({ text, words, ...more }) {
-  const [copied, setCopied] = useState(false);
+/**
+ * Copies addresses, each on a line of its own.
+ * @param {{ urls: string[], words: import("./types").Words }} props
+ */
+export function CopyButton({ urls, words }) {
+  const [said, setSaid] = useState("");
   useEffect(() => {
-    if (!copied) return undefined;
-    const timer = setTimeout(() => setCopied(false), 2000);
+    if (!said) return undefined;
+    const timer = setTimeout(() => setSaid(""), 2000);
     return () => clearTimeout(timer);
-  }, [copied]);
+  }, [said]);
   return h(
     Button,
     {
       size: "sm",
       variant: "outline",
-      onClick: () => void copy(text).then(() => setCopied(true)),
-      ...more,
+      onClick: () =>
+        void copy(urls.join("\n")).then(
+          () => setSaid(words.copied),
+          () => setSaid(words.notCopied),
+        ),
     },
-    h("span", { "aria-live": "polite" }, copied ? words.copied : words.copyUrl),
+    h("span", { "aria-live": "polite" }, said || words.copyUrl(urls.length)),
   );
 }
 

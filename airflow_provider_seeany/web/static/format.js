@@ -19,7 +19,7 @@ export function isWebUrl(url) {
  * @param {string} url
  */
 export function isPicture(url) {
-  return /\.(avif|gif|jpe?g|png|webp)$/i.test(new URL(url).pathname);
+  return isWebUrl(url) && /\.(avif|gif|jpe?g|png|webp)$/i.test(new URL(url).pathname);
 }
 
 /** @param {string} text @returns {[bigint, number] | null} the number without its point, and its decimals */
@@ -64,17 +64,18 @@ export function totals(amounts) {
  * @param {string} language
  */
 export function moneyText({ unit, amount }, language) {
-  const digits = { minimumFractionDigits: 2, maximumFractionDigits: 6 };
   // Given as text, a browser formats every digit; a number would have lost some by then.
   const value = /** @type {any} */ (amount);
   if (/^[A-Z]{3}$/.test(unit)) {
     try {
+      // As many decimals as the currency has: two in yuan, none in yen. Fractions of them are shown if there are any.
       const style = /** @type {const} */ ({ style: "currency", currency: unit, currencyDisplay: "narrowSymbol" });
-      return new Intl.NumberFormat(language, { ...style, ...digits }).format(value);
+      return new Intl.NumberFormat(language, { ...style, maximumFractionDigits: 6 }).format(value);
     } catch {
       // A currency that the browser does not know.
     }
   }
+  const digits = { minimumFractionDigits: 2, maximumFractionDigits: 6 };
   return `${new Intl.NumberFormat(language, digits).format(value)} ${unit}`;
 }
 
@@ -83,14 +84,26 @@ export function costText(amounts, language) {
   return amounts.map((money) => moneyText(money, language)).join(" + ");
 }
 
-/** @param {number} count @param {string} language */
+/** @param {number} count @param {string} language a number, with a decimal or two if it has them */
 export function countText(count, language) {
-  return new Intl.NumberFormat(language).format(count);
+  return new Intl.NumberFormat(language, { maximumFractionDigits: 2 }).format(count);
+}
+
+/**
+ * A moment in the viewer's time zone, or nothing if it is beyond the dates that there are.
+ * @param {number} seconds Unix time
+ * @param {string} language
+ * @param {Intl.DateTimeFormatOptions} style
+ */
+function moment(seconds, language, style) {
+  const date = new Date(seconds * 1000);
+  if (Number.isNaN(date.getTime())) return "–";
+  return new Intl.DateTimeFormat(language, { ...style, timeZone: viewersZone() }).format(date);
 }
 
 /** @param {number} seconds Unix time @param {string} language */
 export function momentText(seconds, language) {
-  return new Intl.DateTimeFormat(language, {
+  return moment(seconds, language, {
     year: "numeric",
     month: "short",
     day: "numeric",
@@ -98,13 +111,14 @@ export function momentText(seconds, language) {
     minute: "2-digit",
     second: "2-digit",
     timeZoneName: "short",
-  }).format(seconds * 1000);
+  });
 }
 
 /** @param {number} seconds Unix time @param {string} language */
 export function shortMomentText(seconds, language) {
+  const isLongAgo = Date.now() / 1000 - seconds > 300 * 24 * 3600;
   const style = /** @type {const} */ ({ month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" });
-  return new Intl.DateTimeFormat(language, style).format(seconds * 1000);
+  return moment(seconds, language, isLongAgo ? { ...style, year: "numeric" } : style);
 }
 
 /** @param {string} day as 2026-11-24 @param {string} language */
@@ -113,8 +127,14 @@ export function dayText(day, language) {
   return new Intl.DateTimeFormat(language, style).format(new Date(`${day}T00:00:00Z`));
 }
 
-/** The viewer's time zone, by its name. */
+/** The viewer's time zone, by its name: the one chosen in Airflow's UI, else the browser's. */
 export function viewersZone() {
+  try {
+    const chosen = JSON.parse(localStorage.getItem("timezone") ?? "null");
+    if (chosen) return new Intl.DateTimeFormat("en", { timeZone: chosen }).resolvedOptions().timeZone;
+  } catch {
+    // A browser that keeps nothing, or a name that it does not know.
+  }
   return new Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
 }
 
@@ -124,7 +144,8 @@ export function viewersZone() {
  * @param {number} until Unix time
  */
 export function daysOf(since, until) {
-  const day = new Intl.DateTimeFormat("en-CA", { year: "numeric", month: "2-digit", day: "2-digit" });
+  const style = /** @type {const} */ ({ year: "numeric", month: "2-digit", day: "2-digit" });
+  const day = new Intl.DateTimeFormat("en-CA", { ...style, timeZone: viewersZone() });
   const days = new Set();
   for (let moment = since; moment < until; moment += 6 * 3600) days.add(day.format(moment * 1000));
   days.add(day.format((until - 1) * 1000));

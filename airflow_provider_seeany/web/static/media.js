@@ -74,7 +74,7 @@ export function Picture({ url, label, words }) {
  */
 export function FileGrid({ urls, words }) {
   const columns = "repeat(auto-fill, minmax(9rem, 1fr))";
-  const shown = urls.filter(isWebUrl);
+  const shown = [...new Set(urls)].filter(isWebUrl);
   return h(
     Box,
     { as: "ul", display: "grid", gridTemplateColumns: columns, gap: 3, listStyleType: "none", p: 0 },
@@ -95,16 +95,18 @@ export function FileGrid({ urls, words }) {
  * @param {{ result: import("./types").Result, label: string, words: Words, playing: boolean }} props
  */
 export function Preview({ result, label, words, playing }) {
-  const [refused, setRefused] = useState(false);
+  const [refused, setRefused] = useState(/** @type {(string | null)[]} */ ([]));
   const video = useRef(/** @type {HTMLVideoElement | null} */ (null));
-  const picture = [result.thumbnail_url, result.first_result].find((url) => isWebUrl(url));
+  /** @param {string | null} url */
+  const isShown = (url) => isWebUrl(url) && !refused.includes(url);
+  const picture = [result.thumbnail_url, result.first_result].find(isShown);
   const url = result.video_url;
-  const plays = playing && isWebUrl(url) && !refused;
+  const plays = playing && isShown(url);
   useEffect(() => {
     // A browser may refuse to play; the picture is still there then.
     if (plays) video.current?.play().catch(() => undefined);
   }, [plays]);
-  if (refused || (!picture && !isWebUrl(url))) return h(Placeholder, { url: null, words });
+  if (!picture && !isShown(url)) return h(Placeholder, { url: url ?? result.first_result, words });
   return h(
     Box,
     { ...FRAME, aspectRatio: "16 / 9" },
@@ -115,7 +117,7 @@ export function Preview({ result, label, words, playing }) {
           loading: "lazy",
           referrerPolicy: "no-referrer",
           style: { ...FILL, objectFit: "cover" },
-          onError: () => setRefused(true),
+          onError: () => setRefused([...refused, picture]),
         })
       : null,
     plays || !picture
@@ -128,7 +130,7 @@ export function Preview({ result, label, words, playing }) {
           preload: "metadata",
           "aria-label": label,
           style: { ...FILL, objectFit: "cover", position: "absolute", inset: 0 },
-          onError: () => setRefused(true),
+          onError: () => setRefused([...refused, url]),
         })
       : null,
   );

@@ -7,6 +7,7 @@ import {
   costText,
   countText,
   daysOf,
+  momentText,
   moneyText,
   shortMomentText,
   sum,
@@ -31,7 +32,9 @@ const SECONDS_BETWEEN_LOOKS = 15;
 const DAY = 24 * 3600;
 const NOTHING_CHOSEN = { dag_id: "", conn_id: "", state: "", days: 30 };
 
-const EXAMPLE = `wait = SeeAnyTaskSensor(
+const EXAMPLE = `from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
+
+wait = SeeAnyTaskSensor(
     task_id="wait",
     seeany_task_id="{{ params.seeany_task_id }}",
 )`;
@@ -46,8 +49,8 @@ export function ResultsPage() {
   const range = { since: until - chosen.days * DAY };
   const { dag_id, conn_id, state } = chosen;
   const before = pages[pages.length - 1];
-  const list = useAnswer(address("results", { dag_id, conn_id, state, ...range, before, limit: PER_PAGE }), () =>
-    before ? null : SECONDS_BETWEEN_LOOKS,
+  const list = useAnswer(address("results", { dag_id, conn_id, state, ...range, before, limit: PER_PAGE }), (answer) =>
+    before && answer ? null : SECONDS_BETWEEN_LOOKS,
   );
   const all = useAnswer(address("summary", { ...range, zone: viewersZone() }), () => 4 * SECONDS_BETWEEN_LOOKS);
 
@@ -59,7 +62,7 @@ export function ResultsPage() {
 
   const results = list.answer ? [...list.answer.waiting, ...list.answer.results] : [];
   const isEmpty = list.answer !== null && results.length === 0;
-  const isFiltered = Boolean(dag_id || conn_id || state);
+  const isFiltered = Boolean(dag_id || conn_id || state || chosen.days !== NOTHING_CHOSEN.days);
   return h(
     Flex,
     { direction: "column", gap: 5, p: { base: 2, md: 4 }, maxW: "8xl", mx: "auto", w: "100%" },
@@ -96,9 +99,13 @@ export function ResultsPage() {
   );
 }
 
-/** @param {{ name: string, go: (() => void) | null }} props */
+/**
+ * Not `disabled` where it leads nowhere, and not while a page loads: that would take the keyboard's focus away.
+ * @param {{ name: string, go: (() => void) | null }} props
+ */
 function PageButton({ name, go }) {
-  return h(Button, { size: "sm", variant: "outline", disabled: go === null, onClick: go ?? undefined }, name);
+  const off = go === null ? { "aria-disabled": true, opacity: 0.5, cursor: "not-allowed" } : { onClick: go };
+  return h(Button, { size: "sm", variant: "outline", ...off }, name);
 }
 
 /** @param {{ chosen: Chosen, choose: (change: Partial<Chosen>) => void, summary: Summary | null, words: Words }} props */
@@ -112,8 +119,13 @@ function Filters({ chosen, choose, summary, words }) {
       .map((name) => /** @type {[string, string]} */ ([name, name]));
   const all = /** @type {[string, string]} */ (["", words.all]);
   return h(
-    Flex,
-    { gap: 3, wrap: "wrap", role: "search" },
+    Box,
+    {
+      display: "grid",
+      gridTemplateColumns: { base: "repeat(2, minmax(0, 1fr))", md: "repeat(4, minmax(0, 12rem))" },
+      gap: 3,
+      role: "search",
+    },
     h(Choice, {
       label: words.dag,
       value: chosen.dag_id,
@@ -160,7 +172,7 @@ function Choice({ label, value, options, onChange }) {
   const id = React.useId();
   return h(
     Box,
-    { minW: { base: "calc(50% - 6px)", sm: 44 } },
+    null,
     h(Text, { as: "label", htmlFor: id, fontSize: "sm", display: "block", mb: 1 }, label),
     h(
       NativeSelect.Root,
@@ -213,7 +225,7 @@ function Spend({ summary, chosen, choose, since, until, words, language }) {
           h(
             Flex,
             { justify: "space-between", align: "baseline", mb: 3, gap: 3 },
-            h(Heading, { as: "h2", size: "sm" }, words.spendPerDay),
+            h(Heading, { as: "h2", size: "sm" }, `${words.spendPerDay} (${total.unit})`),
             h(Text, { fontSize: "xl", fontWeight: "semibold" }, moneyText(total, language)),
           ),
           h(DayChart, { unit: total.unit, bars: bars(total.unit, "day", days), words, language }),
@@ -262,12 +274,15 @@ function Empty({ isFiltered, words }) {
     Panel,
     { py: 8, textAlign: "center" },
     h(Heading, { as: "h3", size: "sm", mb: 2 }, isFiltered ? words.emptyFiltered : words.emptyTitle),
-    !isFiltered && h(Quiet, { mb: 4 }, words.emptyHow),
+    !isFiltered && h(Quiet, { mb: 2 }, words.emptyHow),
+    !isFiltered && h(Box, { mb: 4 }, h(InLink, { to: "/connections" }, words.connections)),
     !isFiltered &&
       h(
         Box,
         {
           as: "pre",
+          tabIndex: 0,
+          focusVisibleRing: "outside",
           display: "inline-block",
           textAlign: "start",
           fontSize: "sm",
@@ -300,7 +315,8 @@ function Gallery({ results, words, language }) {
 
 /** @param {Result} result */
 function keyOf(result) {
-  return [result.dag_id, result.run_id, result.task_id, result.map_index].join("\n");
+  // With the moment: a task instance that waits anew may still have the record of an earlier wait.
+  return [result.dag_id, result.run_id, result.task_id, result.map_index, result.state, result.at].join("\n");
 }
 
 /** @param {{ result: Result, words: Words, language: string }} props */
@@ -333,7 +349,9 @@ function Card({ result, words, language }) {
       Flex,
       { justify: "space-between", gap: 2, align: "center", wrap: "wrap", mt: "auto" },
       h(StateBadge, { state: result.state, words }),
-      result.at !== null && h(Quiet, { as: "span" }, shortMomentText(result.at, language)),
+      result.at !== null &&
+        result.state !== "waiting" &&
+        h(Quiet, { as: "span", title: momentText(result.at, language) }, shortMomentText(result.at, language)),
     ),
   );
 }
@@ -349,7 +367,11 @@ function CardTop({ result, words, playing, language }) {
       h(
         Flex,
         { position: "absolute", bottom: 2, insetEnd: 2, gap: 1 },
-        h(Tag, null, result.duration === null ? words.files(result.results) : words.seconds(result.duration)),
+        h(
+          Tag,
+          null,
+          result.duration === null ? words.files(result.results) : words.seconds(countText(result.duration, language)),
+        ),
       ),
     );
   }
@@ -400,7 +422,7 @@ function ResultsTable({ results, words, language }) {
   const names = [words.task, words.dag, words.state, words.made, words.cost, words.connection, words.finishedAt];
   return h(
     Box,
-    { overflowX: "auto", tabIndex: 0, role: "region", "aria-label": words.results },
+    { overflowX: "auto", tabIndex: 0, role: "region", "aria-label": words.results, focusVisibleRing: "outside" },
     h(
       Table.Root,
       { size: "sm", striped: true },
@@ -426,7 +448,11 @@ function ResultsTable({ results, words, language }) {
             h(Table.Cell, { maxW: "24rem" }, h(Made, { result, words, language })),
             h(Table.Cell, { whiteSpace: "nowrap" }, costText(result.cost, language) || "–"),
             h(Table.Cell, null, result.conn_id ?? "–"),
-            h(Table.Cell, { whiteSpace: "nowrap" }, result.at === null ? "–" : shortMomentText(result.at, language)),
+            h(
+              Table.Cell,
+              result.at === null ? {} : { whiteSpace: "nowrap", title: momentText(result.at, language) },
+              result.at === null || result.state === "waiting" ? "–" : shortMomentText(result.at, language),
+            ),
           ),
         ),
       ),

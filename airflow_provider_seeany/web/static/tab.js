@@ -2,7 +2,7 @@
 
 import { address, useAnswer } from "./api.js";
 import { Chakra, CopyButton, h, Notice, OutLink, Panel, Quiet, StateBadge, useEffect, useState } from "./elements.js";
-import { costText, countText, isPicture, momentText, moneyText } from "./format.js";
+import { costText, countText, isPicture, isWebUrl, momentText, moneyText } from "./format.js";
 import { FileGrid, Player } from "./media.js";
 import { useWords } from "./words.js";
 
@@ -16,6 +16,8 @@ const SECONDS_WHILE_WAITING = 5;
 const SECONDS_AFTER_TROUBLE = 15;
 const SECONDS_BEFORE_START = 5;
 const FINISHED = new Set(["success", "failed", "skipped", "upstream_failed", "removed"]);
+const PASSED_OVER = new Set(["skipped", "upstream_failed", "removed"]);
+const NOT_STARTED = new Set([null, "scheduled", "queued"]);
 
 /** @param {TaskView | null} view */
 function pause(view) {
@@ -37,21 +39,36 @@ export function TaskTab({ dagId, runId, taskId, mapIndex }) {
     return h(Box, { p: 4 }, error ? h(Trouble, { error, words }) : h(Quiet, { role: "status" }, words.loading));
   }
   if (!answer.is_seeany) return h(Box, { p: 4 }, h(Quiet, null, words.notSeeAny));
-  if (!answer.result) return h(Box, { p: 4 }, h(Quiet, null, words.noRecord));
+  if (!answer.result) {
+    const text = PASSED_OVER.has(answer.task_state ?? "") ? words.neverWaited : words.noRecord;
+    return h(Box, { p: 4 }, h(Quiet, null, text));
+  }
   return h(
     Flex,
     { direction: "column", gap: 4, p: { base: 2, md: 4 }, maxW: "6xl" },
+    error && h(Trouble, { error, words }),
     h(Head, { result: answer.result, words }),
     answer.result.state === "waiting"
-      ? h(Waiting, { result: answer.result, words, language, isWaiting: answer.task_state !== null })
+      ? h(Waiting, {
+          result: answer.result,
+          words,
+          language,
+          isWaiting: !NOT_STARTED.has(answer.task_state),
+          isMoving: error === null,
+        })
       : h(Ended, { view: answer, result: answer.result, words, language }),
   );
 }
 
 /** @param {{ error: any, words: Words }} props */
 export function Trouble({ error, words }) {
-  const texts = /** @type {Record<number, string>} */ ({ 401: words.signIn, 403: words.forbidden });
-  return h(Notice, { title: words.failedToLoad }, texts[error.status] ?? error.message);
+  const texts = /** @type {Record<number, string>} */ ({
+    401: words.signIn,
+    403: words.forbidden,
+    404: words.notThere,
+  });
+  const other = error.status ? words.trouble(error.status) : words.noAnswer;
+  return h(Box, { role: "alert" }, h(Notice, { title: words.failedToLoad }, texts[error.status] ?? other));
 }
 
 /** @param {{ result: Result, words: Words }} props */
@@ -69,9 +86,12 @@ function Head({ result, words }) {
   );
 }
 
-/** @param {{ result: Result, words: Words, language: string, isWaiting: boolean }} props */
-function Waiting({ result, words, language, isWaiting }) {
-  const now = useClock();
+/**
+ * @param {{ result: Result, words: Words, language: string, isWaiting: boolean, isMoving: boolean }} props `isMoving`:
+ *   whether what was seen is new enough to go on from
+ */
+function Waiting({ result, words, language, isWaiting, isMoving }) {
+  const now = useClock(isMoving);
   const age = result.at === null ? 0 : Math.max(0, now - result.at);
   const left = result.seconds_left === null ? null : result.seconds_left - age;
   const percent = moving(result, age);
@@ -111,12 +131,14 @@ function moving({ percent, seconds_left: left, total }, age) {
   return Math.min(Math.max(percent, 99), percent + ((100 - percent) * Math.min(age, left)) / left);
 }
 
-function useClock() {
+/** @param {boolean} goes */
+function useClock(goes) {
   const [now, setNow] = useState(Date.now() / 1000);
   useEffect(() => {
+    if (!goes) return undefined;
     const timer = setInterval(() => document.hidden || setNow(Date.now() / 1000), 1000);
     return () => clearInterval(timer);
-  }, []);
+  }, [goes]);
   return now;
 }
 
@@ -130,8 +152,10 @@ function BatchTotals({ result, words, language }) {
 
 /** @param {{ view: TaskView, result: Result, words: Words, language: string }} props */
 function Ended({ view, result, words, language }) {
-  const urls = view.result_urls.length ? view.result_urls : [result.video_url ?? result.first_result ?? ""];
-  const url = result.video_url ?? urls[0] ?? null;
+  const known = view.result_urls.length ? view.result_urls : [result.video_url, result.first_result];
+  const urls = /** @type {string[]} */ (known.filter(isWebUrl));
+  const others = urls.filter((each) => each !== result.video_url);
+  const url = isWebUrl(result.video_url) ? result.video_url : (urls[0] ?? null);
   const isBatch = result.total !== null;
   return h(
     Flex,
@@ -160,18 +184,17 @@ function Ended({ view, result, words, language }) {
           h(
             Flex,
             { gap: 2, wrap: "wrap" },
-            h(CopyButton, { text: url, words }),
-            h(
-              Button,
-              { size: "sm", variant: "outline", asChild: true },
-              h("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, words.openOriginal),
-            ),
+            h(CopyButton, { urls: result.video_url ? [url] : urls, words }),
+            (result.video_url || urls.length === 1) &&
+              h(
+                Button,
+                { size: "sm", variant: "outline", asChild: true },
+                h("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, words.openOriginal),
+              ),
           ),
       ),
     ),
-    urls.filter((each) => each !== result.video_url && each).length > 0 &&
-      !isBatch &&
-      h(FileGrid, { urls: urls.filter((each) => each !== result.video_url), words }),
+    others.length > 0 && !isBatch && h(FileGrid, { urls: others, words }),
     isBatch && h(BatchTable, { view, result, words, language }),
   );
 }
@@ -188,7 +211,7 @@ function Failure({ result, words }) {
 function Facts({ result, words, language }) {
   const facts = /** @type {[string, string | null][]} */ ([
     [words.cost, costText(result.cost, language) || null],
-    [words.duration, result.duration === null ? null : words.seconds(result.duration)],
+    [words.duration, result.duration === null ? null : words.seconds(countText(result.duration, language))],
     [words.resolution, result.resolution],
     [words.made, !result.video_url && result.results ? words.files(result.results) : null],
     [words.finishedAt, result.at === null ? null : momentText(result.at, language)],
@@ -205,6 +228,8 @@ function Facts({ result, words, language }) {
 
 /** @param {{ view: TaskView, result: Result, words: Words, language: string }} props */
 function BatchTable({ view, result, words, language }) {
+  const ended = (result.completed ?? 0) + (result.failed ?? 0);
+  const shown = view.batch.length;
   return h(
     Box,
     null,
@@ -213,7 +238,14 @@ function BatchTable({ view, result, words, language }) {
       ? h(Quiet, { mt: 2 }, (result.total ?? 0) > 0 && words.batchEmpty)
       : h(
           Box,
-          { overflowX: "auto", mt: 3, tabIndex: 0, role: "region", "aria-label": words.batch },
+          {
+            overflowX: "auto",
+            mt: 3,
+            tabIndex: 0,
+            role: "region",
+            "aria-label": words.batch,
+            focusVisibleRing: "outside",
+          },
           h(
             Table.Root,
             { size: "sm" },
@@ -250,5 +282,8 @@ function BatchTable({ view, result, words, language }) {
             ),
           ),
         ),
+    shown > 0 &&
+      shown < ended &&
+      h(Quiet, { mt: 2 }, words.shownOnly(countText(shown, language), countText(ended, language))),
   );
 }

@@ -22,7 +22,6 @@ export const ENGLISH = {
   page: "Page",
   spendPerDay: "Spend per day",
   spendPerDag: "Spend per DAG",
-  noSpend: "Nothing was spent in this time.",
   results: "Results",
   task: "Task",
   made: "Result",
@@ -30,39 +29,47 @@ export const ENGLISH = {
   finishedAt: "Finished at",
   lastSeen: "Last seen",
   day: "Day",
-  count: "Tasks",
   seeanyTask: "SeeAny task",
   duration: "Duration",
   resolution: "Resolution",
-  seconds: (/** @type {number} */ seconds) => `${seconds} s`,
+  seconds: (/** @type {string} */ seconds) => `${seconds} s`,
   video: "Video",
   files: (/** @type {number} */ count) => `${count} ${count === 1 ? "file" : "files"}`,
   image: (/** @type {number} */ number) => `Image ${number}`,
-  copyUrl: "Copy URL",
+  copyUrl: (/** @type {number} */ count) => `Copy ${count === 1 ? "URL" : "URLs"}`,
   copied: "Copied",
+  notCopied: "Not copied",
   openOriginal: "Open original",
   cannotEmbed: "Cannot be shown here.",
   progress: "Progress",
-  left: (/** @type {number} */ seconds) =>
-    seconds < 100 ? `about ${Math.round(seconds)} s left` : `about ${Math.round(seconds / 60)} min left`,
+  left: (/** @type {number} */ seconds) => {
+    if (seconds < 100) return `about ${Math.round(seconds)} s left`;
+    return seconds < 6000 ? `about ${Math.round(seconds / 60)} min left` : `about ${Math.round(seconds / 3600)} h left`;
+  },
   noProgressYet: "Waiting. How far it is, is not known yet.",
   startingSoon: "Not waiting yet.",
   notSeeAny: "This task does not wait for SeeAny.",
   noRecord: "This wait has ended without a record to show. The log tells more.",
+  neverWaited: "This task did not wait: it was passed over.",
   failedWith: "SeeAny's error",
   failedAs: { failed: "The wait failed", timed_out: "The wait timed out" },
   batchTotals: (/** @type {string} */ done, /** @type {string} */ total, /** @type {number} */ failed) =>
     `${done} of ${total} done${failed ? `, ${failed} failed` : ""}`,
   batch: "Batch",
+  shownOnly: (/** @type {string} */ shown, /** @type {string} */ total) => `Only ${shown} of ${total} are listed.`,
   batchEmpty: "The batch is too large for a table here. Its results stay available by their ids.",
   emptyTitle: "Nothing here yet",
   emptyFiltered: "No result matches these filters.",
   emptyHow:
     "Add a connection of type SeeAny, then a task like this one to a DAG. Its result shows here when it has ended.",
+  connections: "To the connections",
   loading: "Loading …",
   failedToLoad: "Could not load",
   signIn: "You are signed out. Reload the page to sign in again.",
   forbidden: "You may not read this.",
+  notThere: "There is no such task instance.",
+  noAnswer: "Airflow does not answer. Trying again …",
+  trouble: (/** @type {number} */ status) => `Airflow answered with an error (HTTP ${status}). Its log tells more.`,
 };
 
 /** @type {typeof ENGLISH} */
@@ -85,7 +92,6 @@ const CHINESE = {
   page: "页",
   spendPerDay: "每日花费",
   spendPerDag: "各 DAG 花费",
-  noSpend: "这段时间没有花费。",
   results: "结果",
   task: "任务",
   made: "成果",
@@ -93,7 +99,6 @@ const CHINESE = {
   finishedAt: "完成时间",
   lastSeen: "最近更新",
   day: "日期",
-  count: "任务数",
   seeanyTask: "SeeAny 任务",
   duration: "时长",
   resolution: "分辨率",
@@ -101,28 +106,38 @@ const CHINESE = {
   video: "视频",
   files: (count) => `${count} 个文件`,
   image: (number) => `图片 ${number}`,
-  copyUrl: "复制链接",
+  copyUrl: () => "复制链接",
   copied: "已复制",
+  notCopied: "未能复制",
   openOriginal: "打开原文件",
   cannotEmbed: "无法在此显示。",
   progress: "进度",
-  left: (seconds) => (seconds < 100 ? `约剩 ${Math.round(seconds)} 秒` : `约剩 ${Math.round(seconds / 60)} 分钟`),
+  left: (seconds) => {
+    if (seconds < 100) return `约剩 ${Math.round(seconds)} 秒`;
+    return seconds < 6000 ? `约剩 ${Math.round(seconds / 60)} 分钟` : `约剩 ${Math.round(seconds / 3600)} 小时`;
+  },
   noProgressYet: "等待中，尚无进度。",
   startingSoon: "尚未开始等待。",
   notSeeAny: "此任务不等待 SeeAny。",
   noRecord: "此等待已结束，没有可显示的记录，详情见日志。",
+  neverWaited: "此任务被跳过，没有等待。",
   failedWith: "SeeAny 错误",
   failedAs: { failed: "等待失败", timed_out: "等待超时" },
   batchTotals: (done, total, failed) => `已完成 ${done} / ${total}${failed ? `，失败 ${failed}` : ""}`,
   batch: "批次",
+  shownOnly: (shown, total) => `仅列出 ${total} 个中的 ${shown} 个。`,
   batchEmpty: "批次过大，无法在此列表显示；结果仍可按 id 获取。",
   emptyTitle: "暂无内容",
   emptyFiltered: "没有符合筛选条件的结果。",
   emptyHow: "添加一个 SeeAny 类型的连接，再在 DAG 中加入如下任务；任务结束后，结果会显示在这里。",
+  connections: "前往连接",
   loading: "加载中 …",
   failedToLoad: "无法加载",
   signIn: "您已退出登录，请刷新页面重新登录。",
   forbidden: "您没有查看权限。",
+  notThere: "没有这个任务实例。",
+  noAnswer: "Airflow 没有响应，正在重试 …",
+  trouble: (status) => `Airflow 返回错误（HTTP ${status}），详情见其日志。`,
 };
 
 function language() {
@@ -132,7 +147,16 @@ function language() {
   } catch {
     // A browser that keeps nothing.
   }
-  return chosen || document.documentElement.lang || navigator.language || "en";
+  return [chosen, document.documentElement.lang, navigator.language].find(isLanguage) ?? "en";
+}
+
+/** @param {string | null} tag @returns {tag is string} whether it is one that numbers and dates can be written in */
+function isLanguage(tag) {
+  try {
+    return Boolean(tag) && Intl.getCanonicalLocales(tag ?? "").length > 0;
+  } catch {
+    return false;
+  }
 }
 
 /** @param {() => void} changed */
