@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink
 
@@ -20,33 +20,46 @@ class _ResultLink(BaseOperatorLink):
     that ran is therefore at hand and nothing has to be read back.
     """
 
-    field: ClassVar[str]
-
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
         """Return the URL, or an empty string (which hides the button) unless it is an http(s) URL."""
         return self.url_of(getattr(operator, "finished_task", None))
 
     def url_of(self, task: SeeAnyTask | None) -> str:
-        """Return the URL to show for a task that has ended."""
-        from airflow_provider_seeany.api.task import is_web_url
+        """Return the URL to show for a task that has ended, or an empty string."""
+        from airflow_provider_seeany.api.task import web_url
 
-        url: str | None = getattr(task, self.field, None)
-        return url if url and is_web_url(url) else ""
+        return (web_url(self._url_in(task)) if task is not None else None) or ""
+
+    def _url_in(self, task: SeeAnyTask) -> str | None:
+        raise NotImplementedError
 
 
 class WatchVideoLink(_ResultLink):
     """The finished video."""
 
-    field = "video_url"
     name = "Watch video"
+
+    def _url_in(self, task: SeeAnyTask) -> str | None:
+        return task.video_url
 
 
 class ThumbnailLink(_ResultLink):
     """The finished video's thumbnail."""
 
-    field = "thumbnail_url"
     name = "Thumbnail"
 
+    def _url_in(self, task: SeeAnyTask) -> str | None:
+        return task.thumbnail_url
 
-RESULT_LINKS = (WatchVideoLink(), ThumbnailLink())
+
+class FirstFileLink(_ResultLink):
+    """The first file of a result that has no video: of an image set, for example. The tab SeeAny shows all of them."""
+
+    name = "First file"
+
+    def _url_in(self, task: SeeAnyTask) -> str | None:
+        return None if task.video_url else next(iter(task.result_urls), None)
+
+
+RESULT_LINKS = (WatchVideoLink(), ThumbnailLink(), FirstFileLink())
 """The links of every task that waits."""

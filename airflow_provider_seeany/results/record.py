@@ -167,7 +167,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             case ours.SeeAnyApiError():
                 code, message = error.error_code or error.http_status, error.server_message
             case ours.SeeAnyBatchFailed():
-                batch = error.result
+                # Its other lines name the tasks that failed; those are on record one by one.
+                batch, message = error.result, str(error).partition("\n")[0]
         return cls(
             state="timed_out" if isinstance(error, ours.SeeAnyTaskTimeout) else "failed",
             conn_id=conn_id,

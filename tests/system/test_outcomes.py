@@ -56,7 +56,7 @@ def test_a_completed_task_succeeds_with_the_same_xcoms_and_links_in_every_mode(r
         "resolution": "720p",
         "result_urls": [video],
     }
-    assert run.links(task_id) == {"Watch video": video, "Thumbnail": thumbnail}
+    assert run.links(task_id) == {"Watch video": video, "Thumbnail": thumbnail, "First file": None}
     record = run.record(task_id)
     assert record is not None
     assert (record["state"], record["cost"], record["video_url"]) == ("completed", {"CNY": "0.7"}, video)
@@ -81,7 +81,7 @@ def test_a_failure_says_why_and_is_never_retried(run_dag: RunDag, mode: str, out
     for told in (*TOLD[outcome], SEEANY_IDS[outcome].format(label=f"{mode}-{task_id}")):
         assert told in log
     assert run.xcoms(task_id) == {}
-    assert run.links(task_id) == {"Watch video": None, "Thumbnail": None}
+    assert run.links(task_id) == {"Watch video": None, "Thumbnail": None, "First file": None}
     record = run.record(task_id)
     assert record is not None
     assert record["state"] == ("timed_out" if outcome == "timeout" else "failed")

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
+from local_airflow import LocalAirflow
 from tests.ui.conftest import REPOSITORY, Studio
 
 pytestmark = pytest.mark.ui
@@ -47,6 +48,45 @@ def our_part(page: Page, anchor: str) -> str:
         "node => { const part = node.parentElement.parentElement; part.setAttribute('data-ours', ''); }"
     )
     return "[data-ours]"
+
+
+def focused(page: Page) -> str:
+    """Return the name of what has the keyboard's focus, and fail if it does not show that."""
+    name, ring = page.evaluate(
+        """() => {
+            const node = document.activeElement, style = getComputedStyle(node);
+            const label = node.labels?.[0]?.textContent ?? node.getAttribute('aria-label') ?? node.textContent;
+            return [label, style.outlineStyle !== 'none' || style.boxShadow !== 'none'];
+        }"""
+    )
+    assert ring, f"nothing shows that {name!r} has the focus"
+    return str(name)
+
+
+def tab_to(page: Page, name: str, *, most: int = 60) -> list[str]:
+    """Press Tab until something of this name has the focus, and return the names on the way."""
+    passed: list[str] = []
+    while not passed or passed[-1] != name:
+        assert len(passed) < most, f"{name!r} is not reached by Tab, but {passed}"
+        page.keyboard.press("Tab")
+        passed.append(focused(page))
+    return passed
+
+
+# The first of all tests: it looks at an Airflow in which nothing has waited yet.
+def test_a_fresh_airflow_shows_how_to_begin(airflow: LocalAirflow, look: Look) -> None:
+    page = look(f"{airflow.url}/plugin/seeany")
+
+    expect(page.get_by_role("heading", name="Nothing here yet")).to_be_visible()
+    expect(page.get_by_text("from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor")).to_be_visible()
+    expect(page.locator("[data-bar]")).to_have_count(0)
+    assert serious_findings(page, our_part(page, "SeeAny results")) == []
+    page.get_by_label("Time").select_option("1")
+    expect(page.get_by_text("No result matches these filters.")).to_be_visible()
+    page.get_by_label("Time").select_option("30")
+    page.get_by_role("link", name="To the connections").click()
+    expect(page.get_by_role("button", name="Add Connection")).to_be_visible()
+    assert page.url == f"{airflow.url}/connections"
 
 
 def test_a_finished_task_shows_its_video_and_what_it_cost(studio: Studio, look: Look) -> None:
@@ -112,6 +152,9 @@ def test_an_image_set_is_a_grid(studio: Studio, look: Look) -> None:
     page.wait_for_function(
         "[...document.images].filter(image => image.alt.startsWith('Image')).every(i => i.naturalWidth)"
     )
+    page.get_by_role("button", name="Copy URLs").click()
+    expect(page.get_by_text("Copied")).to_be_visible()
+    assert len(page.evaluate("navigator.clipboard.readText()").split("\n")) == 5
 
 
 def test_a_batch_is_a_table_with_totals_in_chinese_too(studio: Studio, look: Look) -> None:
@@ -120,6 +163,101 @@ def test_a_batch_is_a_table_with_totals_in_chinese_too(studio: Studio, look: Loo
     expect(page.get_by_text("已完成 8 / 8，失败 1 · ¥4.90")).to_be_visible()
     expect(page.get_by_role("row")).to_have_count(9)
     picture(page, "ui-tab-batch-zh")
+
+
+def test_a_batch_that_failed_says_how_many_it_does_not_list(studio: Studio, look: Look) -> None:
+    page = look(studio.task("refused"))
+
+    expect(page.get_by_text("30 of 30 SeeAny tasks failed.")).to_be_visible()
+    expect(page.get_by_text("Only 20 of 30 are listed.")).to_be_visible()
+
+
+def test_a_task_that_waits_in_a_worker_says_where_its_progress_is(studio: Studio, look: Look) -> None:
+    expect(look(studio.task("poking")).get_by_text("Waiting. The log tells how far it is.")).to_be_visible()
+
+
+def test_a_task_that_was_passed_over_says_so(studio: Studio, look: Look) -> None:
+    expect(look(studio.task("passed_over")).get_by_text("This task did not wait")).to_be_visible()
+
+
+def test_moments_are_those_of_the_time_zone_chosen_in_airflow(studio: Studio, look: Look) -> None:
+    def choose(page: Page) -> None:
+        page.add_init_script("localStorage.setItem('timezone', JSON.stringify('Asia/Kolkata'))")
+
+    expect(look(studio.task("finished"), before=choose).get_by_text("GMT+5:30")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "shown"),
+    [
+        (500, "{}", "Airflow answered with an error (HTTP 500)"),
+        (401, '{"detail": "Token Expired"}', "You are signed out."),
+        (403, '{"detail": "Invalid JWT token"}', "You are signed out."),
+        (403, '{"detail": "Forbidden"}', "You may not read this."),
+        (404, '{"detail": "…"}', "There is no such task instance."),
+    ],
+)
+def test_trouble_is_told_and_nothing_moves_on_without_news(
+    studio: Studio, look: Look, status: int, said: str, shown: str
+) -> None:
+    page = look(studio.task("under_way"), complaint="Failed to load resource")
+    expect(page.get_by_text(re.compile(r"^\d+ %$"))).to_be_visible(timeout=40_000)
+
+    page.route("**/seeany/api/**", lambda route: route.fulfill(status=status, body=said))
+    expect(page.get_by_role("alert").get_by_text(shown)).to_be_visible()
+    bar = page.locator("[aria-label=Progress] [data-part=range]")
+    page.wait_for_timeout(1500)  # as long as the bar may still glide to where it belongs
+    width = bar.evaluate("node => node.getBoundingClientRect().width")
+    page.wait_for_timeout(3000)
+    assert bar.evaluate("node => node.getBoundingClientRect().width") == width
+
+
+def test_a_tab_that_was_left_asks_nothing(studio: Studio, look: Look) -> None:
+    page = look(studio.task("under_way"))
+    expect(page.get_by_label("Progress").first).to_be_visible()
+
+    page.get_by_role("link", name="Details").click()
+    expect(page.get_by_label("Progress")).to_have_count(0)
+    asked: list[str] = []
+    page.on("request", lambda request: "/seeany/api/" in request.url and asked.append(request.url))
+    page.wait_for_timeout(7000)
+    assert asked == []
+
+
+ODD = "<img src=x onerror=alert(1)>" + "x" * 900
+
+
+def test_odd_values_stay_text_and_break_nothing(studio: Studio, look: Look) -> None:
+    """What nobody expects: Airflow lets anybody who writes a DAG push anything."""
+
+    def oddly(page: Page) -> None:
+        page.on("dialog", lambda dialog: dialog.accept() or pytest.fail("a script ran"))
+        page.route("**/seeany/api/dags/**", answer)
+
+    def answer(route: Route) -> None:
+        view = route.fetch().json()
+        view["result"] |= {"at": 10**15, "conn_id": ODD, "seeany_task_id": ODD, "resolution": ODD, "duration": 1e9 / 3}
+        view["result"]["cost"] = [{"unit": unit, "amount": "-1E+3"} for unit in ("credits", "ZZZ", "<b>", "JPY")]
+        urls = (
+            "http://host:99999/x.png",
+            "http://a^b/x",
+            "javascript:alert(1)",
+            "data:text/html,x",
+            "https://h/?" + ODD,
+        )
+        view["batch"] = [
+            {"id": f"{ODD}{place}", "state": "completed", "url": url, "cost": None, "reason": None}
+            for place, url in enumerate(urls)
+        ]
+        route.fulfill(json=view)
+
+    page = look(studio.task("batch"), before=oddly)
+    expect(page.get_by_role("row")).to_have_count(6)
+    assert page.get_by_role("table").get_by_role("link").count() == 1
+    for text in ("credits", "ZZZ", "¥-1,000", "333,333,333.33 s"):
+        expect(page.get_by_text(re.compile(re.escape(text))).or_(page.get_by_text("-¥1,000")).first).to_be_visible()
+    part = page.get_by_role("region", name="Batch").locator("xpath=ancestor::div[2]")
+    assert part.evaluate("node => node.scrollWidth <= node.clientWidth + 1")
 
 
 def test_a_mapped_task_shows_its_own_result(studio: Studio, look: Look) -> None:
@@ -157,6 +295,75 @@ def test_the_page_shows_results_spend_and_filters(studio: Studio, look: Look) ->
     page.get_by_role("button", name="Newer").click()
     page.get_by_label("Time").select_option("1")
     expect(page.get_by_text("No result matches these filters.")).to_be_visible()
+
+
+def test_the_page_is_used_by_keyboard_alone(studio: Studio, look: Look) -> None:
+    page = look(studio.page)
+    expect(page.get_by_role("link", name="finished", exact=True)).to_be_visible()
+    expect(page.locator("[data-bar]").first).to_be_attached()
+
+    order = tab_to(page, "finished")
+    wanted = ["DAG", "Connection", "State", "Time", "weekly_campaign", "Gallery", "Table", "finished"]
+    assert [name for name in order if name in wanted] == wanted
+    page.wait_for_function("[...document.querySelectorAll('video')].some(video => !video.paused && video.muted)")
+
+    # Two pages on and one back, without looking for the button again.
+    tab_to(page, "Older")
+    for turn in (2, 3):
+        page.keyboard.press("Enter")
+        expect(page.get_by_text(f"Page {turn}")).to_be_visible()
+        assert focused(page) == "Older"
+        expect(page.get_by_role("navigation", name="Page").get_by_role("button", name="Newer")).to_be_enabled()
+        expect(page.get_by_role("list").get_by_role("link", name=re.compile("wait")).first).to_be_visible()
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Space")
+    expect(page.get_by_text("Page 2")).to_be_visible()
+
+    page.get_by_label("Time").focus()
+    tab_to(page, "Table")
+    page.keyboard.press("Space")
+    expect(page.get_by_role("button", name="Table")).to_have_attribute("aria-pressed", "true")
+    tab_to(page, "Results")
+    page.get_by_label("State").focus()
+    page.keyboard.type("Fai")
+    expect(page.get_by_role("region", name="Results").get_by_role("link", name="failed", exact=True)).to_be_visible()
+    assert focused(page) == "State"
+    tab_to(page, "failed")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("SeeAny's error: content_policy_violation")).to_be_visible()
+
+
+def test_the_tab_is_used_by_keyboard_alone(studio: Studio, look: Look) -> None:
+    page = look(studio.task("finished"))
+    page.wait_for_function("document.querySelector('video')?.readyState >= 1")
+
+    page.get_by_role("link", name="SeeAny").focus()
+    order = tab_to(page, "Copy URL")
+    assert any(name.startswith("Video video-3s-red-shoes") for name in order)
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Copied")).to_be_visible()
+    page.keyboard.press("Tab")
+    assert focused(page) == "Open original"
+    page.locator("video").focus()
+    page.keyboard.press("Space")
+    page.wait_for_function("!document.querySelector('video').paused")
+
+
+def test_a_picture_that_refuses_to_be_embedded_leaves_a_link_in_the_gallery(studio: Studio, look: Look) -> None:
+    def refuse(page: Page) -> None:
+        page.route("**/files/**", lambda route: route.fulfill(status=200, content_type="text/html", body="no"))
+
+    page = look(studio.page, before=refuse)
+
+    card = page.get_by_role("listitem").filter(has=page.get_by_role("link", name="finished", exact=True))
+    expect(card.get_by_role("link", name="Open original")).to_have_attribute("href", re.compile(r"output\.mp4$"))
+
+
+def test_the_page_is_no_longer_than_what_it_shows(studio: Studio, look: Look) -> None:
+    page = look(studio.page, phone=True)
+
+    expect(page.locator("[data-bar]").first).to_be_attached()
+    assert page.evaluate("document.documentElement.scrollHeight <= innerHeight + 1")
 
 
 def test_a_card_plays_under_the_pointer_and_leads_to_its_task(studio: Studio, look: Look) -> None:

@@ -27,8 +27,10 @@ export function address(path, parameters) {
 /** @param {string} url @param {AbortSignal} signal */
 async function ask(url, signal) {
   const response = await fetch(url, { signal, headers: { Accept: "application/json" }, credentials: "same-origin" });
-  if (!response.ok) throw new ApiError(response.status);
-  return response.json();
+  if (response.ok) return response.json();
+  const said = await response.json().catch(() => null);
+  // As Airflow's own UI reads it: a cookie that is no longer valid means to sign in again.
+  throw new ApiError(said?.detail === "Invalid JWT token" ? 401 : response.status);
 }
 
 /**

@@ -46,7 +46,7 @@ export const ENGLISH = {
     if (seconds < 100) return `about ${Math.round(seconds)} s left`;
     return seconds < 6000 ? `about ${Math.round(seconds / 60)} min left` : `about ${Math.round(seconds / 3600)} h left`;
   },
-  noProgressYet: "Waiting. How far it is, is not known yet.",
+  noProgressYet: "Waiting. The log tells how far it is.",
   startingSoon: "Not waiting yet.",
   notSeeAny: "This task does not wait for SeeAny.",
   noRecord: "This wait has ended without a record to show. The log tells more.",
@@ -116,7 +116,7 @@ const CHINESE = {
     if (seconds < 100) return `约剩 ${Math.round(seconds)} 秒`;
     return seconds < 6000 ? `约剩 ${Math.round(seconds / 60)} 分钟` : `约剩 ${Math.round(seconds / 3600)} 小时`;
   },
-  noProgressYet: "等待中，尚无进度。",
+  noProgressYet: "等待中，进度见日志。",
   startingSoon: "尚未开始等待。",
   notSeeAny: "此任务不等待 SeeAny。",
   noRecord: "此等待已结束，没有可显示的记录，详情见日志。",

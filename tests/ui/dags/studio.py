@@ -11,9 +11,12 @@ with DAG("shoe_videos", schedule=None):
     SeeAnyTaskSensor(task_id="finished", seeany_task_id="video-3s-red-shoes", deferrable=False, poke_interval=1)
     SeeAnyTaskSensor.partial(task_id="colours").expand(seeany_task_id=["video-3s-blue-shoes", "video-3s-green-shoes"])
     SeeAnyTaskSensor(task_id="under_way", seeany_task_id="video-900s-winter-boots")
+    SeeAnyTaskSensor(task_id="poking", seeany_task_id="never-clogs", deferrable=False, poke_interval=5)
     SeeAnyTaskSensor(task_id="failed", seeany_task_id="fails-3s-forbidden", deferrable=False, poke_interval=1)
     SeeAnyTaskSensor(task_id="timed_out", seeany_task_id="never-slippers", timeout=8)
     SeeAnyTaskSensor(task_id="image_set", seeany_task_id="images-3s-5x-sandals", deferrable=False, poke_interval=1)
+    refused = SeeAnyTaskBatchSensor(task_id="refused", seeany_task_ids=[f"fails-0s-boot-{n}" for n in range(1, 31)])
+    refused >> SeeAnyTaskSensor(task_id="passed_over", seeany_task_id="video-3s-laces")
     SeeAnyTaskBatchSensor(
         task_id="batch",
         seeany_task_ids=[*(f"video-0s-sneaker-{n}" for n in range(1, 8)), "fails-0s-sneaker-8"],
