@@ -22,6 +22,8 @@ from airflow_provider_seeany.results import queries
 
 LONGEST_RANGE = 366 * 24 * 3600
 DEFAULT_RANGE = 30 * 24 * 3600
+LARGEST_NUMBER = 2**31 - 1
+NO_NUL = r"^[^\x00]*$"
 CLOCK_DIFFERENCE = 3600
 """So far ahead of this server's clock may a result be."""
 
@@ -43,7 +45,7 @@ class Summary(BaseModel):
 
 def _filters(
     dag_id: Annotated[str | None, Query(max_length=250)] = None,
-    conn_id: Annotated[str | None, Query(max_length=250)] = None,
+    conn_id: Annotated[str | None, Query(max_length=250, pattern=NO_NUL)] = None,
     state: Literal["waiting", "completed", "failed", "timed_out"] | None = None,
     since: Annotated[int | None, Query(ge=0, le=253_402_300_799)] = None,
     until: Annotated[int | None, Query(ge=0, le=253_402_300_799)] = None,
@@ -116,6 +118,15 @@ def _cursor(before: str | None) -> queries.Cursor | None:
     if before is None:
         return None
     try:
-        return json.decode(before, type=queries.Cursor)
+        cursor = json.decode(before, type=queries.Cursor)
     except (DecodeError, ValidationError, UnicodeEncodeError):
-        raise HTTPException(422, "before is none of the values that an answer gave as next") from None
+        cursor = None
+    if cursor is None or not _fits(cursor):
+        raise HTTPException(422, "before is none of the values that an answer gave as next")
+    return cursor
+
+
+def _fits(cursor: queries.Cursor) -> bool:
+    """Tell whether a database could compare its columns with this: a large number or a NUL ends in an error there."""
+    numbers = max(abs(cursor.dag_run_id), abs(cursor.map_index))
+    return numbers <= LARGEST_NUMBER and "\0" not in cursor.key + cursor.task_id

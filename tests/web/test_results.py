@@ -78,6 +78,25 @@ def test_pages_follow_each_other_without_a_gap_or_a_double(
 
 
 @pytest.mark.parametrize(
+    "parameters",
+    [
+        {"before": "{}"},
+        {"before": "x"},
+        {"before": '{"key": "_seeany_2", "dag_run_id": 1' + 30 * "0" + ', "task_id": "t", "map_index": 0}'},
+        {"before": '{"key": "_seeany_2", "dag_run_id": 1, "task_id": "t", "map_index": -1' + 30 * "0" + "}"},
+        {"before": '{"key": "_seeany_2", "dag_run_id": 1, "task_id": "\\u0000", "map_index": 0}'},
+        {"conn_id": "\0"},
+        {"limit": 201},
+        {"since": -1},
+        {"state": "lost"},
+    ],
+    ids=str,
+)
+def test_what_no_page_asks_for_is_refused(client_of: ClientOf, parameters: dict[str, str | int]) -> None:
+    assert client_of("admin").get("/api/results", params=parameters).status_code == 422
+
+
+@pytest.mark.parametrize(
     ("asked", "expected"),
     [
         ({}, {0, 1, 2, 3, 4}),
