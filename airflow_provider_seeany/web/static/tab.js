@@ -82,7 +82,7 @@ function Head({ result, words }) {
       result.seeany_task_id ?? (result.total === null ? "SeeAny" : words.batch),
     ),
     h(StateBadge, { state: result.state, words }),
-    result.conn_id && h(Quiet, { as: "span" }, `${words.connection}: ${result.conn_id}`),
+    result.conn_id && h(Quiet, { as: "span", overflowWrap: "anywhere" }, `${words.connection}: ${result.conn_id}`),
   );
 }
 
@@ -218,10 +218,10 @@ function Facts({ result, words, language }) {
   ]).filter(([, value]) => value);
   return h(
     Box,
-    { as: "dl", display: "grid", gridTemplateColumns: "max-content 1fr", columnGap: 6, rowGap: 2 },
+    { as: "dl", display: "grid", gridTemplateColumns: "max-content minmax(0, 1fr)", columnGap: 6, rowGap: 2 },
     facts.flatMap(([name, value]) => [
       h(Text, { as: "dt", key: name, color: "fg.muted" }, name),
-      h(Text, { as: "dd", key: `${name} value`, fontWeight: "medium", m: 0 }, value),
+      h(Text, { as: "dd", key: `${name} value`, fontWeight: "medium", m: 0, overflowWrap: "anywhere" }, value),
     ]),
   );
 }
