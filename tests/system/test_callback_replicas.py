@@ -19,7 +19,7 @@ from sqlalchemy import create_engine, text
 from airflow_provider_seeany.callback.doorbell import KEY_PREFIX
 from airflow_provider_seeany.callback.token import Ringer, WaitingTask, signed
 from airflow_provider_seeany.versions import airflow_is_at_least
-from airflow_provider_seeany.waiting import FIRST_LOOK_AFTER
+from airflow_provider_seeany.waiting.deferral import FIRST_LOOK_AFTER
 from demo.simulator import running_simulator
 from local_airflow import LocalAirflow
 from local_airflow.client import wait_until
