@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from airflow_provider_seeany.links.task import RESULT_LINKS
 from airflow_provider_seeany.results.keys import FIRST_KEY, LAST_KEY
 from airflow_provider_seeany.versions import airflow_is_at_least
 from tests.callback.database import run_script
@@ -120,7 +121,7 @@ def test_without_a_worker_the_values_are_pushed_as_they_are(rung: Any) -> None:
 @starts_triggers
 def test_without_a_worker_only_the_links_are_pushed_if_nothing_else_is_wanted(rung: Any) -> None:
     xcoms = rung["worker-free, without XComs"]["xcoms"]
-    assert set(xcoms) == {"_link_WatchVideoLink", "_link_ThumbnailLink"}
+    assert set(xcoms) == {link.xcom_key for link in RESULT_LINKS}
 
 
 def test_an_id_cannot_leave_its_place_in_the_address(rung: Any) -> None:
