@@ -173,6 +173,21 @@ class Log(Protocol):
         """Log a line for people who should look."""
 
 
+def tell_completed(task: SeeAnyTask, name: str, log: Log) -> None:
+    """
+    Say in the log what a task brought.
+
+    :param task: the completed task.
+    :param name: its id, for a person.
+    :param log: the log of the wait.
+    """
+    result = task.video_url or ", ".join(task.result_urls) or "no result URL"
+    if task.video_url and not is_web_url(task.video_url):
+        log.warning("The video_url of SeeAny task %s is no http(s) URL, so only return_value has it", name)
+    cost = f"{task.usage.cost} {task.usage.cost_unit or ''}".strip() if task.usage.cost is not None else "?"
+    log.info("SeeAny task %s completed: %s, cost %s", name, cleaned(result), cleaned(cost))
+
+
 def tell_abandoned(about: str, log: Log) -> None:
     """
     Say in the log that nobody waits any more for what goes on, as somebody ended the wait.
@@ -353,14 +368,7 @@ class Wait:
         self._in_trouble_since = None
         self._troubles_in_a_row = 0
         if task.is_completed:
-            result = task.video_url or ", ".join(task.result_urls) or "no result URL"
-            if task.video_url and not is_web_url(task.video_url):
-                self._log.warning(
-                    "The video_url of SeeAny task %s is no http(s) URL, so only return_value has it",
-                    self._name,
-                )
-            cost = f"{task.usage.cost} {task.usage.cost_unit or ''}".strip() if task.usage.cost is not None else "?"
-            self._log.info("SeeAny task %s completed: %s, cost %s", self._name, cleaned(result), cleaned(cost))
+            tell_completed(task, self._name, self._log)
         elif task.is_failed:
             self._log.warning("SeeAny task %s failed: %s", self._name, task.failure_reason)
         else:

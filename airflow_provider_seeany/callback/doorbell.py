@@ -7,8 +7,9 @@ deletes it before it fires, a ring in the transaction that resumes the task inst
 the task instance may not be resumed yet, a ring leaves a note in the mark, which the trigger reads.
 
 It is never there once the wait has ended, except where nobody of this provider was asked: a person marked the task
-instance, or Airflow ended the deferral because no triggerer runs. Without a worker nobody clears it away before the
-next try, which may wait for another SeeAny task; so the mark names its try, and counts for no other.
+instance, Airflow ended the deferral because no triggerer runs, or `airflow dags test` ran the wait. Without a worker
+nobody clears it away before the next try, which may wait for another SeeAny task; so the mark names its try, and counts
+for no other.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from airflow_provider_seeany.api.wait import Log
 from airflow_provider_seeany.triggers.without_worker import place_of
 
 KEY_PREFIX = "_seeany_wait_"
@@ -48,6 +50,11 @@ def mark_key(seeany_conn_id: str, seeany_task_id: str) -> str:
     """Return the key of the marks of all waits for this task through this connection."""
     waited_for = f"{seeany_conn_id}\0{seeany_task_id}".encode()
     return KEY_PREFIX + hashlib.sha256(waited_for).hexdigest()[:40]
+
+
+def tell_expected(log: Log, *, poll_interval: float | None) -> None:
+    """Say in a wait's log that it is not going to ask much."""
+    log.info("Waiting for SeeAny's callback; asking anyway every %g s", poll_interval)
 
 
 class TaskInstance(Protocol):

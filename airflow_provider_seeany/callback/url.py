@@ -33,6 +33,17 @@ def callback_secret() -> str | None:
     return secret
 
 
+def why_nobody_can_ring() -> str | None:
+    """Return why no ring can be answered, as far as this process can tell; ``None`` if it sees no reason."""
+    try:
+        return None if callback_secret() else "[seeany] callback_secret is not set here."
+    except SeeAnyConfigError as error:
+        return str(error)
+    except Exception as error:
+        # An option may be set as a command that fails; its text may quote what was read.
+        return f"[seeany] callback_secret could not be read here: {type(error).__name__}."
+
+
 def callback_url(ringer: Ringer) -> str:
     """
     Return the URL at which this may be rung for.

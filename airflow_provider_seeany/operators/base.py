@@ -219,12 +219,14 @@ class WaitsForTask(EndsWithReason):
             raise
         if task is not None:
             doorbell.take_down()
+        else:
+            self.task_wait.tell_callback_expected()
         return task
 
     def explain_worker(self) -> None:
         """Say in the log why a wait that should be worker-free is in a worker, unless the DAG's author chose that."""
         if self.worker_free and self.deferrable:
-            reason = worker_needed_because(self) or "Airflow starts a mapped task in a worker"
+            reason = worker_needed_because(self) or "Airflow starts mapped tasks, and those of `dags test`, in a worker"
             self.log.info("worker_free is on, but this wait starts in a worker: %s", reason)
 
     def defer_wait(self) -> NoReturn:

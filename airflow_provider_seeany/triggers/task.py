@@ -17,7 +17,7 @@ from airflow_provider_seeany.api.request import checked_task_id
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import cleaned
 from airflow_provider_seeany.api.wait import LAST_ROUND, BadId, Finished, Outcome, Pause, Sighting, Wait, encode_outcome
-from airflow_provider_seeany.callback.doorbell import Doorbell
+from airflow_provider_seeany.callback.doorbell import Doorbell, tell_expected
 from airflow_provider_seeany.triggers.asking import (
     asked_patiently,
     began,
@@ -129,8 +129,7 @@ class SeeAnyTaskTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire one event."""
-        rung_for = self.callback_poll_interval is not None
-        with told_if_cancelled(self, about=self._about, may_be_rung_for=rung_for):
+        with told_if_cancelled(self, about=self._about, may_be_rung_for=self._may_be_rung_for):
             event = await (self._ending_event() if self.ends_task else self._event())
         # Nothing is held here: a trigger cancelled at the yield would keep it until garbage collection.
         yield event
@@ -159,7 +158,7 @@ class SeeAnyTaskTrigger(BaseTrigger):
         xcoms = TriggererXComs(task_instance)
         is_clear = task_instance.try_number == 1 or await self._done(xcoms.clear())
         outcome = await self._outcome()
-        if self.callback_poll_interval is not None and await self._heard_or(None, state_of(task_instance)) == "success":
+        if self._may_be_rung_for and await self._heard_or(None, state_of(task_instance)) == "success":
             # A ring ended it a moment ago; its XComs must stay.
             return TriggerEvent(encode_outcome(outcome))
         task = SeeAnyTask.from_answer(outcome.answer) if isinstance(outcome, Finished) else None
@@ -191,14 +190,19 @@ class SeeAnyTaskTrigger(BaseTrigger):
     def _about(self) -> str:
         return f"SeeAny task {cleaned(str(self.seeany_task_id))}"
 
+    @property
+    def _may_be_rung_for(self) -> bool:
+        """Whether a callback is expected and can be heard: `airflow dags test` makes triggers without task instance."""
+        return self.callback_poll_interval is not None and self.task_instance is not None
+
     def _polling(self) -> Polling:
-        if self.callback_poll_interval is not None:
+        if self.callback_poll_interval is not None and self._may_be_rung_for:
             return SafetyNet(poll_interval=self.callback_poll_interval)
         return TrustGated(poll_interval=self.poll_interval, max_poll_interval=self.max_poll_interval)
 
     def _doorbell(self) -> Doorbell | None:
         """Return the mark by which a callback finds this wait, if one is expected."""
-        if self.callback_poll_interval is None:
+        if not self._may_be_rung_for:
             return None
         task_instance: Any = self.task_instance
         return Doorbell(
@@ -215,14 +219,17 @@ class SeeAnyTaskTrigger(BaseTrigger):
             await self._heard_or(None, doorbell.atake_down())
         return outcome
 
-    async def _until_first_question(self, wait: Wait, now: ForwardClock) -> None:
+    async def _until_first_question(self, wait: Wait, now: ForwardClock, progress: ProgressPublisher) -> None:
         """Sleep until the first question is due, if a callback is expected; none gets lost from here on."""
         doorbell = self._doorbell()
         if doorbell is None:
             return
         if self.ends_task:
             await self._heard_or(None, doorbell.ahang())
+            tell_expected(self.log, poll_interval=self.callback_poll_interval)
             return
+        # What the worker saw: until the safety net asks there may be nothing newer to show.
+        progress.saw(wait.last_seen)
         if self.first_look_at is not None:
             await sleep_until(self.first_look_at + NOTE_TAKES, now)
         if not await self._heard_or(True, doorbell.has_rung()):
@@ -253,7 +260,6 @@ class SeeAnyTaskTrigger(BaseTrigger):
 
         # A wait that did not begin here has asked in a worker.
         was_used = not self.ends_task or is_made_anew(wait_began, now())
-        await self._until_first_question(wait, now)
 
         async def ask(client: SteadyAsyncClient) -> Outcome:
             while isinstance(step := wait.heard(await client.look(seeany_task_id), now()), Pause):
@@ -262,6 +268,7 @@ class SeeAnyTaskTrigger(BaseTrigger):
             return step
 
         with ProgressPublisher(self, seeany_task_id=seeany_task_id) as progress:
+            await self._until_first_question(wait, now, progress)
             # Also a question that hangs, or waits for its turn behind others that do, ends before Airflow's own limit.
             limit = None if deadline is None else max(deadline - now(), 0) + LAST_ROUND
             try:

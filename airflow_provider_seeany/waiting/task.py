@@ -14,8 +14,18 @@ from airflow_provider_seeany.api.clock import ForwardClock
 from airflow_provider_seeany.api.polling import FixedInterval
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import Kind, Trouble, cleaned
-from airflow_provider_seeany.api.wait import Log, Outcome, Pause, TimedOut, Wait, decode_outcome, tell_abandoned
-from airflow_provider_seeany.callback.doorbell import Doorbell, TaskInstance
+from airflow_provider_seeany.api.wait import (
+    Log,
+    Outcome,
+    Pause,
+    TimedOut,
+    Wait,
+    decode_outcome,
+    tell_abandoned,
+    tell_completed,
+)
+from airflow_provider_seeany.callback.doorbell import Doorbell, TaskInstance, tell_expected
+from airflow_provider_seeany.callback.url import why_nobody_can_ring
 from airflow_provider_seeany.exceptions import (
     SeeAnyTaskNotReady,
     SeeAnyTaskTimeout,
@@ -102,6 +112,12 @@ class TaskWait:
             task_instance, seeany_conn_id=self.seeany_conn_id, seeany_task_id=checked_id(self.seeany_task_id)
         )
 
+    def tell_callback_expected(self) -> None:
+        """Say in the log that from now on SeeAny is expected to ring, and why it may not."""
+        tell_expected(self._log, poll_interval=self.callback_interval)
+        if (reason := why_nobody_can_ring()) is not None:
+            self._log.warning("SeeAny cannot ring, as far as this worker can tell: %s", reason)
+
     def look(self) -> SeeAnyTask | None:
         """
         Ask once; return the completed task, or ``None`` while it is worth asking again.
@@ -181,7 +197,11 @@ class TaskWait:
 
         :raises SeeAnyError: if it reported anything else.
         """
-        return self._completed(understood(decode_outcome, event, about=self._about))
+        task = self._completed(understood(decode_outcome, event, about=self._about))
+        if self.callback_interval is not None:
+            # If it was a ring that ended the wait, no trigger has told it.
+            tell_completed(task, cleaned(str(self.seeany_task_id)), self._log)
+        return task
 
     def timed_out(self) -> SeeAnyTaskTimeout:
         """Return the exception for a time-out that Airflow found while a worker was waiting."""

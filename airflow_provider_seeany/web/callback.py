@@ -36,6 +36,7 @@ PATIENCE_WITH_BODY = 10.0
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 _rate = RateLimit()
+_told_of_strangers = RateLimit(per_second=1 / 600, burst=1)
 
 
 def secret_at_start() -> str | None:
@@ -61,6 +62,9 @@ async def ring(token: str, request: Request) -> Response:
     secret: str | None = request.app.state.callback_secret
     ringer = read(token, secret=secret) if secret else None
     if ringer is None:
+        if secret and not _told_of_strangers.wait(None):
+            # Once in a while, as anybody can bring it about; without it, a secret that differs stays a riddle.
+            log.warning("A ring was answered 404: its URL was not given out with this process's callback_secret")
         return _answer(404, {"detail": "Not Found"})
     if request.method != "POST":
         return _answer(405, {"detail": "Method Not Allowed"}, allow="POST")

@@ -10,6 +10,7 @@ import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk.execution_time import task_runner
 
+from airflow_provider_seeany.api.wait import Finished, encode_outcome
 from airflow_provider_seeany.callback.doorbell import mark_key
 from airflow_provider_seeany.exceptions import SeeAnyRequestError, SeeAnyTaskIdError
 from tests.hostile import COMPLETED, Answer, Caller, HostileServer, reply, task
@@ -112,3 +113,45 @@ def test_without_a_callback_there_is_no_mark(hostile: HostileServer, supervisor:
 def test_a_wait_in_a_worker_cannot_be_woken(kind: Any) -> None:
     with pytest.raises(ValueError, match="expect_callback needs deferrable"):
         wait(kind, expect_callback=True, deferrable=False)
+
+
+SECRETS = {
+    "none": ("", "callback_secret is not set here"),
+    "too short": ("abc", "callback_secret is too short"),
+    "good": ("the-secret-of-the-callbacks-0123456789", None),
+}
+
+
+@each_kind
+@pytest.mark.parametrize("name", SECRETS)
+def test_the_log_says_that_a_callback_is_expected_and_why_it_may_not_come(
+    hostile: HostileServer,
+    supervisor: Supervisor,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    kind: Any,
+    name: str,
+) -> None:
+    secret, reason = SECRETS[name]
+    monkeypatch.setenv("AIRFLOW__SEEANY__CALLBACK_SECRET", secret)
+    hostile.script(task())
+
+    with caplog.at_level("INFO"), pytest.raises(TaskDeferred):
+        run(wait(kind, expect_callback=True, callback_poll_interval=300))
+
+    said = caplog.text
+    assert "Waiting for SeeAny's callback; asking anyway every 300 s" in said
+    assert ("SeeAny cannot ring" in said) == (reason is not None)
+    assert reason is None or reason in said
+
+
+@each_kind
+def test_the_log_of_a_wait_that_a_ring_ended_says_what_it_brought(
+    supervisor: Supervisor, caplog: pytest.LogCaptureFixture, kind: Any
+) -> None:
+    waiting = wait(kind, expect_callback=True)
+
+    with caplog.at_level("INFO"):
+        waiting.execute_complete(context(), encode_outcome(Finished({**COMPLETED, "id": "x"})))
+
+    assert f"SeeAny task x completed: {COMPLETED['video_url']}, cost 0.7 CNY" in caplog.text

@@ -90,7 +90,36 @@ async def test_what_the_worker_saw_is_the_first_look(hostile: HostileServer, com
     await asyncio.gather(running, return_exceptions=True)
 
     assert hostile.requests == []
-    assert comms.xcoms == {KEY: MARK}
+    assert comms.xcoms[KEY] == MARK
+
+
+@pytest.mark.skipif(not airflow_is_at_least(3, 3), reason="Before Airflow 3.3 a trigger cannot push XComs")
+async def test_what_the_worker_saw_is_shown_until_the_safety_net_knows_more(
+    hostile: HostileServer, comms: Comms
+) -> None:
+    comms.xcoms[KEY] = MARK
+    waiting = trigger(callback_poll_interval=60, last_seen={**seen(1), "progress": 40, "estimated_remaining": 9})
+    running = asyncio.create_task(end_of(waiting))
+    await asyncio.sleep(0.2)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+    shown = comms.xcoms["_seeany"]
+    assert (shown["seeany_task_id"], shown["percent"], shown["seconds_left"]) == ("x", 40, 9)
+
+
+async def test_a_trigger_that_nobody_can_find_polls_as_usual(hostile: HostileServer, comms: Comms) -> None:
+    """`airflow dags test` makes triggers without their task instances."""
+    hostile.script(task(), reply(200, DONE))
+    waiting = SeeAnyTaskTrigger(
+        seeany_task_id="x", poll_interval=0.1, callback_poll_interval=3600, deadline=time.time() + 20
+    )
+
+    outcome = decode_outcome((await end_of(waiting)).payload)
+
+    assert isinstance(outcome, Finished)
+    assert len(hostile.requests) == 2
+    assert comms.xcoms == {}
 
 
 NOTED: dict[str, Any] = {"rung": {**MARK, "rung": True}, "lost with a triggerer that was about to fire": None}

@@ -73,6 +73,18 @@ BAD_TOKENS = {
 }
 
 
+def test_a_ring_for_another_secret_is_told_in_the_log_once_in_a_while(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(route, "_told_of_strangers", RateLimit(per_second=1 / 600, burst=1))
+    for _ in range(5):
+        client.post(path(BAD_TOKENS["forged"]), json={"id": "x"})
+
+    (line,) = caplog.messages
+    assert "was not given out with this process's callback_secret" in line
+    assert BAD_TOKENS["forged"] not in line
+
+
 @pytest.mark.parametrize("name", BAD_TOKENS)
 def test_a_token_that_is_not_ours_finds_nothing_there(client: TestClient, name: str) -> None:
     answer = client.post(path(BAD_TOKENS[name]), json={"id": "x"})
