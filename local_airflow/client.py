@@ -15,6 +15,7 @@ from local_airflow.values import DagRun, ImportFailure, Job, TaskInstance
 
 _PAGE = 100
 _SECONDS_PER_REQUEST = 30
+_TRIES_WHILE_LOCKED = 10
 
 
 class ApiError(RuntimeError):
@@ -264,14 +265,18 @@ class AirflowClient:
     ) -> requests.Response:
         if "Authorization" not in self._session.headers:
             self._log_in()
-        response = self._session.request(
-            method,
-            f"{self.url}/api/v2{path}",
-            json=json,
-            params=params,
-            headers={"Accept": accept},
-            timeout=_SECONDS_PER_REQUEST,
-        )
+        for _ in range(_TRIES_WHILE_LOCKED):
+            response = self._session.request(
+                method,
+                f"{self.url}/api/v2{path}",
+                json=json,
+                params=params,
+                headers={"Accept": accept},
+                timeout=_SECONDS_PER_REQUEST,
+            )
+            # A SQLite file that was locked for too long; nothing has been changed then. See `settings.py`.
+            if not (response.status_code == 500 and "Database error" in response.text):
+                break
         if not response.ok:
             raise ApiError(method, path, response.status_code, response.text)
         return response

@@ -82,6 +82,17 @@ class Settings:
         inherited["PATH"] = os.pathsep.join([own_programs, inherited.get("PATH", os.defpath)])
         return {**inherited, **self._process_variables(), **self._airflow_variables(), **mark, **extra}
 
+    def of_api_server(self) -> dict[str, str]:
+        """Return what the api-server's environment has of its own."""
+        if self.database_url is not None:
+            return {}
+        # Airflow notes what a person does in its event loop. If the SQLite file is locked then, by a request of the same
+        # server, that request cannot go on and unlock it: all stands still until this is over and the note fails.
+        return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self._sqlite_url(patience=3)}
+
+    def _sqlite_url(self, *, patience: int) -> str:
+        return f"sqlite:///{self.sqlite_file}?timeout={patience}"
+
     def _process_variables(self) -> dict[str, str]:
         return {
             # A component's log file is read while it runs.
@@ -117,7 +128,7 @@ class Settings:
             },
             "database": {
                 # Four processes write to one SQLite file: wait for the lock longer than the default 5 s.
-                "sql_alchemy_conn": self.database_url or f"sqlite:///{self.sqlite_file}?timeout=30",
+                "sql_alchemy_conn": self.database_url or self._sqlite_url(patience=30),
             },
             "api": {
                 "host": HOST,
