@@ -86,8 +86,8 @@ class Settings:
         """Return what the api-server's environment has of its own."""
         if self.database_url is not None:
             return {}
-        # Airflow notes what a person does in its event loop. If the SQLite file is locked then, by a request of the same
-        # server, that request cannot go on and unlock it: all stands still until this is over and the note fails.
+        # Airflow notes what a person does in its event loop. If a request of the same server has the SQLite file locked
+        # then, that request cannot go on and unlock it: all stands still until this is over, and the note fails.
         return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self._sqlite_url(patience=3)}
 
     def _sqlite_url(self, *, patience: int) -> str:
