@@ -17,7 +17,7 @@ import {
   viewersZone,
 } from "./format.js";
 import { Preview } from "./media.js";
-import { Trouble } from "./tab.js";
+import { batchText, Trouble } from "./tab.js";
 import { useWords } from "./words.js";
 
 const { Box, Button, Flex, Heading, NativeSelect, Progress, Table, Text } = Chakra;
@@ -464,13 +464,7 @@ function ResultsTable({ results, words, language }) {
 function Made({ result, words, language }) {
   if (result.video_url) return h(OutLink, { href: result.video_url }, words.openOriginal);
   if (result.first_result) return h(OutLink, { href: result.first_result }, words.files(result.results));
-  if (result.total !== null) {
-    return words.batchTotals(
-      countText(result.completed ?? 0, language),
-      countText(result.total, language),
-      result.failed ?? 0,
-    );
-  }
+  if (result.total !== null) return batchText(result, words, language);
   if (result.percent !== null) return `${Math.floor(result.percent)} %`;
   return h(Text, { lineClamp: 2 }, result.error_code ?? result.error_message ?? "–");
 }

@@ -142,10 +142,15 @@ function useClock(goes) {
   return now;
 }
 
+/** @param {Result} result @param {Words} words @param {string} language how far a batch is, or how it ended */
+export function batchText(result, words, language) {
+  const [completed, total] = [result.completed ?? 0, result.total ?? 0].map((count) => countText(count, language));
+  return words.batchTotals(/** @type {string} */ (completed), /** @type {string} */ (total), result.failed ?? 0);
+}
+
 /** @param {{ result: Result, words: Words, language: string }} props */
 function BatchTotals({ result, words, language }) {
-  const done = (result.completed ?? 0) + (result.failed ?? 0);
-  const text = words.batchTotals(countText(done, language), countText(result.total ?? 0, language), result.failed ?? 0);
+  const text = batchText(result, words, language);
   const cost = costText(result.cost, language);
   return h(Text, { mt: 2 }, cost ? `${text} · ${cost}` : text);
 }

@@ -53,8 +53,8 @@ export const ENGLISH = {
   neverWaited: "This task did not wait: it was passed over.",
   failedWith: "SeeAny's error",
   failedAs: { failed: "The wait failed", timed_out: "The wait timed out" },
-  batchTotals: (/** @type {string} */ done, /** @type {string} */ total, /** @type {number} */ failed) =>
-    `${done} of ${total} done${failed ? `, ${failed} failed` : ""}`,
+  batchTotals: (/** @type {string} */ completed, /** @type {string} */ total, /** @type {number} */ failed) =>
+    `${completed} of ${total} completed${failed ? `, ${failed} failed` : ""}`,
   batch: "Batch",
   shownOnly: (/** @type {string} */ shown, /** @type {string} */ total) => `Only ${shown} of ${total} are listed.`,
   batchEmpty: "The batch is too large for a table here. Its results stay available by their ids.",
@@ -123,7 +123,7 @@ const CHINESE = {
   neverWaited: "此任务被跳过，没有等待。",
   failedWith: "SeeAny 错误",
   failedAs: { failed: "等待失败", timed_out: "等待超时" },
-  batchTotals: (done, total, failed) => `已完成 ${done} / ${total}${failed ? `，失败 ${failed}` : ""}`,
+  batchTotals: (completed, total, failed) => `已完成 ${completed} / ${total}${failed ? `，失败 ${failed}` : ""}`,
   batch: "批次",
   shownOnly: (shown, total) => `仅列出 ${total} 个中的 ${shown} 个。`,
   batchEmpty: "批次过大，无法在此列表显示；结果仍可按 id 获取。",
