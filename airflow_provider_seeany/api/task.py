@@ -119,13 +119,8 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def result_urls(self) -> tuple[str, ...]:
-        """
-        Every http(s) URL of a completed answer under a key ``url``, ``*_url`` or ``*_urls``, at any depth.
-
-        Thumbnails are left out; an URL that stands in several places is listed once. The endpoint also serves
-        image sets, whose result fields the platform does not document, so they are found by their keys.
-        """
-        return tuple(dict.fromkeys(_urls(self.answer))) if self.is_completed else ()
+        """The :func:`urls_in` a completed answer."""
+        return urls_in(self.answer) if self.is_completed else ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the whole answer as plain JSON values, with ``completed_at`` as an ISO 8601 UTC string."""
@@ -181,6 +176,16 @@ def is_web_url(url: object) -> bool:
         return parts.scheme in ("http", "https") and bool(parts.hostname)
     except ValueError:
         return False
+
+
+def urls_in(answer: Mapping[str, Any]) -> tuple[str, ...]:
+    """
+    Return every http(s) URL of an answer under a key ``url``, ``*_url`` or ``*_urls``, at any depth.
+
+    Thumbnails are left out; an URL that stands in several places is listed once. The endpoint also serves
+    image sets, whose result fields the platform does not document, so they are found by their keys.
+    """
+    return tuple(dict.fromkeys(_urls(answer)))
 
 
 def _decode_time(kind: type, value: object) -> object:

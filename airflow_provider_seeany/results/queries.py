@@ -26,7 +26,7 @@ from airflow.models.trigger import Trigger
 from airflow.models.xcom import XComModel
 from sqlalchemy import and_, false, func, literal, or_, select, tuple_
 
-from airflow_provider_seeany.api.task import is_web_url
+from airflow_provider_seeany.api.task import is_web_url, urls_in
 from airflow_provider_seeany.results.keys import (
     FIRST_KEY,
     LAST_KEY,
@@ -151,11 +151,17 @@ class Group:
 
 @dataclass(frozen=True)
 class BatchRow:
-    """One SeeAny task of a batch."""
+    """
+    One SeeAny task of a batch.
+
+    :param url: the video, else the first result file.
+    :param results: how many result files the batch's result names, if there is no video.
+    """
 
     id: str
     state: Literal["completed", "failed"]
     url: str | None = None
+    results: int = 0
     cost: Money | None = None
     reason: str | None = None
 
@@ -528,10 +534,13 @@ def _completed(task: Mapping[str, Any]) -> BatchRow:
     usage = task.get("usage")
     paid = usage if isinstance(usage, Mapping) else task
     amount = _amount(paid.get("cost"))
-    url = task.get("video_url") or task.get("result_url")
+    video_url = _web_url(task.get("video_url"))
+    # Whole answers, and the lines of the table, which keep the first file only.
+    files = () if video_url else urls_in(task)
     return BatchRow(
         id=str(task.get("id")),
         state="completed",
-        url=_web_url(url),
+        url=video_url or next(iter(files), None),
+        results=len(files),
         cost=Money(str(paid.get("cost_unit") or "?"), amount) if amount is not None else None,
     )

@@ -162,18 +162,20 @@ def test_an_image_set_is_a_grid(studio: Studio, look: Look) -> None:
 def test_a_batch_is_a_table_with_totals_in_chinese_too(studio: Studio, look: Look) -> None:
     page = look(studio.task("batch"), language="zh")
 
-    expect(page.get_by_text("已完成 7 / 8，失败 1 · ¥4.90")).to_be_visible()
-    expect(page.get_by_role("row")).to_have_count(9)
+    expect(page.get_by_text("已完成 8 / 9，失败 1 · ¥5.50")).to_be_visible()
+    expect(page.get_by_role("row")).to_have_count(10)
+    images = page.get_by_role("row").filter(has_text="images-0s-3x-sneaker-8").get_by_role("link", name="3 个文件")
+    expect(images).to_have_attribute("href", re.compile(r"/image-1\.jpg$"))
     picture(page, "ui-tab-batch-zh")
 
 
 def test_a_batch_counts_the_same_on_tab_and_page(studio: Studio, look: Look) -> None:
-    expect(look(studio.task("batch")).get_by_text("7 of 8 completed, 1 failed · ¥4.90")).to_be_visible()
+    expect(look(studio.task("batch")).get_by_text("8 of 9 completed, 1 failed · ¥5.50")).to_be_visible()
     page = look(studio.page)
 
     page.get_by_role("button", name="Table").click()
     row = page.get_by_role("row").filter(has=page.get_by_role("link", name="batch", exact=True))
-    expect(row.get_by_text("7 of 8 completed, 1 failed", exact=True)).to_be_visible()
+    expect(row.get_by_text("8 of 9 completed, 1 failed", exact=True)).to_be_visible()
 
 
 def test_a_batch_that_failed_says_how_many_it_does_not_list(studio: Studio, look: Look) -> None:

@@ -19,8 +19,11 @@ from fastapi.testclient import TestClient
 from sqlalchemy import delete, event, insert, select, text
 from sqlalchemy.orm import Session
 
+from airflow_provider_seeany.api.batch_result import Results
+from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.results import queries
 from airflow_provider_seeany.results.keys import dag_part, key_at
+from airflow_provider_seeany.results.record import Record
 from tests.copies import settle
 from tests.results.history import DAY, fill, record, repeat
 from tests.web.conftest import DAGS
@@ -224,10 +227,10 @@ def test_what_anybody_pushed_under_a_key_of_ours_becomes_neither_a_link_nor_an_e
     session.execute(
         text("UPDATE xcom SET value = '{\"state\": 7}' WHERE key LIKE '\\_seeany\\_%' ESCAPE '\\' AND map_index = 1")
     )
-    forge(session, key_at(now - 40))
-    forge(session, f"{key_at(now - 40)}: :c:conn:CNY=1")
+    push(session, key_at(now - 40))
+    push(session, f"{key_at(now - 40)}: :c:conn:CNY=1")
     for cost in ("CNY=x", "CNY=NaN", "CNY=1E%2B999999", "CNY=1E~2B999999999", "~ED~A0~80=1", "=", "~"):
-        forge(session, f"{key_at(now - 40)}:0123456789abcdef:{dag_part('dag_0')}:c:c:{cost}")
+        push(session, f"{key_at(now - 40)}:0123456789abcdef:{dag_part('dag_0')}:c:c:{cost}")
 
     (row,) = client_of("admin").get("/api/results").json()["results"]
     assert (row["video_url"], row["thumbnail_url"]) == (None, None)
@@ -237,10 +240,10 @@ def test_what_anybody_pushed_under_a_key_of_ours_becomes_neither_a_link_nor_an_e
     ]
 
 
-def forge(session: Session, key: str) -> None:
-    """Push what is no record under a key that looks like one's."""
+def push(session: Session, key: str, value: object = "x", *, map_index: int = 1) -> None:
+    """Push what a DAG may push: anything under any key."""
     place = session.execute(select(XComModel.dag_run_id, XComModel.run_id, XComModel.dag_id).limit(1)).one()
-    values = {"task_id": "wait", "map_index": 1, "key": key, "value": "x", "timestamp": datetime.now(UTC)}
+    values = {"task_id": "wait", "map_index": map_index, "key": key, "value": value, "timestamp": datetime.now(UTC)}
     session.execute(insert(XComModel).values(**place._mapping, **values))
     session.commit()
 
@@ -254,6 +257,27 @@ def test_a_wait_that_has_ended_shows_all_of_it(client_of: ClientOf, session: Ses
     assert (view["is_seeany"], view["result"]["state"], view["result"]["at"]) == (True, "completed", at)
     assert view["result"]["cost"] == [{"unit": "CNY", "amount": "0.7"}]
     assert client_of("admin").get(TASK.format("dag_0", row["run_id"], 5)).status_code == 404
+
+
+@pytest.mark.parametrize(("count", "detail", "named"), [(2, "answers", 9), (150, "table", 1)])
+def test_a_batch_links_the_first_file_of_an_image_set(
+    client_of: ClientOf, session: Session, count: int, detail: str, named: int
+) -> None:
+    ids = [f"set_{number:06}" for number in range(count)]
+    results = Results(ids)
+    for place, task_id in enumerate(ids):
+        images = [{"url": f"https://cdn.example/{task_id}/{number}.jpg"} for number in range(9)]
+        answer = {"id": task_id, "object": "image_set", "status": "completed", "images": images}
+        results.add(place, SeeAnyTask.from_answer(answer))
+    result = results.result().as_json()
+    assert result["detail"] == detail
+    fill(session, [Record.of_batch(result, conn_id="seeany_default")], dag_ids=["dag_0"])
+    push(session, "return_value", result, map_index=0)
+    row = client_of("admin").get("/api/results").json()["results"][0]
+
+    batch = client_of("admin").get(TASK.format("dag_0", row["run_id"], 0)).json()["batch"]
+    assert [each["id"] for each in batch] == ids
+    assert (batch[1]["url"], batch[1]["results"]) == ("https://cdn.example/set_000001/0.jpg", named)
 
 
 def test_the_modules_are_served_and_revalidated(client_of: ClientOf) -> None:

@@ -231,6 +231,12 @@ function Facts({ result, words, language }) {
   );
 }
 
+/** @param {import("./types").BatchRow} row @param {Words} words */
+function fileText({ url, results }, words) {
+  if (results > 1) return words.files(results);
+  return isPicture(url ?? "") ? words.image(1) : words.openOriginal;
+}
+
 /** @param {{ view: TaskView, result: Result, words: Words, language: string }} props */
 function BatchTable({ view, result, words, language }) {
   const ended = (result.completed ?? 0) + (result.failed ?? 0);
@@ -278,9 +284,7 @@ function BatchTable({ view, result, words, language }) {
                   h(
                     Table.Cell,
                     null,
-                    row.url
-                      ? h(OutLink, { href: row.url }, isPicture(row.url) ? words.image(1) : words.openOriginal)
-                      : (row.reason ?? "–"),
+                    row.url ? h(OutLink, { href: row.url }, fileText(row, words)) : (row.reason ?? "–"),
                   ),
                 ),
               ),

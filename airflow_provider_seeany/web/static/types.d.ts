@@ -44,6 +44,7 @@ export interface BatchRow {
   id: string;
   state: "completed" | "failed";
   url: string | null;
+  results: number;
   cost: Money | null;
   reason: string | null;
 }

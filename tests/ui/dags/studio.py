@@ -19,7 +19,11 @@ with DAG("shoe_videos", schedule=None):
     refused >> SeeAnyTaskSensor(task_id="passed_over", seeany_task_id="video-3s-laces")
     SeeAnyTaskBatchSensor(
         task_id="batch",
-        seeany_task_ids=[*(f"video-0s-sneaker-{n}" for n in range(1, 8)), "fails-0s-sneaker-8"],
+        seeany_task_ids=[
+            *(f"video-0s-sneaker-{n}" for n in range(1, 8)),
+            "images-0s-3x-sneaker-8",
+            "fails-0s-sneaker-9",
+        ],
         allow_failures=True,
     )
 
