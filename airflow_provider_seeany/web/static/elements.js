@@ -133,6 +133,15 @@ export function Notice({ title, children, status = "error", ...more }) {
   );
 }
 
+/**
+ * A name in a table, on one line whatever else wants the room; only what is very long is broken.
+ * @param {{ children?: any }} props
+ */
+export function Name({ children }) {
+  const maxW = { base: "45vw", md: "24rem" };
+  return h(Box, { display: "inline-block", w: "max-content", maxW, overflowWrap: "anywhere" }, children);
+}
+
 /** @param {{ children?: any }} props */
 export function Tag({ children }) {
   return h(Badge, { variant: "surface", fontWeight: "normal" }, children);

@@ -2,7 +2,20 @@
 
 import { address, useAnswer } from "./api.js";
 import { DagBars, DayChart } from "./chart.js";
-import { Chakra, h, InLink, OutLink, Panel, Quiet, React, StateBadge, Tag, useMemo, useState } from "./elements.js";
+import {
+  Chakra,
+  h,
+  InLink,
+  Name,
+  OutLink,
+  Panel,
+  Quiet,
+  React,
+  StateBadge,
+  Tag,
+  useMemo,
+  useState,
+} from "./elements.js";
 import {
   costText,
   countText,
@@ -432,7 +445,7 @@ function ResultsTable({ results, words, language }) {
         h(
           Table.Row,
           null,
-          names.map((name) => h(Table.ColumnHeader, { key: name }, name)),
+          names.map((name) => h(Table.ColumnHeader, { key: name, whiteSpace: "nowrap" }, name)),
         ),
       ),
       h(
@@ -442,12 +455,12 @@ function ResultsTable({ results, words, language }) {
           h(
             Table.Row,
             { key: keyOf(result) },
-            h(Table.Cell, null, h(InLink, { to: tabPath(result) }, taskName(result))),
-            h(Table.Cell, { wordBreak: "break-word" }, result.dag_id),
+            h(Table.Cell, null, h(Name, null, h(InLink, { to: tabPath(result) }, taskName(result)))),
+            h(Table.Cell, null, h(Name, null, result.dag_id)),
             h(Table.Cell, null, h(StateBadge, { state: result.state, words })),
             h(Table.Cell, { maxW: "24rem" }, h(Made, { result, words, language })),
             h(Table.Cell, { whiteSpace: "nowrap" }, costText(result.cost, language) || "–"),
-            h(Table.Cell, null, result.conn_id ?? "–"),
+            h(Table.Cell, null, h(Name, null, result.conn_id ?? "–")),
             h(
               Table.Cell,
               result.at === null ? {} : { whiteSpace: "nowrap", title: momentText(result.at, language) },

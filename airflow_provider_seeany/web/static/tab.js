@@ -1,7 +1,19 @@
 /** The tab on a task instance: how far the wait is, or what it brought. */
 
 import { address, useAnswer } from "./api.js";
-import { Chakra, CopyButton, h, Notice, OutLink, Panel, Quiet, StateBadge, useEffect, useState } from "./elements.js";
+import {
+  Chakra,
+  CopyButton,
+  h,
+  Name,
+  Notice,
+  OutLink,
+  Panel,
+  Quiet,
+  StateBadge,
+  useEffect,
+  useState,
+} from "./elements.js";
 import { costText, countText, isPicture, isWebUrl, momentText, moneyText } from "./format.js";
 import { FileGrid, Player } from "./media.js";
 import { useWords } from "./words.js";
@@ -267,7 +279,7 @@ function BatchTable({ view, result, words, language }) {
                 Table.Row,
                 null,
                 [words.seeanyTask, words.state, words.cost, words.made].map((name) =>
-                  h(Table.ColumnHeader, { key: name }, name),
+                  h(Table.ColumnHeader, { key: name, whiteSpace: "nowrap" }, name),
                 ),
               ),
             ),
@@ -278,7 +290,7 @@ function BatchTable({ view, result, words, language }) {
                 h(
                   Table.Row,
                   { key: row.id },
-                  h(Table.Cell, { wordBreak: "break-all" }, row.id),
+                  h(Table.Cell, null, h(Name, null, row.id)),
                   h(Table.Cell, null, h(StateBadge, { state: row.state, words })),
                   h(Table.Cell, { whiteSpace: "nowrap" }, row.cost ? moneyText(row.cost, language) : "–"),
                   h(
