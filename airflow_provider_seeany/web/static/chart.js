@@ -1,7 +1,7 @@
 /** Bars: spend per day and per DAG, each currency for itself. */
 
 import { Chakra, h, Quiet } from "./elements.js";
-import { dayText, moneyText } from "./format.js";
+import { countText, dayText, moneyText } from "./format.js";
 
 const { Box, Flex, Text } = Chakra;
 
@@ -86,9 +86,9 @@ function NumbersTable({ label, unit, bars, words, language }) {
 
 /**
  * One bar a DAG, the dearest first.
- * @param {{ unit: string, bars: Bar[], language: string, choose: (dagId: string) => void }} props
+ * @param {{ unit: string, bars: Bar[], words: Words, language: string, choose: (dagId: string) => void }} props
  */
-export function DagBars({ unit, bars, language, choose }) {
+export function DagBars({ unit, bars, words, language, choose }) {
   const most = Math.max(...bars.map((bar) => Number(bar.amount)), 0) || 1;
   const sorted = [...bars].sort((one, other) => Number(other.amount) - Number(one.amount)).slice(0, 8);
   return h(
@@ -128,6 +128,7 @@ export function DagBars({ unit, bars, language, choose }) {
         ),
       ),
     ),
-    bars.length > sorted.length && h(Quiet, { as: "li" }, `+ ${bars.length - sorted.length}`),
+    bars.length > sorted.length &&
+      h(Quiet, { as: "li" }, words.andMore(countText(bars.length - sorted.length, language))),
   );
 }

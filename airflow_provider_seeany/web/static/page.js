@@ -250,6 +250,7 @@ function Spend({ summary, chosen, choose, since, until, words, language }) {
           h(DagBars, {
             unit: total.unit,
             bars: bars(total.unit, "dag_id", dags).filter((bar) => Number(bar.amount) !== 0),
+            words,
             language,
             choose: (/** @type {string} */ dag_id) => choose({ dag_id }),
           }),
