@@ -79,12 +79,7 @@ export function ResultsPage() {
   return h(
     Flex,
     { direction: "column", gap: 5, p: { base: 2, md: 4 }, maxW: "8xl", mx: "auto", w: "100%" },
-    h(
-      Box,
-      null,
-      h(Heading, { as: "h1", size: "xl" }, words.title),
-      h(Quiet, { mt: 1 }, words.intro, " ", words.notTheBill),
-    ),
+    h(Box, null, h(Heading, { as: "h1", size: "xl" }, words.title), h(Quiet, { mt: 1 }, words.intro)),
     h(Filters, { chosen, choose, summary: all.answer, words }),
     all.error && !list.error && h(Trouble, { error: all.error, words }),
     all.answer && h(Spend, { summary: all.answer, chosen, choose, since: range.since, until, words, language }),

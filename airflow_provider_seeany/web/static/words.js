@@ -4,9 +4,9 @@ import { useSyncExternalStore } from "./elements.js";
 
 export const ENGLISH = {
   title: "SeeAny results",
-  intro: "What SeeAny tasks made and cost, as far as Airflow waited for them.",
-  notTheBill:
-    "This is the spend visible to Airflow: tasks that a DAG you may read waited for. It is not the account's bill.",
+  intro:
+    "What SeeAny tasks made and cost, as far as Airflow waited for them. This is the spend visible to Airflow: " +
+    "tasks that a DAG you may read waited for. It is not the account's bill.",
   states: { waiting: "Waiting", completed: "Completed", failed: "Failed", timed_out: "Timed out" },
   dag: "DAG",
   connection: "Connection",
@@ -76,8 +76,9 @@ export const ENGLISH = {
 /** @type {typeof ENGLISH} */
 const CHINESE = {
   title: "SeeAny 结果",
-  intro: "Airflow 等待过的 SeeAny 任务：成果与花费。",
-  notTheBill: "这里只统计 Airflow 可见的花费，即您有权查看的 DAG 等待过的任务，并非账户账单。",
+  intro:
+    "Airflow 等待过的 SeeAny 任务：结果与花费。" +
+    "这里只统计 Airflow 可见的花费，即您有权查看的 DAG 等待过的任务，并非账户账单。",
   states: { waiting: "等待中", completed: "已完成", failed: "失败", timed_out: "超时" },
   dag: "DAG",
   connection: "连接",
@@ -96,7 +97,7 @@ const CHINESE = {
   andMore: (count) => `另有 ${count} 个`,
   results: "结果",
   task: "任务",
-  made: "成果",
+  made: "结果",
   cost: "花费",
   finishedAt: "完成时间",
   lastSeen: "最近更新",
