@@ -16,18 +16,27 @@ const HEIGHT = 120;
  */
 export function DayChart({ unit, bars, words, language }) {
   const most = Math.max(...bars.map((bar) => Number(bar.amount)), 0) || 1;
+  const dearest = bars.find((bar) => Number(bar.amount) === most);
   const label = `${words.spendPerDay}, ${unit}`;
   const edge = { fontSize: "xs", color: "fg.muted" };
   return h(
     Box,
     { position: "relative" },
+    // Above the highest bar, on the line that it reaches.
+    dearest &&
+      h(
+        Text,
+        { ...edge, "data-top": true, "aria-hidden": true },
+        moneyText({ unit, amount: dearest.amount }, language),
+      ),
     h(
       Flex,
       {
         align: "end",
         gap: "2px",
         h: `${HEIGHT}px`,
-        borderBottomWidth: 1,
+        borderYWidth: 1,
+        borderTopStyle: "dashed",
         borderColor: "border.emphasized",
         "aria-hidden": true,
       },
