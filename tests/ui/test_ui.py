@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from local_airflow import LocalAirflow
 from tests.ui.conftest import REPOSITORY, Studio
@@ -279,6 +279,88 @@ def test_odd_values_stay_text_and_break_nothing(studio: Studio, look: Look) -> N
     assert part.evaluate("node => node.scrollWidth <= node.clientWidth + 1")
 
 
+LONG = "x" * 200
+
+
+def lines(cell: Locator) -> int:
+    """Return on how many lines a text stands."""
+    count: int = cell.evaluate(
+        """node => {
+            const range = document.createRange();
+            range.selectNodeContents(node);
+            return new Set([...range.getClientRects()].map(each => Math.round(each.top))).size;
+        }"""
+    )
+    return count
+
+
+@pytest.mark.parametrize("phone", [False, True])
+def test_names_in_a_batchs_table_stay_whole_and_long_ones_break(studio: Studio, look: Look, phone: bool) -> None:
+    def squeeze(page: Page) -> None:
+        page.route("**/seeany/api/dags/**", answer)
+
+    def answer(route: Route) -> None:
+        view = route.fetch().json()
+        for row in view["batch"][1:]:
+            row |= {"url": None, "reason": "the service says why, in many words, " * 20}
+        view["batch"][0]["id"] = LONG
+        route.fulfill(json=view)
+
+    page = look(studio.task("batch"), phone=phone, before=squeeze)
+    table = page.get_by_role("region", name="Batch")
+    assert lines(table.get_by_text("video-0s-sneaker-2", exact=True)) == 1
+    assert lines(table.get_by_text("SeeAny task", exact=True)) == 1
+    long = table.get_by_text(LONG)
+    assert lines(long) > 1
+    assert long.evaluate("node => node.scrollWidth <= node.clientWidth && node.clientWidth < innerWidth / 2")
+    part = table.locator("xpath=ancestor::div[2]")
+    assert part.evaluate("node => node.scrollWidth <= node.clientWidth + 1")
+
+
+@pytest.mark.parametrize("phone", [False, True])
+def test_names_in_the_pages_table_stay_whole_and_long_ones_break(studio: Studio, look: Look, phone: bool) -> None:
+    def squeeze(page: Page) -> None:
+        page.route("**/seeany/api/results**", answer)
+
+    def answer(route: Route) -> None:
+        found = route.fetch().json()
+        found["results"] = found["results"][:3]
+        for row, dag_id in zip(found["results"], ("rung_named", "summer_2026", LONG), strict=True):
+            row |= {"dag_id": dag_id, "task_id": "wait_for_video", "map_index": -1, "video_url": None}
+            row |= {"first_result": None, "error_message": "the service says why, in many words, " * 20}
+        found["results"][0]["conn_id"] = "seeany_of_the_studio"
+        route.fulfill(json=found)
+
+    page = look(studio.page, phone=phone, before=squeeze)
+    page.get_by_role("button", name="Table").click()
+    table = page.get_by_role("region", name="Results")
+    for text in ("rung_named", "summer_2026", "seeany_of_the_studio", "Finished at"):
+        assert lines(table.get_by_text(text, exact=True)) == 1, text
+    assert lines(table.get_by_role("link", name="wait_for_video").first) == 1
+    assert lines(table.get_by_text(LONG)) > 1
+    part = page.locator(our_part(page, "SeeAny results"))
+    assert part.evaluate("node => node.scrollWidth <= node.clientWidth + 1")
+
+
+def test_dags_that_have_no_bar_are_counted_in_words(studio: Studio, look: Look) -> None:
+    def crowd(page: Page) -> None:
+        page.route("**/seeany/api/summary**", answer)
+
+    def answer(route: Route) -> None:
+        found = route.fetch().json()
+        group = found["groups"][-1] | {"cost": [{"unit": "EUR", "amount": "2"}]}
+        found["groups"] = [group | {"dag_id": f"dag_{number}"} for number in range(9)]
+        route.fulfill(json=found)
+
+    spend = look(studio.page, before=crowd).get_by_role("region", name="Cost EUR")
+    expect(spend.locator("[data-dag]")).to_have_count(8)
+    expect(spend.get_by_text("and 1 more", exact=True)).to_be_visible()
+    # The scale: what the dearest day cost.
+    expect(spend.locator("[data-top]")).to_have_text("€18.00")
+    spend = look(studio.page, before=crowd, language="zh").get_by_role("region", name="花费 EUR")
+    expect(spend.get_by_text("另有 1 个", exact=True)).to_be_visible()
+
+
 def test_a_mapped_task_shows_its_own_result(studio: Studio, look: Look) -> None:
     expect(look(studio.task("colours", 1)).get_by_label("Video video-3s-green-shoes")).to_be_visible()
 
@@ -402,7 +484,7 @@ def test_the_table_in_the_dark_and_in_chinese(studio: Studio, look: Look) -> Non
 
     page.get_by_role("button", name="表格").click()
     expect(page.get_by_role("region", name="结果").get_by_role("columnheader", name="花费")).to_be_visible()
-    expect(page.get_by_text("并非账户账单")).to_be_visible()
+    expect(page.get_by_text(re.compile("花费。这里只统计.*并非账户账单"))).to_be_visible()
     page.get_by_role("heading", name="结果", exact=True).scroll_into_view_if_needed()
     picture(page, "ui-page-dark-zh")
     assert serious_findings(page, our_part(page, "SeeAny 结果")) == []

@@ -471,8 +471,9 @@ function ResultsTable({ results, words, language }) {
 
 /** @param {{ result: Result, words: Words, language: string }} props */
 function Made({ result, words, language }) {
-  if (result.video_url) return h(OutLink, { href: result.video_url }, words.openOriginal);
-  if (result.first_result) return h(OutLink, { href: result.first_result }, words.files(result.results));
+  if (result.video_url) return h(OutLink, { href: result.video_url, whiteSpace: "nowrap" }, words.openOriginal);
+  if (result.first_result)
+    return h(OutLink, { href: result.first_result, whiteSpace: "nowrap" }, words.files(result.results));
   if (result.total !== null) return batchText(result, words, language);
   if (result.percent !== null) return `${Math.floor(result.percent)} %`;
   return h(Text, { lineClamp: 2 }, result.error_code ?? result.error_message ?? "–");

@@ -296,7 +296,9 @@ function BatchTable({ view, result, words, language }) {
                   h(
                     Table.Cell,
                     null,
-                    row.url ? h(OutLink, { href: row.url }, fileText(row, words)) : (row.reason ?? "–"),
+                    row.url
+                      ? h(OutLink, { href: row.url, whiteSpace: "nowrap" }, fileText(row, words))
+                      : (row.reason ?? "–"),
                   ),
                 ),
               ),
