@@ -425,6 +425,8 @@ def test_the_page_is_used_by_keyboard_alone(studio: Studio, look: Look) -> None:
     tab_to(page, "Table")
     page.keyboard.press("Space")
     expect(page.get_by_role("button", name="Table")).to_have_attribute("aria-pressed", "true")
+    # The page turned to is there first: while it loads, there is nothing to go to.
+    expect(page.get_by_role("region", name="Results")).to_be_visible()
     tab_to(page, "Results")
     page.get_by_label("State").focus()
     page.keyboard.type("Fai")
