@@ -385,8 +385,8 @@ class LocalAirflow:
                 name,
                 (*_ARGUMENTS[_kind(name)], *(("--port", str(own_ports[name])) if name in own_ports else ())),
                 environment=settings.environment(
-                    {MARK: f"{token}-{name}", **(settings.of_api_server() if _kind(name) == "api-server" else {})},
-                    self._env,
+                    {MARK: f"{token}-{name}"},
+                    {**(settings.of_api_server() if _kind(name) == "api-server" else {}), **self._env},
                 ),
                 log_file=self.home / "logs" / f"{name}.log",
                 guardian=guardian,

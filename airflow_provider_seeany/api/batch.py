@@ -22,7 +22,7 @@ from collections.abc import Sequence
 import msgspec
 
 from airflow_provider_seeany.api.batch_result import BatchOutcome, BatchTimedOut, Results, numeral
-from airflow_provider_seeany.api.outage import Outage
+from airflow_provider_seeany.api.outage import BETWEEN_LOG_LINES, Outage
 from airflow_provider_seeany.api.polling import FixedInterval, TrustGated
 from airflow_provider_seeany.api.request import BadSettings, BadTaskId, checked_task_id, cut
 from airflow_provider_seeany.api.task import SeeAnyTask
@@ -32,9 +32,6 @@ from airflow_provider_seeany.api.wait import LAST_ROUND, Finished, Log, Pause, R
 
 MOST_TASKS = 10_000
 """Most tasks of one batch."""
-
-BETWEEN_LOG_LINES = 30.0
-"""Fewest seconds between two lines about the progress, and between two warnings."""
 
 SHOWN_UNFINISHED = 20
 """Most ids that a time-out names."""

@@ -25,8 +25,8 @@ ALL_DOWN = 20
 WORTH_A_LINE = 5
 """After so many questions in a row without an answer, whomever they were about, the next answer is worth a line."""
 
-BETWEEN_LINES = 30.0
-"""Fewest seconds between two lines of one kind."""
+BETWEEN_LOG_LINES = 30.0
+"""Fewest seconds between two lines of one kind in the log of a batch."""
 
 
 class Outage:
@@ -79,12 +79,12 @@ class Outage:
     def _note_probe(self, trouble: Trouble, now: float) -> None:
         self._probes += 1
         self.next_probe_at = now + self._pace.after_trouble(trouble, in_a_row=self._probes)
-        if self._probes == 1 and now >= self._begin_told_at + BETWEEN_LINES:
+        if self._probes == 1 and now >= self._begin_told_at + BETWEEN_LOG_LINES:
             self._begin_told_at = now
             self._log.warning("SeeAny does not answer at all: asking about one task at a time until it does")
 
     def _note_answer(self, now: float) -> None:
-        if self._unanswered >= WORTH_A_LINE and now >= self._end_told_at + BETWEEN_LINES:
+        if self._unanswered >= WORTH_A_LINE and now >= self._end_told_at + BETWEEN_LOG_LINES:
             self._end_told_at = now
             self._log.info(
                 "SeeAny answered again after %s failures in %.0f s",

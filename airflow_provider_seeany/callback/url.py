@@ -37,11 +37,20 @@ def why_nobody_can_ring() -> str | None:
     """Return why no ring can be answered, as far as this process can tell; ``None`` if it sees no reason."""
     try:
         return None if callback_secret() else "[seeany] callback_secret is not set here."
-    except SeeAnyConfigError as error:
-        return str(error)
     except Exception as error:
-        # An option may be set as a command that fails; its text may quote what was read.
-        return f"[seeany] callback_secret could not be read here: {type(error).__name__}."
+        return why_unusable(error)
+
+
+def why_unusable(error: Exception) -> str:
+    """
+    Return why there is no secret, for a person.
+
+    :param error: what :func:`callback_secret` raised. An option may be set as a command, and the text of one that
+        fails may quote what was read; so only this provider's own text is told.
+    """
+    if isinstance(error, SeeAnyConfigError):
+        return str(error)
+    return f"[seeany] callback_secret could not be read: {type(error).__name__}"
 
 
 def callback_url(ringer: Ringer) -> str:

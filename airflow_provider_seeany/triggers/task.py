@@ -129,7 +129,7 @@ class SeeAnyTaskTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire one event."""
-        with told_if_cancelled(self, about=self._about, may_be_rung_for=self._may_be_rung_for):
+        with told_if_cancelled(self, about=self._about, may_be_rung_for=self._rung_interval is not None):
             event = await (self._ending_event() if self.ends_task else self._event())
         # Nothing is held here: a trigger cancelled at the yield would keep it until garbage collection.
         yield event
@@ -158,7 +158,7 @@ class SeeAnyTaskTrigger(BaseTrigger):
         xcoms = TriggererXComs(task_instance)
         is_clear = task_instance.try_number == 1 or await self._done(xcoms.clear())
         outcome = await self._outcome()
-        if self._may_be_rung_for and await self._heard_or(None, state_of(task_instance)) == "success":
+        if self._rung_interval is not None and await self._heard_or(None, state_of(task_instance)) == "success":
             # A ring ended it a moment ago; its XComs must stay.
             return TriggerEvent(encode_outcome(outcome))
         task = SeeAnyTask.from_answer(outcome.answer) if isinstance(outcome, Finished) else None
@@ -191,18 +191,22 @@ class SeeAnyTaskTrigger(BaseTrigger):
         return f"SeeAny task {cleaned(str(self.seeany_task_id))}"
 
     @property
-    def _may_be_rung_for(self) -> bool:
-        """Whether a callback is expected and can be heard: `airflow dags test` makes triggers without task instance."""
-        return self.callback_poll_interval is not None and self.task_instance is not None
+    def _rung_interval(self) -> float | None:
+        """
+        Seconds between two questions if a callback is expected and can be heard, else ``None``.
+
+        It cannot where `airflow dags test` makes a trigger without a task instance.
+        """
+        return None if self.task_instance is None else self.callback_poll_interval
 
     def _polling(self) -> Polling:
-        if self.callback_poll_interval is not None and self._may_be_rung_for:
-            return SafetyNet(poll_interval=self.callback_poll_interval)
+        if self._rung_interval is not None:
+            return SafetyNet(poll_interval=self._rung_interval)
         return TrustGated(poll_interval=self.poll_interval, max_poll_interval=self.max_poll_interval)
 
     def _doorbell(self) -> Doorbell | None:
         """Return the mark by which a callback finds this wait, if one is expected."""
-        if not self._may_be_rung_for:
+        if self._rung_interval is None:
             return None
         task_instance: Any = self.task_instance
         return Doorbell(
@@ -226,7 +230,7 @@ class SeeAnyTaskTrigger(BaseTrigger):
             return
         if self.ends_task:
             await self._heard_or(None, doorbell.ahang())
-            tell_expected(self.log, poll_interval=self.callback_poll_interval)
+            tell_expected(self.log, poll_interval=self._rung_interval)
             return
         # What the worker saw: until the safety net asks there may be nothing newer to show.
         progress.saw(wait.last_seen)

@@ -83,26 +83,27 @@ class TriggererXComs:
     async def clear(self) -> None:
         """Delete what an earlier try may have left; in a worker Airflow does that itself."""
         from airflow.providers.common.compat.sdk import XCom
-        from airflow.sdk.execution_time.comms import DeleteXCom
-        from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
 
         keys = ["return_value", *HIGHLIGHTS, *(link.xcom_key for link in RESULT_LINKS[1:])]
         match await XCom.aget_one(key=NOW_KEY, **self._where):
             case {"record": str(record_key)}:
                 keys.append(record_key)
         # Last: until they are gone, a triggerer that is restarted meanwhile still finds the record, and all of it.
-        for key in (*keys, NOW_KEY, _FIRST):
-            await SUPERVISOR_COMMS.asend(DeleteXCom(key=key, **self._where))
+        await self._delete(*keys, NOW_KEY, _FIRST)
 
     async def clear_what_was_pushed(self) -> None:
         """Delete what :meth:`push` may have left, and the progress; nearly always that alone."""
-        from airflow.sdk.execution_time.comms import DeleteXCom
-        from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
-
         if await self.are_there():
             await self.clear()
         else:
-            await SUPERVISOR_COMMS.asend(DeleteXCom(key=NOW_KEY, **self._where))
+            await self._delete(NOW_KEY)
+
+    async def _delete(self, *keys: str) -> None:
+        from airflow.sdk.execution_time.comms import DeleteXCom
+        from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+        for key in keys:
+            await SUPERVISOR_COMMS.asend(DeleteXCom(key=key, **self._where))
 
     async def are_there(self) -> bool:
         """Tell whether a result was pushed, or begun to be, be it by somebody else."""

@@ -20,8 +20,7 @@ from airflow_provider_seeany.callback.answering import AskedTooOften, Happened, 
 from airflow_provider_seeany.callback.body import MOST_BYTES, seeany_ids
 from airflow_provider_seeany.callback.rate import RateLimit
 from airflow_provider_seeany.callback.token import Ringer, read
-from airflow_provider_seeany.callback.url import callback_secret
-from airflow_provider_seeany.exceptions import SeeAnyConfigError
+from airflow_provider_seeany.callback.url import callback_secret, why_unusable
 
 log = logging.getLogger(__name__)
 
@@ -47,12 +46,10 @@ def secret_at_start() -> str | None:
     """
     try:
         return callback_secret()
-    except SeeAnyConfigError as error:
-        log.error("Callbacks are off: %s", error)
     except Exception as error:
-        # Its text may quote what was read. The rest of the application works without.
-        log.error("Callbacks are off: [seeany] callback_secret could not be read: %s", type(error).__name__)
-    return None
+        # The rest of the application works without.
+        log.error("Callbacks are off: %s", why_unusable(error))
+        return None
 
 
 # All methods, so that nothing tells whether the route is there while no secret is set.

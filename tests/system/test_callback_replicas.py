@@ -23,7 +23,6 @@ from airflow_provider_seeany.waiting.deferral import FIRST_LOOK_AFTER
 from demo.simulator import running_simulator
 from local_airflow import LocalAirflow
 from local_airflow.client import wait_until
-from local_airflow.postgres import running_postgres
 from tests.callback.state_changes import keep_state_changes, states_after_deferral
 from tests.system.conftest import REPOSITORY, FinishedRun
 from tests.system.replicas import ALL, CONNECTION, RACING, RUNG_FOR, SECONDS, SIBLINGS, is_worker_free, seeany_task_id
@@ -86,7 +85,7 @@ def callback_urls(airflow: LocalAirflow, ringer: Ringer, secret: str) -> list[st
 
 
 @pytest.fixture(scope="module")
-def course(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Course]:
+def course(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Course]:
     """Everything that has happened, after it has."""
     home = tmp_path_factory.mktemp("replicas") / "home"
     secret = secrets.token_hex(32)
@@ -97,20 +96,19 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Course]:
         "PYTHONPATH": str(REPOSITORY),
     }
     with (
-        running_postgres() as database_url,
         running_simulator(home.with_name("simulator.log")) as simulator,
         LocalAirflow(
             home,
             Path(__file__).with_name("replica_dags"),
             env=environment,
-            database_url=database_url,
+            database_url=postgres_url,
             replicas={"api-server": 2, "scheduler": 2, "triggerer": 2},
             wait_for_dags=["replicas"],
         ) as airflow,
     ):
         for connection in (CONNECTION, "stranger"):
             airflow.create_connection(connection, conn_type="seeany", host=simulator, password="sk-replicas")
-        yield run_course(airflow, simulator=simulator, database_url=database_url, secret=secret)
+        yield run_course(airflow, simulator=simulator, database_url=postgres_url, secret=secret)
 
 
 def run_course(airflow: LocalAirflow, *, simulator: str, database_url: str, secret: str) -> Course:
