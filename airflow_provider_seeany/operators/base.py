@@ -22,7 +22,13 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_seeany.links.task import RESULT_LINKS
-from airflow_provider_seeany.operators.worker_free import TEMPLATED, start_trigger_args, worker_needed_because
+from airflow_provider_seeany.operators.worker_free import (
+    TEMPLATED,
+    DecidedLate,
+    start_trigger_args,
+    starts_in_triggerer,
+    worker_needed_because,
+)
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
@@ -130,6 +136,9 @@ class WaitsForTask(EndsWithReason):
     timeout: float
     """Seconds after which to give up."""
 
+    start_from_trigger = DecidedLate(starts_in_triggerer, of_class=False)  # type: ignore[assignment]
+    start_trigger_args = DecidedLate(start_trigger_args, of_class=None)  # type: ignore[assignment]
+
     began: float | None = None
     """When the wait began, in Unix seconds, if that was in an earlier process."""
 
@@ -157,12 +166,6 @@ class WaitsForTask(EndsWithReason):
             raise ValueError("expect_callback needs deferrable=True: a callback cannot wake a wait in a worker")
         self.expect_callback = expect_callback
         self.callback_poll_interval = interval_seconds(callback_poll_interval, name="callback_poll_interval")
-
-    def start_in_triggerer(self) -> None:
-        """Ask Airflow to start the wait without a worker, if that is wanted and possible. Ends ``__init__``."""
-        if self.worker_free and worker_needed_because(self) is None:
-            self.start_trigger_args = start_trigger_args(self)
-            self.start_from_trigger = True
 
     @property
     def interval(self) -> float:

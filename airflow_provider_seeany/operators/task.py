@@ -71,7 +71,6 @@ class SeeAnyTaskResultOperator(WaitsForTask):
         self.wait_for_completion = wait_for_completion
         self.poll_interval = interval_seconds(poll_interval, name="poll_interval")
         self.timeout = interval_seconds(timeout, name="timeout")
-        self.start_in_triggerer()
 
     @property
     def interval(self) -> float:

@@ -78,7 +78,6 @@ class SeeAnyTaskSensor(WaitsForTask, BaseSensorOperator):
             timeout=interval_seconds(timeout, name="timeout"),
             **kwargs,
         )
-        self.start_in_triggerer()
 
     @property
     def interval(self) -> float:

@@ -144,8 +144,15 @@ class SeeAnyTaskTrigger(BaseTrigger):
         await tell_killed(self, about=self._about)
 
     def render_template_fields(self, context: Context, jinja_env: Environment | None = None) -> None:
-        """Render the id and the connection of a wait that began without a worker."""
-        super().render_template_fields({**context, "ti": TemplateTaskInstance(context["ti"])}, jinja_env)  # type: ignore[typeddict-item]
+        """Render the id and the connection of a wait that began without a worker, as a worker would."""
+        from jinja2 import StrictUndefined
+
+        jinja_env = jinja_env or self.get_template_env()
+        # As a DAG has it, which a triggerer's environment does not know: it would render what is missing to nothing.
+        jinja_env.undefined = StrictUndefined
+        task_instance = TemplateTaskInstance(context["ti"])
+        known = {**context, "ti": task_instance, "task_instance": task_instance}
+        super().render_template_fields(known, jinja_env)  # type: ignore[arg-type]
 
     async def _ending_event(self) -> TriggerEvent:
         """

@@ -22,8 +22,8 @@ class TemplateTaskInstance:
     The task instance as templates see it, with an ``xcom_pull`` that works in a triggerer.
 
     Airflow 3.3's triggerer does not know the message that ``xcom_pull`` sends when it is given no map index, and
-    waits for an answer for ever. So one is always given: that of the upstream task in the same mapped task group,
-    else that of a task that is not mapped.
+    waits for an answer for ever. So one is always given: that of a task which is not mapped, as templates that pull
+    from others start in a worker.
 
     :param task_instance: the real one.
     """
@@ -34,16 +34,9 @@ class TemplateTaskInstance:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._task_instance, name)
 
-    def xcom_pull(self, *args: Any, **kwargs: Any) -> Any:
+    def xcom_pull(self, *args: Any, map_indexes: int = -1, **kwargs: Any) -> Any:
         """Pull as the real one does."""
-        if "map_indexes" in kwargs:
-            return self._task_instance.xcom_pull(*args, **kwargs)
-        own = self._task_instance.map_index
-        for map_index in dict.fromkeys((-1 if own is None else own, -1)):
-            value = self._task_instance.xcom_pull(*args, **kwargs, map_indexes=map_index)
-            if value is not None:
-                return value
-        return kwargs.get("default")
+        return self._task_instance.xcom_pull(*args, map_indexes=map_indexes, **kwargs)
 
 
 def result_xcoms(task: SeeAnyTask, *, conn_id: str, with_values: bool, place: Mapping[str, Any]) -> dict[str, Any]:
