@@ -50,7 +50,7 @@ def context() -> Any:
 def wait(kind: type[WaitsForTask], seeany_task_id: Any = "x", **more: Any) -> Any:
     """Return a sensor or operator that logs where pytest looks."""
     with nullcontext() if DagContext.get_current() else DAG("waits", schedule=None):
-        waiting = cast(Any, kind)(task_id="wait", seeany_task_id=seeany_task_id, **more)
+        waiting = cast(Any, kind)(**{"task_id": "wait", "seeany_task_id": seeany_task_id, **more})
     waiting._cached_logger = logging.getLogger("tests.waits")
     return waiting
 

@@ -181,9 +181,8 @@ def _reasons_in_class(kind: type) -> Iterator[str]:
 
 
 def _reasons_in_attributes(operator: WaitsForTask) -> Iterator[str]:
-    of_class = inspect.signature(_ours(type(operator)).__init__).parameters.keys()
     plain = _plain_task(isinstance(operator, BaseSensorOperator))
-    for name in _unlike(operator, plain, _KNOWN_OF_A_TASK | of_class):
+    for name in _unlike(operator, plain, _known_of(_ours(type(operator)))):
         name = {"_pre_execute_hook": "pre_execute", "_post_execute_hook": "post_execute"}.get(name, name)
         yield f"it has {name}, which only a worker applies"
     if type(operator.dag) is not DAG:
@@ -192,7 +191,7 @@ def _reasons_in_attributes(operator: WaitsForTask) -> Iterator[str]:
         yield f"its DAG has {name}, which a triggerer does not apply"
 
 
-def _unlike(thing: object, plain: dict[str, Any], known: frozenset[str] | set[str]) -> Iterator[str]:
+def _unlike(thing: object, plain: dict[str, Any], known: frozenset[str]) -> Iterator[str]:
     """Yield the attributes that nobody listed and that are not as Airflow makes them."""
     for name, value in vars(thing).items():
         is_worked_out = isinstance(getattr(type(thing), name, None), cached_property)
@@ -237,6 +236,12 @@ def _listener_of_tasks() -> str | None:
 def _ours(kind: type) -> type[WaitsForTask]:
     """Return the class of this provider that a class is, or is made from."""
     return next(parent for parent in kind.__mro__ if parent.__module__.startswith("airflow_provider_seeany."))
+
+
+@cache
+def _known_of(ours: type[WaitsForTask]) -> frozenset[str]:
+    """Return the attributes that may be set: of any task, and the parameters of a wait, which its trigger is given."""
+    return _KNOWN_OF_A_TASK | inspect.signature(ours.__init__).parameters.keys()
 
 
 @cache

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from airflow_provider_seeany.versions import airflow_is_at_least
-from local_airflow import LocalAirflow
-from tests.system.conftest import FinishedRun
+from local_airflow import DagRun, LocalAirflow
+from tests.system.conftest import REPOSITORY, FinishedRun
+from tests.system.echoes import KEY
 from tests.system.table import OUTCOMES, cell
+from tests.system.ways import (
+    CONF,
+    FAILING,
+    SAME_OPTIONS,
+    SAME_TEMPLATES,
+    WORKER_OPTIONS,
+    WORKER_TEMPLATES,
+)
 
 pytestmark = [
     pytest.mark.system,
@@ -95,3 +106,102 @@ def test_what_an_earlier_try_pushed_does_not_survive_a_failed_one(run_dag: RunDa
     assert record is not None
     assert record["state"] == "failed"
     assert after.links("cleared") == {"Watch video": None, "Thumbnail": None, "First file": None}
+
+
+@pytest.fixture(scope="module")
+def ways(airflow: LocalAirflow) -> FinishedRun:
+    """The run of everything that can be set on a wait, with and without a worker."""
+    airflow.wait_for_dags(["ways"])
+    body = {"logical_date": "2026-01-02T03:04:05+00:00", "conf": CONF}
+    run = DagRun.from_json(airflow.client.request("POST", "/dags/ways/dagRuns", json=body))
+    return FinishedRun(airflow, airflow.wait_for_run(run, timeout=300))
+
+
+def left(run: FinishedRun, airflow: LocalAirflow, name: str, way: str) -> dict[str, object]:
+    """Return all that a wait has left that somebody can see."""
+    task_id = f"{name}_{way}"
+    called = (airflow.home / "called.txt").read_text().splitlines()
+    instances = airflow.task_instances(run.run)
+    children = [task for task in instances if task.task_id.startswith(f"{name}_each_{way}")]
+    events = airflow.client.request(
+        "GET", "/assets/events", params={"source_dag_id": "ways", "source_task_id": task_id}
+    )
+    return {
+        "state": run.task(task_id).state,
+        "xcoms": run.xcoms(task_id),
+        "links": run.links(task_id),
+        "called": sorted(line.removeprefix(f"{task_id} ") for line in called if line.startswith(f"{task_id} ")),
+        "mapped over": sorted((task.map_index, task.state) for task in children),
+        "mapped values": [run.xcoms(task.task_id, task.map_index).get("return_value") for task in children],
+        "asset events": events["total_entries"],
+    }
+
+
+@pytest.mark.parametrize("name", [*SAME_OPTIONS, *WORKER_OPTIONS])
+def test_what_is_set_on_a_wait_does_the_same_with_and_without_a_worker(
+    ways: FinishedRun, airflow: LocalAirflow, name: str
+) -> None:
+    with_worker = left(ways, airflow, name, "worker")
+
+    assert left(ways, airflow, name, "free") == with_worker
+    # Else it would be no wonder that it is the same.
+    if name.startswith("expand"):
+        assert len(cast(Any, with_worker["mapped over"])) > 3
+    if name.endswith("_callback") or name in ("pre_execute", "post_execute", "own_code"):
+        assert with_worker["called"]
+    if name == "outlets":
+        assert with_worker["asset events"] == 1
+
+
+@pytest.mark.parametrize("name", SAME_OPTIONS)
+def test_what_is_known_to_be_the_same_needs_no_worker_unless_it_fails(ways: FinishedRun, name: str) -> None:
+    assert workers_started(ways, f"{name}_free") == (1 if name in FAILING else 0)
+
+
+@pytest.mark.parametrize("name", WORKER_OPTIONS)
+def test_what_only_a_worker_does_starts_in_one_and_the_log_says_why_once(ways: FinishedRun, name: str) -> None:
+    log = ways.log(f"{name}_free")
+
+    assert workers_started(ways, f"{name}_free") == 1
+    (line,) = (line for line in log.splitlines() if "this wait starts in a worker" in line)
+    assert WORKER_OPTIONS[name].replace("_each", "_each_free") in line
+
+
+@pytest.mark.parametrize("name", SAME_TEMPLATES)
+def test_a_template_is_rendered_in_the_triggerer_as_in_a_worker(ways: FinishedRun, name: str) -> None:
+    in_worker: Any = ways.xcoms("rendered")["return_value"]
+
+    assert ways.xcoms(f"template_{name}")["return_value"]["id"] == f"video-0s-{in_worker[name]}"  # type: ignore[index]
+    assert workers_started(ways, f"template_{name}") == 0
+
+
+@pytest.mark.parametrize("name", WORKER_TEMPLATES)
+def test_any_other_template_starts_in_a_worker_and_the_log_says_why_once(ways: FinishedRun, name: str) -> None:
+    assert ways.task(f"template_{name}").state == "success"
+    assert workers_started(ways, f"template_{name}") == 1
+    assert ways.log(f"template_{name}").count("this wait starts in a worker") == 1
+
+
+def test_what_a_template_misses_fails_as_it_does_in_a_worker(ways: FinishedRun) -> None:
+    assert ways.task("undefined").state == "failed"
+    assert "UndefinedError" in ways.log("undefined")
+
+
+def test_where_triggers_have_queues_a_wait_starts_in_a_worker(simulator_url: str, tmp_path: Path) -> None:
+    """The scheduler gives no queue to a trigger that it starts, so a triggerer with queues would never take it."""
+    dags = tmp_path / "dags"
+    dags.mkdir()
+    (dags / "queues.py").write_text(
+        "from airflow.sdk import DAG\n"
+        "from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor\n"
+        "with DAG('queues', schedule=None):\n"
+        "    SeeAnyTaskSensor(task_id='wait', seeany_task_id='video-0s-queues', worker_free=True)\n"
+    )
+    env = {"PYTHONPATH": str(REPOSITORY), "AIRFLOW__TRIGGERER__QUEUES_ENABLED": "True"}
+    with LocalAirflow(tmp_path / "home", dags, env=env) as airflow:
+        airflow.create_connection("seeany_default", conn_type="seeany", host=simulator_url, password=KEY)
+        airflow.wait_for_dags(["queues"])
+        run = FinishedRun(airflow, airflow.wait_for_run(airflow.trigger_dag("queues"), timeout=120))
+
+        assert run.task("wait").state == "success"
+        assert "this wait starts in a worker: [triggerer] queues_enabled is on" in run.log("wait")

@@ -1,0 +1,162 @@
+"""Everything that can be set on a wait and that a worker may treat differently, with and without `worker_free`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import DAG, Asset, BaseOperator, Param, task, task_group
+
+from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
+from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
+from tests.system.ways import (
+    FAILING,
+    SAME_OPTIONS,
+    SAME_TEMPLATES,
+    SUBMITTED,
+    WAYS,
+    WORKER_OPTIONS,
+    WORKER_TEMPLATES,
+)
+
+
+class Calm(SeeAnyTaskSensor):
+    """Looks different."""
+
+    ui_color = "#fff"
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"timeout": 120, **kwargs})
+
+
+def note(what: str) -> Callable[..., None]:
+    """Return a callback that writes down that it was called."""
+
+    def write(context: Any, result: Any = None) -> None:
+        with (Path(os.environ["AIRFLOW_HOME"]) / "called.txt").open("a") as file:
+            file.write(f"{context['ti'].task_id} {what}\n")
+
+    return write
+
+
+class Busy(SeeAnyTaskSensor):
+    """Has code of its own."""
+
+    def pre_execute(self, context: Any) -> None:
+        """Write down that it was called."""
+        note("own pre_execute")(context)
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "on_failure_callback": {"on_failure_callback": note("failure")},
+    "on_skipped_callback": {"on_skipped_callback": note("skipped"), "soft_fail": True},
+    "trigger_rule": {"trigger_rule": "all_done"},
+    "queue_and_weight": {"queue": "default", "priority_weight": 3, "weight_rule": "absolute", "retries": 2},
+    "depends_on_past": {"depends_on_past": True, "wait_for_downstream": True},
+    "do_xcom_push_off": {"do_xcom_push": False},
+    "own_look": {"kind": Calm},
+    "on_execute_callback": {"on_execute_callback": note("execute")},
+    "on_success_callback": {"on_success_callback": note("success")},
+    "pool_slots": {"pool_slots": 2},
+    "max_active": {"max_active_tis_per_dagrun": 1},
+    "pre_execute": {"pre_execute": note("pre")},
+    "post_execute": {"post_execute": note("post")},
+    "map_index": {"map_index_template": "{{ task.task_id }}"},
+    "multiple_outputs": {"multiple_outputs": True},
+    "native": {"render_template_as_native_obj": True},
+    "own_code": {"kind": Busy},
+}
+
+
+def wait_for(seeany_task_id: Any, *, way: str, kind: Any = SeeAnyTaskSensor, **options: Any) -> BaseOperator:
+    """Make a task that waits in this way."""
+    options.setdefault("timeout", 120)
+    return kind(seeany_task_id=seeany_task_id, worker_free=way == "free", **options)
+
+
+def map_over(name: str, wait: Any, way: str) -> None:
+    """Map something over a wait, as its name says."""
+    child = f"{name}_each_{way}"
+    each = read.override(task_id=child)
+    match name:
+        case "expand":
+            each.expand(item=wait.output)
+        case "expand_map":
+            each.expand(item=wait.output.map(lambda pair: pair))
+        case "expand_zip":
+            each.expand(item=wait.output.zip(wait.output))
+        case "expand_concat":
+            each.expand(item=wait.output.concat(wait.output))
+        case "expand_kwargs":
+            each.expand_kwargs(wait.output.map(lambda pair: {"item": pair}))
+        case "expand_operator":
+            SeeAnyTaskResultOperator.partial(task_id=child, seeany_conn_id="seeany_default").expand(
+                seeany_task_id=wait.output.map(lambda pair: f"video-0s-{pair[0]}")
+            )
+        case "expand_group":
+
+            @task_group(group_id=child)
+            def group(item: Any) -> None:
+                read.override(task_id="read")(item)
+
+            group.expand(item=wait.output)
+
+
+@task
+def read(item: Any) -> Any:
+    """Return what reached a downstream task, but the times."""
+    return list(item)
+
+
+with DAG(
+    "ways",
+    schedule=None,
+    params={
+        "plain": "p",
+        "checked": Param("c", type="string"),
+        "nested": {"id": "NESTED"},
+        "overridden": "by nobody",
+    },
+):
+
+    @task
+    def submit(ti: Any) -> dict[str, Any]:
+        ti.xcom_push(key="many", value=SUBMITTED["many"])
+        return SUBMITTED
+
+    @task
+    def submit_each(label: str) -> str:
+        return label
+
+    @task
+    def rendered(**context: Any) -> dict[str, str]:
+        """Return what each template is in a worker."""
+        return {name: context["task"].render_template(text, context) for name, text in SAME_TEMPLATES.items()}
+
+    submitted, each = submit(), submit_each.expand(label=["zero", "one"])
+    [submitted, each] >> rendered()
+
+    for name, text in SAME_TEMPLATES.items():
+        [submitted, each] >> wait_for(f"video-0s-{text}", way="free", task_id=f"template_{name}")
+    # What a worker fails of does not go through: the DAG's environment is strict.
+    submitted >> wait_for("video-0s-{{ params.not_there }}", way="free", task_id="undefined", timeout=30)
+    for name, text in WORKER_TEMPLATES.items():
+        [submitted, each] >> wait_for(f"video-0s-{text}", way="free", task_id=f"template_{name}")
+
+    for way in WAYS:
+        for name in (*SAME_OPTIONS, *WORKER_OPTIONS):
+            options = OPTIONS.get(name, {})
+            if name == "outlets":
+                options = {"outlets": [Asset(f"ways_{way}")]}
+            what = "fails" if name in FAILING else "video"
+            wait = wait_for(
+                submitted["id"] if name == "xcom_arg" else f"{what}-0s-{name}",
+                way=way,
+                task_id=f"{name}_{way}",
+                **options,
+            )
+            if name == "setup":
+                wait.as_setup()
+            map_over(name, wait, way)
