@@ -57,8 +57,8 @@ def get_provider_info() -> dict[str, Any]:
                 "options": {
                     "worker_free": {
                         "description": "Let waits start and end in the triggerer where they do not say otherwise "
-                        "(Airflow 3.3+). See the parameter worker_free of SeeAnyTaskSensor for what is not "
-                        "applied to such a wait.",
+                        "(Airflow 3.3+). See the parameter worker_free of SeeAnyTaskSensor for which waits "
+                        "start in a worker all the same.",
                         "version_added": "0.1.0",
                         "type": "boolean",
                         "example": "True",

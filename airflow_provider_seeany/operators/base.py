@@ -136,8 +136,8 @@ class WaitsForTask(EndsWithReason):
     timeout: float
     """Seconds after which to give up."""
 
-    start_from_trigger = DecidedLate(starts_in_triggerer, of_class=False)  # type: ignore[assignment]
-    start_trigger_args = DecidedLate(start_trigger_args, of_class=None)  # type: ignore[assignment]
+    start_from_trigger = DecidedLate(starts_in_triggerer, of_class=False)
+    start_trigger_args = DecidedLate(start_trigger_args, of_class=None)
 
     began: float | None = None
     """When the wait began, in Unix seconds, if that was in an earlier process."""

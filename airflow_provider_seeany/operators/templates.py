@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, TemplateSyntaxError, nodes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from airflow.providers.common.compat.sdk import DAG
 
 _NAMES = frozenset({"params", "run_id", "ds", "ds_nodash", "ts", "ts_nodash", "ts_nodash_with_tz"})
@@ -34,7 +36,9 @@ _SYNTAX = (
     nodes.Add,
     nodes.Sub,
     nodes.Concat,
+    nodes.Getattr,
     nodes.Getitem,
+    nodes.Filter,
     nodes.Slice,
 )
 """What works on plain data and is the same wherever the data are."""
@@ -50,15 +54,16 @@ def unknown_in(template: str, dag: DAG) -> str | None:
     if "{" not in template:
         return None
     try:
-        parsed = Environment().parse(template)  # noqa: S701  nothing is rendered
+        parsed = Environment().parse(template)
     except TemplateSyntaxError:
         return "a fault"
     unknown = _unknown(parsed, dag)
-    return unknown and _described(unknown)
+    return None if unknown is None else _described(unknown)
 
 
 def _unknown(node: nodes.Node, dag: DAG) -> nodes.Node | None:
     """Return the outermost part that is not known."""
+    parts: Iterable[nodes.Node] = node.iter_child_nodes()
     match node:
         case nodes.Getattr(node=nodes.Name(name=name), attr=attribute) if name in _ATTRIBUTES:
             return None if attribute in _ATTRIBUTES[name] else node
@@ -72,17 +77,13 @@ def _unknown(node: nodes.Node, dag: DAG) -> nodes.Node | None:
             return node
         case nodes.Filter(name=name) if name not in _FILTERS:
             return node
-        case nodes.Getattr() | nodes.Filter():
-            parts = list(node.iter_child_nodes())
-        case _ if isinstance(node, _SYNTAX):
-            parts = list(node.iter_child_nodes())
-        case _:
+        case _ if not isinstance(node, _SYNTAX):
             return node
     return next((unknown for part in parts if (unknown := _unknown(part, dag))), None)
 
 
 def _is_known_pull(call: nodes.Call, dag: DAG) -> bool:
-    """Tell whether it pulls one XCom that is the same one everywhere: without a map index a worker pulls all there are."""
+    """Tell whether it pulls the same XCom everywhere: without a map index a worker pulls those of all instances."""
     given = dict(zip(("task_ids", "dag_id", "key"), call.args, strict=False)) | {
         keyword.key: keyword.value for keyword in call.kwargs
     }

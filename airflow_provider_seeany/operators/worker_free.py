@@ -56,7 +56,7 @@ _KNOWN_OF_A_TASK = frozenset(
     params do_xcom_push allow_nested_operators _needs_expansion
     _BaseOperator__init_kwargs _BaseOperator__from_mapped _BaseOperator__instantiated _lock_for_execution
     _cached_logger _log
-    """.split()
+    """.split()  # noqa: SIM905  by lines it can be read
 )
 """
 What may be set of a wait without a worker, line by line: what the scheduler applies; what the UI shows; what a failure
@@ -73,7 +73,7 @@ _KNOWN_OF_A_DAG = frozenset(
     default_args params template_searchpath
     task_dict task_group auto_register partial fileloc relative_fileloc last_loaded disable_bundle_versioning
     rerun_with_latest_version
-    """.split()
+    """.split()  # noqa: SIM905  by lines it can be read
 )
 """
 The same of a DAG: what the scheduler applies; what the UI shows; what the operator has been given or is checked here,
@@ -85,7 +85,7 @@ _KNOWN_OF_A_CLASS = frozenset(
     __init__ __doc__ __module__ __qualname__ __annotations__ __annotate__ __annotate_func__ __annotations_cache__
     __parameters__ __orig_bases__ __abstractmethods__ _abc_impl __firstlineno__ __static_attributes__
     ui_color ui_fgcolor custom_operator_name
-    """.split()
+    """.split()  # noqa: SIM905  by lines it can be read
 )
 """What a user's subclass may define: how it is made, of which the attributes show the result, and how it looks."""
 
@@ -251,8 +251,8 @@ def _plain_task(is_sensor: bool) -> dict[str, Any]:
 
     plain_kind: type[BaseOperator] = BaseSensorOperator if is_sensor else BaseOperator
     # None: else it would be part of the DAG that is being made just now.
-    DagContext.push(None)
-    TaskGroupContext.push(None)
+    DagContext.push(None)  # type: ignore[arg-type]
+    TaskGroupContext.push(None)  # type: ignore[arg-type]
     try:
         return dict(vars(plain_kind(task_id="plain")))
     finally:

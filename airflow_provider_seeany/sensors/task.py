@@ -41,10 +41,10 @@ class SeeAnyTaskSensor(WaitsForTask, BaseSensorOperator):
         once the service's estimate or the progress has proved true. If it is no more than ``poke_interval``, no pause
         is longer than that one, jitter apart. A wait in a worker keeps to ``poke_interval``.
     :param worker_free: start and end in the triggerer as well, so that no worker is needed at all (Airflow 3.3+; a
-        failure still ends in a worker, a mapped one, or one with an
-        ``execution_timeout``, starts in one). Not applied then: pools,
-        ``max_active_tis_per_dag(run)``, ``pre_execute`` and ``post_execute``, asset events of ``outlets``, rendered
-        fields in the UI, a custom XCom backend's worker side. ``None`` follows ``[seeany] worker_free``, which is off.
+        failure still ends in a worker). Only if everything set on the task is known to come out the same there: with
+        callbacks on success, ``outlets``, a pool, something mapped over it and so on it starts in a worker, and the log
+        says why; see :mod:`airflow_provider_seeany.operators.worker_free`. ``None`` follows ``[seeany] worker_free``,
+        which is off.
     :param expect_callback: SeeAny calls back when the task has ended (see ``SeeAnyHook.callback_url``), which wakes the
         wait at once; until then the triggerer hardly asks. Needs ``[seeany] callback_secret`` and ``deferrable``.
     :param callback_poll_interval: seconds between two questions in the triggerer while a callback is expected, in case

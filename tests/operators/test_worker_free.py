@@ -211,7 +211,10 @@ def test_what_only_a_worker_applies_starts_in_one_and_the_log_says_so(
         with DAG("dag", schedule=None, default_args=option):
             waiting = wait(kind, worker_free=True)
 
-    assert reason(waiting, caplog) == f"it has {'_logger_name' if name == 'logger_name' else name}, which only a worker applies"
+    assert (
+        reason(waiting, caplog)
+        == f"it has {'_logger_name' if name == 'logger_name' else name}, which only a worker applies"
+    )
 
 
 @starts_triggers

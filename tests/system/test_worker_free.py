@@ -132,7 +132,6 @@ def left(run: FinishedRun, airflow: LocalAirflow, name: str, way: str) -> dict[s
         "links": run.links(task_id),
         "called": sorted(line.removeprefix(f"{task_id} ") for line in called if line.startswith(f"{task_id} ")),
         "mapped over": sorted((task.map_index, task.state) for task in children),
-        "mapped values": [run.xcoms(task.task_id, task.map_index).get("return_value") for task in children],
         "asset events": events["total_entries"],
     }
 

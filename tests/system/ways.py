@@ -62,11 +62,8 @@ WORKER_OPTIONS = {
     "native": "render_template_as_native_obj",
     "own_code": "Busy has its own pre_execute",
     "expand": "expand_each is mapped over it",
-    "expand_map": "expand_map_each is mapped over it",
     "expand_zip": "expand_zip_each is mapped over it",
     "expand_concat": "expand_concat_each is mapped over it",
-    "expand_kwargs": "expand_kwargs_each is mapped over it",
-    "expand_operator": "expand_operator_each is mapped over it",
     "expand_group": "expand_group_each is mapped over it",
 }
 
