@@ -229,7 +229,10 @@ class WaitsForTask(EndsWithReason):
     def explain_worker(self) -> None:
         """Say in the log why a wait that should be worker-free is in a worker, unless the DAG's author chose that."""
         if self.worker_free and self.deferrable:
-            reason = worker_needed_because(self) or "Airflow starts mapped tasks, and those of `dags test`, in a worker"
+            # Here its templates are rendered already; the DAG still has it as it was written.
+            written = self.dag.task_dict.get(self.task_id) if self.has_dag() else None  # type: ignore[no-untyped-call]
+            reason = worker_needed_because(written if isinstance(written, WaitsForTask) else self)
+            reason = reason or "Airflow starts mapped tasks, and those of `dags test`, in a worker"
             self.log.info("worker_free is on, but this wait starts in a worker: %s", reason)
 
     def defer_wait(self) -> NoReturn:

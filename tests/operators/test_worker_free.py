@@ -511,6 +511,24 @@ def test_the_log_says_why_a_wait_that_should_need_no_worker_is_in_one(
     assert "this wait starts in a worker: it takes Airflow 3.3 or newer" in caplog.text
 
 
+@starts_triggers
+@each_kind
+@pytest.mark.parametrize("seeany_task_id", ["{{ prev_start_date_success }}", "an XComArg"])
+def test_the_log_names_the_template_although_the_worker_has_rendered_it(
+    caplog: pytest.LogCaptureFixture, kind: Any, seeany_task_id: str
+) -> None:
+    with DAG("dag", schedule=None):
+        mapped: Any = submit.expand(number=[1])
+        waiting = wait(kind, mapped if seeany_task_id == "an XComArg" else seeany_task_id, worker_free=True)
+    in_worker = waiting.prepare_for_execution()
+    in_worker.seeany_task_id = "rendered"
+
+    with caplog.at_level(logging.INFO):
+        in_worker.explain_worker()
+
+    assert "an XComArg that cannot" in caplog.text or "'prev_start_date_success' in seeany_task_id" in caplog.text
+
+
 @each_kind
 def test_the_log_does_not_explain_what_nobody_asked_for(
     hostile: HostileServer, connect: Any, caplog: pytest.LogCaptureFixture, kind: Any
