@@ -145,7 +145,8 @@ class SeeAnyHook(BaseHook):
                 connection = await get_async_connection(self.seeany_conn_id, hook=self)
                 return _settings(connection, await get_async_extra_dejson(connection))
             except AirflowNotFoundException:
-                if _answers_asynchronously():
+                # In a triggerer a second look would find no more, in the one thread in which all look who block.
+                if not runs_in_one_process():
                     raise
         return await sync_to_async(self._read_settings)()
 
@@ -307,16 +308,16 @@ def checked_id(seeany_task_id: object) -> str:
         raise SeeAnyTaskIdError(str(error)) from None
 
 
-def _answers_asynchronously() -> bool:
+def runs_in_one_process() -> bool:
     """
-    Tell whether Airflow itself can be asked without blocking: in a triggerer and a worker, by messages.
+    Tell whether task and trigger run in the process of `airflow dags test` or `airflow tasks test`.
 
-    In `airflow dags test` and `airflow tasks test` it cannot, and says "not found" of any connection that only Airflow
-    knows. Elsewhere a second look would find no more, and a triggerer's may wait for others in Airflow's one thread.
+    Airflow cannot be asked without blocking there: it says "not found" of any connection that only its database has.
     """
     from airflow.sdk.execution_time import task_runner
 
-    return hasattr(getattr(task_runner, "SUPERVISOR_COMMS", None), "asend")
+    comms = getattr(task_runner, "SUPERVISOR_COMMS", None)
+    return comms is not None and not hasattr(comms, "asend")
 
 
 @contextmanager

@@ -36,6 +36,9 @@ _builder: Builder | None = None
 def prepare() -> None:
     """Be ready to build: called in a triggerer's supervisor before it makes its child."""
     global _builder
+    if _builder is not None:
+        # In the child Airflow loads plugins once more, when it first renders a template.
+        return
     from airflow.jobs import triggerer_job_runner
 
     runner: Any = triggerer_job_runner
