@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,12 +28,10 @@ class Home:
 
     def airflow(self, *arguments: str) -> str:
         """Run a command; return what it wrote."""
+        own = {"PYTHONPATH": str(REPOSITORY), "AIRFLOW__SEEANY__CALLBACK_SECRET": "a-secret-of-thirty-two-characters"}
         done = subprocess.run(
             [sys.executable, "-m", "airflow", *arguments],
-            env=self.settings.environment(
-                {},
-                {"PYTHONPATH": str(REPOSITORY), "AIRFLOW__SEEANY__CALLBACK_SECRET": "a-secret-of-thirty-two-characters"},
-            ),
+            env=self.settings.environment({}, own),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -50,14 +47,14 @@ class Home:
 
 
 @pytest.fixture(scope="module")
-def home(simulator_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+def home(simulator_url: str, tmp_path_factory: pytest.TempPathFactory) -> Home:
     folder = tmp_path_factory.mktemp("by_hand")
     home = Home(Settings(home=folder, dags_folder=DAGS, port=free_port(), keys=Keys.of_home(folder)))
     home.airflow("db", "migrate")
     connection = ("--conn-type", "seeany", "--conn-host", simulator_url, "--conn-password", "sk-demo")
     home.airflow("connections", "add", "seeany_default", *connection)
     home.airflow("dags", "reserialize")
-    yield home
+    return home
 
 
 def test_every_kind_of_wait_ends_well_in_a_dag_that_is_tried_out(home: Home) -> None:

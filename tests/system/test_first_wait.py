@@ -40,6 +40,7 @@ def test_a_triggerer_goes_on_with_others_while_it_prepares_for_its_first_wait(
 
         (tmp_path / "go_on").touch()
         assert airflow.wait_for_run(waits).state == "success"
+        assert (tmp_path / "building").read_text() == "once\n"
 
 
 def alive_later(airflow: LocalAirflow) -> bool:

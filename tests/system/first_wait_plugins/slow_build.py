@@ -24,7 +24,8 @@ class SlowBuild(AirflowPlugin):
         signs = Path(os.environ["SLOW_BUILD_SIGNS"])
 
         def build_slowly(self: Cadwyn) -> None:
-            (signs / "building").touch()
+            with (signs / "building").open("a") as sign:
+                sign.write("once\n")
             while not (signs / "go_on").exists():
                 time.sleep(0.1)
             build(self)
