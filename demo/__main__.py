@@ -17,7 +17,7 @@ from types import FrameType
 
 from demo.check import gather, judge
 from demo.picture import Album, write_picture
-from demo.plan import BASE_URL_VARIABLE, DAG_ID, KEY_VARIABLE, TASK_VARIABLE, WARM_UP_DAG_ID, Plan, UsageError, plan_of
+from demo.plan import BASE_URL_VARIABLE, DAG_ID, KEY_VARIABLE, TASK_VARIABLE, Plan, UsageError, plan_of
 from demo.progress import Watch
 from demo.screen import Screen, make_console, result
 from demo.simulator import running_simulator
@@ -95,15 +95,11 @@ def _run(plan: Plan, folder: Path, *, keep: bool, svg: Path | None) -> int:
                 _DAGS,
                 database_template=folder / "empty-database",
                 env={"SEEANY_DEMO_POLL_SECONDS": f"{plan.poll_seconds:g}"},
-                wait_for_dags={DAG_ID, WARM_UP_DAG_ID},
+                wait_for_dags={DAG_ID},
                 say=screen.say,
             )
         )
         airflow.create_connection("seeany_default", conn_type="seeany", host=service_url, password=plan.api_key)
-        if not plan.is_real:
-            # The real service is slow enough for the triggerer to be ready in time.
-            screen.say("The triggerer warms up …")
-            airflow.wait_for_run(airflow.trigger_dag(WARM_UP_DAG_ID))
         code = _run_dag(plan, airflow, service_url, screen, svg)
         if code != _PASS:
             screen.say(f"The logs stay in {os.path.relpath(folder)}")

@@ -10,7 +10,6 @@ from airflow_provider_seeany.api.request import BadSettings, BadTaskId, checked_
 from airflow_provider_seeany.api.request import base_url as resolved_base_url
 
 DAG_ID = "seeany_demo"
-WARM_UP_DAG_ID = "warm_up"
 SINGLES = ("wait_shoes", "wait_bag", "wait_lamp")
 MAPPED = "wait_many"
 REFUSED = "wait_refused"

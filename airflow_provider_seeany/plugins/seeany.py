@@ -6,6 +6,7 @@ Every Airflow process loads this.
 
 from __future__ import annotations
 
+import sys
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
@@ -49,6 +50,15 @@ class SeeAnyPlugin(AirflowPlugin):
         )
         if airflow_is_at_least(3, 2)
     ]
+
+    @classmethod
+    def on_load(cls, *args: Any, **kwargs: Any) -> None:
+        """Let a triggerer build what it needs for waits beside its work. Every other process goes on at once."""
+        # Not by a listener: as soon as there is one, Airflow refuses every DAG that uses `end_from_trigger`.
+        if "airflow.cli.commands.triggerer_command" in sys.modules:
+            from airflow_provider_seeany.triggers.supervisor_api import prepare
+
+            prepare()
 
     @cached_property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]

@@ -13,7 +13,7 @@ from airflow.triggers.base import BaseTrigger
 from airflow_provider_seeany.api.request import BadSettings, BadTaskId
 from airflow_provider_seeany.api.trouble import Trouble, cleaned
 from airflow_provider_seeany.api.wait import BadId, Crashed, Misconfigured, Pause, tell_abandoned
-from airflow_provider_seeany.hooks.seeany import SeeAnyHook
+from airflow_provider_seeany.hooks.seeany import SeeAnyHook, runs_in_one_process
 from airflow_provider_seeany.hooks.steady import CONNECTION_ERRORS, PATIENCE_AT_FIRST, Patience, SteadyAsyncClient
 from airflow_provider_seeany.triggers.without_worker import TriggererXComs, place_of
 
@@ -97,6 +97,8 @@ async def asked_patiently(
                 client = await stack.enter_async_context(SeeAnyHook(seeany_conn_id).async_client())
                 break
             except CONNECTION_ERRORS as error:
+                if runs_in_one_process():
+                    raise  # Somebody sits before it, and nothing that is down for a moment is between.
                 trouble = patience.bear(error)
             step = no_connection(trouble, patience.in_a_row)
             if not isinstance(step, Pause):

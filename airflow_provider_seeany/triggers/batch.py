@@ -15,6 +15,7 @@ from airflow_provider_seeany.api.batch import Batch, checked_task_ids
 from airflow_provider_seeany.api.batch_result import BatchOutcome, numeral
 from airflow_provider_seeany.api.clock import ForwardClock
 from airflow_provider_seeany.api.trouble import cleaned
+from airflow_provider_seeany.triggers import supervisor_api
 from airflow_provider_seeany.triggers.asking import (
     asked_patiently,
     began,
@@ -103,6 +104,7 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire one event."""
         with told_if_cancelled(self, about=self._about):
+            await supervisor_api.built()
             outcome = await reported(self._outcome(), about=self._about, log=self.log)
         # Nothing is held here: a trigger cancelled at the yield would keep it until garbage collection.
         yield TriggerEvent(msgspec.to_builtins(outcome))

@@ -18,6 +18,7 @@ from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import cleaned
 from airflow_provider_seeany.api.wait import LAST_ROUND, BadId, Finished, Outcome, Pause, Sighting, Wait, encode_outcome
 from airflow_provider_seeany.callback.doorbell import Doorbell, tell_expected
+from airflow_provider_seeany.triggers import supervisor_api
 from airflow_provider_seeany.triggers.asking import (
     asked_patiently,
     began,
@@ -130,6 +131,7 @@ class SeeAnyTaskTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire one event."""
         with told_if_cancelled(self, about=self._about, may_be_rung_for=self._rung_interval is not None):
+            await supervisor_api.built()
             event = await (self._ending_event() if self.ends_task else self._event())
         # Nothing is held here: a trigger cancelled at the yield would keep it until garbage collection.
         yield event
@@ -147,6 +149,7 @@ class SeeAnyTaskTrigger(BaseTrigger):
         """Render the id and the connection of a wait that began without a worker, as a worker would."""
         from jinja2 import StrictUndefined
 
+        supervisor_api.built_in_template()
         jinja_env = jinja_env or self.get_template_env()
         # As a DAG has it, which a triggerer's environment does not know: it would render what is missing to nothing.
         jinja_env.undefined = StrictUndefined

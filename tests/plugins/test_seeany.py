@@ -27,12 +27,19 @@ def test_tab_and_page_are_offered_to_an_airflow_that_can_draw_them() -> None:
 
 def test_every_airflow_process_loads_the_plugin_and_nothing_of_the_web() -> None:
     loaded = loaded_by(
-        "from airflow_provider_seeany.plugins.seeany import SeeAnyPlugin; SeeAnyPlugin().macros",
+        "from airflow_provider_seeany.plugins.seeany import SeeAnyPlugin as P; P.on_load(); P().macros",
         after="import airflow.plugins_manager\nfrom airflow.providers.common.compat.sdk import AirflowPlugin",
     )
 
     assert {name for name in loaded if not name.startswith("airflow_provider_seeany")} == set()
-    assert not {name for name in loaded if ".web" in name or ".callback" in name or ".hooks" in name}
+    assert not {
+        name for name in loaded if ".web" in name or ".callback" in name or ".hooks" in name or ".triggers" in name
+    }
+
+
+def test_dags_of_others_may_use_what_airflow_refuses_beside_listeners() -> None:
+    # Airflow imports no DAG with `end_from_trigger=True` while any plugin has a listener, whatever it listens to.
+    assert SeeAnyPlugin().listeners == []
 
 
 def test_only_the_api_server_makes_the_application() -> None:

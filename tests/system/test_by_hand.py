@@ -1,0 +1,78 @@
+"""`airflow dags test` and `airflow tasks test` with a connection in Airflow's database, as new users try a DAG."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from local_airflow.settings import Keys, Settings, free_port
+from tests.system.conftest import REPOSITORY
+
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("by_hand")]
+
+DAGS = Path(__file__).parent / "command_dags"
+WAITS = {"deferrable", "poke", "reschedule", "expect_callback", "worker_free", "operator", "batch"}
+
+
+@dataclass(frozen=True)
+class Home:
+    """A home without any running process."""
+
+    settings: Settings
+
+    def airflow(self, *arguments: str) -> str:
+        """Run a command; return what it wrote."""
+        own = {"PYTHONPATH": str(REPOSITORY), "AIRFLOW__SEEANY__CALLBACK_SECRET": "a-secret-of-thirty-two-characters"}
+        done = subprocess.run(
+            [sys.executable, "-m", "airflow", *arguments],
+            env=self.settings.environment({}, own),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        return done.stdout
+
+    def states(self, dag_id: str) -> dict[str, str | None]:
+        """Return the state of each task of a DAG's only run."""
+        with closing(sqlite3.connect(self.settings.home / "airflow.db")) as database:
+            return dict(
+                database.execute("SELECT task_id, state FROM task_instance WHERE dag_id = ?", [dag_id]).fetchall()
+            )
+
+
+@pytest.fixture(scope="module")
+def home(simulator_url: str, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    folder = tmp_path_factory.mktemp("by_hand")
+    home = Home(Settings(home=folder, dags_folder=DAGS, port=free_port(), keys=Keys.of_home(folder)))
+    home.airflow("db", "migrate")
+    connection = ("--conn-type", "seeany", "--conn-host", simulator_url, "--conn-password", "sk-demo")
+    home.airflow("connections", "add", "seeany_default", *connection)
+    home.airflow("dags", "reserialize")
+    return home
+
+
+def test_every_kind_of_wait_ends_well_in_a_dag_that_is_tried_out(home: Home) -> None:
+    log = home.airflow("dags", "test", "by_hand")
+
+    assert home.states("by_hand") == dict.fromkeys(WAITS, "success"), log
+
+
+def test_a_task_that_is_tried_out_finds_the_connection_in_its_trigger(home: Home) -> None:
+    log = home.airflow("tasks", "test", "by_hand", "batch")
+
+    assert "2 of 2 done" in log, log
+
+
+def test_a_connection_that_is_nowhere_is_named_at_once(home: Home) -> None:
+    log = home.airflow("dags", "test", "by_hand_misspelt")
+
+    assert home.states("by_hand_misspelt") == dict.fromkeys(WAITS, "failed"), log
+    assert "The Airflow connection 'seeany_misspelt' was not found" in log
+    # As it does in a triggerer, where a connection may be missing for a moment.
+    assert "the wait goes on" not in log

@@ -1,0 +1,56 @@
+"""The first wait of a triggerer, for which Airflow builds an API in it, beside the waits of others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from local_airflow import LocalAirflow
+from local_airflow.client import wait_until
+from tests.system.conftest import REPOSITORY
+
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("first_wait")]
+
+HERE = Path(__file__).parent
+
+
+def test_a_triggerer_goes_on_with_others_while_it_prepares_for_its_first_wait(
+    simulator_url: str, tmp_path: Path
+) -> None:
+    env = {
+        "PYTHONPATH": str(REPOSITORY),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(HERE / "first_wait_plugins"),
+        "SLOW_BUILD_SIGNS": str(tmp_path),
+    }
+    with LocalAirflow(
+        tmp_path / "home", HERE / "first_wait_dags", env=env, wait_for_dags={"first_wait", "others"}
+    ) as airflow:
+        airflow.create_connection("seeany_default", conn_type="seeany", host=simulator_url, password="sk-demo")
+        assert not (tmp_path / "building").exists()  # nobody pays for it before somebody needs it
+
+        waits = airflow.trigger_dag("first_wait")
+        for task_id in ("sensor", "batch", "worker_free"):
+            airflow.wait_for_task(waits, task_id, {"deferred"})
+        wait_until((tmp_path / "building").exists, timeout=60, describe=lambda: "no API is built")
+
+        assert airflow.wait_for_run(airflow.trigger_dag("others")).state == "success"
+        assert alive_later(airflow)
+        assert not (tmp_path / "built").exists()
+
+        (tmp_path / "go_on").touch()
+        assert airflow.wait_for_run(waits).state == "success"
+        assert (tmp_path / "building").read_text() == "once\n"
+
+
+def alive_later(airflow: LocalAirflow) -> bool:
+    """Tell whether the triggerer reports that it is alive after this moment."""
+    before = heartbeat(airflow)
+    wait_until(lambda: heartbeat(airflow) > before, timeout=30, describe=lambda: "the triggerer sends no heartbeat")
+    return True
+
+
+def heartbeat(airflow: LocalAirflow) -> float:
+    at = airflow.jobs("TriggererJob")[0].latest_heartbeat
+    assert at is not None
+    return at.timestamp()
