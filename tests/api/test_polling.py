@@ -114,6 +114,13 @@ def test_an_estimate_that_no_longer_falls_is_no_longer_believed() -> None:
     assert intervals(ages[-10:]) == {10}
 
 
+def test_an_estimate_that_stops_falling_costs_one_more_long_pause_and_no_others() -> None:
+    # It falls up to an age of 100 s, then says 200 s for good.
+    ages = asked_at(lambda age: (max(300 - age, 200), None), until=200)
+
+    assert ages == [10, 20, 50, 80, 110, 140, 170, 180, 190, 200]
+
+
 def test_one_rise_of_a_noisy_estimate_does_not_cost_the_belief() -> None:
     said = {10.0: 290, 20.0: 280, 50.0: 285}
 
