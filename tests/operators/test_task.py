@@ -298,9 +298,7 @@ def test_a_user_who_ends_a_wait_in_a_worker_is_told_that_the_task_goes_on(
 
 
 @each_kind
-def test_a_user_who_ends_a_wait_before_it_asked_is_told_of_no_task(
-    caplog: pytest.LogCaptureFixture, kind: Any
-) -> None:
+def test_a_user_who_ends_a_wait_before_it_asked_is_told_of_no_task(caplog: pytest.LogCaptureFixture, kind: Any) -> None:
     wait(kind, "{{ not_rendered_yet }}").on_kill()
 
     assert caplog.text == ""

@@ -49,7 +49,9 @@ def test_a_moment_that_cannot_be_true_is_now(moment: int) -> None:
 YEAR = 365 * 24 * 3600
 
 
-@pytest.mark.parametrize("after_now", [-9 * YEAR, -30 * 24 * 3600, 1800], ids=["years ago", "last month", "half an hour"])
+@pytest.mark.parametrize(
+    "after_now", [-9 * YEAR, -30 * 24 * 3600, 1800], ids=["years ago", "last month", "half an hour"]
+)
 def test_a_moment_that_a_clock_ahead_or_an_old_task_explains_is_kept(after_now: int) -> None:
     at = int(time.time()) + after_now
     assert Record.of_task(completed(completed_at=at), conn_id="c").at == at
