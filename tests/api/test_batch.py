@@ -272,16 +272,17 @@ def test_a_pause_is_never_endless() -> None:
 
 
 def test_a_task_whose_question_brought_no_answer_has_no_precedence() -> None:
-    batch = batch_of(["quiet", "asked"])
-    for now, reply in ((0.0, 50), (15.0, None)):
-        for _ in range(2):
-            seeany_task_id = batch.next_question(now := now + 0.1)
-            assert isinstance(seeany_task_id, str)
-            left = None if seeany_task_id == "quiet" else reply
-            lost = seeany_task_id == "asked" and reply is None
-            batch.heard(seeany_task_id, DOWN if lost else answer(seeany_task_id, estimated_remaining=left), now)
+    batch = batch_of(["quiet", "promised"])
+    for seeany_task_id, now, reply in (
+        ("quiet", 0.0, answer("quiet")),
+        ("promised", 5.0, answer("promised", estimated_remaining=50)),
+        ("quiet", 30.0, answer("quiet")),
+        ("promised", 35.0, DOWN),
+    ):
+        assert batch.next_question(now) == seeany_task_id
+        batch.heard(seeany_task_id, reply, now)
 
-    # Both are due; its old word says that it should have ended.
+    # Both are due, and its old word says that it should have ended.
     assert batch.next_question(100.0) == "quiet"
 
 
