@@ -163,6 +163,16 @@ def test_what_is_no_list_is_told(given: object) -> None:
         checked_task_ids(given)
 
 
+@pytest.mark.parametrize("given", ["{{ ids }}", "{% for id in ids %}", "[{{ ids }}]"])
+def test_a_template_that_nobody_rendered_is_told_as_one(given: str) -> None:
+    with pytest.raises(BadTaskId, match="never rendered"):
+        checked_task_ids(given)
+
+
+def test_a_template_of_several_lines_may_be_indented() -> None:
+    assert checked_task_ids("\n    ['b', 'a', 'c']\n") == IDS
+
+
 def test_more_than_ten_thousand_are_too_many() -> None:
     ids = [f"v{number}" for number in range(10_001)]
     assert len(checked_task_ids(ids[:-1])) == 10_000
@@ -244,6 +254,57 @@ def test_when_the_service_asks_for_patience_all_questions_stop() -> None:
     assert played.result.completed == 50
 
 
+def test_of_two_wishes_for_patience_the_longer_one_counts() -> None:
+    batch = batch_of(IDS)
+    assert [batch.next_question(0.0), batch.next_question(0.02)] == ["b", "a"]
+
+    batch.heard("b", Trouble(kind=Kind.THROTTLED, text="busy", http_status=429, retry_after=60), 1.0)
+    batch.heard("a", Trouble(kind=Kind.THROTTLED, text="busy", http_status=429, retry_after=5), 1.1)
+
+    assert batch.next_question(60.9) == Pause(pytest.approx(0.1))
+
+
+def test_a_pause_is_never_endless() -> None:
+    batch = batch_of(IDS, max_concurrent_requests=1)
+    batch.next_question(0.0)
+
+    assert batch.next_question(0.1) == Pause(3600)
+
+
+def test_a_task_whose_question_brought_no_answer_has_no_precedence() -> None:
+    batch = batch_of(["quiet", "promised"])
+    for seeany_task_id, now, reply in (
+        ("quiet", 0.0, answer("quiet")),
+        ("promised", 5.0, answer("promised", estimated_remaining=50)),
+        ("quiet", 30.0, answer("quiet")),
+        ("promised", 35.0, DOWN),
+    ):
+        assert batch.next_question(now) == seeany_task_id
+        batch.heard(seeany_task_id, reply, now)
+
+    # Both are due, and its old word says that it should have ended.
+    assert batch.next_question(100.0) == "quiet"
+
+
+def test_a_task_that_is_refused_is_a_result_sooner_as_well() -> None:
+    """The even ones promise their end and are unknown by then; the odd ones promise nothing and are completed."""
+    batch = batch_of([f"v{number}" for number in range(400)], max_requests_per_second=1e6)
+    asked: list[int] = []
+    for count in range(400 + 150):
+        now = 200 * (count >= 400) + count / 1000
+        task_id = str(batch.next_question(now))
+        asked.append(int(task_id[1:]))
+        is_even = asked[-1] % 2 == 0
+        if count < 400:
+            batch.heard(task_id, answer(task_id, estimated_remaining=50 if is_even else None), now)
+        else:
+            batch.heard(task_id, refusal(404) if is_even else completed(task_id), now)
+
+    assert sum(number % 2 == 0 for number in asked[400:]) > 120
+
+
+# What can go wrong
+
 # What can go wrong
 
 
@@ -287,6 +348,23 @@ def test_passing_faults_are_outlasted_and_warned_of_now_and_then() -> None:
     assert played.result.completed == 200
     assert 2 <= len(log.warnings) <= 5
     assert any(line.endswith("more warnings like this one)") for _, line in log.warnings)
+
+
+def test_each_warning_is_counted_once() -> None:
+    log = Lines()
+    fault = Trouble(kind=Kind.TRANSIENT, text="SeeAny could not be reached")
+    ids = [f"v{number}" for number in range(2000)]
+
+    # Not all are in trouble at once, so that it is no outage.
+    Played(
+        batch_of(ids, log),
+        lambda task_id, now: fault if now < 100 and int(task_id[1:]) % 15 else completed(task_id),
+        log=log,
+    )
+
+    warned = [re.search(r"\((\d+(?: \d+)*) more warnings", line) for _, line in log.warnings]
+    assert len(warned) > 1
+    assert sum(1 + int(more[1].replace(" ", "")) if more else 1 for more in warned) <= 2000
 
 
 DOWN = Trouble(kind=Kind.TRANSIENT, text="SeeAny could not be reached")
@@ -663,6 +741,13 @@ def test_a_time_out_tells_the_trouble_of_a_task_though_others_were_answered() ->
 
     assert isinstance(played.outcome, BatchTimedOut)
     assert played.outcome.last_trouble == "SeeAny answered HTTP 500"
+
+
+def test_a_time_out_tells_of_no_trouble_that_is_over() -> None:
+    played = Played(batch_of(["x"], deadline=60.0), lambda task_id, now: DOWN if now < 20 else answer(task_id))
+
+    assert isinstance(played.outcome, BatchTimedOut)
+    assert played.outcome.last_trouble is None
 
 
 def test_retry_after_is_obeyed_in_the_last_round_too() -> None:

@@ -114,6 +114,13 @@ def test_an_estimate_that_no_longer_falls_is_no_longer_believed() -> None:
     assert intervals(ages[-10:]) == {10}
 
 
+def test_an_estimate_that_stops_falling_costs_one_more_long_pause_and_no_others() -> None:
+    # It falls up to an age of 100 s, then says 200 s for good.
+    ages = asked_at(lambda age: (max(300 - age, 200), None), until=200)
+
+    assert ages == [10, 20, 50, 80, 110, 140, 170, 180, 190, 200]
+
+
 def test_one_rise_of_a_noisy_estimate_does_not_cost_the_belief() -> None:
     said = {10.0: 290, 20.0: 280, 50.0: 285}
 
@@ -153,6 +160,88 @@ def test_an_estimate_that_goes_wild_beside_steady_progress_is_not_listened_to() 
     ages = asked_at(lambda age: ((300 - age) * chance.uniform(0.4, 1.6), int(age / 3)), until=300)
 
     assert ages[-1] - 300 < 3
+
+
+def test_two_answers_of_one_moment_prove_nothing() -> None:
+    polling = trusting(**WITHOUT_JITTER)
+
+    for left, done in ((90, 10), (80, 20)):
+        assert polling.after_answer(estimated_remaining=left, progress=done, now=10) == 10
+    by_progress_alone = trusting(**WITHOUT_JITTER)
+    for done in (10, 20):
+        by_progress_alone.after_answer(estimated_remaining=None, progress=done, now=10)
+    # Nor that the task should have ended by now.
+    assert by_progress_alone.seconds_left is None
+
+
+def test_an_estimate_that_begins_wild_and_then_is_right_is_not_asked_about_more_often() -> None:
+    wild = {10: 9e6, 20: 2e6, 50: 5e5, 80: 1e5, 110: 2e4}
+
+    ages = asked_at(lambda age: (wild.get(age, 300 - age), None), until=200)
+
+    assert ages[:8] == [10, 20, 50, 80, 110, 140, 170, 200]
+
+
+def test_a_task_that_the_service_begins_anew_is_soon_aimed_at_again() -> None:
+    """It fails at an age of 40 s with nearly all done, and then takes 400 s."""
+    ages = asked_at(lambda age: (None, min(4.5 * age - 35, 98) if age < 40 else (age - 40) / 4), until=440)
+
+    assert intervals([age for age in ages if 80 < age < 400]) == {30}
+    assert ages[-1] - 440 < 2
+
+
+def test_a_second_estimate_that_runs_out_is_asked_about_as_often_as_the_first() -> None:
+    ages = asked_at(lambda age: (30 - age if age <= 30 else 1 if age <= 50 else max(120 - age, 0), None), until=140)
+
+    pauses = [after - before for before, after in itertools.pairwise(ages) if before > 118]
+    assert pauses[:4] == pytest.approx([2, 3, 4.5, 6.75])
+
+
+def test_a_task_that_outlives_its_estimate_by_many_hours_is_still_asked_for() -> None:
+    polling = trusting(**WITHOUT_JITTER)
+    for count in range(5000):
+        pause = polling.after_answer(estimated_remaining=max(50 - 10 * count, 0), progress=None, now=10.0 * count)
+
+    assert pause == 10
+
+
+@pytest.mark.parametrize(("step", "takes"), [(10, 35), (10, 45), (20, 60)])
+def test_progress_in_great_steps_is_followed_without_long_pauses(step: int, takes: int) -> None:
+    ages = asked_at(lambda age: (None, min(step + step * int(age / takes), 99)), until=100 / step * takes)
+
+    assert max(intervals(ages)) == 10
+
+
+def test_progress_that_slows_down_all_the_time_is_not_believed() -> None:
+    """Each second takes less than half a second off what seems to be left."""
+    assert intervals(asked_at(lambda age: (None, 100 * age / (200 + 0.55 * age)), until=400)) == {10}
+
+
+def test_an_estimate_that_has_run_out_gives_way_to_progress_that_goes_on() -> None:
+    """The estimate promises the end at 60 s, the task ends at 100 s."""
+    ages = asked_at(lambda age: (max(60 - age, 0), age))
+
+    assert min(after - before for before, after in itertools.pairwise(age for age in ages if 60 < age < 94)) > 5
+    assert ages[-1] - 100 < 2
+
+
+def test_a_task_that_is_all_done_and_still_runs_may_end_at_any_moment() -> None:
+    """As when the service still uploads the video."""
+    ages = asked_at(lambda age: (None, min(1.25 * age, 100)))
+
+    pauses = [after - before for before, after in itertools.pairwise(ages) if before > 80]
+    assert pauses == pytest.approx([2, 3, 4.5, 6.75, 10])
+
+
+@pytest.mark.parametrize(("estimate", "left"), [(70, 70), (None, 80)])
+def test_while_nothing_is_proved_the_end_is_where_anything_says_it_is(estimate: float | None, left: float) -> None:
+    """A batch asks about those first that should have ended, so that what is unproven is worth something, too."""
+    polling = trusting()
+
+    polling.after_answer(estimated_remaining=None, progress=10, now=10)
+    polling.after_answer(estimated_remaining=estimate, progress=20, now=20)
+
+    assert polling.seconds_left == left
 
 
 def estimates() -> st.SearchStrategy[float | None]:
@@ -272,6 +361,12 @@ def test_a_throttled_question_waits_as_long_as_the_service_asked(rule: Rule) -> 
     assert polling.after_trouble(trouble(Kind.THROTTLED, 90), in_a_row=1) == 90
     assert polling.after_trouble(trouble(Kind.THROTTLED, 3), in_a_row=1) == 10
     assert polling.after_trouble(trouble(Kind.THROTTLED), in_a_row=1) == 10
+
+
+def test_only_a_service_that_is_too_busy_is_left_alone_for_as_long_as_it_says(rule: Rule) -> None:
+    """A gateway's page for a broken service may carry a Retry-After of its own."""
+    for kind in (Kind.TRANSIENT, Kind.UNUSABLE):
+        assert rule(10).after_trouble(trouble(kind, 3600), in_a_row=1) == 10
 
 
 @pytest.mark.parametrize("seconds", [86_400 * 365, 1e300])

@@ -106,6 +106,21 @@ def test_the_service_is_left_alone_as_long_as_it_asks(passing: Time) -> None:
     assert passing.slept == [20]
 
 
+def test_a_wish_to_be_asked_at_once_does_not_take_the_pauses_away(passing: Time) -> None:
+    """It would make all callers of a busy service come back together."""
+    for _ in range(100):
+        ask_patiently(replies(trouble(Kind.THROTTLED, retry_after=0), "answer"))
+
+    assert min(passing.slept) < 0.1 < 0.9 < max(passing.slept)
+
+
+@pytest.mark.parametrize("kind", [Kind.TRANSIENT, Kind.UNUSABLE])
+def test_only_a_service_that_is_too_busy_is_left_alone_for_as_long_as_it_says(passing: Time, kind: Kind) -> None:
+    ask_patiently(replies(trouble(kind, retry_after=20), "answer"))
+
+    assert passing.slept[0] <= 1
+
+
 def test_an_absurd_wish_is_obeyed_up_to_a_bound(passing: Time) -> None:
     ask_patiently(replies(trouble(Kind.THROTTLED, retry_after=86_400), "answer"))
 

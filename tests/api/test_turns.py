@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from airflow_provider_seeany.api.turns import TRY_THE_OTHER, Turns
 
 
@@ -66,3 +68,30 @@ def test_a_place_that_waits_in_both_lines_has_one_turn() -> None:
 
     assert sorted(turns.take(50.0) for _ in range(5)) == [0, 1, 2, 3, 4]
     assert not turns
+
+
+def test_a_question_comes_just_after_the_end_and_not_just_before() -> None:
+    turns = turns_of(2, ends=lambda place: 60.0 if place == 1 else None)
+
+    assert turns.take(60.2) == 0
+    turns.note(0, had_ended=False)
+    turns.wait(0, due=60.3, ends=None)
+    assert turns.take(60.6) == 1
+
+
+@pytest.mark.parametrize("count", range(2, 25))
+def test_who_should_have_ended_goes_first_however_many_were_asked_about_without_a_choice(count: int) -> None:
+    turns = turns_of(count, ends=lambda place: 50.0 if place == count - 1 else None)
+
+    assert turns.take(100.0) == count - 1
+
+
+def test_a_word_is_believed_though_others_had_ended_at_the_first_look() -> None:
+    turns = Turns(range(40), 0.0)
+    for place in range(40):
+        turns.take(0.0)
+        turns.note(place, had_ended=place % 2 == 0)
+        if place % 2:
+            turns.wait(place, due=10.0 + place, ends=100.0 - place)
+
+    assert [turns.take(200.0) for _ in range(5)] == [39, 37, 35, 33, 31]

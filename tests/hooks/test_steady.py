@@ -17,7 +17,7 @@ from airflow_provider_seeany.hooks import steady
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook
 from airflow_provider_seeany.hooks.steady import Patience, SteadyAsyncClient
 from tests.conftest import settings_for
-from tests.hostile import HostileServer, accepting, reply, task
+from tests.hostile import Answer, HostileServer, accepting, reply, task
 
 MISSING = SeeAnyConnectionNotFound("The Airflow connection 'studio' was not found.")
 
@@ -72,6 +72,18 @@ def test_a_wait_looks_for_its_connection_for_minutes_but_not_for_one_that_was_ne
     clock.now += 1
     with pytest.raises(SeeAnyConnectionNotFound):
         patience.bear(MISSING)
+
+
+def test_a_connection_that_was_there_again_is_looked_for_as_often_as_at_first(clock: Clock) -> None:
+    patience = Patience()
+    for _ in range(5):
+        patience.bear(MISSING)
+    patience.restore()
+
+    patience.bear(MISSING)
+
+    # By this the pauses grow.
+    assert patience.in_a_row == 1
 
 
 async def test_a_connection_that_is_missing_now_and_then_never_ends_a_wait(
@@ -171,3 +183,26 @@ async def test_a_missing_connection_is_looked_for_every_few_seconds_however_many
         connection.now = with_key(hostile, "sk-new")
         assert await looks(client) == {SeeAnyTask}
         assert connection.reads == 4
+
+
+async def test_a_connection_that_still_has_the_refused_key_is_read_again_once(hostile: HostileServer) -> None:
+    hostile.script(reply(401))
+    connection = Connection(settings_for(hostile))
+    async with SteadyAsyncClient(connection.read, shared_client) as client:
+        for _ in range(5):
+            assert isinstance(await client.look("x"), Trouble)
+
+    assert connection.reads == 2
+    assert len(hostile.requests) == 5
+
+
+@pytest.mark.parametrize("answer", [reply(500), reply(404), reply(429)], ids=["500", "404", "429"])
+async def test_trouble_that_is_not_about_the_key_reads_no_connection(hostile: HostileServer, answer: Answer) -> None:
+    """A batch in an outage would ask Airflow's database thousands of times."""
+    hostile.script(answer)
+    connection = Connection(settings_for(hostile))
+    async with SteadyAsyncClient(connection.read, shared_client) as client:
+        for _ in range(3):
+            assert isinstance(await client.look("x"), Trouble)
+
+    assert connection.reads == 1

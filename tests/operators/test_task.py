@@ -279,6 +279,31 @@ def test_a_missing_connection_is_named_and_may_be_retried() -> None:
     assert not isinstance(error.value, AirflowFailException)
 
 
+# What a user ends in a worker.
+
+
+@each_kind
+def test_a_user_who_ends_a_wait_in_a_worker_is_told_that_the_task_goes_on(
+    hostile: HostileServer, caplog: pytest.LogCaptureFixture, kind: Any
+) -> None:
+    hostile.script(task())
+    waiting = wait(kind, deferrable=False)
+    assert waiting.look(context()) is None
+
+    waiting.on_kill()
+
+    assert "SeeAny task x was ended" in caplog.text
+    assert "may still finish and cost money" in caplog.text
+    hostile.until(lambda: hostile.open == 0)
+
+
+@each_kind
+def test_a_user_who_ends_a_wait_before_it_asked_is_told_of_no_task(caplog: pytest.LogCaptureFixture, kind: Any) -> None:
+    wait(kind, "{{ not_rendered_yet }}").on_kill()
+
+    assert caplog.text == ""
+
+
 # What a DAG file can get wrong.
 
 PARAMETERS = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -73,6 +74,30 @@ def test_the_same_seeany_task_is_known_again_and_batches_are_not_taken_for_each_
     assert key() != key(seeany_task_id="vid_2")
     assert key() != key({**PLACE, "dag_id": "other"})
     assert key(seeany_task_id=None) != key(elsewhere, seeany_task_id=None)
+
+
+def test_a_wait_that_is_recorded_twice_has_one_key_in_whatever_order_its_costs_come() -> None:
+    assert key(cost={"CNY": "0.7", "USD": "0.1"}) == key(cost={"USD": "0.1", "CNY": "0.7"})
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the time zone of this process cannot be set")
+@pytest.mark.parametrize("zone", ["Asia/Shanghai", "America/New_York"])
+def test_workers_in_all_time_zones_write_the_same_key(monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
+    here = key()
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", zone)
+        time.tzset()
+        there = key()
+    time.tzset()
+
+    assert here == there
+
+
+def test_half_an_emoji_costs_nobody_the_record() -> None:
+    half = "vid_\ud83d"
+
+    assert read(key(seeany_task_id=half, conn_id=half, cost={half: "1"})) is not None
+    assert key(seeany_task_id=half) != key(seeany_task_id="vid_")
 
 
 def test_a_key_goes_through_a_url_as_it_is() -> None:

@@ -46,6 +46,23 @@ def test_a_moment_that_cannot_be_true_is_now(moment: int) -> None:
     assert abs(Record.of_task(completed(completed_at=moment), conn_id="c").at - time.time()) < 60
 
 
+YEAR = 365 * 24 * 3600
+
+
+@pytest.mark.parametrize(
+    "after_now", [-9 * YEAR, -30 * 24 * 3600, 1800], ids=["years ago", "last month", "half an hour"]
+)
+def test_a_moment_that_a_clock_ahead_or_an_old_task_explains_is_kept(after_now: int) -> None:
+    at = int(time.time()) + after_now
+    assert Record.of_task(completed(completed_at=at), conn_id="c").at == at
+
+
+@pytest.mark.parametrize("after_now", [-12 * YEAR, 2 * 3600], ids=["before there was a SeeAny", "ahead of every clock"])
+def test_a_moment_at_which_no_page_would_show_the_result_is_now(after_now: int) -> None:
+    record = Record.of_task(completed(completed_at=int(time.time()) + after_now), conn_id="c")
+    assert abs(record.at - time.time()) < 60
+
+
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "file:///etc/passwd", "/relative", "https://x/" + "y" * 3000])
 def test_what_is_no_web_address_is_not_kept(url: str) -> None:
     record = Record.of_task(completed(video_url=url, thumbnail_url=url), conn_id="c")

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from traceback import format_exception
 from typing import Any
 
 import pytest
@@ -112,6 +113,18 @@ def test_a_poking_sensor_that_times_out_tells_the_last_progress_and_is_not_retri
 
     with pytest.raises(SeeAnyTaskTimeout, match=r"within 0\.2 s; last seen: processing 65 %"):
         sensor(deferrable=False, poke_interval=0.05, timeout=0.2).execute(context())
+
+
+def test_a_time_out_that_a_poke_finds_is_told_once(hostile: HostileServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not as the cause of another time-out, which would say less."""
+    hour_ago = datetime.fromtimestamp(time.time() - 3600, UTC)
+    monkeypatch.setattr(TaskInstance, "get_first_reschedule_date", lambda self, context: hour_ago)
+    hostile.script(task(progress=65))
+
+    with pytest.raises(SeeAnyTaskTimeout, match="last seen: processing 65 %") as error:
+        sensor(deferrable=False, mode="reschedule", timeout=60).execute(context())
+
+    assert "".join(format_exception(error.value)).count("last seen") == 1
 
 
 FIRST_LOOKS: dict[str, tuple[Any, type[SeeAnyError], str]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import Any
 
@@ -60,6 +61,23 @@ async def test_at_most_every_ten_seconds_and_only_what_is_new(
             progress.saw(seen(percent))
             await asyncio.sleep(0.01)
     assert [value["percent"] for value in pushed] == [10, 40, 50]
+
+
+async def test_hundreds_of_waits_together_write_about_twice_a_second(
+    pushed: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(module, "monotonic", lambda: clock[0])
+    with ExitStack() as stack:
+        waits = [stack.enter_context(publisher()) for _ in range(200)]
+        for second in range(0, 1000, 5):
+            clock[0] = 100.0 + second
+            for progress in waits:
+                progress.saw(seen(second / 10))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+    # Fewer would be safe for the database, too, but would show nobody how far a wait is.
+    assert 1.5 * 1000 <= len(pushed) <= 2.2 * 1000
 
 
 async def test_a_write_that_hangs_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
