@@ -13,7 +13,7 @@ import os
 import secrets
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, quantiles
@@ -83,7 +83,7 @@ def seeany_task_id(way: str, number: int) -> str:
 
 @contextlib.contextmanager
 def airflow_with_callbacks(
-    home: Path, dags: Path, *, base_url_path: str = ""
+    home: Path, dags: Path, *, base_url_path: str = "", env: Mapping[str, str] | None = None
 ) -> Iterator[tuple[LocalAirflow, str, str]]:
     """Start an Airflow, a simulator that rings and one that does not; give all three, the latter by their URLs.
 
@@ -95,6 +95,7 @@ def airflow_with_callbacks(
         # As with several replicas: a ring may reach another process than the one before.
         "AIRFLOW__API__WORKERS": "2",
         "PYTHONPATH": str(REPOSITORY),
+        **(env or {}),
     }
     url = _callback_url(secret, f"http://127.0.0.1:{port}{base_url_path}", "ringing")
     with (

@@ -190,6 +190,16 @@ class Component:
         if self._process is not None:
             self._sweep()
 
+    def suspend(self) -> None:
+        """Stop the component and all it forked where they are, as a machine that falls asleep would."""
+        for pid in self.pids():
+            os.kill(pid, signal.SIGSTOP)
+
+    def wake(self) -> None:
+        """Let a suspended component go on."""
+        for pid in self.pids():
+            os.kill(pid, signal.SIGCONT)
+
     def restart(self, grace_seconds: float = GRACE_SECONDS) -> None:
         """Stop and start the component."""
         self.stop(grace_seconds)

@@ -26,17 +26,17 @@ LOST = ("__fail__", {"error": "Trigger timeout"})
 
 
 class TaskInstance:
-    """Keeps what is pushed: what is the UI's own apart from what downstream tasks read."""
+    """Keeps what is pushed for downstream tasks."""
 
     dag_id, run_id, task_id, map_index = "waits", "run", "wait", -1
 
     def __init__(self) -> None:
         self.pushed: dict[str, Any] = {}
-        self.pushed_for_ui: dict[str, Any] = {}
 
     def xcom_push(self, key: str, value: Any) -> None:
         """Keep it."""
-        (self.pushed_for_ui if key.startswith("_") else self.pushed)[key] = value
+        assert not key.startswith("_"), "what is the UI's own goes past the XCom backend"
+        self.pushed[key] = value
 
     def get_first_reschedule_date(self, context: Any) -> None:
         """Say that this is the first time."""

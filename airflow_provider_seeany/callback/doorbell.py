@@ -100,8 +100,10 @@ class Doorbell:
         await _supervisor().asend(self._hanging())
 
     async def atake_down(self) -> None:
-        """Delete the mark, in the triggerer."""
-        await _supervisor().asend(self._taking_down())
+        """Delete the mark, in the triggerer; that of another try, which may have the same key, stays."""
+        mark = await self._read()
+        if mark is not None and mark.task_instance_id == self._mark.task_instance_id:
+            await _supervisor().asend(self._taking_down())
 
     async def has_rung(self) -> bool:
         """

@@ -26,6 +26,8 @@ from sqlalchemy.orm import lazyload
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.wait import Finished, encode_outcome
 from airflow_provider_seeany.callback.doorbell import KEY_PREFIX, Mark, mark_key
+from airflow_provider_seeany.results.keys import NOW_KEY, is_of_ui
+from airflow_provider_seeany.results.record import Claim
 from airflow_provider_seeany.triggers.without_worker import result_xcoms
 
 if TYPE_CHECKING:
@@ -143,12 +145,14 @@ def resume(waiting: Waiting, outcome: Finished) -> bool:
         task = SeeAnyTask.from_answer(outcome.answer)
         event: TriggerEvent = TriggerEvent(encode_outcome(outcome))
         if waiting.ends_without_worker and task.is_completed:
-            for key, value in result_xcoms(
+            xcoms = result_xcoms(
                 task,
                 conn_id=waiting.mark.seeany_conn_id,
                 with_values=waiting.pushes_xcoms,
                 place=waiting.where,
-            ).items():
+            )
+            _forget_progress(session, waiting)
+            for key, value in xcoms.items():
                 _push(session, waiting, key, value)
             event = TaskSuccessEvent()
         handle_event_submit(event, task_instance=task_instance, session=session)
@@ -188,9 +192,17 @@ def _mark_of(waiting: Waiting) -> list[Any]:
     return [getattr(XComModel, column) == value for column, value in here.items()]
 
 
+def _forget_progress(session: Session, waiting: Waiting) -> None:
+    """Delete the claim of the trigger, whose wait ends here, and the record of one that was killed as it ended it."""
+    here = [getattr(XComModel, column) == value for column, value in waiting.where.items()]
+    claim = Claim.read(session.scalar(select(XComModel.value).where(*here, XComModel.key == NOW_KEY)))
+    keys = [NOW_KEY] if claim.record is None else [NOW_KEY, claim.record]
+    session.execute(delete(XComModel).where(*here, XComModel.key.in_(keys)))
+
+
 def _push(session: Session, waiting: Waiting, key: str, value: Any) -> None:
     """Push an XCom as the trigger would, whose XComs the supervisor hands to the same two functions."""
-    stored = XCom.serialize_value(value, key=key, **waiting.where)
+    stored = value if is_of_ui(key) else XCom.serialize_value(value, key=key, **waiting.where)
     XComModel.set(key=key, value=stored, serialize=False, session=session, **waiting.where)
 
 

@@ -90,11 +90,11 @@ class EndsWithReason(BaseOperator):
         """Push a record for the UI, unless the task pushes nothing. What goes wrong with it harms nobody."""
         if not self.do_xcom_push:
             return
+        from airflow_provider_seeany.results.keeping import keep_record
         from airflow_provider_seeany.triggers.without_worker import place_of
 
         try:
-            for key, value in record.xcoms(place_of(context["ti"])).items():
-                context["ti"].xcom_push(key=key, value=value)
+            keep_record(record, place_of(context["ti"]))
         except Exception:
             self.log.warning("The UI's record of this wait could not be kept", exc_info=True)
 

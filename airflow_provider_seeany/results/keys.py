@@ -74,6 +74,15 @@ class Line:
         return None
 
 
+def is_of_ui(key: str) -> bool:
+    """
+    Tell whether an XCom is the UI's own: a link, a record, or what leads to one.
+
+    The api-server reads these in the database, so they go past a custom XCom backend, as Airflow's own links do.
+    """
+    return key.startswith("_")
+
+
 def record_key(
     at: float,
     *,

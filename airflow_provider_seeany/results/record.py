@@ -5,8 +5,8 @@ They are found by their keys:
 
 - ``_seeany_20261124T203015Z:…``: the record, under the moment at which the SeeAny task was completed or the wait
   ended, and what sums are made of; :mod:`~airflow_provider_seeany.results.keys` says why
-- ``_seeany``: how far the wait is, while it waits in the triggerer; after that, the key of the record, so that a
-  later try without a worker can delete it
+- ``_seeany``: how far the wait is and whose it is, while it waits in the triggerer; after that, the key of the
+  record, so that whoever pushes another one, and a later try without a worker, can delete it: a wait has one at most
 
 None is pushed where ``do_xcom_push`` is off.
 """
@@ -23,7 +23,7 @@ import msgspec
 from airflow_provider_seeany.api.batch_result import BatchResult, Costs, Failure
 from airflow_provider_seeany.api.task import SeeAnyTask, is_web_url
 from airflow_provider_seeany.api.trouble import cleaned
-from airflow_provider_seeany.results.keys import NOW_KEY, State, record_key
+from airflow_provider_seeany.results.keys import FIRST_KEY, LAST_KEY, NOW_KEY, State, record_key
 
 LONGEST_URL = 2000
 LONGEST_TEXT = 1000
@@ -67,6 +67,46 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     seconds_left: int | float | None = None
     batch: Share | None = None
     cost: dict[str, str] = {}
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        return _as_json(self)
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """
+    The try of an Airflow task that a wait is part of.
+
+    :param task_instance_id: Airflow's id of the task instance, which is a new one for each try.
+    :param try_number: which try that is, counted from 1.
+    """
+
+    task_instance_id: str
+    try_number: int
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """
+    What is under :data:`~airflow_provider_seeany.results.keys.NOW_KEY` besides the progress.
+
+    :param owner: who may write for the task instance from a triggerer; ``None`` if nobody claimed that.
+    :param record: the key of the record; ``None`` if there is none yet.
+    :param is_unclean: whether the owner is about to delete what an earlier try left.
+    """
+
+    owner: Owner | None = None
+    record: str | None = None
+    is_unclean: bool = False
+
+    @classmethod
+    def read(cls, value: object) -> Claim:
+        """Read the value of that XCom; what is no claim is an empty one, as anybody may push under any key."""
+        try:
+            claim = msgspec.convert(value, cls)
+        except msgspec.ValidationError:
+            return cls()
+        is_records_key = claim.record is None or FIRST_KEY <= claim.record < LAST_KEY
+        return claim if is_records_key else msgspec.structs.replace(claim, record=None)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain JSON values."""

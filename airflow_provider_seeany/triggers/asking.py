@@ -15,7 +15,7 @@ from airflow_provider_seeany.api.trouble import Trouble, cleaned
 from airflow_provider_seeany.api.wait import BadId, Crashed, Misconfigured, Pause, tell_abandoned
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook, runs_in_one_process
 from airflow_provider_seeany.hooks.steady import CONNECTION_ERRORS, PATIENCE_AT_FIRST, Patience, SteadyAsyncClient
-from airflow_provider_seeany.triggers.without_worker import TriggererXComs, place_of
+from airflow_provider_seeany.triggers.without_worker import TriggererXComs, state_of
 
 End = TypeVar("End")
 
@@ -151,22 +151,3 @@ def told_if_cancelled(trigger: BaseTrigger, *, about: str, may_be_rung_for: bool
                 "SeeAny called back, unless" if may_be_rung_for else "If",
             )
         raise
-
-
-async def state_of(task_instance: Any) -> str | None:
-    """Return the state that Airflow now gives a task instance; ``None`` if it has none, or that cannot be told."""
-    from airflow.sdk.execution_time.comms import GetTaskStates
-    from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
-
-    place = place_of(task_instance)
-    answer: Any = await SUPERVISOR_COMMS.asend(
-        GetTaskStates(
-            dag_id=task_instance.dag_id,
-            task_ids=[task_instance.task_id],
-            run_ids=[task_instance.run_id],
-            map_index=place["map_index"],
-        )
-    )
-    states: dict[str, dict[str, str | None]] = getattr(answer, "task_states", {})
-    (state,) = list(states.get(task_instance.run_id, {}).values()) or [None]
-    return state

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -26,6 +27,7 @@ from airflow_provider_seeany.triggers.asking import (
     told_if_cancelled,
 )
 from airflow_provider_seeany.triggers.progress import ProgressPublisher
+from airflow_provider_seeany.triggers.without_worker import TriggererXComs
 
 if TYPE_CHECKING:
     from airflow_provider_seeany.hooks.steady import SteadyAsyncClient
@@ -108,6 +110,11 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
             outcome = await reported(self._outcome(), about=self._about, log=self.log)
         # Nothing is held here: a trigger cancelled at the yield would keep it until garbage collection.
         yield TriggerEvent(msgspec.to_builtins(outcome))
+
+    @cached_property
+    def xcoms(self) -> TriggererXComs | None:
+        """The XComs of the task instance that waits; ``None`` outside a triggerer."""
+        return None if self.task_instance is None else TriggererXComs(self.task_instance)
 
     async def on_kill(self) -> None:
         """Say what goes on without this wait. Called by Airflow 3.3 and newer."""

@@ -12,9 +12,8 @@ from airflow.providers.common.compat.sdk import conf
 from airflow_provider_seeany.api.batch_result import Results
 from airflow_provider_seeany.api.trouble import cleaned
 from airflow_provider_seeany.api.wait import Log, Sighting
-from airflow_provider_seeany.results.keys import NOW_KEY
 from airflow_provider_seeany.results.record import Progress, Share, exact
-from airflow_provider_seeany.triggers.without_worker import place_of
+from airflow_provider_seeany.triggers.without_worker import NoLongerOurs, TriggererXComs
 
 LEAST_INTERVAL = 10.0
 """Fewest seconds between two publications of one wait."""
@@ -32,8 +31,8 @@ class Publishing(Protocol):
     """Whether the Airflow task pushes XComs."""
 
     @property
-    def task_instance(self) -> Any:
-        """The task instance that waits, as the triggerer sets it; ``None`` outside a triggerer."""
+    def xcoms(self) -> TriggererXComs | None:
+        """The XComs of the task instance that waits; ``None`` outside a triggerer."""
 
     @property
     def log(self) -> Log:
@@ -54,13 +53,13 @@ class ProgressPublisher:
     _live: ClassVar[int] = 0
 
     def __init__(self, trigger: Publishing, *, seeany_task_id: str | None = None) -> None:
-        self._task_instance = trigger.task_instance
+        self._xcoms = trigger.xcoms
         self._conn_id = trigger.seeany_conn_id
         self._seeany_task_id = seeany_task_id
         self._log = trigger.log
         self._on = (
             trigger.do_xcom_push
-            and trigger.task_instance is not None
+            and trigger.xcoms is not None
             and conf.getboolean("seeany", "publish_progress", fallback=True)
             and _can_push()
         )
@@ -111,10 +110,11 @@ class ProgressPublisher:
         self._under_way = asyncio.create_task(self._write(progress))
 
     async def _write(self, progress: Progress) -> None:
-        from airflow.providers.common.compat.sdk import XCom
-
+        assert self._xcoms is not None
         try:
-            await XCom.aset(key=NOW_KEY, value=progress.as_json(), **place_of(self._task_instance))
+            await self._xcoms.publish(progress.as_json())
+        except NoLongerOurs:
+            self._on = False
         except Exception as error:
             self._on = False
             self._log.warning("The progress is not published for the UI any more: %s", cleaned(repr(error)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -25,12 +26,11 @@ from airflow_provider_seeany.triggers.asking import (
     is_made_anew,
     reported,
     sleep_until,
-    state_of,
     tell_killed,
     told_if_cancelled,
 )
 from airflow_provider_seeany.triggers.progress import ProgressPublisher
-from airflow_provider_seeany.triggers.without_worker import TemplateTaskInstance, TriggererXComs
+from airflow_provider_seeany.triggers.without_worker import NoLongerOurs, TemplateTaskInstance, TriggererXComs
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -164,27 +164,29 @@ class SeeAnyTaskTrigger(BaseTrigger):
         A worker raises the exception of a wait that did not succeed, and pushes the XComs that Airflow did not take
         from here.
         """
-        task_instance: Any = self.task_instance
-        xcoms = TriggererXComs(task_instance)
-        is_clear = task_instance.try_number == 1 or await self._done(xcoms.clear())
+        assert self.xcoms is not None
+        await self._done(self.xcoms.claim())
         outcome = await self._outcome()
-        if self._rung_interval is not None and await self._heard_or(None, state_of(task_instance)) == "success":
-            # A ring ended it a moment ago; its XComs must stay.
-            return TriggerEvent(encode_outcome(outcome))
         task = SeeAnyTask.from_answer(outcome.answer) if isinstance(outcome, Finished) else None
         if task is None or task.is_failed:
-            # An earlier run of this trigger may have pushed some, if its triggerer was killed before the event.
-            await self._done(xcoms.clear_what_was_pushed() if is_clear else xcoms.clear())
-        elif (is_clear or await self._done(xcoms.clear())) and await self._done(
-            xcoms.push(task, conn_id=self.seeany_conn_id, with_values=self.do_xcom_push)
-        ):
+            await self._done(self.xcoms.withdraw())
+        elif await self._done(self.xcoms.push(task, conn_id=self.seeany_conn_id, with_values=self.do_xcom_push)):
             return TaskSuccessEvent()
+        # If the task instance is no longer this try's own, Airflow gives the event to nobody.
         return TriggerEvent(encode_outcome(outcome))
 
+    @cached_property
+    def xcoms(self) -> TriggererXComs | None:
+        """The XComs of the task instance that waits; ``None`` outside a triggerer."""
+        return None if self.task_instance is None else TriggererXComs(self.task_instance, clears=self.ends_task)
+
     async def _done(self, change: Awaitable[None]) -> bool:
-        """Change XComs and tell whether Airflow let it happen; its database may be away for a moment."""
+        """Change XComs and tell whether that happened; Airflow's database may be away for a moment."""
         try:
             await change
+        except NoLongerOurs as error:
+            self.log.info("This triggerer writes nothing more for %s: %s", self._about, error)
+            return False
         except Exception:
             self.log.exception("Airflow did not let the triggerer change XComs")
             return False
@@ -239,7 +241,7 @@ class SeeAnyTaskTrigger(BaseTrigger):
         if doorbell is None:
             return
         if self.ends_task:
-            await self._heard_or(None, doorbell.ahang())
+            await self._heard_or(None, self._hang(doorbell))
             tell_expected(self.log, poll_interval=self._rung_interval)
             return
         # What the worker saw: until the safety net asks there may be nothing newer to show.
@@ -248,6 +250,11 @@ class SeeAnyTaskTrigger(BaseTrigger):
             await sleep_until(self.first_look_at + NOTE_TAKES, now)
         if not await self._heard_or(True, doorbell.has_rung()):
             await sleep_until(wait.first_question_at, now)
+
+    async def _hang(self, doorbell: Doorbell) -> None:
+        assert self.xcoms is not None
+        await self.xcoms.check()
+        await doorbell.ahang()
 
     async def _heard_or(self, otherwise: Answer, at_the_doorbell: Awaitable[Answer]) -> Answer:
         """Return what was to be done with the mark; where Airflow could not do it, the wait goes on without."""

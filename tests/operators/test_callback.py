@@ -11,9 +11,10 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk.execution_time import task_runner
 
 from airflow_provider_seeany.api.wait import Finished, encode_outcome
-from airflow_provider_seeany.callback.doorbell import mark_key
+from airflow_provider_seeany.callback.doorbell import KEY_PREFIX, mark_key
 from airflow_provider_seeany.exceptions import SeeAnyRequestError, SeeAnyTaskIdError
 from tests.hostile import COMPLETED, Answer, Caller, HostileServer, reply, task
+from tests.supervisor import Supervisor
 from tests.waits import KINDS, context, wait
 
 each_kind = pytest.mark.parametrize("kind", KINDS)
@@ -21,17 +22,8 @@ KEY = mark_key("seeany_default", "x")
 TRY = "019a0000-0000-7000-8000-000000000001"
 
 
-class Supervisor:
-    """Takes what a worker sends, into an XCom table in a dict."""
-
-    def __init__(self) -> None:
-        self.marks: dict[str, Any] = {}
-
-    def send(self, message: Any) -> None:
-        if message.type == "SetXCom":
-            self.marks[message.key] = message.value
-        elif message.type == "DeleteXCom":
-            self.marks.pop(message.key, None)
+def marks(supervisor: Supervisor) -> set[str]:
+    return {key for key in supervisor.xcoms if key.startswith(KEY_PREFIX)}
 
 
 @pytest.fixture
@@ -52,7 +44,7 @@ def run(waiting: Any) -> Any:
 
 def seen_by(supervisor: Supervisor, answer: Answer, seen: list[set[str]]) -> Answer:
     async def look(caller: Caller) -> None:
-        seen.append(set(supervisor.marks))
+        seen.append(marks(supervisor))
         await answer(caller)
 
     return look
@@ -69,7 +61,7 @@ def test_a_ring_can_find_the_wait_before_it_asks_and_after_it_is_deferred(
         run(wait(kind, expect_callback=True, callback_poll_interval=300))
 
     trigger: Any = left.value.trigger
-    assert (seen, set(supervisor.marks)) == ([{KEY}], {KEY})
+    assert (seen, marks(supervisor)) == ([{KEY}], {KEY})
     assert trigger.callback_poll_interval == 300
     assert trigger.first_look_at < time.time() + 11
 
@@ -88,7 +80,7 @@ def test_a_wait_that_ends_at_its_first_look_leaves_no_mark(
         with pytest.raises(SeeAnyRequestError):
             run(waiting)
 
-    assert supervisor.marks == {}
+    assert marks(supervisor) == set()
 
 
 @each_kind
@@ -96,7 +88,7 @@ def test_an_id_that_cannot_be_one_leaves_no_mark(supervisor: Supervisor, kind: A
     with pytest.raises(SeeAnyTaskIdError):
         run(wait(kind, seeany_task_id="", expect_callback=True))
 
-    assert supervisor.marks == {}
+    assert marks(supervisor) == set()
 
 
 @each_kind
@@ -106,7 +98,7 @@ def test_without_a_callback_there_is_no_mark(hostile: HostileServer, supervisor:
     with pytest.raises(TaskDeferred):
         run(wait(kind))
 
-    assert supervisor.marks == {}
+    assert marks(supervisor) == set()
 
 
 @each_kind

@@ -7,14 +7,24 @@ import time
 from typing import Any
 
 import pytest
+from airflow.sdk.execution_time import task_runner
 
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.operators.base import WaitsForTask
 from airflow_provider_seeany.results.keys import FIRST_KEY, LAST_KEY, NOW_KEY, key_at
 from airflow_provider_seeany.results.record import Record
+from tests.supervisor import Supervisor
 from tests.waits import KINDS, context, finished, wait
 
 PLACE = {"dag_id": "dag", "run_id": "run", "task_id": "wait", "map_index": -1}
+
+
+@pytest.fixture
+def supervisor(monkeypatch: pytest.MonkeyPatch) -> Supervisor:
+    """Airflow's end of a worker's line."""
+    supervisor = Supervisor()
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
+    return supervisor
 
 
 def completed(**more: Any) -> SeeAnyTask:
@@ -77,14 +87,14 @@ def test_it_stays_small_whatever_the_answer_holds() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_failure_is_on_record_with_the_services_own_words(kind: type[WaitsForTask]) -> None:
+def test_a_failure_is_on_record_with_the_services_own_words(kind: type[WaitsForTask], supervisor: Supervisor) -> None:
     waiting, seen = wait(kind), context()
     answer = {"id": "x", "status": "failed", "error": {"code": "content_policy_violation", "message": "违规"}}
     method, kwargs = finished(answer)
 
     with pytest.raises(Exception, match="违规"):
         waiting.resume_execution(method, kwargs, seen)
-    kept = seen["ti"].pushed_for_ui
+    kept = supervisor.xcoms
     record = kept[kept[NOW_KEY]["record"]]
     assert (record["state"], record["error_code"], record["error_message"]) == (
         "failed",
@@ -95,18 +105,19 @@ def test_a_failure_is_on_record_with_the_services_own_words(kind: type[WaitsForT
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_nothing_is_kept_where_xcoms_are_off(kind: type[WaitsForTask]) -> None:
+def test_nothing_is_kept_where_xcoms_are_off(kind: type[WaitsForTask], supervisor: Supervisor) -> None:
     waiting, seen = wait(kind, do_xcom_push=False), context()
     waiting.resume_execution(*finished({"id": "x", "status": "completed"}), seen)
-    assert seen["ti"].pushed_for_ui == {}
+    assert supervisor.xcoms == {}
 
 
-def test_a_record_that_cannot_be_pushed_costs_nobody_the_result() -> None:
+def test_a_record_that_cannot_be_pushed_costs_nobody_the_result(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     waiting, seen = wait(KINDS[0]), context()
 
-    def refuse(key: str, value: Any) -> None:
-        if key.startswith("_seeany"):
-            raise OSError("the api-server is away")
+    def refuse(message: Any) -> None:
+        raise OSError("the api-server is away")
 
-    seen["ti"].xcom_push = refuse
+    monkeypatch.setattr(supervisor, "send", refuse)
     assert waiting.resume_execution(*finished({"id": "x", "status": "completed"}), seen)["id"] == "x"

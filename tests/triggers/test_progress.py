@@ -11,29 +11,42 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import XCom
+from airflow.sdk.execution_time import task_runner
 
 from airflow_provider_seeany.api.wait import Sighting
 from airflow_provider_seeany.triggers import progress as module
 from airflow_provider_seeany.triggers.progress import ProgressPublisher
+from airflow_provider_seeany.triggers.without_worker import TriggererXComs
+from tests.supervisor import Supervisor
 
 pytestmark = pytest.mark.skipif(not hasattr(XCom, "aset"), reason="triggers cannot push XComs before Airflow 3.3")
 
-TASK = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=None)
+TASK = SimpleNamespace(id="019a-1", try_number=1, dag_id="d", task_id="t", run_id="r", map_index=None)
 
 
 @pytest.fixture
-def pushed(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+def comms(monkeypatch: pytest.MonkeyPatch) -> Supervisor:
+    supervisor = Supervisor()
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
+    return supervisor
+
+
+@pytest.fixture
+def pushed(comms: Supervisor, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     values: list[dict[str, Any]] = []
 
-    async def aset(key: str, value: Any, **where: Any) -> None:
-        values.append({"key": key, **value, **where})
+    async def asend(message: Any) -> Any:
+        if message.type == "SetXCom":
+            values.append({"key": message.key, **message.value, "map_index": message.map_index})
+        return comms.send(message)
 
-    monkeypatch.setattr(XCom, "aset", aset)
+    monkeypatch.setattr(comms, "asend", asend)
     return values
 
 
 def publisher(*, wanted: bool = True, task: Any = TASK) -> ProgressPublisher:
-    trigger = SimpleNamespace(task_instance=task, seeany_conn_id="c", do_xcom_push=wanted, log=logging.getLogger())
+    xcoms = None if task is None else TriggererXComs(task)
+    trigger = SimpleNamespace(xcoms=xcoms, seeany_conn_id="c", do_xcom_push=wanted, log=logging.getLogger())
     return ProgressPublisher(trigger, seeany_task_id="vid")
 
 
@@ -44,8 +57,7 @@ def seen(progress: float) -> Sighting:
 async def test_it_publishes_what_was_seen(pushed: list[dict[str, Any]]) -> None:
     with publisher() as progress:
         progress.saw(seen(40))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
     (value,) = pushed
     assert (value["key"], value["percent"], value["seconds_left"], value["map_index"]) == ("_seeany", 40, 9, -1)
 
@@ -80,11 +92,11 @@ async def test_hundreds_of_waits_together_write_about_twice_a_second(
     assert 1.5 * 1000 <= len(pushed) <= 2.2 * 1000
 
 
-async def test_a_write_that_hangs_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def aset(**_: Any) -> None:
+async def test_a_write_that_hangs_holds_nobody_up(comms: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def asend(message: Any) -> None:
         await asyncio.sleep(3600)
 
-    monkeypatch.setattr(XCom, "aset", aset)
+    monkeypatch.setattr(comms, "asend", asend)
     begin = time.monotonic()
     with publisher() as progress:
         progress.saw(seen(1))
@@ -96,15 +108,15 @@ async def test_a_write_that_hangs_holds_nobody_up(monkeypatch: pytest.MonkeyPatc
 
 
 async def test_a_write_that_fails_is_the_last_and_raises_nothing(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    comms: Supervisor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     tried: list[str] = []
 
-    async def aset(key: str, **_: Any) -> None:
-        tried.append(key)
+    async def asend(message: Any) -> None:
+        tried.append(message.type)
         raise OSError("away")
 
-    monkeypatch.setattr(XCom, "aset", aset)
+    monkeypatch.setattr(comms, "asend", asend)
     monkeypatch.setattr(module, "LEAST_INTERVAL", 0)
     monkeypatch.setattr(module, "MOST_PER_SECOND", float("inf"))
     with publisher() as progress:

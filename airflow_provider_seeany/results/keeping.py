@@ -1,0 +1,34 @@
+"""Keeping the record of a wait, in a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_seeany.results.keys import NOW_KEY
+from airflow_provider_seeany.results.record import Claim
+
+if TYPE_CHECKING:
+    from airflow_provider_seeany.results.record import Record
+
+
+def keep_record(record: Record, place: Mapping[str, Any]) -> None:
+    """
+    Push a record, in place of the one that there may be, past a custom XCom backend.
+
+    Airflow takes an XCom from any worker, also for a try that is over: its supervisor ends such a worker at the next
+    heartbeat, and that is all there is.
+
+    :param record: the record.
+    :param place: what names the XComs of the task instance.
+    """
+    from airflow.sdk.execution_time.comms import DeleteXCom, GetXCom, SetXCom
+    from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+    reply: Any = SUPERVISOR_COMMS.send(GetXCom(key=NOW_KEY, **place))
+    xcoms = record.xcoms(place)
+    before = Claim.read(getattr(reply, "value", None)).record
+    if before is not None and before not in xcoms:
+        SUPERVISOR_COMMS.send(DeleteXCom(key=before, **place))
+    for key, value in xcoms.items():
+        SUPERVISOR_COMMS.send(SetXCom(key=key, value=value, **place))

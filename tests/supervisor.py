@@ -1,0 +1,42 @@
+"""Airflow's end of the line on which workers and triggers send their messages, with the XCom table in a dict."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from airflow.sdk.execution_time.comms import XComResult
+
+
+class Supervisor:
+    """
+    Takes what concerns the XComs of one task instance, whatever Airflow's own one would think of it.
+
+    :param xcoms: what is there already.
+    """
+
+    def __init__(self, xcoms: dict[str, Any] | None = None) -> None:
+        self.xcoms: dict[str, Any] = {} if xcoms is None else xcoms
+        self.state: str | None = "deferred"
+        """The state of the task instance."""
+        self.writes: list[str] = []
+        """The keys that were set or deleted, in order."""
+
+    def send(self, message: Any) -> Any:
+        """Answer a worker."""
+        if message.type == "GetTaskStates":
+            (run_id,), (task_id,) = message.run_ids, message.task_ids
+            return SimpleNamespace(task_states={run_id: {task_id: self.state}})
+        if message.type == "GetXCom":
+            return XComResult(key=message.key, value=self.xcoms.get(message.key))
+        if message.type == "SetXCom":
+            self.writes.append(message.key)
+            self.xcoms[message.key] = message.value
+        elif message.type == "DeleteXCom":
+            self.writes.append(message.key)
+            self.xcoms.pop(message.key, None)
+        return None
+
+    async def asend(self, message: Any) -> Any:
+        """Answer a trigger."""
+        return self.send(message)

@@ -1,0 +1,107 @@
+"""A custom XCom backend on real Airflow processes: it keeps the user's values, and the UI knows as much as without."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_seeany.api.task import HIGHLIGHTS
+from benchmarks.callback import airflow_with_callbacks
+from local_airflow import LocalAirflow
+from tests.system.conftest import FinishedRun
+from tests.system.file_backend import FOLDER_VARIABLE, PREFIX
+
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("xcom_backend")]
+
+COMPLETED = ("poke", "deferred", "worker_free", "worker_free_again", "rung", "rung_worker_free")
+FAILED = ("failed", "failed_worker_free")
+
+
+@dataclass
+class Left:
+    """What the run left."""
+
+    airflow: LocalAirflow
+    run: FinishedRun
+    folder: Path
+
+    def view(self, task_id: str) -> dict[str, Any]:
+        """Return what the tab shows."""
+        address = f"/seeany/api/dags/backend/task?run_id={self.run.run.run_id}&task_id={task_id}"
+        view: dict[str, Any] = self.airflow.client.page(address).json()
+        return view
+
+
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Left]:
+    """A run in which one wait was cleared and ended twice."""
+    home = tmp_path_factory.mktemp("backend") / "home"
+    folder = home.with_name("xcoms")
+    folder.mkdir()
+    env = {
+        "AIRFLOW__CORE__XCOM_BACKEND": "tests.system.file_backend.FileXCom",
+        FOLDER_VARIABLE: str(folder),
+    }
+    with airflow_with_callbacks(home, Path(__file__).with_name("backend_dags"), env=env) as (airflow, _, _):
+        airflow.wait_for_dags(["backend"])
+        run = airflow.wait_for_run(airflow.trigger_dag("backend", run_id="run"), timeout=240)
+        airflow.client.request(
+            "POST",
+            "/dags/backend/clearTaskInstances",
+            json={
+                "dry_run": False,
+                "dag_run_id": run.run_id,
+                "task_ids": ["worker_free_again"],
+                "only_failed": False,
+            },
+        )
+        run = airflow.wait_for_run(run, timeout=120)
+        yield Left(airflow, FinishedRun(airflow, run), folder)
+
+
+@pytest.mark.parametrize("task_id", COMPLETED)
+def test_the_ui_knows_the_result(left: Left, task_id: str) -> None:
+    assert left.run.task(task_id).state == "success"
+    video = left.run.xcoms(f"read_{task_id}")
+    view = left.view(task_id)
+    assert view["result"]["state"] == "completed"
+    url = view["result"]["video_url"]
+    assert f"video-20s-{task_id}" in url
+    assert left.run.links(task_id)["Watch video"] == url
+    assert video["return_value"] != url  # which is in the backend
+    assert [float(money["amount"]) for money in view["result"]["cost"]] == [0.7]
+
+
+def test_the_ui_knows_the_batch(left: Left) -> None:
+    result = left.view("batch")["result"]
+    assert (result["state"], result["total"], result["completed"], result["failed"]) == ("completed", 2, 1, 1)
+
+
+@pytest.mark.parametrize("task_id", FAILED)
+def test_the_ui_knows_why_a_wait_failed(left: Left, task_id: str) -> None:
+    result = left.view(task_id)["result"]
+    assert (result["state"], result["error_code"]) == ("failed", "content_policy_violation")
+
+
+def test_the_page_lists_all_results(left: Left) -> None:
+    page = left.airflow.client.page("/seeany/api/results?limit=200").json()
+    assert sorted(result["task_id"] for result in page["results"]) == sorted([*COMPLETED, *FAILED, "batch"])
+
+
+@pytest.mark.parametrize("task_id", COMPLETED)
+def test_the_user_s_values_are_in_the_backend_whoever_pushed_them(left: Left, task_id: str) -> None:
+    values = left.run.xcoms(task_id)
+    assert set(values) == {*HIGHLIGHTS, "return_value"}
+    assert {value for value in values.values() if not str(value).startswith(PREFIX)} == set()
+
+
+def test_the_backend_has_nothing_else_and_nothing_is_left_behind(left: Left) -> None:
+    instances = left.airflow.task_instances(left.run.run)
+    values = [value for task in instances for value in left.run.all_xcoms(task.task_id).values()]
+    named = {value.removeprefix(PREFIX) for value in values if isinstance(value, str) and value.startswith(PREFIX)}
+    assert {file.name for file in left.folder.iterdir()} == named
+    assert len(named) > len(COMPLETED) * len(HIGHLIGHTS)

@@ -1,0 +1,225 @@
+"""A trigger writes for its own try alone, whenever it is suspended and whatever has become of its task meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.execution_time import task_runner
+from airflow.triggers.base import TaskSuccessEvent
+
+from airflow_provider_seeany.api.task import SeeAnyTask
+from airflow_provider_seeany.callback.doorbell import Doorbell, mark_key
+from airflow_provider_seeany.results.keys import NOW_KEY
+from airflow_provider_seeany.triggers import progress, without_worker
+from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
+from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
+from airflow_provider_seeany.triggers.without_worker import NoLongerOurs, TriggererXComs
+from tests.hostile import COMPLETED, PATIENCE, Answer, Caller, HostileServer, reply, task
+from tests.supervisor import Supervisor
+from tests.waits import starts_triggers
+
+pytestmark = starts_triggers
+
+WHERE = {"dag_id": "dag", "task_id": "wait", "run_id": "run", "map_index": -1}
+MARK = mark_key("seeany_default", "x")
+FIRST_TRY, SECOND_TRY = "019a0000-0000-7000-8000-000000000001", "019a0000-0000-7000-8000-000000000002"
+DONE = {**COMPLETED, "id": "x"}
+
+
+def own(try_number: int, task_instance_id: str) -> Any:
+    """Return a task instance as a trigger knows it."""
+    return SimpleNamespace(**WHERE, id=task_instance_id, try_number=try_number)
+
+
+def claim(try_number: int, task_instance_id: str) -> dict[str, Any]:
+    return {"owner": {"task_instance_id": task_instance_id, "try_number": try_number}}
+
+
+@pytest.fixture
+def supervisor(monkeypatch: pytest.MonkeyPatch, hostile: HostileServer, connect: Callable[..., None]) -> Supervisor:
+    connect(host=hostile.url)
+    supervisor = Supervisor()
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
+    # As if the clock showed each time that the triggerer was suspended.
+    monkeypatch.setattr(without_worker, "A_LOOK_COUNTS", -1.0)
+    monkeypatch.setattr(progress, "LEAST_INTERVAL", 0.0)
+    monkeypatch.setattr(progress, "MOST_PER_SECOND", float("inf"))
+    return supervisor
+
+
+WAITS: dict[str, Callable[[], Any]] = {
+    "classic": lambda: SeeAnyTaskTrigger(seeany_task_id="x", poll_interval=0.01, deadline=time.time() + 20),
+    "worker-free": lambda: SeeAnyTaskTrigger(
+        seeany_task_id="x", poll_interval=0.01, deadline=time.time() + 20, ends_task=True
+    ),
+    "worker-free, links only": lambda: SeeAnyTaskTrigger(
+        seeany_task_id="x", poll_interval=0.01, deadline=time.time() + 20, ends_task=True, do_xcom_push=False
+    ),
+    "worker-free, rung": lambda: SeeAnyTaskTrigger(
+        seeany_task_id="x",
+        callback_poll_interval=0.01,
+        deadline=time.time() + 20,
+        ends_task=True,
+    ),
+    "classic, rung": lambda: SeeAnyTaskTrigger(
+        seeany_task_id="x", callback_poll_interval=0.01, deadline=time.time() + 20
+    ),
+    "batch": lambda: SeeAnyTaskBatchTrigger(seeany_task_ids=["x"], poll_interval=0.01, deadline=time.time() + 20),
+}
+# What the UI is told and which task waits, when the triggerer wakes up.
+MEANWHILE: dict[str, tuple[str | None, dict[str, Any]]] = {
+    "cleared": (None, claim(1, FIRST_TRY)),
+    "about to start again": ("queued", claim(1, FIRST_TRY)),
+    "in a worker again": ("running", {}),
+    "waiting again, not seen yet": ("deferred", {}),
+    "waiting again": ("deferred", {**claim(2, SECOND_TRY), "percent": 5}),
+    "ended again": ("success", {"record": f"{NOW_KEY}_20261124T203015Z:the:record"}),
+    "failed by a person": ("failed", claim(1, FIRST_TRY)),
+    "given to nobody": ("up_for_retry", claim(1, FIRST_TRY)),
+}
+ENDS: dict[str, Answer] = {"completed": reply(200, DONE), "failed": task(status="failed"), "refused": reply(403)}
+
+
+def mark(task_instance_id: str) -> dict[str, Any]:
+    return {"seeany_conn_id": "seeany_default", "seeany_task_id": "x", "task_instance_id": task_instance_id}
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("meanwhile", MEANWHILE)
+@pytest.mark.parametrize("name", WAITS)
+async def test_a_trigger_that_wakes_up_when_its_try_is_over_writes_nothing(
+    hostile: HostileServer, supervisor: Supervisor, name: str, meanwhile: str, end: str
+) -> None:
+    waiting = WAITS[name]()
+    waiting.task_instance = own(1, FIRST_TRY)
+    # As the worker of a classic wait leaves it.
+    supervisor.xcoms[MARK] = mark(FIRST_TRY)
+    before: dict[str, Any] = {}
+
+    async def sleeps(caller: Caller) -> None:
+        while NOW_KEY not in supervisor.xcoms:
+            await asyncio.sleep(0.01)
+        supervisor.state, told = MEANWHILE[meanwhile]
+        supervisor.xcoms.clear()
+        supervisor.xcoms.update(
+            {"video_url": "https://second", "_link_WatchVideoLink": "https://second", MARK: mark(SECOND_TRY)}
+        )
+        supervisor.xcoms.update({NOW_KEY: told} if told else {})
+        before.update(supervisor.xcoms)
+        supervisor.writes.clear()
+        await task(progress=70)(caller)
+
+    hostile.script(task(progress=60), sleeps, ENDS[end])
+    async with asyncio.timeout(PATIENCE):
+        (event,) = [event async for event in waiting.run()]
+
+    assert not isinstance(event, TaskSuccessEvent)
+    assert supervisor.writes == []
+    assert supervisor.xcoms == before
+
+
+async def test_a_trigger_that_falls_asleep_between_two_xcoms_leaves_it_at_those(
+    hostile: HostileServer, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile.script(reply(200, DONE))
+    calm = await ended(supervisor)
+    assert len(calm) > 10
+
+    for written in range(1, len(calm)):
+        xcoms: dict[str, Any] = {}
+        sleepy = Supervisor(xcoms)
+
+        async def asend(message: Any, sleepy: Supervisor = sleepy, written: int = written) -> Any:
+            reply = sleepy.send(message)
+            if len(sleepy.writes) == written:
+                sleepy.state = "success"
+            return reply
+
+        monkeypatch.setattr(sleepy, "asend", asend)
+        monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", sleepy, raising=False)
+        await ended(sleepy)
+
+        assert sleepy.writes == calm[:written]
+
+
+async def ended(supervisor: Supervisor) -> list[str]:
+    """Let a wait end without a worker; return the keys that it wrote to."""
+    waiting = WAITS["worker-free"]()
+    waiting.task_instance = own(1, FIRST_TRY)
+    _ = [event async for event in waiting.run()]
+    return supervisor.writes
+
+
+async def test_a_trigger_that_begins_when_a_later_try_has_begun_writes_nothing(
+    hostile: HostileServer, supervisor: Supervisor
+) -> None:
+    hostile.script(reply(200, DONE))
+    supervisor.xcoms[NOW_KEY] = claim(2, SECOND_TRY)
+
+    assert await ended(supervisor) == []
+
+
+@pytest.mark.parametrize("kept", ["text", 3, {"owner": "nobody"}, {"owner": {"try_number": "2"}}, {"record": 7}, None])
+async def test_what_anybody_may_have_pushed_there_is_no_claim(
+    hostile: HostileServer, supervisor: Supervisor, kept: Any
+) -> None:
+    hostile.script(reply(200, DONE))
+    supervisor.xcoms[NOW_KEY] = kept
+
+    assert "return_value" in await ended(supervisor)
+
+
+async def test_a_key_that_is_no_record_s_is_not_deleted_as_one(hostile: HostileServer, supervisor: Supervisor) -> None:
+    hostile.script(reply(200, DONE))
+    supervisor.xcoms.update({NOW_KEY: {"record": "mine"}, "mine": 1, "_link_WatchVideoLink": "https://x"})
+
+    await ended(supervisor)
+
+    assert supervisor.xcoms["mine"] == 1
+
+
+async def test_progress_does_not_take_the_place_of_a_result_that_another_triggerer_pushed(
+    supervisor: Supervisor,
+) -> None:
+    """Two may run the same trigger at once."""
+    first, second = (TriggererXComs(own(1, FIRST_TRY), clears=True) for _ in range(2))
+    await first.claim()
+    await second.claim()
+    await first.push(SeeAnyTask.from_answer(DONE), conn_id="c", with_values=True)
+
+    with pytest.raises(NoLongerOurs):
+        await second.publish({"percent": 90})
+
+    assert supervisor.xcoms[NOW_KEY]["record"] in supervisor.xcoms
+
+
+@pytest.mark.parametrize("whose", ["own", "another try's", "nobody's"])
+async def test_a_trigger_takes_down_its_own_mark_alone(supervisor: Supervisor, whose: str) -> None:
+    marks = {"own": {MARK: mark(FIRST_TRY)}, "another try's": {MARK: mark(SECOND_TRY)}, "nobody's": {}}[whose]
+    supervisor.xcoms.update(marks)
+
+    await Doorbell(own(1, FIRST_TRY), seeany_conn_id="seeany_default", seeany_task_id="x").atake_down()
+
+    assert supervisor.xcoms == ({} if whose == "own" else marks)
+
+
+async def test_a_look_is_not_repeated_for_every_xcom(
+    hostile: HostileServer, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(without_worker, "A_LOOK_COUNTS", 3600.0)
+    hostile.script(reply(200, DONE))
+    asked: list[str] = []
+
+    async def asend(message: Any) -> Any:
+        asked.append(message.type)
+        return supervisor.send(message)
+
+    monkeypatch.setattr(supervisor, "asend", asend)
+    await ended(supervisor)
+
+    assert asked.count("GetTaskStates") == 1
