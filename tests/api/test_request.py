@@ -23,6 +23,7 @@ from airflow_provider_seeany.api.request import (
     checked_seconds,
     checked_task_id,
 )
+from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.task import SeeAnyTask
 from tests.conftest import KEY, Look, settings_for
 from tests.hostile import HostileServer, reply, task
@@ -150,7 +151,7 @@ def test_a_path_prefix_stands_before_the_version(hostile: HostileServer, look: L
     hostile.script(task())
     url = base_url(f"{hostile.url}{prefix}/")
 
-    look(ApiSettings(base_url=url, api_key=KEY))
+    look(ApiSettings(base_url=url, api_key=Secret(KEY)))
 
     assert hostile.requests[0].target.lower() == f"{prefix.removesuffix('/v1')}/v1/tasks/x"
 
@@ -271,7 +272,7 @@ def test_any_address_at_all_is_https_or_this_machine_or_refused(host: str, schem
 
 @pytest.mark.parametrize("typed", ["sk-x", " sk-x", "sk-x\n", "\r\n\tsk-x\r\n"])
 def test_white_space_around_a_pasted_key_does_not_matter(typed: str) -> None:
-    assert checked_api_key(typed) == "sk-x"
+    assert checked_api_key(typed) == Secret("sk-x")
 
 
 @pytest.mark.parametrize("typed", [None, "", " \n"])
@@ -292,7 +293,7 @@ def test_a_key_that_no_header_can_carry_is_refused_without_showing_it(typed: str
 
 
 def test_the_key_is_not_part_of_what_the_settings_look_like() -> None:
-    settings = ApiSettings(base_url="https://api.seeany.com/v1", api_key=KEY)
+    settings = ApiSettings(base_url="https://api.seeany.com/v1", api_key=Secret(KEY))
 
     assert KEY not in repr(settings)
     assert KEY not in str(settings)
@@ -366,15 +367,15 @@ def test_an_endpoint_is_found_below_the_version(hostile: HostileServer, endpoint
 
 @pytest.mark.parametrize("endpoint", NO_ENDPOINTS)
 def test_an_endpoint_that_would_leave_the_api_is_refused(endpoint: str) -> None:
-    settings = ApiSettings(base_url="https://api.seeany.com/v1", api_key=KEY)
+    settings = ApiSettings(base_url="https://api.seeany.com/v1", api_key=Secret(KEY))
 
     with pytest.raises(BadSettings, match="endpoint"):
         settings.url(endpoint)
 
 
 def test_equal_settings_are_one_and_another_key_makes_others() -> None:
-    settings = ApiSettings(base_url="https://api.seeany.com/v1", api_key=KEY)
+    settings = ApiSettings(base_url="https://api.seeany.com/v1", api_key=Secret(KEY))
 
-    assert settings == ApiSettings(base_url="https://api.seeany.com/v1", api_key=KEY)
-    assert hash(settings) == hash(ApiSettings(base_url="https://api.seeany.com/v1", api_key=KEY))
-    assert settings != msgspec.structs.replace(settings, api_key="sk-other")
+    assert settings == ApiSettings(base_url="https://api.seeany.com/v1", api_key=Secret(KEY))
+    assert hash(settings) == hash(ApiSettings(base_url="https://api.seeany.com/v1", api_key=Secret(KEY)))
+    assert settings != msgspec.structs.replace(settings, api_key=Secret("sk-other"))
