@@ -38,9 +38,9 @@ Look = Callable[..., SeeAnyTask | Trouble]
 
 @pytest.fixture(autouse=True)
 def _nothing_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take away what this machine's environment might say about proxies, connections and passwords."""
+    """Take away what this machine's environment might say about proxies, certificates, connections and passwords."""
     for name in list(os.environ):
-        if name.lower().endswith("_proxy") or name.startswith("AIRFLOW_CONN_"):
+        if name.lower().endswith(("_proxy", "_ca_bundle")) or name.startswith("AIRFLOW_CONN_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("NETRC", os.devnull)
 

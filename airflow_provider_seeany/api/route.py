@@ -52,7 +52,7 @@ def route_to(url: str) -> Route:
 
 def _proxy_for(url: str) -> Proxy | None:
     # Heavy, and only needed here: the rules of NO_PROXY are requests' own.
-    from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
+    from requests.utils import get_environ_proxies, select_proxy
 
     if is_loopback(urlsplit(url).hostname or ""):
         # What may go unencrypted only because it stays on this machine has to stay there.
@@ -62,7 +62,7 @@ def _proxy_for(url: str) -> Proxy | None:
         return None
     variable = _variable_that_holds(found)
     try:
-        parts = urlsplit(prepend_scheme_if_needed(found, "http"))  # type: ignore[no-untyped-call]
+        parts = urlsplit(found if "://" in found else f"http://{found}")
         host, port = parts.hostname, parts.port
     except ValueError:
         host = port = None

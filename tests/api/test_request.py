@@ -122,30 +122,6 @@ def test_a_password_in_netrc_does_not_replace_the_key(
     assert hostile.requests[0].all("Authorization") == [f"Bearer {KEY}"]
 
 
-def test_a_proxy_named_by_the_environment_is_used_in_both_ways(
-    hostile: HostileServer, other_host: HostileServer, look: Look, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("http_proxy", other_host.url)
-    other_host.script(task())
-
-    assert isinstance(look(settings_for(hostile)), SeeAnyTask)
-
-    assert other_host.requests[0].target == f"{hostile.url}/v1/tasks/x"
-    assert hostile.connections == 0
-
-
-def test_a_host_exempt_from_the_proxy_is_asked_directly(
-    hostile: HostileServer, other_host: HostileServer, look: Look, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("http_proxy", other_host.url)
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    hostile.script(task())
-
-    assert isinstance(look(settings_for(hostile)), SeeAnyTask)
-
-    assert other_host.connections == 0
-
-
 @pytest.mark.parametrize("prefix", ["/api", "/a/b", "/v1", "/%e5%89%8d", "/v2/v1"])
 def test_a_path_prefix_stands_before_the_version(hostile: HostileServer, look: Look, prefix: str) -> None:
     hostile.script(task())

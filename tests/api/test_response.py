@@ -512,19 +512,6 @@ def test_a_key_with_a_slash_is_masked_however_json_spells_it(status: int) -> Non
     assert "***" in seen
 
 
-def test_the_password_of_a_proxy_is_in_no_text(
-    hostile: HostileServer, look: Look, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hostile.script(reply(407, "who are you?"))
-    monkeypatch.setenv("HTTPS_PROXY", hostile.url.replace("://", "://user:proxysecret@"))
-
-    trouble = look(ApiSettings(base_url="https://api.example/v1", api_key=Secret(KEY)))
-
-    assert isinstance(trouble, Trouble)
-    assert "407" in str(trouble)
-    assert "proxysecret" not in str(trouble)
-
-
 @pytest.mark.parametrize("status", [200, 302, 404, 500])
 def test_a_flood_of_bytes_is_not_read_to_its_end(hostile: HostileServer, look: Look, status: int) -> None:
     taken: list[int] = []
