@@ -17,19 +17,20 @@ LONGEST_SPELLED = 65_536
 _SHORTEST_BEGINNING = 4
 """Shortest beginning of a key, in characters, that is masked where a text was cut off in the middle of one."""
 
-# Bounded repetitions, so that the time is linear whatever a server sends.
+# Bounded repetitions, and none that backtracks, so that the time is linear whatever a server sends.
 _NO_LETTER = (
     # What moves a terminal's cursor or colours its text, as it is or as JSON and Python escape it.
-    r"(?:(?:\x1b|\\{1,8}(?:u00|x)1b)\[|\xc2?\x9b|\\{1,8}(?:u00|x)9b)[0-?]{0,32}[ -/]{0,4}[@-~]"
+    r"(?:(?:\x1b|(?<!\\)\\++(?:u00|x)1b)\[|\xc2?\x9b|(?<!\\)\\++(?:u00|x)9b)[0-?]{0,32}[ -/]{0,4}[@-~]"
 )
 _NUMBER = (
     # A character by its number, as JSON, Python, URLs and HTML write it, escaped once or several times.
-    r"(?:\\{1,8}(?:u00|x)|%(?:25){0,4}|&(?:amp;){0,4}#x0{0,8})([0-9a-f]{2});?|&(?:amp;){0,4}#0{0,8}([0-9]{2,3});"
+    r"(?:(?<!\\)\\++(?:u00|x)|%(?:25){0,4}|&(?:amp;){0,4}#x0{0,8})([0-9a-f]{2});?|&(?:amp;){0,4}#0{0,8}([0-9]{2,3});"
     # No letter of a key: any other number, and white space.
-    r"|\\{1,8}(?:u[0-9a-f]{4}|[nrtbfv0])"
+    r"|(?<!\\)\\++(?:u[0-9a-f]{4}|[nrtbfv0])"
 )
 _ESCAPES = re.compile(f"{_NO_LETTER}|{_NUMBER}".encode("latin-1"), re.IGNORECASE)
-_LETTERS = re.compile(rf"{_NO_LETTER}|{_NUMBER}|\\{{0,8}}([!-~])", re.IGNORECASE)
+# A backslash is none: it may stand before any sign.
+_LETTERS = re.compile(rf"{_NO_LETTER}|{_NUMBER}|([!-\[\]-~])", re.IGNORECASE)
 
 _LOWER_CASE = bytes(range(256)).lower()
 _NEITHER_LETTER_NOR_DIGIT = bytes(byte for byte in range(256) if byte >= 0x80 or not chr(byte).isalnum())
@@ -96,7 +97,7 @@ class Secret:
             return text
         if len(text) > LONGEST_SPELLED:
             return MASK
-        wanted = self._text.lower()
+        wanted = self._text.lower().replace("\\", "")
         found = [(letter, match) for match in _LETTERS.finditer(text) if (letter := _letter(match))]
         spelled = "".join(letter for letter, _ in found).lower()
         pieces = []

@@ -23,7 +23,6 @@ CREDENTIALS = {
     "user:pass%40w%2Frd@": b"user:pass@w/rd",
     "user:@": b"user:",
     "user@": b"user:",
-    "us%C3%A9r:p%E9ss@": None,
     "用户:密码@": "用户:密码".encode(),
 }
 
