@@ -17,14 +17,14 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_seeany.api.batch_result import BatchOutcome, BatchResult, BatchTimedOut, numeral
 from airflow_provider_seeany.api.request import cut
 from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.api.trouble import Kind, Trouble, cleaned
+from airflow_provider_seeany.api.trouble import KeepsState, Kind, Trouble, cleaned
 from airflow_provider_seeany.api.wait import BadId, Crashed, Finished, Misconfigured, Outcome, Refused, TimedOut
 
 SHOWN_FAILURES = 100
 """Most failures of a batch that an exception's text lists."""
 
 
-class SeeAnyError(AirflowException):
+class SeeAnyError(KeepsState, AirflowException):
     """Base of everything this provider raises."""
 
 

@@ -23,6 +23,7 @@ from airflow_provider_seeany.api import retries, wait  # noqa: E402
 from airflow_provider_seeany.api.asynchronous import shared_client  # noqa: E402
 from airflow_provider_seeany.api.blocking import BlockingClient  # noqa: E402
 from airflow_provider_seeany.api.request import ApiSettings  # noqa: E402
+from airflow_provider_seeany.api.secret import Secret  # noqa: E402
 from airflow_provider_seeany.api.task import SeeAnyTask  # noqa: E402
 from airflow_provider_seeany.api.trouble import Trouble  # noqa: E402
 from airflow_provider_seeany.simulator.server import create_app, serve  # noqa: E402
@@ -37,9 +38,9 @@ Look = Callable[..., SeeAnyTask | Trouble]
 
 @pytest.fixture(autouse=True)
 def _nothing_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take away what this machine's environment might say about proxies, connections and passwords."""
+    """Take away what this machine's environment might say about proxies, certificates, connections and passwords."""
     for name in list(os.environ):
-        if name.lower().endswith("_proxy") or name.startswith("AIRFLOW_CONN_"):
+        if name.lower().endswith(("_proxy", "_ca_bundle")) or name.startswith("AIRFLOW_CONN_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("NETRC", os.devnull)
 
@@ -107,7 +108,7 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 def settings_for(server: HostileServer, *, request_timeout: float = 10, **more: Any) -> ApiSettings:
     """Return the settings to ask a server with."""
-    return ApiSettings(base_url=f"{server.url}/v1", api_key=KEY, request_timeout=request_timeout, **more)
+    return ApiSettings(base_url=f"{server.url}/v1", api_key=Secret(KEY), request_timeout=request_timeout, **more)
 
 
 def look_blocking(settings: ApiSettings, task_id: str = "x") -> SeeAnyTask | Trouble:

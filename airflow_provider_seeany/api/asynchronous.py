@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import cache
-from urllib.request import getproxies, proxy_bypass
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import aiohttp
-import certifi
+from multidict import CIMultiDict
 from yarl import URL
 
 from airflow_provider_seeany.api.request import MAX_ANSWER, ApiSettings
 from airflow_provider_seeany.api.response import Response, read_task, unreachable
+from airflow_provider_seeany.api.secret import forget_locals
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import ApiError, Trouble
 
@@ -35,15 +33,14 @@ class AsyncClient:
         # the time of a request has not begun, and not by the connector.
         self._slots = asyncio.Semaphore(settings.max_connections)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=_tls() if settings.base_url.startswith("https:") else True),
-            headers=settings.headers,
+            connector=aiohttp.TCPConnector(limit=0, ssl=settings.route.tls or True),
             # sock_connect: the limit called connect would start a timer for each request, to look into the pool.
             timeout=aiohttp.ClientTimeout(total=settings.request_timeout, sock_connect=settings.connect_timeout),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
-            # Looked up once; trust_env would do it in a thread for every request, and read ~/.netrc as well.
-            proxy=_proxy(settings.base_url),
         )
+        # With each request, and not once for the session: aiohttp sends headers of a session to a proxy as well.
+        self._with_each = _arguments(settings)
 
     async def look(self, seeany_task_id: str) -> SeeAnyTask | Trouble:
         """
@@ -55,6 +52,9 @@ class AsyncClient:
             return read_task(await self._get(self.settings.task_url(seeany_task_id)), seeany_task_id)
         except ApiError as error:
             return error.trouble
+        except BaseException as error:
+            forget_locals(error)
+            raise
 
     async def close(self) -> None:
         """Close the connections."""
@@ -64,7 +64,7 @@ class AsyncClient:
         key = self.settings.api_key
         try:
             # encoded=True: the URL is sent as it was built, not normalised a second time.
-            async with self._slots, self._session.get(URL(url, encoded=True), allow_redirects=False) as raw:
+            async with self._slots, self._session.get(URL(url, encoded=True), **self._with_each) as raw:
                 body = bytearray(await raw.content.readany())
                 # Nearly always that was all of it.
                 while not raw.content.at_eof() and len(body) <= MAX_ANSWER:
@@ -77,7 +77,7 @@ class AsyncClient:
             late = TimeoutError(f"no complete answer within {self.settings.request_timeout:g} s")
             raise unreachable(late, key) from None
         except aiohttp.ClientHttpProxyError as error:
-            # Its own text quotes the proxy's URL, password and all.
+            # Its own text names the proxy's URL as the one that was asked for.
             raise unreachable(OSError(f"the proxy answered {error.status} {error.message}"), key) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise unreachable(error, key) from None
@@ -113,19 +113,18 @@ async def shared_client(settings: ApiSettings) -> AsyncIterator[AsyncClient]:
             await shared.client.close()
 
 
-def _tls() -> ssl.SSLContext:
-    """Trust whom requests trusts, so that both transports reach the same hosts."""
-    return _trusting(os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or certifi.where())
-
-
-@cache
-def _trusting(bundle: str) -> ssl.SSLContext:
-    """Read a file or folder of certificates, which takes some 40 ms of the event loop, once."""
-    is_folder = os.path.isdir(bundle)
-    return ssl.create_default_context(cafile=None if is_folder else bundle, capath=bundle if is_folder else None)
-
-
-def _proxy(url: str) -> str | None:
-    """Return the proxy that the environment names for a URL, as requests would find it."""
-    host = URL(url).host or ""
-    return None if proxy_bypass(host) else getproxies().get(URL(url).scheme)
+def _arguments(settings: ApiSettings) -> dict[str, Any]:
+    """Return what each request is made with, built once."""
+    headers = CIMultiDict(settings.headers)
+    proxy = settings.route.proxy
+    if proxy is None:
+        return {"headers": headers, "allow_redirects": False}
+    if settings.base_url.startswith("http:"):
+        # Without a tunnel the proxy reads the request itself.
+        headers.update(proxy.headers)
+    return {
+        "headers": headers,
+        "allow_redirects": False,
+        "proxy": URL(proxy.url),
+        "proxy_headers": CIMultiDict(proxy.headers),
+    }

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
+from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 from weakref import WeakSet
 
 import requests
@@ -16,19 +19,28 @@ import urllib3
 
 from airflow_provider_seeany.api.request import MAX_ANSWER, ApiSettings
 from airflow_provider_seeany.api.response import Response, read_json, read_task, unreachable
+from airflow_provider_seeany.api.route import Route
+from airflow_provider_seeany.api.secret import forget_locals
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import ApiError, Trouble
 
 
 class _Headers(requests.auth.AuthBase):
-    """Sets our headers last. As an ``auth`` it also keeps requests from taking a password out of ~/.netrc."""
+    """Sets our headers last, and only in requests to the API's host, whatever else the session is used for."""
 
-    def __init__(self, headers: Mapping[str, str]) -> None:
-        self._headers = headers
+    def __init__(self, settings: ApiSettings) -> None:
+        self._host = _host(settings.base_url)
+        self._headers = settings.headers
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers.update(self._headers)
+        if _host(request.url or "") == self._host:
+            request.headers.update(self._headers)
         return request
+
+
+def _host(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
 class _Lines:
@@ -61,23 +73,59 @@ def _hang_up(line: socket.socket) -> None:
         socket.socket.shutdown(line, socket.SHUT_RDWR)
 
 
+class _Response(http.client.HTTPResponse):
+    """Reads past informational responses (1xx), of which http.client itself knows one, 100."""
+
+    def _read_status(self) -> tuple[str, int, str]:
+        version, status, reason = super()._read_status()  # type: ignore[misc]
+        while 100 <= status < 200 and status != HTTPStatus.SWITCHING_PROTOCOLS:
+            http.client.parse_headers(self.fp)
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+        return version, status, reason
+
+    def begin(self) -> None:
+        super().begin()
+        if self.status == HTTPStatus.SWITCHING_PROTOCOLS:
+            # What comes next is not HTTP any more.
+            self.will_close = True
+
+
 class _Watched:
     """Part of a connection that tells of its socket."""
 
     lines: ClassVar[_Lines]
     sock: socket.socket
+    response_class = _Response
 
     def connect(self) -> None:
         super().connect()  # type: ignore[misc]
-        self.lines.add(self.sock)
+        # TLS through a proxy that is itself reached by TLS is no socket, but has one.
+        self.lines.add(getattr(self.sock, "socket", self.sock))
 
 
 class _Adapter(requests.adapters.HTTPAdapter):
-    """Makes connections whose sockets are known."""
+    """Makes connections whose sockets are known, on the route that was found."""
 
-    def __init__(self, lines: _Lines) -> None:
-        super().__init__()
+    def __init__(self, lines: _Lines, route: Route) -> None:
         self._lines = lines
+        self._route = route
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Trust whom the route trusts."""
+        super().init_poolmanager(*args, ssl_context=self._route.tls, **kwargs)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        """Trust them at and behind a proxy, too."""
+        tls = self._route.tls
+        return super().proxy_manager_for(proxy, ssl_context=tls, proxy_ssl_context=tls, **kwargs)
+
+    def proxy_headers(self, proxy: str) -> dict[str, str]:
+        """Return what the proxy alone is told."""
+        return self._route.proxy.headers if self._route.proxy else {}
+
+    def cert_verify(self, *args: Any) -> None:
+        """Leave that to the context: requests would add the certificates of certifi to those it holds."""
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         """Return the pool of connections for a request."""
@@ -88,13 +136,24 @@ class _Adapter(requests.adapters.HTTPAdapter):
 
 
 class _Session(requests.Session):
-    """Follows no redirect, and does not prepare to: requests would read the whole body and parse the target."""
+    """
+    Follows no redirect, and does not prepare to: requests would read the whole body and parse the target.
 
-    def __init__(self) -> None:
+    :param settings: where the API is, and how to get there.
+    """
+
+    def __init__(self, settings: ApiSettings) -> None:
         super().__init__()
+        route = settings.route
+        # The environment is looked at by `route` alone, and ~/.netrc not at all.
+        self.trust_env = False
+        if route.proxy is not None:
+            self.proxies = {urlsplit(settings.base_url).scheme: route.proxy.url}
+        self.auth = _Headers(settings)
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self.lines = _Lines()
         for scheme in ("https://", "http://"):
-            self.mount(scheme, _Adapter(self.lines))
+            self.mount(scheme, _Adapter(self.lines, route))
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Find no target."""
@@ -109,7 +168,7 @@ class BlockingClient:
 
     def __init__(self, settings: ApiSettings) -> None:
         self.settings = settings
-        self.session = self._new_session()
+        self.session = _Session(settings)
 
     def look(self, seeany_task_id: str) -> SeeAnyTask | Trouble:
         """
@@ -121,6 +180,9 @@ class BlockingClient:
             return read_task(self._get(self.settings.task_url(seeany_task_id)), seeany_task_id)
         except ApiError as error:
             return error.trouble
+        except BaseException as error:
+            forget_locals(error)
+            raise
 
     def get_json(self, endpoint: str, params: Mapping[str, Any] | None = None) -> Any:
         """
@@ -128,17 +190,16 @@ class BlockingClient:
 
         :raises ApiError: if that brought no answer.
         """
-        return read_json(self._get(self.settings.url(endpoint), params))
+        url = self.settings.url(endpoint)
+        try:
+            return read_json(self._get(url, params))
+        except BaseException as error:
+            forget_locals(error)
+            raise
 
     def close(self) -> None:
         """Close the connections."""
         self.session.close()
-
-    def _new_session(self) -> _Session:
-        session = _Session()
-        session.auth = _Headers(self.settings.headers)
-        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        return session
 
     def _get(self, url: str, params: Mapping[str, Any] | None = None) -> Response:
         """
@@ -154,7 +215,7 @@ class BlockingClient:
         except Empty:
             # The old session stays with the thread that may still be using it, for as long as it takes to notice.
             self.session.lines.cut()
-            self.session = self._new_session()
+            self.session = _Session(self.settings)
             error = requests.ReadTimeout(f"no complete answer within {limit:g} s")
             raise unreachable(error, self.settings.api_key) from None
         if isinstance(reply, Exception):

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from functools import cached_property
-from urllib.parse import quote, unquote, urlsplit
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 import msgspec
 
 from airflow_provider_seeany import __version__
+from airflow_provider_seeany.api.secret import MASK, Secret
+
+if TYPE_CHECKING:
+    from airflow_provider_seeany.api.route import Route
 
 DEFAULT_BASE_URL = "https://api.seeany.com"
 """Where the platform's page says the API is (without the version, which is part of every path)."""
@@ -45,26 +51,38 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     Where the API is and how to talk to it. Equal settings share one pool of HTTP connections.
 
     :param base_url: the API's address, with the version, without a trailing slash.
-    :param api_key: sent in the ``Authorization`` header and nowhere else; not part of ``repr()``.
+    :param api_key: sent in the ``Authorization`` header and nowhere else.
     :param request_timeout: most seconds for one request, from connecting to the last byte.
     :param connect_timeout: most seconds of them for the connection.
     :param max_connections: most requests under way at once.
     """
 
     base_url: str
-    api_key: str
+    api_key: Secret
     request_timeout: float = DEFAULT_REQUEST_TIMEOUT
     connect_timeout: float = DEFAULT_CONNECT_TIMEOUT
     max_connections: int = DEFAULT_MAX_CONNECTIONS
 
-    def __repr__(self) -> str:
-        return f"ApiSettings({self.base_url!r}, request_timeout={self.request_timeout!r})"
+    @cached_property
+    def route(self) -> Route:
+        """
+        How requests get to the API. Reads files when first used, which an event loop should leave to a thread.
+
+        :raises BadSettings: if the environment names a proxy or certificates that cannot be used.
+        """
+        from airflow_provider_seeany.api.route import route_to
+
+        return route_to(self.base_url)
 
     @cached_property
     def headers(self) -> dict[str, str]:
-        """The headers of every request. Clients without a ``User-Agent`` are refused by the live service."""
+        """
+        The headers of a request to the API: given with each request, and to no other host.
+
+        Clients without a ``User-Agent`` are refused by the live service.
+        """
         return {
-            "Authorization": f"Bearer {self.api_key}",
+            "Authorization": self.api_key.bearer(),
             "Accept": "application/json",
             # An answer has a few hundred bytes; identity also rules out compression bombs.
             "Accept-Encoding": "identity",
@@ -128,45 +146,54 @@ def checked_task_id(value: object, *, name: str = "seeany_task_id") -> str:
     return value
 
 
-def checked_api_key(value: object) -> str:
+def checked_api_key(value: object) -> Secret:
     """
     Return the API key without surrounding white space, which pasting tends to add.
 
-    :raises BadSettings: if there is no key, or it could not stand in an HTTP header. The text never shows it.
+    :raises BadSettings: if there is no key, or it could not stand in an HTTP header. Neither the text nor a local
+        variable shows it.
     """
-    key = str(value if value is not None else "").strip()
-    if not key:
+    given = [str(value if value is not None else "").strip()]
+    del value
+    if not given[0]:
         raise BadSettings("it has no API key. Paste the key (sk-…) into its field API Key, the password")
-    if not (key.isascii() and key.isprintable()) or " " in key:
+    if not (given[0].isascii() and given[0].isprintable()) or " " in given[0]:
+        given.clear()
         raise BadSettings(
             "its API key holds white space or characters outside ASCII. "
             "Paste the key alone (sk-…), without 'Bearer' or quotes, into its field API Key, the password"
         )
-    return key
+    return Secret(given[0])
 
 
-def base_url(host: str | None, *, port: int | None = None, schema: str | None = None, allow_http: bool = False) -> str:
+def base_url(host: str | None, *, port: object = None, schema: str | None = None, allow_http: bool = False) -> str:
     """
     Return the API's address from what people type: nothing, a bare host, a full URL, with or without ``/v1``.
 
     A bare loopback host means ``http``, any other bare host ``https``. The result ends in ``/v1``.
 
-    :param host: host or URL; empty for the live service.
+    :param host: host or URL; empty for the live service. An IPv6 address may lack its brackets, as in a connection that
+        was given as a URI.
     :param port: used when ``host`` names none.
     :param schema: ``http`` or ``https``, or a path prefix (what follows the host in a connection URI).
     :param allow_http: accept ``http://`` to other hosts than this machine.
-    :raises BadSettings: if that is no address, or would send the key unencrypted over a network.
+    :raises BadSettings: if that is no address, looks like an API key, or would send the key unencrypted over a network.
     """
     given = (host or "").strip() or DEFAULT_BASE_URL
     schema = (schema or "").strip().strip("/")
     scheme = schema if schema in ("http", "https") else ""
     prefix = "" if scheme else schema
-    try:
-        parts = urlsplit(given if "://" in given else f"//{given}")
-        name, given_port = parts.hostname, parts.port
-    except ValueError:
-        parts, name, given_port = urlsplit(""), None, None
+    if any(looks_like_key(text) for text in (given, prefix, str(port))):
+        raise BadSettings(
+            "its Base URL (host), port or schema holds an API key, or what looks like one (sk-…). The key belongs into "
+            "the field API Key, the password, alone; replace it if it may have been seen"
+        )
+    if _is_ipv6(given):
+        given = f"[{given}]"
+    name, given_port, parts = _split(given if "://" in given else f"//{given}")
     odd = any(not text.isprintable() or any(c in text for c in " \\@?#") for text in (given, prefix))
+    if "%" in name and ":" in name:
+        raise BadSettings("its Base URL (host) is an IPv6 address with a zone (%…), which cannot be used. Give a name")
     if not name or odd:
         # What stands before an @ or behind a ? may be the key itself, typed into the wrong field.
         shown = "" if any(c in given + prefix for c in "@?#") else f" {cut('/'.join(filter(None, (given, prefix))))!r}"
@@ -174,20 +201,37 @@ def base_url(host: str | None, *, port: int | None = None, schema: str | None = 
             f"its Base URL (host){shown} is no address. Give a host or URL such as https://api.seeany.com, "
             "without user name, query or fragment, or leave it empty"
         )
-    scheme = parts.scheme or scheme or ("http" if _is_loopback(name) else "https")
+    scheme = parts.scheme or scheme or ("http" if is_loopback(name) else "https")
     if scheme not in ("http", "https"):
         raise BadSettings(f"its Base URL (host) starts with {cut(scheme)!r}; it must be https:// or http://")
-    if scheme == "http" and not allow_http and not _is_loopback(name):
+    if scheme == "http" and not allow_http and not is_loopback(name):
         raise BadSettings(
             f"its Base URL (host) would send the API key unencrypted to {cut(name)}. "
             'Use https://, or put {"allow_http": true} into its extra if that network is yours'
         )
-    port = given_port if given_port is not None else port
-    if port is not None and not 0 < port < 65_536:
-        raise BadSettings(f"its port {port} is not between 1 and 65535")
     path = parts.path.rstrip("/") or (f"/{prefix}" if prefix else "")
     authority = f"[{name}]" if ":" in name else name
-    return f"{scheme}://{authority}{f':{port}' if port else ''}{path.removesuffix('/v1')}/v1"
+    number = _port(port if given_port is None else given_port)
+    return f"{scheme}://{authority}{number}{path.removesuffix('/v1')}/v1"
+
+
+def _split(url: str) -> tuple[str, int | None, SplitResult]:
+    """Return host, port and all parts of a URL; no host if it cannot be split."""
+    try:
+        parts = urlsplit(url)
+        return parts.hostname or "", parts.port, parts
+    except ValueError:
+        return "", None, urlsplit("")
+
+
+def _port(port: object) -> str:
+    """Return a port as it stands behind a host; nothing if there is none."""
+    if port is None:
+        return ""
+    text = str(port).strip()
+    if not (text.isdecimal() and text.isascii() and len(text) < 6 and 0 < int(text) < 65_536):
+        raise BadSettings(f"its port {cut(text)} is not between 1 and 65535")
+    return f":{int(text)}"
 
 
 def checked_seconds(value: object, *, name: str) -> float:
@@ -218,12 +262,39 @@ def checked_count(value: object, *, name: str) -> int:
 
 
 def cut(text: str) -> str:
-    """Shorten what a person typed, for quoting it in an error."""
+    """Shorten what a person typed, for quoting it in an error; a key typed into the wrong field does not show."""
+    text = _KEY.sub(MASK, text)
     return text if len(text) <= 80 else text[:79] + "…"
 
 
-def _is_loopback(host: str) -> bool:
+_KEY = re.compile(r"(?<![a-z0-9])sk(?:[-_]|%2d|%5f)[\w%-]*", re.IGNORECASE | re.ASCII)
+"""What looks like an API key."""
+
+_LONGEST_LABEL = 15
+"""Most characters of a host's or a path's piece that begins like a key and is none: ``sk-east-1.example.com``."""
+
+
+def looks_like_key(text: str) -> bool:
+    """Tell whether a host, a path or a port holds what must be an API key, typed into the wrong field."""
+    pieces = [piece for piece in re.findall(r"[\w%-]+", unquote(text)) if not piece.isdigit() and piece != "v1"]
+    if pieces and _KEY.match(pieces[-1]):
+        # A short piece of a longer name may be honest. As all of it, or its end, it is not: no country is called so.
+        return True
+    return any(len(found[0]) > _LONGEST_LABEL for piece in pieces if (found := _KEY.search(piece)))
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine, whatever a resolver says."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == 6
+    except ValueError:
+        return False

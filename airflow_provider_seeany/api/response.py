@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from airflow_provider_seeany.api.request import MAX_ANSWER
+from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import ApiError, Kind, Trouble, cleaned
 
@@ -24,9 +25,6 @@ MAX_DEPTH = 64
 Deepest nesting of an answer that is accepted; a real one has two levels. Airflow's own serialisation of XComs and
 events gives up, and loses the result, at some hundreds.
 """
-
-SHORTEST_MASKED = 16
-"""Shortest key, in characters, that is masked inside an answer; real ones are longer."""
 
 _RESERVED_NAMES = frozenset({"__classname__", "__id__", "__type", "__var"})
 """Keys by which Airflow's serialisation marks its own objects; it refuses them, or worse, in foreign data."""
@@ -48,7 +46,11 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     status: int
     headers: Mapping[str, str]
     body: bytes
-    secret: str
+    secret: Secret
+
+    def __repr__(self) -> str:
+        # Neither headers nor body, which may quote the key.
+        return f"Response({self.status}, {len(self.body)} bytes)"
 
 
 def read_task(response: Response, seeany_task_id: str) -> SeeAnyTask:
@@ -95,7 +97,7 @@ def read_json(response: Response) -> Any:
     return answer
 
 
-def unreachable(error: BaseException, secret: str) -> ApiError:
+def unreachable(error: BaseException, secret: Secret) -> ApiError:
     """Return the error for a request that brought no response at all: time-outs, resets, DNS, TLS."""
     detail = cleaned(str(error), secret=secret) or "no details"
     return ApiError(Trouble(kind=Kind.TRANSIENT, text=f"SeeAny could not be reached: {type(error).__name__}: {detail}"))
@@ -144,7 +146,7 @@ def _decoded(response: Response) -> Any:
         and b'"__' not in body
         and _LARGE_INTEGER not in body.translate(_DIGITS_AS_ZEROS)
         and body.count(b"{") + body.count(b"[") < MAX_DEPTH
-        and response.secret.encode() not in body
+        and not response.secret.may_be_in(body)
     )
     return answer if plain else _portable(answer, response.secret)
 
@@ -153,7 +155,7 @@ _DIGITS_AS_ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
 _LARGE_INTEGER = b"0" * 19
 
 
-def _portable(value: Any, secret: str, depth: int = 0) -> Any:
+def _portable(value: Any, secret: Secret, depth: int = 0) -> Any:
     """
     Return decoded JSON as it can travel through Airflow, changed where it must be.
 
@@ -166,7 +168,7 @@ def _portable(value: Any, secret: str, depth: int = 0) -> Any:
     if isinstance(value, str):
         if "\0" in value:
             value = value.replace("\0", "")
-        return value.replace(secret, "***") if len(secret) >= SHORTEST_MASKED and secret in value else value
+        return secret.mask(value) if secret.may_be_in(value.encode("utf-8", "replace")) else value
     if isinstance(value, dict | list):
         if depth >= MAX_DEPTH:
             raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")

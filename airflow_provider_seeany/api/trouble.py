@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import copyreg
 import enum
+import pickle
 import re
+from typing import Any
 
 import msgspec
+
+from airflow_provider_seeany.api.secret import Secret
 
 MAX_TEXT = 500
 """Longest piece of foreign text, in characters, that is put into a message or a log line."""
@@ -56,7 +61,22 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return f"{self.text} (request id {self.request_id})" if self.request_id else self.text
 
 
-class ApiError(Exception):
+class KeepsState:
+    """Part of an exception that lets it survive pickle, copy and deepcopy, whatever its ``__init__`` takes."""
+
+    args: tuple[Any, ...]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Made without __init__: what that would compute is here already. Pickle would call it with the text alone.
+        state = dict(self.__dict__)
+        assert isinstance(self, BaseException)
+        if self.__cause__ is not None and _can_be_pickled(self.__cause__):
+            state["__cause__"] = self.__cause__
+        state["__suppress_context__"] = self.__suppress_context__
+        return copyreg.__newobj__, (type(self), *self.args), state  # type: ignore[attr-defined]
+
+
+class ApiError(KeepsState, Exception):
     """
     Raised inside the API layer where a request brought trouble instead of an answer.
 
@@ -68,7 +88,7 @@ class ApiError(Exception):
         self.trouble = trouble
 
 
-def cleaned(text: str, *, secret: str = "", limit: int = MAX_TEXT) -> str:
+def cleaned(text: str, *, secret: Secret | None = None, limit: int = MAX_TEXT) -> str:
     """
     Make foreign text fit for a log line: no control characters, no secret, no more than ``limit`` characters.
 
@@ -76,14 +96,21 @@ def cleaned(text: str, *, secret: str = "", limit: int = MAX_TEXT) -> str:
     :param secret: an API key that must not show, should the text quote it.
     :param limit: the most characters to keep.
     """
-    # Before anything is cut off, and in any case: a part of a key, or a key in capitals, is a key that got out.
-    if secret:
-        # JSON may write a slash as \/.
-        spelled = re.escape(secret).replace("/", r"\\?/")
-        text = re.sub(spelled, "***", text, flags=re.IGNORECASE)
     text = text.strip()
+    goes_on = len(text) > (most := 8 * limit)  # never megabytes of what is dropped below
+    text = text[:most]
+    if secret is not None:
+        # The secret is found through all that is dropped below, and before it: a part of a key is a key that got out.
+        text = secret.mask(text, goes_on=goes_on).strip()
     if not text.isprintable():
-        # Controls, line separators, bidi overrides and whatever else can make a line lie; never megabytes of them.
-        printable = (char if char.isprintable() else "\0" for char in text[: 8 * limit])
-        text = re.sub("\0+", " ", "".join(printable)).strip()
+        # Controls, line separators, bidi overrides and whatever else can make a line lie.
+        text = re.sub("\0+", " ", "".join(char if char.isprintable() else "\0" for char in text)).strip()
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _can_be_pickled(value: object) -> bool:
+    try:
+        pickle.dumps(value)
+    except Exception:
+        return False
+    return True

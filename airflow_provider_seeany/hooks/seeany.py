@@ -31,6 +31,7 @@ from airflow_provider_seeany.api.request import (
     cut,
 )
 from airflow_provider_seeany.api.retries import ask_patiently, ask_patiently_async
+from airflow_provider_seeany.api.secret import forget_locals
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import ApiError, Trouble
 from airflow_provider_seeany.api.wait import Pause, StatusWords, Wait
@@ -102,7 +103,7 @@ class SeeAnyHook(BaseHook):
         }
 
     def get_conn(self) -> requests.Session:
-        """Return the session of requests, with authentication set up."""
+        """Return the session of requests; it adds the key to requests to the API's host, and to no other."""
         return self.client.session
 
     @cached_property
@@ -134,7 +135,12 @@ class SeeAnyHook(BaseHook):
     def _read_settings(self) -> ApiSettings:
         with _naming(self.seeany_conn_id):
             connection = self.get_connection(self.seeany_conn_id)
-            return _settings(connection, connection.extra_dejson)
+            try:
+                settings = _settings(connection, connection.extra_dejson)
+            finally:
+                del connection  # Its repr() shows the key, and a crash report may keep local variables.
+            settings.route  # noqa: B018  # found here, where what is wrong with it gets the connection's name
+            return settings
 
     async def _aread_settings(self) -> ApiSettings:
         from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
@@ -143,12 +149,17 @@ class SeeAnyHook(BaseHook):
         with _naming(self.seeany_conn_id):
             try:
                 connection = await get_async_connection(self.seeany_conn_id, hook=self)
-                return _settings(connection, await get_async_extra_dejson(connection))
             except AirflowNotFoundException:
                 # In a triggerer a second look would find no more, in the one thread in which all look who block.
                 if not runs_in_one_process():
                     raise
-        return await sync_to_async(self._read_settings)()
+                return await sync_to_async(self._read_settings)()
+            try:
+                settings = _settings(connection, await get_async_extra_dejson(connection))
+            finally:
+                del connection
+            await asyncio.to_thread(getattr, settings, "route")
+            return settings
 
     def get(self, endpoint: str, params: Mapping[str, Any] | None = None) -> Any:
         """
@@ -325,13 +336,15 @@ def _naming(seeany_conn_id: str) -> Iterator[None]:
     """Turn whatever is wrong with the connection into an error that names it."""
     try:
         yield
-    except AirflowNotFoundException:
+    except AirflowNotFoundException as error:
+        forget_locals(error)
         raise SeeAnyConnectionNotFound(
             f"The Airflow connection {cut(seeany_conn_id)!r} was not found, or could not be read. Add it under "
             "Admin > Connections with the type SeeAny and the API key. If it is an environment variable: in a URI the "
             "key is percent-encoded, JSON has to be valid."
         ) from None
     except BadSettings as error:
+        forget_locals(error)
         raise SeeAnyConfigError(f"The Airflow connection {cut(seeany_conn_id)!r} cannot be used: {error}.") from None
 
 
@@ -343,6 +356,12 @@ def _settings(connection: Connection, extra: object) -> ApiSettings:
         value = extra.get(name)  # the form saves an emptied field as null
         return default if value is None else value
 
+    key = checked_api_key(connection.password)
+    others = {"Base URL (host)": connection.host, "schema": connection.schema, "port": connection.port, "extra": extra}
+    for name, value in others.items():
+        if key.may_be_in(str(value).encode("utf-8", "replace")):
+            # It would be looked up in the DNS, or quoted as what it cannot be.
+            raise BadSettings(f"its {name} holds the API key. That belongs into the field API Key, the password, alone")
     return ApiSettings(
         base_url=base_url(
             connection.host,
@@ -350,7 +369,7 @@ def _settings(connection: Connection, extra: object) -> ApiSettings:
             schema=connection.schema,
             allow_http=str(extra.get("allow_http")).lower() == "true",
         ),
-        api_key=checked_api_key(connection.password),
+        api_key=key,
         request_timeout=checked_seconds(
             given("request_timeout", DEFAULT_REQUEST_TIMEOUT), name="Request timeout (request_timeout in the extra)"
         ),

@@ -10,6 +10,7 @@ import pytest
 
 from airflow_provider_seeany.api.asynchronous import AsyncClient, shared_client
 from airflow_provider_seeany.api.request import ApiSettings
+from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import Kind, Trouble
 from tests.conftest import KEY, eventually, settings_for
@@ -29,7 +30,7 @@ async def test_waits_with_the_same_settings_share_one_client_and_its_connection(
 
 async def test_another_key_or_address_has_a_client_of_its_own(hostile: HostileServer) -> None:
     settings = settings_for(hostile)
-    other = msgspec.structs.replace(settings, api_key="sk-other")
+    other = msgspec.structs.replace(settings, api_key=Secret("sk-other"))
     hostile.script(task())
     async with shared_client(settings) as one, shared_client(other) as two:
         assert one is not two
@@ -150,7 +151,7 @@ async def test_a_cookie_that_the_server_sets_is_not_sent_back(other_host: Hostil
     ["http://127.0.0.1:1/v1", "https://no-such-host.invalid/v1", "https://a..b/v1", f"https://{'a' * 70}/v1"],
 )
 async def test_a_server_that_is_not_there_is_a_passing_fault(base_url: str) -> None:
-    async with shared_client(ApiSettings(base_url=base_url, api_key=KEY)) as client:
+    async with shared_client(ApiSettings(base_url=base_url, api_key=Secret(KEY))) as client:
         trouble = await client.look("x")
 
     assert isinstance(trouble, Trouble)
@@ -160,7 +161,9 @@ async def test_a_server_that_is_not_there_is_a_passing_fault(base_url: str) -> N
 
 async def test_a_server_that_speaks_no_tls_is_a_passing_fault(hostile: HostileServer) -> None:
     hostile.script(task())
-    async with shared_client(ApiSettings(base_url=hostile.url.replace("http:", "https:"), api_key=KEY)) as client:
+    async with shared_client(
+        ApiSettings(base_url=hostile.url.replace("http:", "https:"), api_key=Secret(KEY))
+    ) as client:
         trouble = await client.look("x")
 
     assert isinstance(trouble, Trouble)

@@ -8,6 +8,7 @@ import pytest
 
 from airflow_provider_seeany.api.blocking import BlockingClient
 from airflow_provider_seeany.api.request import ApiSettings
+from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import ApiError, Kind, Trouble
 from tests.conftest import KEY, settings_for
@@ -111,7 +112,7 @@ def test_a_cookie_that_the_server_sets_is_not_sent_back(other_host: HostileServe
     ["http://127.0.0.1:1/v1", "https://no-such-host.invalid/v1", "https://a..b/v1", f"https://{'a' * 70}/v1"],
 )
 def test_a_server_that_is_not_there_is_a_passing_fault(base_url: str) -> None:
-    client = BlockingClient(ApiSettings(base_url=base_url, api_key=KEY))
+    client = BlockingClient(ApiSettings(base_url=base_url, api_key=Secret(KEY)))
 
     trouble = client.look("x")
 
@@ -122,7 +123,7 @@ def test_a_server_that_is_not_there_is_a_passing_fault(base_url: str) -> None:
 
 def test_a_server_that_speaks_no_tls_is_a_passing_fault(hostile: HostileServer) -> None:
     hostile.script(task())
-    client = BlockingClient(ApiSettings(base_url=hostile.url.replace("http:", "https:"), api_key=KEY))
+    client = BlockingClient(ApiSettings(base_url=hostile.url.replace("http:", "https:"), api_key=Secret(KEY)))
 
     trouble = client.look("x")
 

@@ -23,6 +23,7 @@ from airflow_provider_seeany.api.request import (
     checked_seconds,
     checked_task_id,
 )
+from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.task import SeeAnyTask
 from tests.conftest import KEY, Look, settings_for
 from tests.hostile import HostileServer, reply, task
@@ -121,36 +122,12 @@ def test_a_password_in_netrc_does_not_replace_the_key(
     assert hostile.requests[0].all("Authorization") == [f"Bearer {KEY}"]
 
 
-def test_a_proxy_named_by_the_environment_is_used_in_both_ways(
-    hostile: HostileServer, other_host: HostileServer, look: Look, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("http_proxy", other_host.url)
-    other_host.script(task())
-
-    assert isinstance(look(settings_for(hostile)), SeeAnyTask)
-
-    assert other_host.requests[0].target == f"{hostile.url}/v1/tasks/x"
-    assert hostile.connections == 0
-
-
-def test_a_host_exempt_from_the_proxy_is_asked_directly(
-    hostile: HostileServer, other_host: HostileServer, look: Look, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("http_proxy", other_host.url)
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    hostile.script(task())
-
-    assert isinstance(look(settings_for(hostile)), SeeAnyTask)
-
-    assert other_host.connections == 0
-
-
 @pytest.mark.parametrize("prefix", ["/api", "/a/b", "/v1", "/%e5%89%8d", "/v2/v1"])
 def test_a_path_prefix_stands_before_the_version(hostile: HostileServer, look: Look, prefix: str) -> None:
     hostile.script(task())
     url = base_url(f"{hostile.url}{prefix}/")
 
-    look(ApiSettings(base_url=url, api_key=KEY))
+    look(ApiSettings(base_url=url, api_key=Secret(KEY)))
 
     assert hostile.requests[0].target.lower() == f"{prefix.removesuffix('/v1')}/v1/tasks/x"
 
@@ -271,7 +248,7 @@ def test_any_address_at_all_is_https_or_this_machine_or_refused(host: str, schem
 
 @pytest.mark.parametrize("typed", ["sk-x", " sk-x", "sk-x\n", "\r\n\tsk-x\r\n"])
 def test_white_space_around_a_pasted_key_does_not_matter(typed: str) -> None:
-    assert checked_api_key(typed) == "sk-x"
+    assert checked_api_key(typed) == Secret("sk-x")
 
 
 @pytest.mark.parametrize("typed", [None, "", " \n"])
@@ -292,7 +269,7 @@ def test_a_key_that_no_header_can_carry_is_refused_without_showing_it(typed: str
 
 
 def test_the_key_is_not_part_of_what_the_settings_look_like() -> None:
-    settings = ApiSettings(base_url="https://api.seeany.com/v1", api_key=KEY)
+    settings = ApiSettings(base_url="https://api.seeany.com/v1", api_key=Secret(KEY))
 
     assert KEY not in repr(settings)
     assert KEY not in str(settings)
@@ -366,15 +343,15 @@ def test_an_endpoint_is_found_below_the_version(hostile: HostileServer, endpoint
 
 @pytest.mark.parametrize("endpoint", NO_ENDPOINTS)
 def test_an_endpoint_that_would_leave_the_api_is_refused(endpoint: str) -> None:
-    settings = ApiSettings(base_url="https://api.seeany.com/v1", api_key=KEY)
+    settings = ApiSettings(base_url="https://api.seeany.com/v1", api_key=Secret(KEY))
 
     with pytest.raises(BadSettings, match="endpoint"):
         settings.url(endpoint)
 
 
 def test_equal_settings_are_one_and_another_key_makes_others() -> None:
-    settings = ApiSettings(base_url="https://api.seeany.com/v1", api_key=KEY)
+    settings = ApiSettings(base_url="https://api.seeany.com/v1", api_key=Secret(KEY))
 
-    assert settings == ApiSettings(base_url="https://api.seeany.com/v1", api_key=KEY)
-    assert hash(settings) == hash(ApiSettings(base_url="https://api.seeany.com/v1", api_key=KEY))
-    assert settings != msgspec.structs.replace(settings, api_key="sk-other")
+    assert settings == ApiSettings(base_url="https://api.seeany.com/v1", api_key=Secret(KEY))
+    assert hash(settings) == hash(ApiSettings(base_url="https://api.seeany.com/v1", api_key=Secret(KEY)))
+    assert settings != msgspec.structs.replace(settings, api_key=Secret("sk-other"))

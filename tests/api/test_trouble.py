@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.trouble import MAX_TEXT, ApiError, Kind, Trouble, cleaned
 
 TEXTS = {
@@ -37,8 +38,8 @@ def test_long_text_is_cut_and_shows_that_it_was() -> None:
 
 @pytest.mark.parametrize("text", ["sk-1", "a sk-1 b", "sk-1sk-1", "Bearer sk-1\n", "SK-1"])
 def test_a_secret_in_it_does_not_show(text: str) -> None:
-    assert "sk-1" not in cleaned(text, secret="sk-1").lower()
-    assert "***" in cleaned(text, secret="sk-1")
+    assert "sk-1" not in cleaned(text, secret=Secret("sk-1")).lower()
+    assert "***" in cleaned(text, secret=Secret("sk-1"))
 
 
 @given(st.text(), st.integers(1, 50))

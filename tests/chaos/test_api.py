@@ -11,6 +11,7 @@ import pytest
 
 from airflow_provider_seeany.api.blocking import BlockingClient
 from airflow_provider_seeany.api.request import ApiSettings
+from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import Kind, Trouble
 from chaos import api
@@ -22,7 +23,7 @@ TASK = "video-0s"
 @contextmanager
 def asking(*spells: Spell) -> Iterator[tuple[FaultyApi, BlockingClient]]:
     with FaultyApi(spells, seeany_task_ids=[TASK], seed=1).running() as running:
-        client = BlockingClient(ApiSettings(base_url=f"{running.url}/v1", api_key="sk-test"))
+        client = BlockingClient(ApiSettings(base_url=f"{running.url}/v1", api_key=Secret("sk-test")))
         running.begin()
         yield running, client
         client.close()
@@ -65,7 +66,7 @@ def test_tasks_end_by_the_clock_whether_or_not_somebody_could_ask() -> None:
         running.begin()
         assert running.began is not None
         time.sleep(max(running.began + 1.1 - time.time(), 0))
-        client = BlockingClient(ApiSettings(base_url=f"{running.url}/v1", api_key="sk-test"))
+        client = BlockingClient(ApiSettings(base_url=f"{running.url}/v1", api_key=Secret("sk-test")))
         reply = client.look("video-1s")
         client.close()
 

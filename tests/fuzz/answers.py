@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from airflow_provider_seeany.api.response import Response
+from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.task import SeeAnyTask
 from tests.conftest import KEY
 from tests.hostile import COMPLETED, FAILED, PROCESSING, VIDEO
@@ -74,4 +75,4 @@ STATUSES = st.sampled_from([200, 200, 200, 200, 201, 204]) | st.integers(100, 99
 @st.composite
 def responses(draw: st.DrawFn) -> Response:
     """Return any response at all."""
-    return Response(status=draw(STATUSES), headers=draw(HEADERS), body=draw(bodies()), secret=KEY)
+    return Response(status=draw(STATUSES), headers=draw(HEADERS), body=draw(bodies()), secret=Secret(KEY))

@@ -16,6 +16,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_seeany.api.retries import MOST_QUESTIONS
+from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.wait import UNUSABLE_IN_A_ROW
 from airflow_provider_seeany.exceptions import (
@@ -89,7 +90,7 @@ def test_the_shortest_uri_means_the_live_service(monkeypatch: pytest.MonkeyPatch
 
     settings = SeeAnyHook().client.settings
 
-    assert (settings.base_url, settings.api_key) == ("https://api.seeany.com/v1", "sk-xxxxx")
+    assert (settings.base_url, settings.api_key) == ("https://api.seeany.com/v1", Secret("sk-xxxxx"))
     assert (settings.request_timeout, settings.connect_timeout, settings.max_connections) == (30, 10, 100)
 
 
@@ -104,7 +105,7 @@ def test_limits_can_be_set_in_the_extra(connect: Connect) -> None:
 def test_a_key_with_odd_characters_survives_a_uri(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_SEEANY_DEFAULT", "seeany://:sk-%2F%3A%40%23%25@")
 
-    assert SeeAnyHook().client.settings.api_key == "sk-/:@#%"
+    assert SeeAnyHook().client.settings.api_key == Secret("sk-/:@#%")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 
 from airflow_provider_seeany.api.asynchronous import shared_client
 from airflow_provider_seeany.api.request import ApiSettings
+from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import Trouble
 from airflow_provider_seeany.exceptions import SeeAnyConnectionNotFound
@@ -57,7 +58,7 @@ class Connection:
 
 
 def with_key(server: HostileServer, key: str) -> ApiSettings:
-    return ApiSettings(base_url=f"{server.url}/v1", api_key=key)
+    return ApiSettings(base_url=f"{server.url}/v1", api_key=Secret(key))
 
 
 @pytest.mark.parametrize(("was_used", "seconds"), [(True, 300), (False, 30)])
