@@ -28,7 +28,7 @@ from airflow_provider_seeany.api.request import BadSettings, BadTaskId, checked_
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import Kind, Trouble
 from airflow_provider_seeany.api.turns import Turns
-from airflow_provider_seeany.api.wait import LAST_ROUND, Finished, Log, Pause, Refused, StatusWords, TimedOut, Wait
+from airflow_provider_seeany.api.wait import LAST_ROUND, Finished, Log, Pause, Oddities, Refused, TimedOut, Wait
 
 MOST_TASKS = 10_000
 """Most tasks of one batch."""
@@ -162,7 +162,7 @@ class Batch:
         self._began = began
         self._log = log
         self._calm_log = _CalmLog(log)
-        self._status_words = StatusWords()
+        self._oddities = Oddities()
         self._turns = Turns(range(len(ids)), now)
         # Made when the first answer comes.
         self._waits: dict[int, tuple[Wait, TrustGated]] = {}
@@ -228,7 +228,8 @@ class Batch:
                     self._refused = step
                 self.results.fail(place, str(trouble))
             case TimedOut():
-                pass  # not asked about again, and not among those that have ended
+                # Not asked about again, and not among those that have ended; what was seen of it is told.
+                self._waits[place] = wait, polling
         self._note_outage(place, reply, now)
         self._tell(now)
 
@@ -280,15 +281,17 @@ class Batch:
             deadline=self._deadline,
             log=self._calm_log,
             began=self._began,
-            status_words=self._status_words,
+            oddities=self._oddities,
         )
         return wait, polling
 
     def _timed_out(self) -> BatchTimedOut:
+        looked_ended = sorted(place for place, (wait, _) in self._waits.items() if wait.looked_ended)
         return BatchTimedOut(
             total=len(self._ids),
             done=self.results.done,
             unfinished=self.results.unfinished(SHOWN_UNFINISHED),
+            looked_ended=[self._ids[place] for place in looked_ended[:SHOWN_UNFINISHED]],
             last_trouble=str(self._last_trouble) if self._last_trouble else None,
         )
 
