@@ -315,7 +315,7 @@ def _written_moment(said: str) -> datetime | None:
         unix = _number_and_unit(said, {""})[0]
         if unix is not None:
             return _unix_moment(unix)
-    iso = re.sub(r"\s*(?:UTC|GMT)$", "Z", said.replace("/", "-"), flags=re.IGNORECASE)
+    iso = re.sub(r"\s*(?:UTC|GMT)$", "Z", said.replace("/", "-").upper())
     # fromisoformat takes no white space before the zone.
     iso = re.sub(r"\s+(?=(?:[+-]\d{2}:?\d{2}|Z)$)", "", iso)
     try:

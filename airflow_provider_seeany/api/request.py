@@ -110,9 +110,9 @@ def checked_task_id(value: object, *, name: str = "seeany_task_id") -> str:
         raise BadTaskId(f"{name} is {given!r}, so there is nothing to wait for. {hint}")
     if not isinstance(value, str):
         raise BadTaskId(
-            f"{name} must be a string, got {type(value).__name__}. {hint} If that is a whole answer, "
-            "let that task return the id alone, or pick it with a template: {{ ti.xcom_pull('submit')['id'] }}. If it is "
-            "a string there, the DAG's render_template_as_native_obj has made something else of it."
+            f"{name} must be a string, got {type(value).__name__}. {hint} Let that task return the id alone, or "
+            "pick it: {{ ti.xcom_pull('submit')['id'] }}. If it is text there, render_template_as_native_obj has "
+            "changed its type."
         )
     if "{{" in value or "{%" in value:
         raise BadTaskId(f"{name} is still a template, {value[:80]!r}: it was never rendered. {hint}")

@@ -147,7 +147,7 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def _is_read_whole(self) -> bool:
         """Whether nothing is left that a more patient reading could find."""
-        if self.id != self.id.strip() or not (self.has_known_status or fields.plain(self.status)):
+        if not self.id or self.id != self.id.strip() or not (self.has_known_status or fields.plain(self.status)):
             return False
         if self.is_failed:
             return self.error.message is not None
