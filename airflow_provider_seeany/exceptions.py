@@ -18,7 +18,16 @@ from airflow_provider_seeany.api.batch_result import BatchOutcome, BatchResult, 
 from airflow_provider_seeany.api.request import cut
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import KeepsState, Kind, Trouble, cleaned
-from airflow_provider_seeany.api.wait import BadId, Crashed, Finished, Misconfigured, Outcome, Refused, TimedOut
+from airflow_provider_seeany.api.wait import (
+    LONGEST_RESULT_URL,
+    BadId,
+    Crashed,
+    Finished,
+    Misconfigured,
+    Outcome,
+    Refused,
+    TimedOut,
+)
 
 SHOWN_FAILURES = 100
 """Most failures of a batch that an exception's text lists."""
@@ -82,6 +91,9 @@ class SeeAnyBatchFailed(SeeAnyError, AirflowFailException):
 
 class SeeAnyTaskTimeout(SeeAnyError, AirflowSensorTimeout):
     """The task had not ended within ``timeout``. Never retried; the text tells the last progress seen."""
+
+    result_url: str | None = None
+    """A result URL that the last answer about the task had, under a status that is no end."""
 
 
 class SeeAnyTaskNotReady(SeeAnyError):
@@ -207,10 +219,17 @@ def batch_timeout(outcome: BatchTimedOut, *, timeout: float) -> SeeAnyTaskTimeou
     ids = ", ".join(cleaned(seeany_task_id, limit=100) for seeany_task_id in outcome.unfinished)
     more = f" and {numeral(others)} others" if others and ids else ""
     trouble = f"; last trouble: {outcome.last_trouble}" if outcome.last_trouble else ""
+    looked_ended = ", ".join(cleaned(seeany_task_id, limit=100) for seeany_task_id in outcome.looked_ended)
+    ended = (
+        f"The last answers about {looked_ended} had a result URL, or a status that reads like an end: they have "
+        "probably ended. The others "
+        if looked_ended
+        else "They "
+    )
     return SeeAnyTaskTimeout(
         f"{numeral(left)} of {numeral(outcome.total)} SeeAny tasks were not done within {timeout:g} s, "
         f"{numeral(outcome.done)} were{f'. Not done: {ids}{more}' if ids else ''}{trouble}. "
-        "They may still finish and cost money. To wait longer, raise timeout and clear the task."
+        f"{ended}may still finish and cost money. To wait longer, raise timeout and clear the task."
     )
 
 
@@ -223,11 +242,24 @@ def task_timeout(outcome: TimedOut, *, seeany_task_id: str, timeout: float) -> S
     :param timeout: the seconds that the wait was given.
     """
     trouble = f"; last trouble: {outcome.last_trouble}" if outcome.last_trouble else ""
-    return SeeAnyTaskTimeout(
-        f"SeeAny task {cleaned(str(seeany_task_id))} was not done within {timeout:g} s; "
-        f"last seen: {outcome.last_seen or 'nothing'}{trouble}. "
-        "It may still finish and cost money. To wait longer, raise timeout and clear the task."
+    about = f"SeeAny task {cleaned(str(seeany_task_id))}"
+    seen = f"last seen: {outcome.last_seen or 'nothing'}{trouble}"
+    if outcome.result_url is None and not outcome.looks_ended:
+        return SeeAnyTaskTimeout(
+            f"{about} was not done within {timeout:g} s; {seen}. "
+            "It may still finish and cost money. To wait longer, raise timeout and clear the task."
+        )
+    had = f"had the result URL {cleaned(outcome.result_url, limit=LONGEST_RESULT_URL)}" if outcome.result_url else ""
+    read = (
+        "has a status that reads like an end, which is not one that this provider knows" if outcome.looks_ended else ""
     )
+    error = SeeAnyTaskTimeout(
+        f"{about} did not reach a status that is known as an end within {timeout:g} s, but its last answer "
+        f"{' and '.join(filter(None, (had, read)))}; {seen}. "
+        "It has probably ended and been paid: look at it on the platform before you create it again."
+    )
+    error.result_url = outcome.result_url
+    return error
 
 
 def api_error(trouble: Trouble, *, seeany_conn_id: str, seeany_task_id: str | None = None) -> SeeAnyApiError:

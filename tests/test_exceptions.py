@@ -31,7 +31,9 @@ from airflow_provider_seeany.exceptions import (
     SeeAnyTaskTimeout,
     api_error,
     completed_task,
+    task_timeout,
 )
+from airflow_provider_seeany.results.record import Record
 from tests.hostile import COMPLETED, FAILED, VIDEO
 
 
@@ -61,6 +63,16 @@ ENDS: dict[str, tuple[Outcome, type[SeeAnyError], list[str]]] = {
         TimedOut(last_seen="processing 65 %", last_trouble="HTTP 502"),
         SeeAnyTaskTimeout,
         ["task x ", "90 s", "processing 65 %", "HTTP 502", "raise timeout"],
+    ),
+    "timed out, but the video is there": (
+        TimedOut(last_seen="delivered", result_url="https://h/v"),
+        SeeAnyTaskTimeout,
+        ["task x ", "had the result URL https://h/v;", "last seen: delivered", "has probably ended"],
+    ),
+    "timed out, but it reads like an end": (
+        TimedOut(last_seen="done", looks_ended=True),
+        SeeAnyTaskTimeout,
+        ["task x ", "a status that reads like an end", "last seen: done", "has probably ended"],
     ),
     "timed out, nothing seen": (TimedOut(), SeeAnyTaskTimeout, ["task x ", "last seen: nothing."]),
     "401": (refused(Kind.PERMANENT, 401), SeeAnyAuthError, ["'x'", "'studio'", "API Key"]),
@@ -183,3 +195,13 @@ def test_a_reason_of_the_service_cannot_forge_a_log_line() -> None:
         completed_task(Finished(answer), seeany_task_id="x", seeany_conn_id="studio", timeout=90)
 
     assert str(error.value).isprintable()
+
+
+def test_a_time_out_that_holds_a_result_does_not_call_the_task_unfinished() -> None:
+    error = task_timeout(TimedOut(last_seen="done", result_url="https://h/v"), seeany_task_id="x", timeout=60)
+
+    assert "may still finish" not in str(error)
+    assert "not done" not in str(error)
+    record = Record.of_error(error, conn_id="c", seeany_task_id="x")
+    assert (record.state, record.first_result, record.results) == ("timed_out", "https://h/v", 1)
+    assert "https://h/v" in str(record.error_message)

@@ -17,6 +17,7 @@ the service is down, as :mod:`~airflow_provider_seeany.api.outage` says::
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
@@ -28,7 +29,7 @@ from airflow_provider_seeany.api.request import BadSettings, BadTaskId, checked_
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import Kind, Trouble
 from airflow_provider_seeany.api.turns import Turns
-from airflow_provider_seeany.api.wait import LAST_ROUND, Finished, Log, Pause, Refused, StatusWords, TimedOut, Wait
+from airflow_provider_seeany.api.wait import LAST_ROUND, Finished, Log, Oddities, Pause, Refused, TimedOut, Wait
 
 MOST_TASKS = 10_000
 """Most tasks of one batch."""
@@ -79,36 +80,38 @@ def _list_in(text: str) -> object:
 
 class _CalmLog:
     """
-    The log of the waits inside a batch: what each of thousands would tell is left out, and of the warnings one is
-    passed on now and then.
+    The log of the waits inside a batch: what each of thousands would tell is left out, and of the warnings one of each
+    kind is passed on now and then.
 
     :param log: the log of the batch.
     """
 
     def __init__(self, log: Log) -> None:
         self._log = log
-        self._first: tuple[str, tuple[object, ...]] | None = None
-        self._held_back = 0
+        self._first: dict[str, tuple[object, ...]] = {}
+        self._held_back: Counter[str] = Counter()
         self._quiet_until = float("-inf")
 
     def info(self, msg: str, /, *args: object) -> None:
         """Leave it out."""
 
     def warning(self, msg: str, /, *args: object) -> None:
-        """Keep the first one, count the others."""
-        if self._first is None:
-            self._first = (msg, args)
+        """Keep the first one of each kind, count the others."""
+        if msg not in self._first:
+            self._first[msg] = args
         else:
-            self._held_back += 1
+            self._held_back[msg] += 1
 
     def flush(self, now: float) -> None:
         """Pass on what was kept, if it is time."""
-        if self._first is None or now < self._quiet_until:
+        if not self._first or now < self._quiet_until:
             return
-        msg, args = self._first
-        more = f" ({numeral(self._held_back)} more warnings like this one)" if self._held_back else ""
-        self._log.warning(f"{msg}%s", *args, more)
-        self._first, self._held_back = None, 0
+        for msg, args in self._first.items():
+            held_back = self._held_back[msg]
+            more = f" ({numeral(held_back)} more warnings like this one)" if held_back else ""
+            self._log.warning(f"{msg}%s", *args, more)
+        self._first.clear()
+        self._held_back.clear()
         self._quiet_until = now + BETWEEN_LOG_LINES
 
 
@@ -162,7 +165,7 @@ class Batch:
         self._began = began
         self._log = log
         self._calm_log = _CalmLog(log)
-        self._status_words = StatusWords()
+        self._oddities = Oddities()
         self._turns = Turns(range(len(ids)), now)
         # Made when the first answer comes.
         self._waits: dict[int, tuple[Wait, TrustGated]] = {}
@@ -228,7 +231,8 @@ class Batch:
                     self._refused = step
                 self.results.fail(place, str(trouble))
             case TimedOut():
-                pass  # not asked about again, and not among those that have ended
+                # Not asked about again, and not among those that have ended; what was seen of it is told.
+                self._waits[place] = wait, polling
         self._note_outage(place, reply, now)
         self._tell(now)
 
@@ -266,6 +270,7 @@ class Batch:
             return self._refused
         over = self.results.done == len(self._ids) or (self._fail_fast and self.results.failed)
         if over:
+            self._calm_log.flush(float("inf"))
             self._log.info("%s", self.results)
             return self.results.result()
         if now >= self._ends_at or not (self._turns or self._under_way):
@@ -280,15 +285,18 @@ class Batch:
             deadline=self._deadline,
             log=self._calm_log,
             began=self._began,
-            status_words=self._status_words,
+            oddities=self._oddities,
         )
         return wait, polling
 
     def _timed_out(self) -> BatchTimedOut:
+        self._calm_log.flush(float("inf"))
+        looked_ended = sorted(place for place, (wait, _) in self._waits.items() if wait.looked_ended)
         return BatchTimedOut(
             total=len(self._ids),
             done=self.results.done,
             unfinished=self.results.unfinished(SHOWN_UNFINISHED),
+            looked_ended=[self._ids[place] for place in looked_ended[:SHOWN_UNFINISHED]],
             last_trouble=str(self._last_trouble) if self._last_trouble else None,
         )
 

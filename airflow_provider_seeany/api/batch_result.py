@@ -72,6 +72,7 @@ class BatchTimedOut(msgspec.Struct, frozen=True, kw_only=True, tag="batch_timed_
     :param total: how many different tasks were asked for.
     :param done: how many had ended.
     :param unfinished: the first of the ids that had not.
+    :param looked_ended: the first of those whose last answers had a result URL, or a status that reads like an end.
     :param last_trouble: the last question that brought no answer, for a person.
     """
 
@@ -79,6 +80,7 @@ class BatchTimedOut(msgspec.Struct, frozen=True, kw_only=True, tag="batch_timed_
     done: int
     unfinished: list[str]
     last_trouble: str | None = None
+    looked_ended: list[str] = []
 
 
 BatchOutcome = BatchResult | BatchTimedOut | Refused | Misconfigured | BadId | Crashed

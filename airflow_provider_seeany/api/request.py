@@ -118,20 +118,22 @@ def checked_task_id(value: object, *, name: str = "seeany_task_id") -> str:
 
     :param value: whatever was given.
     :param name: what the error calls it.
-    :raises BadTaskId: if it is empty, ``None``, no string, or a template that was never rendered.
+    :return: the id without white space around it; an integer is the id that its digits spell, as Airflow makes one of
+        an id of digits where the DAG has ``render_template_as_native_obj``.
+    :raises BadTaskId: if it is empty, ``None``, neither text nor integer, or a template that was never rendered.
     """
+    given, value = value, as_task_id(value)
     hint = "Look at the XCom of the upstream task that should have delivered the id."
     if value is None or value in ("", "None"):
-        raise BadTaskId(f"{name} is {value!r}, so there is nothing to wait for. {hint}")
+        raise BadTaskId(f"{name} is {given!r}, so there is nothing to wait for. {hint}")
     if not isinstance(value, str):
         raise BadTaskId(
-            f"{name} must be a string, got {type(value).__name__}. {hint} If that is a whole answer, "
-            "let that task return the id alone, or pick it with a template: {{ ti.xcom_pull('submit')['id'] }}."
+            f"{name} must be a string, got {type(value).__name__}. {hint} Let that task return the id alone, or "
+            "pick it: {{ ti.xcom_pull('submit')['id'] }}. If it is text there, render_template_as_native_obj has "
+            "changed its type."
         )
     if "{{" in value or "{%" in value:
         raise BadTaskId(f"{name} is still a template, {value[:80]!r}: it was never rendered. {hint}")
-    if not value.strip():
-        raise BadTaskId(f"{name} is blank. {hint}")
     if len(value) > MAX_TASK_ID:
         raise BadTaskId(f"{name} has {len(value)} characters, more than the {MAX_TASK_ID} allowed. {hint}")
     # HTTP clients resolve these two away even when percent-encoded, which would ask for another path.
@@ -144,6 +146,13 @@ def checked_task_id(value: object, *, name: str = "seeany_task_id") -> str:
     if not storable:
         raise BadTaskId(f"{name} is no text that can be sent and stored: {cut(value)!r}. {hint}")
     return value
+
+
+def as_task_id(value: object) -> object:
+    """Return the id that a value spells, unchecked; the value itself if it spells none."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**MAX_TASK_ID:
+        return str(value)
+    return value.strip() if isinstance(value, str) else value
 
 
 def checked_api_key(value: object) -> Secret:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -12,6 +13,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from airflow_provider_seeany.api import lenient_json
+from airflow_provider_seeany.api.lenient_json import MAX_DEPTH
 from airflow_provider_seeany.api.request import MAX_ANSWER
 from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.task import SeeAnyTask
@@ -20,14 +23,11 @@ from airflow_provider_seeany.api.trouble import ApiError, Kind, Trouble, cleaned
 SHOWN_BYTES = 200
 """How much of an unusable answer an error shows."""
 
-MAX_DEPTH = 64
-"""
-Deepest nesting of an answer that is accepted; a real one has two levels. Airflow's own serialisation of XComs and
-events gives up, and loses the result, at some hundreds.
-"""
 
 _RESERVED_NAMES = frozenset({"__classname__", "__id__", "__type", "__var"})
 """Keys by which Airflow's serialisation marks its own objects; it refuses them, or worse, in foreign data."""
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 _REQUEST_ID_HEADERS = ("X-Request-Id", "Request-Id", "X-Trace-Id", "X-Correlation-Id")
 
@@ -59,16 +59,17 @@ def read_task(response: Response, seeany_task_id: str) -> SeeAnyTask:
 
     :raises ApiError: if the response is no answer about this task.
     """
-    answer = read_json(response)
+    answer, changes = _read(response)
     if not isinstance(answer, dict):
         _unusable(response, f"expected a JSON object, got {type(answer).__name__}")
     try:
         task = SeeAnyTask.from_answer(answer)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         _unusable(response, str(error))
+    # Case counts: where ids are letters of either case, the other one names somebody else's task.
     if task.id != seeany_task_id:
         _unusable(response, f"this is the answer about another task, {task.id!r}")
-    return task
+    return msgspec.structs.replace(task, unclear=(*task.unclear, *changes)) if changes else task
 
 
 def read_json(response: Response) -> Any:
@@ -78,6 +79,11 @@ def read_json(response: Response) -> Any:
     :raises ApiError: if the status says that this is no success, if the body is no JSON, or if it is an error
         that came with a success status.
     """
+    return _read(response)[0]
+
+
+def _read(response: Response) -> tuple[Any, list[str]]:
+    """Return what :func:`read_json` does, and what had to be changed in it for Airflow to take it, for a person."""
     # The status first: a body that cannot be read makes a refusal or an outage no less of one.
     if not 200 <= response.status < 300:
         raise ApiError(_refusal(response))
@@ -86,7 +92,7 @@ def read_json(response: Response) -> Any:
     except ValueError as error:
         _unusable(response, str(error), shown="")
     try:
-        answer = _decoded(response)
+        answer, changes = _decoded(response)
     except (ValueError, RecursionError) as error:
         if not response.body.strip():
             _unusable(response, "the body is empty")
@@ -94,7 +100,7 @@ def read_json(response: Response) -> Any:
         _unusable(response, f"{what} ({error})")
     if isinstance(answer, dict) and "status" not in answer and (envelope := _error_envelope(answer)):
         raise ApiError(_enveloped(response, *envelope))
-    return answer
+    return answer, changes
 
 
 def unreachable(error: BaseException, secret: Secret) -> ApiError:
@@ -134,55 +140,59 @@ def _decompressed(response: Response) -> Response:
     return response if body is response.body else msgspec.structs.replace(response, body=body)
 
 
-def _decoded(response: Response) -> Any:
+def _decoded(response: Response) -> tuple[Any, list[str]]:
     """Decode the body; walk through what came of it only if its bytes say that something in it needs care."""
     body = response.body
-    answer = msgspec.json.decode(body)
-    # No NUL and no escaped key (the escapes of Chinese are neither, that of a slash can be one), no reserved name, no
-    # large integer, no key.
-    plain = (
-        b"\\u00" not in body
-        and b"\\/" not in body
-        and b'"__' not in body
-        and _LARGE_INTEGER not in body.translate(_DIGITS_AS_ZEROS)
-        and body.count(b"{") + body.count(b"[") < MAX_DEPTH
-        and not response.secret.may_be_in(body)
-    )
-    return answer if plain else _portable(answer, response.secret)
+    try:
+        answer = msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        answer, is_plain = lenient_json.decode(body), False
+    else:
+        # No NUL and no escaped key (the escapes of Chinese are neither, that of a slash can be one), no reserved name,
+        # no large integer, no key.
+        is_plain = (
+            b"\\u00" not in body
+            and b"\\/" not in body
+            and b'"__' not in body
+            and _LARGE_INTEGER not in body.translate(_DIGITS_AS_ZEROS)
+            and body.count(b"{") + body.count(b"[") < MAX_DEPTH
+            and not response.secret.may_be_in(body)
+        )
+    changes: list[str] = []
+    return (answer if is_plain else _portable(answer, response.secret, changes)), changes
 
 
 _DIGITS_AS_ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
 _LARGE_INTEGER = b"0" * 19
 
 
-def _portable(value: Any, secret: Secret, depth: int = 0) -> Any:
+def _portable(value: Any, secret: Secret, changes: list[str], depth: int = 0) -> Any:
     """
     Return decoded JSON as it can travel through Airflow, changed where it must be.
 
-    An integer beyond 64 bits becomes the nearest float, as most JSON readers have it: Airflow's triggerer could
-    not send it on, and would stop. NUL characters, which PostgreSQL cannot store, are dropped. A key that the
-    service quotes is masked, unless it is so short that it could be part of an honest answer.
-
-    :raises ValueError: if it cannot travel at all.
+    An integer beyond 64 bits becomes the text of its digits: Airflow's triggerer could not send it on, and would stop.
+    NUL characters, which PostgreSQL cannot store, are dropped; so is, with a line in ``changes``, what is nested deeper
+    than :data:`MAX_DEPTH`. A name that Airflow reserves gets an underscore more. A key that the service quotes is
+    masked, unless it is so short that it could be part of an honest answer.
     """
     if isinstance(value, str):
         if "\0" in value:
             value = value.replace("\0", "")
+        if not value.isascii():
+            value = _SURROGATES.sub("\ufffd", value)
         return secret.mask(value) if secret.may_be_in(value.encode("utf-8", "replace")) else value
     if isinstance(value, dict | list):
         if depth >= MAX_DEPTH:
-            raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
+            changes[:] = [f"what is nested more than {MAX_DEPTH} levels deep"]
+            return None
         if isinstance(value, list):
-            return [_portable(item, secret, depth + 1) for item in value]
-        if not _RESERVED_NAMES.isdisjoint(value):
-            raise ValueError(f"it uses a reserved name, one of {sorted(_RESERVED_NAMES)}")
-        return {_portable(key, secret): _portable(item, secret, depth + 1) for key, item in value.items()}
-    if isinstance(value, int) and not -(2**63) <= value < 2**64:
-        try:
-            return float(value)
-        except OverflowError:
-            raise ValueError("it holds a number that is too large") from None
-    return value
+            return [_portable(item, secret, changes, depth + 1) for item in value]
+        names = (_portable(key, secret, changes) for key in value)
+        return {
+            f"{name}_" if name in _RESERVED_NAMES else name: _portable(item, secret, changes, depth + 1)
+            for name, item in zip(names, value.values(), strict=True)
+        }
+    return str(value) if isinstance(value, int) and not -(2**63) <= value < 2**64 else value
 
 
 def _refusal(response: Response) -> Trouble:
@@ -296,7 +306,7 @@ def _is_html(response: Response) -> bool:
 
 def _lenient_json(response: Response) -> Any:
     try:
-        return _decoded(response)
+        return _decoded(response)[0]
     except (ValueError, RecursionError):
         return None
 

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
-from typing import Any
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
 import pendulum
 
+from airflow_provider_seeany.api import fields
 from airflow_provider_seeany.api.trouble import cleaned
 
-DOCUMENTED_STATUSES = frozenset({"processing", "completed", "failed"})
-"""The status words of the platform's page; any other word counts as still running."""
+_STATES: Mapping[str, Literal["running", "completed", "failed", "partial"]] = {
+    "processing": "running",
+    **dict.fromkeys(("completed", "succeeded", "success"), "completed"),
+    **dict.fromkeys(("failed", "error", "cancelled", "canceled", "expired", "rejected"), "failed"),
+    "partial_failed": "partial",
+}
+"""What status words mean: those of the platform's page, and the ends that the live service is known to have."""
+
+_LIKE_AN_END = re.compile(
+    r"complet|success|succeed|finish|done|fail|error|cancel|abort|expire|reject|refuse|time_?d?_?out|stop|terminat|delet"
+    r"|(?:^|_)(?:end|ended|ready)$|完成|成功|失败|取消|过期|拒绝|终止|结束"
+)
+
+_VIDEO_FILES = (".mp4", ".mov", ".webm", ".m3u8", ".mkv", ".avi", ".m4v")
+_INPUTS = ("input", "source", "reference", "prompt", "first_frame", "callback", "webhook")
+"""Parts of keys under which an answer repeats what was asked for."""
+
+_PICTURE_FILES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif")
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,11 +61,13 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
     """
     One answer of ``GET /v1/tasks/{task_id}``; the fields are those of the platform's page on querying a task.
 
-    A field that the answer lacks, or gives as ``null``, is ``None``; ``usage`` and ``error`` are always there,
-    empty if need be. Fields that the service adds later are kept in ``answer`` and reach XCom untouched.
+    ``id`` and ``status`` decide what an answer is. Each other field is read on its own, as
+    :mod:`~airflow_provider_seeany.api.fields` says: one that the answer lacks, gives as ``null``, or holds something in
+    that cannot be understood, is ``None``; ``usage`` and ``error`` are always there, empty if need be. Fields that the
+    service adds later are kept in ``answer`` and reach XCom untouched.
 
     :param id: the task's id, as the endpoint that created it returned it.
-    :param status: ``processing``, ``completed`` or ``failed``; any other word counts as still running.
+    :param status: the service's word. ``is_completed``, ``is_failed`` and ``is_running`` tell what it means.
     :param object: what is being made, for example ``video_generation``.
     :param progress: per cent done, 0 to 100, while processing.
     :param estimated_remaining: the service's estimate, in seconds, while processing.
@@ -60,6 +79,7 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
     :param usage: what it cost.
     :param error: why it failed.
     :param answer: the whole answer as it came, decoded from JSON.
+    :param unclear: the fields whose values cannot be understood; only ``answer`` has these.
     """
 
     id: str
@@ -75,6 +95,7 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage = Usage()
     error: TaskError = TaskError()
     answer: Mapping[str, Any] = {}
+    unclear: tuple[str, ...] = ()
 
     @classmethod
     def from_answer(cls, answer: Mapping[str, Any]) -> SeeAnyTask:
@@ -82,40 +103,111 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
         Read a decoded JSON answer.
 
         :param answer: the JSON object that the service sent.
-        :raises ValueError: if a field has a type that the platform's page rules out; the text names the field.
+        :raises ValueError: if its ``id`` or ``status`` cannot be used; the text names the field.
         """
         documented = {key: answer[key] for key in _DOCUMENTED if answer.get(key) is not None}
         documented["answer"] = answer
-        task = msgspec.convert(documented, cls, dec_hook=_decode_time)
-        if not task.status:
-            raise ValueError("`status` is empty")
+        try:
+            # Nearly always that is all.
+            task = msgspec.convert(documented, cls, dec_hook=_decode_time)
+        except ValueError:
+            return cls._read(answer)
+        return task if task._is_read_whole else cls._read(answer)
+
+    @classmethod
+    def _read(cls, answer: Mapping[str, Any]) -> SeeAnyTask:
+        """Read each field on its own."""
+        seeany_task_id, status = fields.identity(answer.get("id")), answer.get("status")
+        if seeany_task_id is None:
+            raise ValueError(f"it has no usable `id`: {answer.get('id')!r}")
+        if not isinstance(status, str) or not fields.plain(status):
+            raise ValueError(f"it has no usable `status`: {status!r}")
+        read = {name: reader(answer.get(name)) for name, reader in _READERS.items()}
+        cost, cost_unit = fields.cost(answer.get("usage"))
+        code, message = fields.error(answer.get("error"))
+        found = {**read, "usage": cost, "error": message if code is None else code}
+        task = cls(
+            id=seeany_task_id,
+            status=status,
+            usage=Usage(cost=cost, cost_unit=cost_unit),
+            error=TaskError(code=code, message=message),
+            answer=answer,
+            unclear=tuple(name for name in found if found[name] is None and fields.says_something(name, answer)),
+            **read,
+        )
+        if task.is_failed and message is None:
+            # Some tell it beside the error, or in its place.
+            told = fields.error_beside(answer)
+            error = TaskError(code=told[0] if code is None else code, message=told[1])
+            return msgspec.structs.replace(task, error=error)
+        if task.is_completed and task._is_video and not is_web_url(task.video_url):
+            return msgspec.structs.replace(task, video_url=_video_url(answer) or task.video_url)
         return task
+
+    @property
+    def _is_read_whole(self) -> bool:
+        """Whether nothing is left that a more patient reading could find."""
+        if not self.id or self.id != self.id.strip() or not (self.has_known_status or fields.plain(self.status)):
+            return False
+        if self.is_failed:
+            return self.error.message is not None
+        if self.is_completed:
+            is_cost_told = self.usage.cost is not None or not self.answer.get("usage")
+            return is_cost_told and (is_web_url(self.video_url) or not self._is_video)
+        return True
+
+    @property
+    def state(self) -> Literal["running", "completed", "failed"]:
+        """
+        What the status means. Case and surrounding white space don't count, and any unknown word is still running.
+
+        An end with some of several results is completed if there is any.
+        """
+        state = _STATES.get(self.status) or _STATES.get(_word(self.status), "running")
+        if state == "partial":
+            return "completed" if urls_in(self.answer) else "failed"
+        return state
 
     @property
     def is_completed(self) -> bool:
         """Whether the task is done and its result is there."""
-        return self.status == "completed"
+        return self.state == "completed"
 
     @property
     def is_failed(self) -> bool:
         """Whether the task has failed for good."""
-        return self.status == "failed"
+        return self.state == "failed"
 
     @property
     def is_running(self) -> bool:
-        """Whether the task is neither completed nor failed, which an undocumented status word also means."""
-        return not (self.is_completed or self.is_failed)
+        """Whether the task is neither completed nor failed, which an unknown status word also means."""
+        return self.state == "running"
+
+    @property
+    def has_known_status(self) -> bool:
+        """Whether it is known what the status word means."""
+        return self.status in _STATES or _word(self.status) in _STATES
+
+    @property
+    def looks_ended(self) -> bool:
+        """Whether an unknown status word reads as if the task had ended."""
+        return not self.has_known_status and bool(_LIKE_AN_END.search(_word(self.status)))
 
     @property
     def failure_reason(self) -> str:
         """Why a failed task failed, in the service's words, for a person."""
-        reason = cleaned(self.error.message or "without a reason")
+        said = "without a reason" if _word(self.status) == "failed" else f"its status is {self.status}"
+        reason = cleaned(self.error.message or said)
         return f"{reason} ({cleaned(str(self.error.code))})" if self.error.code else reason
 
     @property
     def lacks_its_video(self) -> bool:
-        """Whether this is a completed video generation that names no video."""
-        return self.is_completed and self.object == "video_generation" and not self.video_url
+        """Whether this is a completed video generation that names no video, nor any other result."""
+        return self.is_completed and self._is_video and not self.video_url and not _results(self.answer)
+
+    @property
+    def _is_video(self) -> bool:
+        return self.object is not None and _word(self.object) == "video_generation"
 
     @property
     def result_urls(self) -> tuple[str, ...]:
@@ -141,7 +233,7 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
             self.usage.cost_unit,
             self.duration,
             self.resolution,
-            self.as_json().get("completed_at"),
+            self.completed_at and self.completed_at.to_iso8601_string(),
             list(self.result_urls) or None,
         )
         return {name: value for name, value in zip(HIGHLIGHTS, values, strict=True) if value is not None}
@@ -159,7 +251,7 @@ HIGHLIGHTS = (
 )
 """What a completed task is waited for, by the names that its XComs have."""
 
-_DOCUMENTED = tuple(name for name in SeeAnyTask.__struct_fields__ if name != "answer")
+_DOCUMENTED = tuple(name for name in SeeAnyTask.__struct_fields__ if name not in ("answer", "unclear"))
 
 
 def web_url(url: str | None) -> str | None:
@@ -185,40 +277,89 @@ def urls_in(answer: Mapping[str, Any]) -> tuple[str, ...]:
     Thumbnails are left out; an URL that stands in several places is listed once. The endpoint also serves
     image sets, whose result fields the platform does not document, so they are found by their keys.
     """
-    return tuple(dict.fromkeys(_urls(answer)))
+    return tuple(dict.fromkeys(found.url for found in _urls(answer) if found.is_result))
+
+
+def _word(status: str) -> str:
+    """Return a word of the service as it compares with others."""
+    return re.sub(r"[\s_-]+", "_", fields.plain(status))
+
+
+def _moment(value: object) -> pendulum.DateTime | None:
+    moment = fields.moment(value)
+    return None if moment is None else pendulum.instance(moment)
 
 
 def _decode_time(kind: type, value: object) -> object:
-    """Read ``completed_at``: Unix seconds from the service, ISO 8601 from an answer that has been in an XCom."""
     if kind is not pendulum.DateTime:
         raise NotImplementedError(f"no reading of {kind}")
-    try:
-        if isinstance(value, str):
-            moment = datetime.fromisoformat(value)
-            if moment.tzinfo is None:
-                raise ValueError("it has no time zone")
-            return pendulum.instance(moment).in_timezone(pendulum.UTC)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError(f"expected Unix seconds, got `{type(value).__name__}`")
-        return pendulum.instance(datetime.fromtimestamp(value, tz=UTC))
-    except (ValueError, OverflowError, OSError) as error:
-        raise ValueError(f"`completed_at` is no time: {error}") from error
+    moment = _moment(value)
+    if moment is None:
+        raise ValueError("`completed_at` is no time")
+    return moment
 
 
-def _urls(answer: Mapping[str, Any]) -> Iterator[str]:
+_READERS: Mapping[str, Callable[[object], Any]] = {
+    "object": fields.text,
+    "progress": fields.per_cent,
+    "estimated_remaining": fields.seconds,
+    "video_url": fields.url,
+    "thumbnail_url": fields.url,
+    "duration": fields.seconds,
+    "resolution": fields.resolution,
+    "completed_at": _moment,
+}
+
+
+def _results(answer: Mapping[str, Any]) -> list[_Url]:
+    return [found for found in _urls(answer) if not found.is_input and (found.is_result or found.may_be_video)]
+
+
+def _video_url(answer: Mapping[str, Any]) -> str | None:
+    """Find the video of a completed answer that does not name it as documented."""
+    found = _results(answer)
+    videos = [each.url for each in found if each.may_be_video]
+    others = [each.url for each in found if not each.is_picture]
+    return next(iter(videos + others), None)
+
+
+class _Url(NamedTuple):
+    url: str
+    is_result: bool
+    """Whether it stands under a key of a URL."""
+    is_of_video: bool
+    is_input: bool
+    """Whether it is what was given to make the result of."""
+
+    @property
+    def is_picture(self) -> bool:
+        return urlsplit(self.url).path.lower().endswith(_PICTURE_FILES)
+
+    @property
+    def may_be_video(self) -> bool:
+        return urlsplit(self.url).path.lower().endswith(_VIDEO_FILES) or (self.is_of_video and not self.is_picture)
+
+    def under(self, key: str) -> _Url:
+        """Return it as it stands when it is found under this key."""
+        is_url = key == "url" or key.endswith(("_url", "_urls"))
+        key = key.lower()
+        return self._replace(
+            is_result=self.is_result or is_url,
+            is_of_video=self.is_of_video or "video" in key,
+            is_input=self.is_input or any(word in key for word in _INPUTS),
+        )
+
+
+def _urls(answer: Mapping[str, Any]) -> Iterator[_Url]:
     """Walk the answer in its own order, with a stack instead of recursion so that depth cannot hurt."""
-    stack: list[tuple[bool, object]] = [(False, answer)]
+    stack: list[tuple[_Url, object]] = [(_Url("", is_result=False, is_of_video=False, is_input=False), answer)]
     while stack:
-        under_url_key, value = stack.pop()
+        place, value = stack.pop()
         if isinstance(value, str):
-            if under_url_key and is_web_url(value):
-                yield value
+            if is_web_url(url := value.strip()):
+                yield place._replace(url=url)
         elif isinstance(value, Mapping):
-            inner = [
-                (under_url_key or key == "url" or key.endswith(("_url", "_urls")), item)
-                for key, item in value.items()
-                if "thumb" not in key.lower()
-            ]
+            inner = [(place.under(key), item) for key, item in value.items() if "thumb" not in key.lower()]
             stack.extend(reversed(inner))
         elif isinstance(value, list | tuple):
-            stack.extend((under_url_key, item) for item in reversed(value))
+            stack.extend((place, item) for item in reversed(value))

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import msgspec
 
 from airflow_provider_seeany.api.polling import LONGEST_ESTIMATE, Polling
-from airflow_provider_seeany.api.task import DOCUMENTED_STATUSES, SeeAnyTask, is_web_url
+from airflow_provider_seeany.api.task import SeeAnyTask, is_web_url, urls_in
 from airflow_provider_seeany.api.trouble import Kind, Trouble, cleaned
 
 UNUSABLE_IN_A_ROW = 5
@@ -40,6 +40,9 @@ asked, may be different replicas of the service.
 """
 
 
+LONGEST_RESULT_URL = 1000
+"""Longest result URL, in characters, that a time-out names."""
+
 STALLED_AFTER = 600.0
 """Fewest seconds without a change of status and progress that are worth a line in the log."""
 
@@ -55,12 +58,18 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     :param progress: per cent done.
     :param estimated_remaining: the service's estimate in seconds.
     :param at: when that was, in Unix seconds; ``None`` in waits that an older version of the provider began.
+    :param result_url: the first result URL in the answer, which a running task should not have yet.
+    :param looks_ended: whether the status is an unknown word that reads as if the task had ended.
+    :param unclear: the fields of the answer that could not be understood.
     """
 
     status: str
     progress: int | float | None = None
     estimated_remaining: int | float | None = None
     at: float | None = None
+    result_url: str | None = None
+    looks_ended: bool = False
+    unclear: list[str] = []
 
     @classmethod
     def of(cls, task: SeeAnyTask, at: float) -> Sighting:
@@ -70,6 +79,9 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             progress=task.progress,
             estimated_remaining=task.estimated_remaining,
             at=at,
+            result_url=_result_url(task),
+            looks_ended=task.looks_ended,
+            unclear=list(task.unclear),
         )
 
     def stalls_at(self, now: float) -> float:
@@ -94,10 +106,19 @@ def _shown(number: float, digits: int) -> str:
         return "very many"
 
 
+_USUAL_WHILE_RUNNING = frozenset({"id", "object", "status", "progress", "estimated_remaining"})
+
+
+def _result_url(task: SeeAnyTask) -> str | None:
+    if task.answer.keys() <= _USUAL_WHILE_RUNNING:
+        return None
+    # It is stored with the trigger, and one that is cut off would lead nowhere.
+    return next((url for url in urls_in(task.answer) if len(url) <= LONGEST_RESULT_URL), None)
+
+
 def shown_status(status: str) -> str:
-    """Return a status word for a person; one that is not quite a documented word is quoted, to be told from it."""
-    word = cleaned(status, limit=60)
-    return word if word == status or word not in DOCUMENTED_STATUSES else repr(status)[:60]
+    """Return a status word for a person."""
+    return cleaned(status, limit=60)
 
 
 class Pause(msgspec.Struct, frozen=True):
@@ -119,10 +140,19 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
 
 
 class TimedOut(msgspec.Struct, frozen=True, tag="timed_out"):
-    """The deadline passed first. ``last_seen`` and ``last_trouble`` are texts for a person."""
+    """
+    The deadline passed first.
+
+    :param last_seen: what was last seen of the task, for a person.
+    :param last_trouble: why the last question brought no answer, for a person.
+    :param result_url: a result URL that the last answer had.
+    :param looks_ended: whether its status is an unknown word that reads as if the task had ended.
+    """
 
     last_seen: str | None = None
     last_trouble: str | None = None
+    result_url: str | None = None
+    looks_ended: bool = False
 
 
 class Misconfigured(msgspec.Struct, frozen=True, tag="misconfigured"):
@@ -201,21 +231,27 @@ def tell_abandoned(about: str, log: Log) -> None:
     )
 
 
-class StatusWords:
+class Oddities:
     """
-    Warns once of each status word that the platform's page does not know.
+    Warns once of each status word that is not known, and once of each field that cannot be understood.
 
-    :param known: words that were warned of before.
+    :param seen: what an earlier part of the wait saw, and warned of.
     """
 
-    def __init__(self, *known: str) -> None:
-        self._known = DOCUMENTED_STATUSES.union(known)
+    def __init__(self, seen: Sighting | None = None) -> None:
+        self._warned_of = {seen.status, *seen.unclear} if seen else set()
 
     def notice(self, task: SeeAnyTask, log: Log) -> None:
-        """Warn if the task's status is a new word."""
-        word = shown_status(task.status)
-        if word not in self._known:
-            self._known = self._known | {word}
+        """Warn of what is odd about an answer, and was not before."""
+        if new := [name for name in task.unclear if name not in self._warned_of]:
+            self._warned_of.update(new)
+            log.warning(
+                "The answer about SeeAny task %s holds something in %s that cannot be understood, so it is left out",
+                cleaned(task.id),
+                ", ".join(new),
+            )
+        if not task.has_known_status and (word := shown_status(task.status)) not in self._warned_of:
+            self._warned_of.add(word)
             log.warning(
                 "SeeAny task %s has the status %s, which the API's documentation does not know; "
                 "it counts as still running",
@@ -249,7 +285,7 @@ def credible(reply: SeeAnyTask | Trouble) -> SeeAnyTask | Trouble:
     if isinstance(reply, SeeAnyTask) and reply.lacks_its_video:
         return Trouble(
             kind=Kind.UNUSABLE,
-            text="SeeAny says the video is completed, but the answer has no video_url; it reads: "
+            text="SeeAny says the video is completed, but the answer has no video_url, nor any other result; it reads: "
             + cleaned(repr(dict(reply.answer)), limit=400),
         )
     return reply
@@ -265,7 +301,7 @@ class Wait:
     :param log: where to tell what changes.
     :param began: when the wait began, in Unix seconds; ``None`` if it asks for a task that must be visible by now.
     :param last_seen: what an earlier part of the same wait saw, if there was one.
-    :param status_words: warns of new status words; of its own unless waits that belong together share one.
+    :param oddities: warns of what is odd; of its own unless waits that belong together share one.
     """
 
     # A batch has thousands of them.
@@ -275,9 +311,9 @@ class Wait:
         "_in_trouble_since",
         "_log",
         "_name",
+        "_oddities",
         "_polling",
         "_stalls_at",
-        "_status_words",
         "_troubles_in_a_row",
         "_visible_by",
         "first_question_at",
@@ -294,7 +330,7 @@ class Wait:
         log: Log,
         began: float | None = None,
         last_seen: Sighting | None = None,
-        status_words: StatusWords | None = None,
+        oddities: Oddities | None = None,
     ) -> None:
         self.last_seen = last_seen
         self._name = cleaned(seeany_task_id)
@@ -307,7 +343,7 @@ class Wait:
         self._troubles_in_a_row = 0
         self._doubt = Doubt()
         self._stalls_at = float("inf")
-        self._status_words = status_words or StatusWords(*([last_seen.status] if last_seen else []))
+        self._oddities = oddities or Oddities(last_seen)
         self.first_question_at: float | None = None
         """When the polling would ask first, in Unix seconds; ``None`` if an earlier part of the wait saw nothing."""
         if last_seen and last_seen.at is not None:
@@ -338,11 +374,19 @@ class Wait:
         """Whether the last question brought no answer."""
         return self._troubles_in_a_row > 0
 
+    @property
+    def looked_ended(self) -> bool:
+        """Whether the last answer had a result, or read as if the task had ended, under a status that is no end."""
+        return self.last_seen is not None and (self.last_seen.looks_ended or self.last_seen.result_url is not None)
+
     def timed_out(self) -> TimedOut:
         """Return the outcome of a wait whose time is up."""
+        seen = self.last_seen
         return TimedOut(
-            last_seen=str(self.last_seen) if self.last_seen else None,
+            last_seen=str(seen) if seen else None,
             last_trouble=str(self.last_trouble) if self._troubles_in_a_row and self.last_trouble else None,
+            result_url=seen.result_url if seen else None,
+            looks_ended=seen is not None and seen.looks_ended,
         )
 
     def _ask_polling(self, answer: SeeAnyTask | Sighting, at: float) -> float:
@@ -367,12 +411,12 @@ class Wait:
             )
         self._in_trouble_since = None
         self._troubles_in_a_row = 0
+        self._oddities.notice(task, self._log)
         if task.is_completed:
             tell_completed(task, self._name, self._log)
         elif task.is_failed:
             self._log.warning("SeeAny task %s failed: %s", self._name, task.failure_reason)
         else:
-            self._status_words.notice(task, self._log)
             self._note_running(Sighting.of(task, now), now)
 
     def _note_running(self, seen: Sighting, now: float) -> None:

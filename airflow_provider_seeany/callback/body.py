@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import msgspec
-
+from airflow_provider_seeany.api import fields, lenient_json
 from airflow_provider_seeany.api.request import BadTaskId, checked_task_id
 
 MOST_BYTES = 64 * 1024
@@ -17,8 +16,8 @@ _KEYS = ("id", "task_id", "task_uuid")
 def seeany_ids(body: bytes) -> list[str]:
     """Return what may be the id of a SeeAny task, each once; nothing if the body is no JSON object."""
     try:
-        said = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+        said = lenient_json.decode(body)
+    except (ValueError, RecursionError):
         return []
     if not isinstance(said, dict):
         return []
@@ -29,10 +28,7 @@ def _ids(said: dict[str, object]) -> Iterator[str]:
     data = said.get("data")
     for holder in (said, data if isinstance(data, dict) else {}):
         for key in _KEYS:
-            value = holder.get(key)
-            if isinstance(value, int) and not isinstance(value, bool):
-                value = str(value)
             try:
-                yield checked_task_id(value)
+                yield checked_task_id(fields.identity(holder.get(key)))
             except BadTaskId:
                 continue

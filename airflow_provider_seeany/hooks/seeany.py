@@ -34,7 +34,7 @@ from airflow_provider_seeany.api.retries import ask_patiently, ask_patiently_asy
 from airflow_provider_seeany.api.secret import forget_locals
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import ApiError, Trouble
-from airflow_provider_seeany.api.wait import Pause, StatusWords, Wait
+from airflow_provider_seeany.api.wait import Oddities, Pause, Wait
 from airflow_provider_seeany.exceptions import (
     SeeAnyConfigError,
     SeeAnyConnectionNotFound,
@@ -71,7 +71,7 @@ class SeeAnyHook(BaseHook):
     def __init__(self, seeany_conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.seeany_conn_id = seeany_conn_id
-        self._status_words = StatusWords()
+        self._oddities = Oddities()
         self._patience = Patience()
 
     @classmethod
@@ -196,7 +196,8 @@ class SeeAnyHook(BaseHook):
         :raises SeeAnyConfigError: if the connection cannot be used.
         :raises SeeAnyApiError: if that brought no answer.
         """
-        return self._answer(ask_patiently(lambda: self.look(seeany_task_id)), seeany_task_id)
+        checked = checked_id(seeany_task_id)
+        return self._answer(ask_patiently(lambda: self.look(checked)), checked)
 
     async def aget_task(self, seeany_task_id: str) -> SeeAnyTask:
         """Return a task, as :meth:`get_task` does, without blocking the event loop."""
@@ -242,18 +243,19 @@ class SeeAnyHook(BaseHook):
         :raises SeeAnyTaskTimeout: if it had not ended in time.
         :raises SeeAnyApiError: if asking cannot succeed. Passing faults do not end the wait.
         """
+        checked = checked_id(seeany_task_id)
         clock = ForwardClock()
         began = clock()
         wait = Wait(
-            checked_id(seeany_task_id),
+            checked,
             polling=FixedInterval(poll_interval=interval),
             deadline=began + timeout,
             log=self.log,
             began=began,
         )
-        while isinstance(step := wait.heard(self.look(seeany_task_id), clock()), Pause):
+        while isinstance(step := wait.heard(self.look(checked), clock()), Pause):
             time.sleep(step.seconds)
-        return completed_task(step, seeany_task_id=seeany_task_id, seeany_conn_id=self.seeany_conn_id, timeout=timeout)
+        return completed_task(step, seeany_task_id=checked, seeany_conn_id=self.seeany_conn_id, timeout=timeout)
 
     def callback_url(
         self, *, dag_id: str | None = None, run_id: str | None = None, task_id: str | None = None, map_index: int = -1
@@ -303,7 +305,7 @@ class SeeAnyHook(BaseHook):
     def _answer(self, reply: SeeAnyTask | Trouble, seeany_task_id: str) -> SeeAnyTask:
         if isinstance(reply, Trouble):
             raise api_error(reply, seeany_conn_id=self.seeany_conn_id, seeany_task_id=seeany_task_id)
-        self._status_words.notice(reply, self.log)
+        self._oddities.notice(reply, self.log)
         return reply
 
 

@@ -99,11 +99,12 @@ class EndsWithReason(BaseOperator):
             self.log.warning("The UI's record of this wait could not be kept", exc_info=True)
 
     def _keep_failure(self, context: Context, error: BaseException | None) -> None:
+        from airflow_provider_seeany.api.request import as_task_id
         from airflow_provider_seeany.exceptions import SeeAnyError
         from airflow_provider_seeany.results.record import Record
 
         if isinstance(error, SeeAnyError):
-            asked_for: object = getattr(self, "seeany_task_id", None)
+            asked_for = as_task_id(getattr(self, "seeany_task_id", None))
             record = Record.of_error(
                 error, conn_id=self.seeany_conn_id, seeany_task_id=asked_for if isinstance(asked_for, str) else None
             )

@@ -201,11 +201,13 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
         if isinstance(error, ours.SeeAnyTaskFailed):
             return cls.of_task(error.task, conn_id=conn_id)
-        code = message = None
+        code = message = result_url = None
         batch: BatchResult | None = None
         match error:
             case ours.SeeAnyApiError():
                 code, message = error.error_code or error.http_status, error.server_message
+            case ours.SeeAnyTaskTimeout():
+                result_url = _web_url(error.result_url)
             case ours.SeeAnyBatchFailed():
                 # Its other lines name the tasks that failed; those are on record one by one.
                 batch, message = error.result, str(error).partition("\n")[0]
@@ -217,6 +219,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             cost=exact(batch.cost) if batch else {},
             batch=Share(total=batch.total, completed=batch.completed, failed=batch.failed) if batch else None,
             failures=batch.failures[:SHOWN_FAILURES] if batch else [],
+            first_result=result_url,
+            results=1 if result_url else 0,
             error_code=_text(code),
             error_message=_text(message or str(error)),
         )

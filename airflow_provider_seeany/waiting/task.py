@@ -12,10 +12,12 @@ import msgspec
 
 from airflow_provider_seeany.api.clock import ForwardClock
 from airflow_provider_seeany.api.polling import FixedInterval
+from airflow_provider_seeany.api.request import as_task_id
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import Kind, Trouble, cleaned
 from airflow_provider_seeany.api.wait import (
     Log,
+    Oddities,
     Outcome,
     Pause,
     TimedOut,
@@ -75,7 +77,8 @@ class TaskWait:
         began: float | None = None,
         do_xcom_push: bool = True,
     ) -> None:
-        self.seeany_task_id = seeany_task_id
+        # Any template may have rendered it.
+        self.seeany_task_id: Any = as_task_id(seeany_task_id)
         self.seeany_conn_id = seeany_conn_id
         self.interval = interval
         self.max_interval = max_interval
@@ -90,7 +93,7 @@ class TaskWait:
         began = self._clock() if began is None else began
         self._deadline = began + timeout
         self._wait = Wait(
-            str(seeany_task_id),
+            str(self.seeany_task_id),
             polling=FixedInterval(poll_interval=interval),
             deadline=self._deadline,
             log=log,
@@ -200,6 +203,7 @@ class TaskWait:
         task = self._completed(understood(decode_outcome, event, about=self._about))
         if self.callback_interval is not None:
             # If it was a ring that ended the wait, no trigger has told it.
+            Oddities().notice(task, self._log)
             tell_completed(task, cleaned(str(self.seeany_task_id)), self._log)
         return task
 
@@ -215,7 +219,7 @@ class TaskWait:
     def _completed(self, outcome: Outcome) -> SeeAnyTask:
         return completed_task(
             outcome,
-            seeany_task_id=self.seeany_task_id,
+            seeany_task_id=str(self.seeany_task_id),
             seeany_conn_id=self.seeany_conn_id,
             timeout=self.timeout,
         )

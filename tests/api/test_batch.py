@@ -29,6 +29,7 @@ from airflow_provider_seeany.api.request import BadSettings, BadTaskId
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import Kind, Trouble
 from airflow_provider_seeany.api.wait import Pause, Refused
+from airflow_provider_seeany.exceptions import batch_timeout
 
 Reply = SeeAnyTask | Trouble
 Ask = Callable[[str, float], Reply]
@@ -131,6 +132,11 @@ def test_ids_are_read_from_a_list_or_the_text_of_one_each_once_and_in_order(give
     assert checked_task_ids(given) == IDS
 
 
+@pytest.mark.parametrize("given", [[1, " 2"], "[1, 2]", ["1 ", 1, "\n2", "1"], "['1', 2, '2 ']"], ids=str)
+def test_ids_that_only_differ_in_type_or_white_space_are_one(given: object) -> None:
+    assert checked_task_ids(given) == ["1", "2"]
+
+
 @pytest.mark.parametrize("given", [[], "[]", ()])
 def test_no_ids_are_a_list_too(given: object) -> None:
     assert checked_task_ids(given) == []
@@ -142,7 +148,7 @@ def test_no_ids_are_a_list_too(given: object) -> None:
         (["a", None], "seeany_task_ids[1] is None"),
         (["a", "b", ""], "seeany_task_ids[2] is ''"),
         (["a", {"id": "b"}], "seeany_task_ids[1] must be a string, got dict"),
-        ([7], "seeany_task_ids[0] must be a string, got int"),
+        ([7.5], "seeany_task_ids[0] must be a string, got float"),
         (["{{ x }}"], "seeany_task_ids[0] is still a template"),
         ('["a", ".."]', "seeany_task_ids[1] is '..'"),
     ],
@@ -502,6 +508,37 @@ def test_an_undocumented_status_is_warned_of_once_for_all() -> None:
     )
 
     assert len([text for _, text in log.warnings if "status queued" in text]) == 1
+
+
+def test_a_field_that_cannot_be_understood_is_warned_of_once_for_all() -> None:
+    log = Lines()
+    ids = [f"v{number}" for number in range(50)]
+
+    def odd(task_id: str, now: float) -> SeeAnyTask | Trouble:
+        if now < 20:
+            return Trouble(kind=Kind.TRANSIENT, text="SeeAny answered HTTP 502")
+        return SeeAnyTask.from_answer(
+            {"id": task_id, "status": "completed", "duration": "long", "usage": {"cost": "7"}}
+        )
+
+    played = Played(batch_of(ids, log), odd, log=log)
+
+    assert played.result.completed == 50
+    assert played.result.cost == {"?": 350}
+    assert len([text for _, text in log.warnings if "in duration that cannot be understood" in text]) == 1
+
+
+def test_the_time_out_names_those_that_have_probably_ended() -> None:
+    def last(task_id: str, now: float) -> SeeAnyTask:
+        odd = {"b": {"status": "delivered", "video_url": "https://h/v"}, "c": {"status": "finished"}}
+        return SeeAnyTask.from_answer({"id": task_id, "status": "processing", **odd.get(task_id, {})})
+
+    played = Played(batch_of(["a", "b", "c"], deadline=30.0), last)
+
+    assert played.outcome == BatchTimedOut(total=3, done=0, unfinished=["a", "b", "c"], looked_ended=["b", "c"])
+    text = str(batch_timeout(played.outcome, timeout=30))
+    assert "b, c had a result URL, or a status that reads like an end" in text
+    assert "The others may still finish" in text
 
 
 def test_unusable_answers_are_believed_after_a_few() -> None:

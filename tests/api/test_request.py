@@ -74,7 +74,8 @@ NO_IDS = {
     "2 000 characters": "长" * 2000,
     "a whole answer": {"id": "vid"},
     "a list": ["vid"],
-    "a number": 7,
+    "a broken number": 7.5,
+    "a yes": True,
     "bytes": b"vid",
     "a lone surrogate": "vid\ud800",
     "a NUL, which PostgreSQL cannot store": "vid\x00",
@@ -88,6 +89,17 @@ def test_what_cannot_be_a_task_id_is_refused_with_a_hint_at_the_upstream_xcom(va
 
     assert str(refusal.value).isprintable()
     assert len(str(refusal.value)) < 300
+
+
+@pytest.mark.parametrize("value", [20260603001, "20260603001", " 20260603001\n", "\u300020260603001\t"])
+def test_an_integer_is_the_id_that_it_spells_and_white_space_is_no_part_of_one(value: object) -> None:
+    assert checked_task_id(value) == "20260603001"
+
+
+@pytest.mark.parametrize("value", [7.0, True, ["vid"], ("vid",), {"id": "vid"}])
+def test_what_native_rendering_may_have_changed_names_the_option(value: object) -> None:
+    with pytest.raises(BadTaskId, match="render_template_as_native_obj"):
+        checked_task_id(value)
 
 
 def test_a_whole_answer_in_place_of_an_id_says_how_to_pass_the_id() -> None:

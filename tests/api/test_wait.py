@@ -294,15 +294,58 @@ def test_each_undocumented_status_word_is_warned_of_once(log: Lines) -> None:
     assert "has the status paused, which" in log.warnings[1]
 
 
-@pytest.mark.parametrize("word", ["completed ", " failed", "processing\n", "completed\x00"], ids=ascii)
-def test_a_status_word_that_only_looks_like_a_documented_one_is_warned_of_as_what_it_is(log: Lines, word: str) -> None:
+def test_each_field_that_cannot_be_understood_is_warned_of_once(log: Lines) -> None:
     waiting = wait(log)
+    for fields in ({"progress": "most"}, {"progress": "all"}, {"progress": "?", "estimated_remaining": "soon"}):
+        assert waiting.heard(answer(**fields), START) == Pause(10)
+    waiting.heard(answer(status="completed", progress="", usage={"cost": "free"}), START)
 
-    assert waiting.heard(answer(status=word), START) == Pause(10)
+    assert [line.partition(" in ")[2] for line in log.warnings] == [
+        f"{field} that cannot be understood, so it is left out"
+        for field in ("progress", "estimated_remaining", "usage")
+    ]
 
-    (warning,) = log.warnings
-    assert f"has the status {word!r}, which" in warning
-    assert warning.isprintable()
+
+def test_a_trigger_does_not_warn_of_what_the_worker_warned_of(log: Lines) -> None:
+    seen = Sighting.of(answer(status="queued", progress="most"), START)
+    stored = msgspec.convert(json.loads(json.dumps(msgspec.to_builtins(seen))), Sighting)
+
+    wait(log, last_seen=stored).heard(answer(status="queued", progress="most"), START)
+
+    assert log.warnings == []
+
+
+HELD = {
+    "an unknown word, and a URL": ({"status": "delivered", "video_url": "https://h/v"}, "https://h/v", False),
+    "a word like an end": ({"status": "finished"}, None, True),
+    "both": ({"status": "done", "images": [{"url": "https://h/1"}]}, "https://h/1", True),
+    "a URL while processing": ({"video_url": "https://h/v"}, "https://h/v", False),
+    "a URL too long to be kept": ({"video_url": f"https://h/{'v' * 2000}"}, None, False),
+    "nothing of that": ({"status": "queued", "thumbnail_url": "https://h/t"}, None, False),
+}
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_a_time_out_tells_what_the_last_answer_held(log: Lines, name: str) -> None:
+    fields, url, looks_ended = HELD[name]
+    waiting = wait(log, deadline=START + 10)
+    waiting.heard(answer(**fields), START)
+
+    outcome = waiting.heard(trouble(), START + 10)
+
+    assert isinstance(outcome, TimedOut)
+    assert (outcome.result_url, outcome.looks_ended) == (url, looks_ended)
+    assert decode_outcome(json.loads(json.dumps(encode_outcome(outcome)))) == outcome
+
+
+def test_a_time_out_tells_what_the_worker_saw_too(log: Lines) -> None:
+    seen = Sighting.of(answer(status="done", video_url="https://h/v"), START)
+    stored = msgspec.convert(json.loads(json.dumps(msgspec.to_builtins(seen))), Sighting)
+
+    outcome = wait(log, deadline=START + 10, last_seen=stored).heard(trouble(), START + 10)
+
+    assert isinstance(outcome, TimedOut)
+    assert (outcome.result_url, outcome.looks_ended) == ("https://h/v", True)
 
 
 @pytest.mark.parametrize("kind", [Kind.TRANSIENT, Kind.THROTTLED])
@@ -427,6 +470,7 @@ OUTCOMES: list[Outcome] = [
     ),
     TimedOut(),
     TimedOut(last_seen="processing 65 %", last_trouble="HTTP 502"),
+    TimedOut(last_seen="done", result_url="https://h/v", looks_ended=True),
     Misconfigured("no key"),
     BadId("no id"),
     Crashed("RuntimeError: 怪"),

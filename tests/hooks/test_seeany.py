@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Callable
 from typing import Any
@@ -249,6 +250,35 @@ def test_what_cannot_be_an_id_is_refused_before_any_request(
     assert isinstance(error.value, AirflowFailException)
     assert isinstance(error.value, ValueError)
     assert hostile.connections == 0
+
+
+@pytest.mark.parametrize("value", [20260603001, " 20260603001\n"])
+def test_an_id_is_what_it_spells(hook: SeeAnyHook, hostile: HostileServer, ask: Ask, value: Any) -> None:
+    hostile.script(task(id="20260603001"), task_id="20260603001")
+
+    assert ask(hook, value).id == "20260603001"
+    hostile.script(reply(404), task_id="20260603001")
+    with pytest.raises(SeeAnyTaskNotFound, match="about task '20260603001'"):
+        ask(hook, value)
+
+
+@pytest.mark.parametrize("value", [20260603001, " 20260603001\n"])
+def test_waiting_for_an_id_is_waiting_for_what_it_spells(hook: SeeAnyHook, hostile: HostileServer, value: Any) -> None:
+    hostile.script(task(id=20260603001, status="Completed"), task_id="20260603001")
+
+    assert hook.wait_for_task(value).id == "20260603001"
+
+
+def test_a_field_that_cannot_be_understood_is_told_once(
+    hook: SeeAnyHook, hostile: HostileServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    hostile.script(task(progress="most"))
+
+    hook._cached_logger = logging.getLogger("tests.hook")  # type: ignore[assignment]
+    with caplog.at_level("WARNING"):
+        assert [hook.get_task("x").progress for _ in range(3)] == [None] * 3
+
+    assert len([line for line in caplog.messages if "in progress that cannot be understood" in line]) == 1
 
 
 ERRORS: dict[str, tuple[Answer, type[SeeAnyApiError], int | None, str]] = {

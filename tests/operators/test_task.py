@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException, AirflowSensorTimeout
 
 from airflow_provider_seeany.api.task import HIGHLIGHTS
 from airflow_provider_seeany.exceptions import (
@@ -50,6 +50,36 @@ PUSHED = {
 
 
 # The first look, in the worker.
+
+
+@each_kind
+def test_an_id_that_native_rendering_made_a_number_of_is_waited_for_and_recorded(
+    hostile: HostileServer, kind: Any
+) -> None:
+    hostile.script(task(id="20260603001"), reply(404))
+    with DAG("native", schedule=None, render_template_as_native_obj=True):
+        waiting = wait(kind, "{{ params.id }}")
+    waiting.render_template_fields({"params": {"id": "20260603001"}})
+    assert waiting.seeany_task_id == 20260603001
+
+    assert deferred(waiting)[0].seeany_task_id == "20260603001"
+    ctx = context()
+    with pytest.raises(SeeAnyTaskFailed):
+        waiting.resume_execution(*finished({**FAILED, "id": 20260603001}), ctx)
+
+    assert hostile.requests[0].target == "/v1/tasks/20260603001"
+    assert any(record.get("seeany_task_id") == "20260603001" for record in ctx["ti"].pushed_for_ui.values())
+
+
+@each_kind
+def test_a_time_out_whose_last_answer_held_the_video_is_recorded_with_it(hostile: HostileServer, kind: Any) -> None:
+    hostile.script(task(status="delivered", video_url="https://h/v"))
+    ctx = context()
+
+    with pytest.raises(SeeAnyTaskTimeout, match="https://h/v"):
+        wait(kind, deferrable=False, timeout=0.05, **interval(kind, 0.02)).execute(ctx)
+
+    assert any(record.get("first_result") == "https://h/v" for record in ctx["ti"].pushed_for_ui.values())
 
 
 @each_kind

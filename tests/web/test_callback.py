@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import Any
 
 import airflow.settings
 import httpx
-import msgspec
 import pytest
 from airflow.providers_manager import ProvidersManager
 from fastapi.testclient import TestClient
@@ -283,6 +283,8 @@ BODIES: dict[str, tuple[object, list[str]]] = {
     "an event about it": ({"event": "task.completed", "id": "evt_1", "data": {"id": "vid_1"}}, ["evt_1", "vid_1"]),
     "other names": ({"task_uuid": "a", "data": {"task_id": "b", "task_uuid": "a"}}, ["a", "b"]),
     "a number": ({"task_id": 42}, ["42"]),
+    "a number of 25 digits": ({"id": 2026060300100000000000001}, ["2026060300100000000000001"]),
+    "white space around it": ({"id": " x\n", "task_id": "x"}, ["x"]),
     "no text": ({"id": True, "task_id": 1.5, "data": [1]}, []),
     "odd ones": ({"id": "../x?y", "task_id": "\0", "data": {"id": "x" * 2000}}, ["../x?y"]),
 }
@@ -292,7 +294,24 @@ BODIES: dict[str, tuple[object, list[str]]] = {
 def test_the_id_is_found_where_senders_put_it(name: str) -> None:
     body, ids = BODIES[name]
 
-    assert seeany_ids(msgspec.json.encode(body)) == ids
+    assert seeany_ids(json.dumps(body).encode()) == ids
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'\xef\xbb\xbf{"id": "x"}',
+        b"\xff\xfe" + '{"id": "x"}'.encode("utf-16-le"),
+        rb'{"id": "x", "prompt": "a cat \ud83d"}',
+        b'{"id": "x", "prompt": "\xca\xd3\xc6\xb5"}',
+        b'{"id": "x", "cost": NaN, "big": 1e999}',
+        b'{"id": "x", "prompt": "a\nb\0"}\0',
+        b'{"id": "x", "deep": ' + b"[" * 20_000 + b"]" * 20_000 + b"}",
+    ],
+    ids=range(7),
+)
+def test_no_odd_byte_hides_the_id(body: bytes) -> None:
+    assert seeany_ids(body) == ["x"]
 
 
 @pytest.mark.parametrize("base_url", ["https://airflow.example.com", "https://host/a/prefix/"])

@@ -1,0 +1,216 @@
+"""
+Whatever a side field of an answer holds, and whatever bytes are inside its texts, state and video survive.
+
+Triggers, workers, hook, batch and callback read answers by one function, ``read_task``, after either transport; it is
+tried ten thousand times. Each transport is tried over a socket, and each mode once with an answer that is odd all over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+from airflow.providers.common.compat.sdk import XCom
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_seeany.api.asynchronous import shared_client
+from airflow_provider_seeany.api.blocking import BlockingClient
+from airflow_provider_seeany.api.response import Response, read_task
+from airflow_provider_seeany.api.task import SeeAnyTask
+from airflow_provider_seeany.api.wait import Finished, decode_outcome
+from airflow_provider_seeany.callback.answering import _asked
+from airflow_provider_seeany.hooks.seeany import SeeAnyHook
+from airflow_provider_seeany.results.record import Record
+from airflow_provider_seeany.sensors.batch import SeeAnyTaskBatchSensor
+from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
+from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
+from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
+from tests.conftest import KEY, settings_for
+from tests.fuzz import examples
+from tests.fuzz.answers import VALUES
+from tests.hostile import COMPLETED, FAILED, PROCESSING, VIDEO, HostileServer, reply
+from tests.waits import context, wait
+
+URL = str(COMPLETED["video_url"])
+DECISIVE = {"id", "status", "video_url"}
+SIDE_FIELDS = sorted(
+    {*SeeAnyTask.__struct_fields__, "seed", "prompt", "data", "message", "code"} - DECISIVE - {"answer"}
+)
+
+ANSWERS: list[dict[str, Any]] = [
+    COMPLETED,
+    {**COMPLETED, "status": "Succeeded ", "prompt": "a cat", "seed": 7},
+    FAILED,
+    {**FAILED, "status": "EXPIRED", "video_url": URL},
+    PROCESSING,
+    {**PROCESSING, "status": "queued", "video_url": URL},
+]
+MARK = "put some bytes here"
+
+# Any byte but the one that ends a text: with that it would be another JSON, or none.
+INSIDE_A_TEXT = st.binary(min_size=1, max_size=12).map(lambda some: some.replace(b'"', b""))
+HALVES = st.sampled_from(
+    [rb"\ud83d", rb"\udc31", rb"\x", rb"\u12", rb"\u0000", b"\xed\xa0\xbd", b"\xef\xbb\xbf", b"\0"]
+)
+NO_NUMBERS = st.sampled_from([b"NaN", b"-Infinity", b"1e999", b"9" * 400, b"[" * 900 + b"]" * 900])
+
+
+@st.composite
+def odd_answers(draw: st.DrawFn) -> tuple[dict[str, Any], bytes]:
+    """Return a valid answer, and the bytes of the same with side fields that hold anything."""
+    valid = draw(st.sampled_from(ANSWERS))
+    odd = {**valid, **draw(st.dictionaries(st.sampled_from(SIDE_FIELDS), VALUES, max_size=3))}
+    marked = draw(st.sampled_from(SIDE_FIELDS))
+    kind = draw(st.sampled_from(["value", "bytes", "bytes deeper down", "no number"]))
+    if kind != "value":
+        odd[marked] = [{"message": f"a {MARK} b"}] if kind == "bytes deeper down" else f"a {MARK} b"
+    body = json.dumps(odd, ensure_ascii=draw(st.booleans())).encode("utf-8", "surrogatepass")
+    if kind == "no number":
+        body = body.replace(f'"a {MARK} b"'.encode(), draw(NO_NUMBERS))
+    else:
+        body = body.replace(MARK.encode(), draw(INSIDE_A_TEXT | HALVES))
+    if draw(st.integers(0, 9)) == 0:
+        body = b"\xef\xbb\xbf" + body
+    return valid, body
+
+
+def assert_survived(task: object, valid: dict[str, Any]) -> None:
+    """See that the state and the video are those of the valid answer, and that all of it can be handed on."""
+    assert isinstance(task, SeeAnyTask), task
+    right = SeeAnyTask.from_answer(valid)
+    assert (task.id, task.status, task.state) == (VIDEO, right.status, right.state)
+    if "video_url" in valid:
+        assert task.video_url == URL
+        assert task.state != "completed" or task.highlights()["video_url"] == URL
+    msgspec.msgpack.encode(dict(task.answer))
+    for value in (task.as_json(), task.highlights()):
+        XCom.serialize_value(value)
+        # As PostgreSQL takes it: no NUL, no half of a pair, no NaN.
+        assert "\\u0000" not in json.dumps(value, allow_nan=False)
+        json.dumps(value, ensure_ascii=False).encode()
+    json.dumps(Record.of_task(task, conn_id="c").xcoms({"dag_id": "d", "run_id": "r", "task_id": "t", "map_index": -1}))
+    assert SeeAnyTask.from_answer(json.loads(json.dumps(task.as_json()))).state == task.state
+
+
+@examples(10_000)
+@given(odd_answers())
+def test_state_and_video_survive_whatever_a_side_field_holds(odd: tuple[dict[str, Any], bytes]) -> None:
+    valid, body = odd
+
+    assert_survived(read_task(Response(status=200, headers={}, body=body, secret=KEY), VIDEO), valid)
+
+
+@pytest.mark.parametrize("way", ["blocking", "asynchronous"])
+def test_state_and_video_survive_the_way_through_a_socket(hostile: HostileServer, way: str) -> None:
+    with asyncio.Runner() as runner:
+        client, close = _client(hostile, way, runner)
+
+        @examples(2_500)
+        @given(odd_answers())
+        def survives(odd: tuple[dict[str, Any], bytes]) -> None:
+            valid, body = odd
+            hostile.script(reply(200, body))
+            assert_survived(client(), valid)
+
+        try:
+            survives()
+        finally:
+            close()
+
+
+def _client(hostile: HostileServer, way: str, runner: asyncio.Runner) -> tuple[Callable[[], Any], Callable[[], None]]:
+    settings = settings_for(hostile)
+    if way == "blocking":
+        blocking = BlockingClient(settings)
+        return lambda: blocking.look(VIDEO), blocking.close
+    lent = shared_client(settings)
+    client = runner.run(lent.__aenter__())
+    return lambda: runner.run(client.look(VIDEO)), lambda: runner.run(lent.__aexit__(None, None, None)) and None
+
+
+ODDEST = (
+    json.dumps(
+        {
+            **COMPLETED,
+            "status": "COMPLETED ",
+            "usage": {"cost": "¥0.70"},
+            "completed_at": 1748908920000,
+            "error": False,
+            "thumbnail_url": [],
+            "duration": {"value": "5 s"},
+            "resolution": True,
+            "__type": "dict",
+            "prompt": MARK,
+        }
+    )
+    .encode()
+    .replace(MARK.encode(), b"\xca\xd3 \\ud83d \x00")
+    .replace(b"{", b'{"score": NaN, ', 1)
+)
+
+
+def assert_delivered(answer: dict[str, Any]) -> None:
+    """See that the oddest answer arrived with all that could be understood of it."""
+    assert (answer["video_url"], answer["completed_at"]) == (URL, "2025-06-03T00:02:00Z")
+    assert answer["usage"] == {"cost": "¥0.70"}
+    assert answer["resolution"] is True
+
+
+async def _event_of(trigger: Any) -> Any:
+    (event,) = [event async for event in trigger.run()]
+    return json.loads(json.dumps(event.payload))
+
+
+@pytest.fixture
+def _odd_service(hostile: HostileServer, connect: Callable[..., None]) -> None:
+    connect(host=hostile.url)
+    hostile.script(reply(200, ODDEST))
+
+
+@pytest.mark.usefixtures("_odd_service")
+def test_a_poking_sensor_delivers_it() -> None:
+    ctx = context()
+
+    assert_delivered(wait(SeeAnyTaskSensor, VIDEO, deferrable=False).execute(ctx))
+
+    assert (ctx["ti"].pushed["cost"], ctx["ti"].pushed["cost_unit"], ctx["ti"].pushed["duration"]) == (0.7, "CNY", 5)
+
+
+@pytest.mark.usefixtures("_odd_service")
+async def test_a_trigger_and_the_worker_after_it_deliver_it() -> None:
+    event = await _event_of(SeeAnyTaskTrigger(seeany_task_id=VIDEO))
+
+    assert isinstance(decode_outcome(event), Finished)
+    assert_delivered(wait(SeeAnyTaskSensor, VIDEO).execute_complete(context(), event))
+
+
+@pytest.mark.usefixtures("_odd_service")
+def test_the_hook_delivers_it() -> None:
+    hook = SeeAnyHook()
+
+    assert_delivered(hook.get_task(VIDEO).as_json())
+    assert_delivered(hook.wait_for_task(VIDEO).as_json())
+    assert_delivered(asyncio.run(hook.aget_task(VIDEO)).as_json())
+
+
+@pytest.mark.usefixtures("_odd_service")
+async def test_a_batch_delivers_it_and_counts_its_cost() -> None:
+    event = await _event_of(SeeAnyTaskBatchTrigger(seeany_task_ids=[VIDEO]))
+
+    result = SeeAnyTaskBatchSensor(task_id="wait", seeany_task_ids=[VIDEO]).execute_complete(context(), event)
+
+    assert (result["completed"], result["failed"], result["cost"]) == (1, 0, {"CNY": 0.7})
+    assert_delivered(result["tasks"][0])
+
+
+@pytest.mark.usefixtures("_odd_service")
+async def test_a_callback_delivers_it() -> None:
+    outcome = await _asked("seeany_default", VIDEO)
+
+    assert outcome is not None
+    assert_delivered(SeeAnyTask.from_answer(outcome.answer).as_json())
