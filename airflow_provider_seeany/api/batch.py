@@ -11,7 +11,7 @@ the service is down, as :mod:`~airflow_provider_seeany.api.outage` says::
     Batch.outcome(now)       ──> None            go on
                              ──> BatchResult     every task has ended, or the first failure ends the batch
                              ──> BatchTimedOut   the deadline has passed
-                             ──> Refused         the key was refused, so that every other question would be, too
+                             ──> BatchAborted    the key was refused, so that every other request would be, too
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from airflow_provider_seeany.api.batch_result import BatchOutcome, BatchTimedOut, Results, numeral
+from airflow_provider_seeany.api.batch_result import BatchAborted, BatchOutcome, BatchTimedOut, Results, numeral
 from airflow_provider_seeany.api.outage import BETWEEN_LOG_LINES, Outage
 from airflow_provider_seeany.api.polling import FixedInterval, TrustGated
 from airflow_provider_seeany.api.request import BadSettings, BadTaskId, checked_task_id, cut
@@ -32,9 +32,6 @@ from airflow_provider_seeany.api.wait import LAST_ROUND, Finished, Log, Pause, R
 
 MOST_TASKS = 10_000
 """Most tasks of one batch."""
-
-SHOWN_UNFINISHED = 20
-"""Most ids that a time-out names."""
 
 LONGEST_PAUSE = 3600.0
 """Most seconds to pause where nothing is due and there is no deadline."""
@@ -226,7 +223,8 @@ class Batch:
                 # One 403 among answers is about the task, not about the key.
                 if trouble.http_status == 401 or (trouble.refuses_key and not self._is_answered):
                     self._refused = step
-                self.results.fail(place, str(trouble))
+                else:
+                    self.results.fail(place, str(trouble))
             case TimedOut():
                 pass  # not asked about again, and not among those that have ended
         self._note_outage(place, reply, now)
@@ -263,7 +261,7 @@ class Batch:
     def outcome(self, now: float) -> BatchOutcome | None:
         """Return what the batch has ended with, or ``None`` while it has not."""
         if self._refused is not None:
-            return self._refused
+            return BatchAborted(why=self._refused, result=self.results.result())
         over = self.results.done == len(self._ids) or (self._fail_fast and self.results.failed)
         if over:
             self._log.info("%s", self.results)
@@ -286,9 +284,7 @@ class Batch:
 
     def _timed_out(self) -> BatchTimedOut:
         return BatchTimedOut(
-            total=len(self._ids),
-            done=self.results.done,
-            unfinished=self.results.unfinished(SHOWN_UNFINISHED),
+            result=self.results.result(),
             last_trouble=str(self._last_trouble) if self._last_trouble else None,
         )
 
