@@ -95,9 +95,8 @@ def _what_is_left(result: BatchResult, kept: str) -> str:
     completed = f"{numeral(result.completed)} {were(result.completed)} completed"
     if not result.completed:
         return f"{completed}."
-    is_one = result.completed == 1
-    by_id = f"{'its result stays' if is_one else 'their results stay'} available by {'its id' if is_one else 'their ids'}"
-    return f"{completed}; {kept or by_id}."
+    one, many = "its result stays available by its id", "their results stay available by their ids"
+    return f"{completed}; {kept or (one if result.completed == 1 else many)}."
 
 
 class SeeAnyTaskTimeout(SeeAnyError, AirflowSensorTimeout):

@@ -284,7 +284,7 @@ class Results:
             failures=[],
         )
         failures = [Failure(self._ids[place], self._reasons[place]) for place in sorted(self._reasons)]
-        room = _Room(MOST_RESULT_BYTES - _size(head.as_json()) - len(json.dumps({key: [] for key in _IDS})))
+        room = _Room(MOST_RESULT_BYTES - _size(msgspec.to_builtins(head)))
         kept_free = min(sum(map(_size, msgspec.to_builtins(failures))), KEPT_FOR_FAILURES)
         detail: Literal["answers", "table", "totals"] = "totals"
         tasks: list[dict[str, Any]] = []

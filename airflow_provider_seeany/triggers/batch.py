@@ -106,7 +106,7 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
         """Wait, then fire one event."""
         with told_if_cancelled(self, about=self._about):
             outcome = await reported(self._outcome(), about=self._about, log=self.log)
-            if self._results is not None and isinstance(outcome, Misconfigured | Crashed):
+            if self._results is not None and self._results.done and isinstance(outcome, Misconfigured | Crashed):
                 # Whatever broke off: what is completed was paid.
                 outcome = BatchAborted(why=outcome, result=self._results.result())
         # Nothing is held here: a trigger cancelled at the yield would keep it until garbage collection.

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+import msgspec
+
 from airflow_provider_seeany.api.batch import checked_task_ids
 from airflow_provider_seeany.api.batch_result import (
     MOST_RESULT_BYTES,
@@ -155,8 +157,9 @@ class BatchWait:
 
     def unreported(self) -> SeeAnyTaskTimeout:
         """Return the exception for a deferral that Airflow ended because no trigger had reported in time."""
-        silence = BatchTimedOut(result=Results(self.ids()).result(), last_trouble=SILENCE)
-        return batch_timeout(silence, timeout=self._timeout)
+        # Which of them are done, nobody knows.
+        nothing = msgspec.structs.replace(Results(self.ids()).result(), unfinished=[])
+        return batch_timeout(BatchTimedOut(result=nothing, last_trouble=SILENCE), timeout=self._timeout)
 
 
 def kept_in(result: BatchResult, xcom_key: str) -> str:
