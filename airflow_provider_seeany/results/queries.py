@@ -2,9 +2,10 @@
 What Airflow's database knows of results, progress and spend.
 
 Everything is found through the index of XComs by key: the keys of records begin with moments, so a page of results is
-one short walk along that index, and what is older or newer than asked for is never read. The names of DAGs are compared
-in a way that no index serves: one of them begins with the DAG, and a planner that takes it reads every XCom the DAG ever
-pushed. The XComs of one task instance are found by the primary key, also where there are very many of them.
+one short walk along that index, and what is older or newer than asked for is never read. The names of DAGs are
+compared in a way that no index serves: one of them begins with the DAG, and a planner that takes it reads every XCom
+the DAG ever pushed. The XComs of one task instance are found by the primary key, also where there are very many of
+them.
 """
 
 from __future__ import annotations
@@ -66,7 +67,9 @@ OUR_OPERATORS = frozenset({"SeeAnyTaskSensor", "SeeAnyTaskResultOperator", "SeeA
 
 _OUR_TRIGGERS = "airflow_provider_seeany.triggers."
 _OVER = frozenset({"success", "failed", "skipped", "upstream_failed", "removed", "up_for_retry"})
-_SPEND = SpendByDay()
+
+SPEND = SpendByDay()
+"""What results add up to, for all viewers of this process."""
 
 MAX_TRIED_RECORDS = 5
 """So many of a task instance's newest records are read until one is what a wait keeps."""
@@ -265,7 +268,7 @@ def groups(session: Session, *, readable: Collection[str], filters: Filters, zon
     days = [] if filters.state == "waiting" else _days(filters, zone)
     return [
         Group(day.day, *whose, count=one.count, cost=[Money(*money) for money in sorted(one.cost.items())])
-        for day, sums in _SPEND.sums(session, days)
+        for day, sums in SPEND.sums(session, days)
         for whose, one in sorted(sums.items(), key=itemgetter(0))
         if whose[0] in dags and _matches(whose, filters.state, connection)
     ]
@@ -285,11 +288,16 @@ def _days(filters: Filters, zone: ZoneInfo) -> list[Day]:
     begin = filters.since
     while begin < filters.until:
         following = day + timedelta(days=1)
-        midnight = datetime(following.year, following.month, following.day, tzinfo=zone).timestamp()
-        end = min(int(midnight), filters.until)
-        days.append(Day(day, key_at(begin), key_at(end)))
+        midnight = _midnight(following, zone)
+        end = min(midnight, filters.until)
+        is_whole = begin == _midnight(day, zone) and end == midnight
+        days.append(Day(day, key_at(begin), key_at(end), is_whole))
         day, begin = following, end
     return days
+
+
+def _midnight(day: date, zone: ZoneInfo) -> int:
+    return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp())
 
 
 def task_view(session: Session, *, dag_id: str, run_id: str, task_id: str, map_index: int) -> TaskView | None:

@@ -41,7 +41,10 @@ KEPT_TIMES = 20
 """They are kept for so many times as long as they took: adding up never takes more than a twentieth of the time."""
 
 WORTH_KEEPING = 5000
-"""Sums of fewer results are made anew each time, so that nobody sees an old one."""
+"""
+Sums of fewer results are made anew each time, so that nobody sees an old one. So is that of a part of a day, today's
+above all, unless it alone has so many.
+"""
 
 MAX_KEPT = 200_000
 """Maximum number of sums that are kept."""
@@ -59,11 +62,13 @@ class Day:
 
     :param first_key: where the keys of its records begin.
     :param end_key: where those of the next one begin.
+    :param is_whole: whether it is asked for from midnight to midnight.
     """
 
     day: date
     first_key: str
     end_key: str
+    is_whole: bool
 
 
 @dataclass
@@ -128,13 +133,13 @@ class SpendByDay:
             until, sums = self._kept.get((database, day.first_key, day.end_key), (0.0, {}))
             if began < until:
                 found[day] = sums
-        added_up, read = _added_up(session, [day for day in days if day not in found])
-        took = time.monotonic() - began
-        if read >= WORTH_KEEPING:
-            until = time.monotonic() + max(KEPT_FOR, KEPT_TIMES * took)
-            for day, sums in added_up.items():
+        added_up = _added_up(session, [day for day in days if day not in found])
+        until = time.monotonic() + max(KEPT_FOR, KEPT_TIMES * (time.monotonic() - began))
+        read = sum(count for _, count in added_up.values())
+        for day, (sums, count) in added_up.items():
+            found[day] = sums
+            if (read if day.is_whole else count) >= WORTH_KEEPING:
                 self._keep((database, day.first_key, day.end_key), until, sums)
-        found |= added_up
         return [(day, found[day]) for day in days]
 
     def _keep(self, key: tuple[str, str, str], until: float, sums: Sums) -> None:
@@ -146,18 +151,26 @@ class SpendByDay:
             size -= len(dropped) + 1
 
 
-def _added_up(session: Session, days: Sequence[Day]) -> tuple[dict[Day, Sums], int]:
-    """Return the sums of days, and how many results were read for them."""
-    count = 0
-    sums: dict[Day, Sums] = {}
-    # A month at a time, so that those of a whole year need not be in memory at once.
-    for begin in range(0, len(days), _MONTH):
-        month = days[begin : begin + _MONTH]
-        rows = _rows(session, month[0].first_key, month[-1].end_key)
-        count += len(rows)
-        for day in month:
-            sums[day] = _sums_of(session, rows[bisect_left(rows, day.first_key) : bisect_left(rows, day.end_key)])
-    return sums, count
+def _added_up(session: Session, days: Sequence[Day]) -> dict[Day, tuple[Sums, int]]:
+    """Return the sums of days, and how many results were read for each."""
+    sums: dict[Day, tuple[Sums, int]] = {}
+    for run in _runs(days):
+        rows = _rows(session, run[0].first_key, run[-1].end_key)
+        for day in run:
+            of_day = rows[bisect_left(rows, day.first_key) : bisect_left(rows, day.end_key)]
+            sums[day] = _sums_of(session, of_day), len(of_day)
+    return sums
+
+
+def _runs(days: Iterable[Day]) -> list[list[Day]]:
+    """Return days that follow each other, up to a month at a time: those of a year need not be in memory at once."""
+    runs: list[list[Day]] = []
+    for day in days:
+        if runs and len(runs[-1]) < _MONTH and runs[-1][-1].end_key == day.first_key:
+            runs[-1].append(day)
+        else:
+            runs.append([day])
+    return runs
 
 
 def _rows(session: Session, first_key: str, end_key: str) -> list[str]:
