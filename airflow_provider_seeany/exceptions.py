@@ -14,7 +14,14 @@ from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
 )
 
-from airflow_provider_seeany.api.batch_result import BatchOutcome, BatchResult, BatchTimedOut, numeral
+from airflow_provider_seeany.api.batch_result import (
+    BatchAborted,
+    BatchOutcome,
+    BatchResult,
+    BatchTimedOut,
+    numeral,
+    were,
+)
 from airflow_provider_seeany.api.request import cut
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import KeepsState, Kind, Trouble, cleaned
@@ -31,6 +38,9 @@ from airflow_provider_seeany.api.wait import (
 
 SHOWN_FAILURES = 100
 """Most failures of a batch that an exception's text lists."""
+
+SHOWN_UNFINISHED = 20
+"""Most ids that the text of a batch's time-out names."""
 
 
 class SeeAnyError(KeepsState, AirflowException):
@@ -71,22 +81,31 @@ class SeeAnyBatchFailed(SeeAnyError, AirflowFailException):
 
     :param result: what the batch ended with; ``result.failures`` holds ids and reasons.
     :param fail_fast: whether the first failure ended the wait.
+    :param kept: where that result is kept, for a person.
     """
 
-    def __init__(self, result: BatchResult, *, fail_fast: bool) -> None:
+    def __init__(self, result: BatchResult, *, fail_fast: bool, kept: str = "") -> None:
         shown = result.failures[:SHOWN_FAILURES]
         lines = [f"  {cleaned(failure.id, limit=100)}: {failure.reason}" for failure in shown]
         if result.failed > len(shown):
             lines.append(f"  and {numeral(result.failed - len(shown))} others")
         ended = (
-            "fail_fast ended the wait at the first; the other tasks go on, and may cost money."
-            if fail_fast
-            else f"{numeral(result.completed)} were completed; their results stay available by their ids."
+            " fail_fast ended the wait at the first; the other tasks go on, and may cost money." if fail_fast else ""
         )
         super().__init__(
-            f"{numeral(result.failed)} of {numeral(result.total)} SeeAny tasks failed. {ended}\n" + "\n".join(lines)
+            f"{numeral(result.failed)} of {numeral(result.total)} SeeAny tasks failed.{ended} "
+            f"{_what_is_left(result, kept)}\n" + "\n".join(lines)
         )
         self.result = result
+
+
+def _what_is_left(result: BatchResult, kept: str) -> str:
+    """Say what became of the completed tasks of a batch that did not succeed."""
+    completed = f"{numeral(result.completed)} {were(result.completed)} completed"
+    if not result.completed:
+        return f"{completed}."
+    one, many = "its result stays available by its id", "their results stay available by their ids"
+    return f"{completed}; {kept or (one if result.completed == 1 else many)}."
 
 
 class SeeAnyTaskTimeout(SeeAnyError, AirflowSensorTimeout):
@@ -164,7 +183,7 @@ def completed_task(outcome: Outcome, *, seeany_task_id: str, seeany_conn_id: str
 
 
 def batch_result(
-    outcome: BatchOutcome, *, seeany_conn_id: str, timeout: float, fail_fast: bool, allow_failures: bool
+    outcome: BatchOutcome, *, seeany_conn_id: str, timeout: float, fail_fast: bool, allow_failures: bool, kept: str = ""
 ) -> BatchResult:
     """
     Return the result that the wait for a batch ended with, or raise the exception for any other end.
@@ -174,16 +193,23 @@ def batch_result(
     :param timeout: the seconds that the wait was given.
     :param fail_fast: whether the first failure ended the wait.
     :param allow_failures: whether a result with failures is returned all the same.
+    :param kept: where what was completed is kept, for a person.
     """
+    about = "a batch of SeeAny tasks"
     match outcome:
         case BatchResult(failed=failed) if failed and not allow_failures:
-            raise SeeAnyBatchFailed(outcome, fail_fast=fail_fast)
+            raise SeeAnyBatchFailed(outcome, fail_fast=fail_fast, kept=kept)
         case BatchResult():
             return outcome
         case BatchTimedOut():
-            raise batch_timeout(outcome, timeout=timeout)
+            raise batch_timeout(outcome, timeout=timeout, kept=kept)
+        case BatchAborted(why=why, result=result):
+            error = _wait_error(why, about=about, seeany_conn_id=seeany_conn_id)
+            if result.completed:
+                error.args = (f"{error} {_what_is_left(result, kept)}",)
+            raise error
         case _:
-            raise _wait_error(outcome, about="a batch of SeeAny tasks", seeany_conn_id=seeany_conn_id)
+            raise _wait_error(outcome, about=about, seeany_conn_id=seeany_conn_id)
 
 
 def _wait_error(
@@ -207,16 +233,19 @@ def _wait_error(
             return SeeAnyError(f"The wait for {about} broke off: {text}")
 
 
-def batch_timeout(outcome: BatchTimedOut, *, timeout: float) -> SeeAnyTaskTimeout:
+def batch_timeout(outcome: BatchTimedOut, *, timeout: float, kept: str = "") -> SeeAnyTaskTimeout:
     """
     Return the exception for a batch whose time was up.
 
     :param outcome: how far it was.
     :param timeout: the seconds that the wait was given.
+    :param kept: where what was completed is kept, for a person.
     """
-    left = outcome.total - outcome.done
-    others = left - len(outcome.unfinished)
-    ids = ", ".join(cleaned(seeany_task_id, limit=100) for seeany_task_id in outcome.unfinished)
+    result = outcome.result
+    left = result.total - result.done
+    shown = result.unfinished[:SHOWN_UNFINISHED]
+    others = left - len(shown)
+    ids = ", ".join(cleaned(seeany_task_id, limit=100) for seeany_task_id in shown)
     more = f" and {numeral(others)} others" if others and ids else ""
     trouble = f"; last trouble: {outcome.last_trouble}" if outcome.last_trouble else ""
     looked_ended = ", ".join(cleaned(seeany_task_id, limit=100) for seeany_task_id in outcome.looked_ended)
@@ -227,9 +256,10 @@ def batch_timeout(outcome: BatchTimedOut, *, timeout: float) -> SeeAnyTaskTimeou
         else "They "
     )
     return SeeAnyTaskTimeout(
-        f"{numeral(left)} of {numeral(outcome.total)} SeeAny tasks were not done within {timeout:g} s, "
-        f"{numeral(outcome.done)} were{f'. Not done: {ids}{more}' if ids else ''}{trouble}. "
+        f"{numeral(left)} of {numeral(result.total)} SeeAny tasks were not done within {timeout:g} s, "
+        f"{numeral(result.done)} {were(result.done)}{f'. Not done: {ids}{more}' if ids else ''}{trouble}. "
         f"{ended}may still finish and cost money. To wait longer, raise timeout and clear the task."
+        f"{f' {_what_is_left(result, kept)}' if result.completed else ''}"
     )
 
 

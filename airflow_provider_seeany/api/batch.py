@@ -11,7 +11,7 @@ the service is down, as :mod:`~airflow_provider_seeany.api.outage` says::
     Batch.outcome(now)       ──> None            go on
                              ──> BatchResult     every task has ended, or the first failure ends the batch
                              ──> BatchTimedOut   the deadline has passed
-                             ──> Refused         the key was refused, so that every other question would be, too
+                             ──> BatchAborted    the key was refused, so that every other request would be, too
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from airflow_provider_seeany.api.batch_result import BatchOutcome, BatchTimedOut, Results, numeral
+from airflow_provider_seeany.api.batch_result import BatchAborted, BatchOutcome, BatchTimedOut, Results, numeral
 from airflow_provider_seeany.api.outage import BETWEEN_LOG_LINES, Outage
 from airflow_provider_seeany.api.polling import FixedInterval, TrustGated
 from airflow_provider_seeany.api.request import BadSettings, BadTaskId, checked_task_id, cut
@@ -34,8 +34,8 @@ from airflow_provider_seeany.api.wait import LAST_ROUND, Finished, Log, Oddities
 MOST_TASKS = 10_000
 """Most tasks of one batch."""
 
-SHOWN_UNFINISHED = 20
-"""Most ids that a time-out names."""
+SHOWN_LOOKED_ENDED = 20
+"""Most ids that a time-out names of tasks that have probably ended."""
 
 LONGEST_PAUSE = 3600.0
 """Most seconds to pause where nothing is due and there is no deadline."""
@@ -229,7 +229,8 @@ class Batch:
                 # One 403 among answers is about the task, not about the key.
                 if trouble.http_status == 401 or (trouble.refuses_key and not self._is_answered):
                     self._refused = step
-                self.results.fail(place, str(trouble))
+                else:
+                    self.results.fail(place, str(trouble))
             case TimedOut():
                 # Not asked about again, and not among those that have ended; what was seen of it is told.
                 self._waits[place] = wait, polling
@@ -267,7 +268,7 @@ class Batch:
     def outcome(self, now: float) -> BatchOutcome | None:
         """Return what the batch has ended with, or ``None`` while it has not."""
         if self._refused is not None:
-            return self._refused
+            return BatchAborted(why=self._refused, result=self.results.result())
         over = self.results.done == len(self._ids) or (self._fail_fast and self.results.failed)
         if over:
             self._calm_log.flush(float("inf"))
@@ -293,10 +294,8 @@ class Batch:
         self._calm_log.flush(float("inf"))
         looked_ended = sorted(place for place, (wait, _) in self._waits.items() if wait.looked_ended)
         return BatchTimedOut(
-            total=len(self._ids),
-            done=self.results.done,
-            unfinished=self.results.unfinished(SHOWN_UNFINISHED),
-            looked_ended=[self._ids[place] for place in looked_ended[:SHOWN_UNFINISHED]],
+            result=self.results.result(),
+            looked_ended=[self._ids[place] for place in looked_ended[:SHOWN_LOOKED_ENDED]],
             last_trouble=str(self._last_trouble) if self._last_trouble else None,
         )
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from itertools import islice
+from itertools import takewhile
 from typing import Any, Literal
 
 import msgspec
@@ -17,6 +17,9 @@ from airflow_provider_seeany.api.wait import BadId, Crashed, Misconfigured, Refu
 
 MOST_RESULT_BYTES = 48 * 1024
 """Largest result, as JSON, that is handed to Airflow, which keeps it in its database."""
+
+KEPT_FOR_FAILURES = MOST_RESULT_BYTES // 4
+"""Bytes of a result that details of completed tasks leave to failures, if there are so many."""
 
 SHOWN_REASON = 200
 """Longest reason, in characters, that is kept of a failure."""
@@ -41,7 +44,7 @@ class Failure(msgspec.Struct, frozen=True):
 
 class BatchResult(msgspec.Struct, frozen=True, kw_only=True, tag="batch_result"):
     """
-    What a batch ended with. Never larger than :data:`MOST_RESULT_BYTES` as JSON.
+    What a batch has brought when it ends, well or badly. Never larger than :data:`MOST_RESULT_BYTES` as JSON.
 
     :param total: how many different tasks were asked for.
     :param completed: how many were completed.
@@ -49,7 +52,9 @@ class BatchResult(msgspec.Struct, frozen=True, kw_only=True, tag="batch_result")
     :param cost: what the completed ones cost together, by currency.
     :param detail: what ``tasks`` holds: whole answers, a table of the main fields, or nothing.
     :param tasks: the completed tasks in the order asked.
-    :param failures: the others in the order asked; the first of them, should there be too many.
+    :param failures: those that failed, in the order asked; the first of them, should there be too many.
+    :param completed_ids: the ids of the completed tasks, if there is no room for more of them, and for all of these.
+    :param unfinished: ids that had not ended, in the order asked; the first of them, should there be too many.
     """
 
     total: int
@@ -59,31 +64,50 @@ class BatchResult(msgspec.Struct, frozen=True, kw_only=True, tag="batch_result")
     detail: Literal["answers", "table", "totals"]
     tasks: list[dict[str, Any]]
     failures: list[Failure]
+    completed_ids: list[str] = []
+    unfinished: list[str] = []
+
+    @property
+    def done(self) -> int:
+        """How many have ended, well or badly."""
+        return self.completed + self.failed
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as plain JSON values."""
-        return {name: msgspec.to_builtins(getattr(self, name)) for name in self.__struct_fields__}
+        """Return it as plain JSON values, without the lists of ids that are empty."""
+        values = {name: msgspec.to_builtins(getattr(self, name)) for name in self.__struct_fields__}
+        return {name: value for name, value in values.items() if value or name not in _IDS}
+
+
+_IDS = ("completed_ids", "unfinished")
 
 
 class BatchTimedOut(msgspec.Struct, frozen=True, kw_only=True, tag="batch_timed_out"):
     """
     The deadline passed first.
 
-    :param total: how many different tasks were asked for.
-    :param done: how many had ended.
-    :param unfinished: the first of the ids that had not.
-    :param looked_ended: the first of those whose last answers had a result URL, or a status that reads like an end.
-    :param last_trouble: the last question that brought no answer, for a person.
+    :param result: what the batch has brought by then.
+    :param looked_ended: the first of the ids whose last answers had a result URL, or a status that reads like an end.
+    :param last_trouble: the last request that brought no answer, for a person.
     """
 
-    total: int
-    done: int
-    unfinished: list[str]
+    result: BatchResult
     last_trouble: str | None = None
     looked_ended: list[str] = []
 
 
-BatchOutcome = BatchResult | BatchTimedOut | Refused | Misconfigured | BadId | Crashed
+class BatchAborted(msgspec.Struct, frozen=True, kw_only=True, tag="batch_aborted"):
+    """
+    The batch could not go on.
+
+    :param why: what ended it.
+    :param result: what the batch has brought by then.
+    """
+
+    why: Refused | Misconfigured | Crashed
+    result: BatchResult
+
+
+BatchOutcome = BatchResult | BatchTimedOut | BatchAborted | Misconfigured | BadId | Crashed
 """What a batch can end with. Plain JSON when encoded, as it travels from the triggerer to a worker."""
 
 
@@ -97,9 +121,24 @@ def decode_batch_outcome(encoded: Mapping[str, Any]) -> BatchOutcome:
     return outcome
 
 
+def result_in(outcome: BatchOutcome) -> BatchResult | None:
+    """Return what a batch has brought when it ended; ``None`` if it never got as far as asking."""
+    match outcome:
+        case BatchResult():
+            return outcome
+        case BatchTimedOut(result=result) | BatchAborted(result=result):
+            return result
+    return None
+
+
 def numeral(number: int) -> str:
     """Write a count for a person: ``1 240``."""
     return f"{number:,}".replace(",", " ")
+
+
+def were(number: int) -> str:
+    """Return the verb after a count: ``1 was``, ``2 were``."""
+    return "was" if number == 1 else "were"
 
 
 class Costs:
@@ -147,6 +186,24 @@ class _Kept:
 
     def in_order(self) -> list[dict[str, Any]]:
         return [self._values[place] for place in sorted(self._values)]
+
+
+class _Room:
+    """
+    The bytes that are left of a result.
+
+    :param size: how many there are.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+
+    def takes(self, size: int, kept_free: int = 0) -> bool:
+        """Take so many bytes and tell so, if they and what is to be kept free are left."""
+        if size > self._left - kept_free:
+            return False
+        self._left -= size
+        return True
 
 
 def _size(value: object) -> int:
@@ -213,12 +270,12 @@ class Results:
         """Tell whether a task has ended, well or badly."""
         return bool(self._ended[place])
 
-    def unfinished(self, limit: int) -> list[str]:
-        """Return the first ids that have not ended."""
-        return list(islice((i for i, ended in zip(self._ids, self._ended, strict=True) if not ended), limit))
-
     def result(self) -> BatchResult:
-        """Return it all, with as many details as fit."""
+        """
+        Return it all, with as many details as fit.
+
+        What was completed was paid, so it comes first; but failures, of which somebody must know, keep some room.
+        """
         head = BatchResult(
             total=len(self._ids),
             completed=self.completed,
@@ -228,23 +285,30 @@ class Results:
             tasks=[],
             failures=[],
         )
-        left = MOST_RESULT_BYTES - _size(head.as_json())
-        # The failures first: the results can be asked for again by their ids, but somebody must know of these.
-        failures = []
-        for place in sorted(self._reasons):
-            failure = Failure(self._ids[place], self._reasons[place])
-            left -= (size := _size(msgspec.to_builtins(failure)))
-            if left < 0:
-                left += size
-                break
-            failures.append(failure)
+        failures = [Failure(self._ids[place], self._reasons[place]) for place in sorted(self._reasons)]
+        room = _Room(MOST_RESULT_BYTES - _size(msgspec.to_builtins(head)))
+        kept_free = min(sum(map(_size, msgspec.to_builtins(failures))), KEPT_FOR_FAILURES)
         detail: Literal["answers", "table", "totals"] = "totals"
         tasks: list[dict[str, Any]] = []
-        if self._answers.size <= left:
+        completed_ids: list[str] = []
+        if room.takes(self._answers.size, kept_free):
             detail, tasks = "answers", self._answers.in_order()
-        elif self._table.size <= left:
+        elif room.takes(self._table.size, kept_free):
             detail, tasks = "table", self._table.in_order()
-        return msgspec.structs.replace(head, detail=detail, tasks=tasks, failures=failures)
+        else:
+            ids = [self._ids[place] for place, ended in enumerate(self._ended) if ended and place not in self._reasons]
+            completed_ids = ids if room.takes(sum(map(_size, ids)), kept_free) else []
+        return msgspec.structs.replace(
+            head,
+            detail=detail,
+            tasks=tasks,
+            completed_ids=completed_ids,
+            failures=list(takewhile(lambda failure: room.takes(_size(msgspec.to_builtins(failure))), failures)),
+            unfinished=list(takewhile(lambda each: room.takes(_size(each)), self._unfinished())),
+        )
+
+    def _unfinished(self) -> Iterator[str]:
+        return (i for i, ended in zip(self._ids, self._ended, strict=True) if not ended)
 
     def __str__(self) -> str:
         text = f"{numeral(self.done)} of {numeral(len(self._ids))} done"

@@ -33,6 +33,7 @@ from airflow_provider_seeany.operators.worker_free import (
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
 
+    from airflow_provider_seeany.api.batch_result import BatchResult
     from airflow_provider_seeany.api.task import SeeAnyTask
     from airflow_provider_seeany.exceptions import SeeAnyTaskTimeout
     from airflow_provider_seeany.results.record import Record
@@ -48,6 +49,9 @@ class EndsWithReason(BaseOperator):
 
     seeany_conn_id: str
     """The connection that is asked through."""
+
+    partial_result: BatchResult | None = None
+    """What a batch that did not succeed has brought all the same."""
 
     def unreported(self) -> SeeAnyTaskTimeout:
         """Return the exception for a deferral that Airflow ended because no trigger had reported in time."""
@@ -106,7 +110,10 @@ class EndsWithReason(BaseOperator):
         if isinstance(error, SeeAnyError):
             asked_for = as_task_id(getattr(self, "seeany_task_id", None))
             record = Record.of_error(
-                error, conn_id=self.seeany_conn_id, seeany_task_id=asked_for if isinstance(asked_for, str) else None
+                error,
+                conn_id=self.seeany_conn_id,
+                seeany_task_id=asked_for if isinstance(asked_for, str) else None,
+                batch=self.partial_result,
             )
             self.keep_record(context, record)
 

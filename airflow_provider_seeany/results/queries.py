@@ -2,52 +2,62 @@
 What Airflow's database knows of results, progress and spend.
 
 Everything is found through the index of XComs by key: the keys of records begin with moments, so a page of results is
-one short walk along that index, and what is older or newer than asked for is never read. The keys also say all that
-sums are made of, so these are made of the index alone. The names of DAGs are compared in a way that no index serves:
-one of them begins with the DAG, and a planner that takes it reads every XCom the DAG ever pushed.
+one short walk along that index, and what is older or newer than asked for is never read. The names of DAGs are
+compared in a way that no index serves: one of them begins with the DAG, and a planner that takes it reads every XCom
+the DAG ever pushed. The XComs of one task instance are found by the primary key, also where there are very many of
+them.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from decimal import Decimal, InvalidOperation
-from functools import cache, partial
+from itertools import chain, islice
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 from zoneinfo import ZoneInfo
 
-import msgspec
+from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.trigger import Trigger
 from airflow.models.xcom import XComModel
-from sqlalchemy import and_, false, func, literal, or_, select, tuple_
+from sqlalchemy import and_, false, func, literal, select, tuple_
 
-from airflow_provider_seeany.api.task import is_web_url, urls_in
+from airflow_provider_seeany.api.batch import MOST_TASKS
+from airflow_provider_seeany.api.batch_result import NO_CURRENCY
+from airflow_provider_seeany.api.task import urls_in
 from airflow_provider_seeany.results.keys import (
     FIRST_KEY,
     LAST_KEY,
     NOW_KEY,
-    Line,
-    after_moment,
     connection_part,
-    dag_part,
     key_at,
-    line_of,
     state_part,
 )
 from airflow_provider_seeany.results.keys import State as RecordState
-from airflow_provider_seeany.results.record import Progress, Record, Share
+from airflow_provider_seeany.results.record import PARTIAL_RESULT_KEY, Progress, Record, Share
+from airflow_provider_seeany.results.spend import Day, SpendByDay, Whose
+from airflow_provider_seeany.results.untrusted import (
+    LAST_MOMENT,
+    MAX_FILES,
+    Money,
+    amount_in,
+    decoded,
+    kept,
+    money_in,
+    number_in,
+    share_in,
+    text_in,
+    unit_in,
+    web_url_in,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
 
 State = Literal["waiting", RecordState]
-Kept = TypeVar("Kept", Record, Progress)
 
 MOST_WAITING = 100
 """Most waits under way that are shown at once."""
@@ -57,16 +67,12 @@ OUR_OPERATORS = frozenset({"SeeAnyTaskSensor", "SeeAnyTaskResultOperator", "SeeA
 
 _OUR_TRIGGERS = "airflow_provider_seeany.triggers."
 _OVER = frozenset({"success", "failed", "skipped", "upstream_failed", "removed", "up_for_retry"})
-_MONTH = 31
-_MOST_DIGITS = 400
 
+SPEND = SpendByDay()
+"""What results add up to, for all viewers of this process."""
 
-@dataclass(frozen=True)
-class Money:
-    """An amount in one currency."""
-
-    unit: str
-    amount: Decimal
+MAX_TRIED_RECORDS = 5
+"""So many of a task instance's newest records are read until one is what a wait keeps."""
 
 
 @dataclass(frozen=True)
@@ -211,7 +217,7 @@ def ended(session: Session, *, readable: Collection[str], filters: Filters, befo
     results = [
         _of_record(record, row.dag_id, row.run_id, row.task_id, row.map_index)
         for row in rows
-        if (record := _kept(row.value, Record)) is not None
+        if (record := kept(row.value, Record)) is not None
     ]
     end = rows[-1] if more else None
     return Page(results, Cursor(end.key, end.dag_run_id, end.task_id, end.map_index) if end else None)
@@ -240,7 +246,7 @@ def waiting(session: Session, *, readable: Collection[str], filters: Filters) ->
         .limit(MOST_WAITING)
     )
     results = (
-        _of_progress(_kept(row.value, Progress), row.dag_id, row.run_id, row.task_id, row.map_index)
+        _of_progress(kept(row.value, Progress), row.dag_id, row.run_id, row.task_id, row.map_index)
         for row in session.execute(query)
     )
     return [result for result in results if filters.conn_id in (None, result.conn_id)]
@@ -257,71 +263,23 @@ def groups(session: Session, *, readable: Collection[str], filters: Filters, zon
     :param filters: which results.
     :param zone: the time zone whose days these are.
     """
-    dags = {dag_part(dag_id): dag_id for dag_id in _chosen(readable, filters.dag_id)}
-    read = cache(partial(_read_line, dags))
-    sums: dict[tuple[date, tuple[str, str, RecordState]], _Sum] = defaultdict(_Sum)
-    for day, keys in _keys_by_day(session, filters, zone):
-        for text, count in Counter(map(line_of, set(map(after_moment, keys)))).items():
-            if (line := read(text)) is None:
-                continue
-            whose, cost = line
-            one = sums[day, whose]
-            one.count += count
-            if cost is not None:
-                one.add(cost, count)
-            else:
-                for kept in _costs_in_values(session, [key for key in keys if key.endswith(text)]):
-                    one.add(kept, 1)
+    dags = set(_chosen(readable, filters.dag_id))
+    connection = None if filters.conn_id is None else connection_part(filters.conn_id)
+    days = [] if filters.state == "waiting" else _days(filters, zone)
     return [
-        Group(day, *whose, count=one.count, cost=[Money(*money) for money in sorted(one.cost.items())])
-        for (day, whose), one in sorted(sums.items(), key=itemgetter(0))
+        Group(day.day, *whose, count=one.count, cost=[Money(*money) for money in sorted(one.cost.items())])
+        for day, sums in SPEND.sums(session, days)
+        for whose, one in sorted(sums.items(), key=itemgetter(0))
+        if whose[0] in dags and _matches(whose, filters.state, connection)
     ]
 
 
-def _read_line(dags: Mapping[str, str], text: str) -> tuple[tuple[str, str, RecordState], list[Money] | None] | None:
-    """Return DAG, connection and state of a line, and the cost if it says that; ``None`` if it is not to be shown."""
-    line = Line.read(text)
-    # What the viewer may not read is left out here: the hash of a DAG that is not given says nothing.
-    if line is None or (dag_id := dags.get(line.dag)) is None:
-        return None
-    return (dag_id, line.conn_id, line.state), None if line.cost is None else _money(line.cost)
+def _matches(whose: Whose, state: State | None, connection: tuple[int, str] | None) -> bool:
+    _, conn_id, its_state = whose
+    return state in (None, its_state) and (connection is None or connection_part(conn_id) == connection)
 
 
-@dataclass
-class _Sum:
-    count: int = 0
-    cost: dict[str, Decimal] = field(default_factory=dict)
-
-    def add(self, cost: Iterable[Money], count: int) -> None:
-        for money in cost:
-            self.cost[money.unit] = self.cost.get(money.unit, Decimal()) + money.amount * count
-
-
-def _keys_by_day(session: Session, filters: Filters, zone: ZoneInfo) -> Iterator[tuple[date, list[str]]]:
-    """Yield the days of a time zone, and the keys of each."""
-    days = _days(filters, zone)
-    # A month at a time, so that those of a whole year need not be in memory at once.
-    for begin in range(0, len(days), _MONTH):
-        month = days[begin : begin + _MONTH]
-        query = select(XComModel.key).where(
-            XComModel.key >= month[0].first_key, XComModel.key < month[-1].end_key, *_matching(filters)
-        )
-        # Straight from the driver: SQLAlchemy's rows would cost four times as much as all the rest.
-        cursor = session.connection().execute(query).cursor
-        assert cursor is not None
-        keys = sorted(key for (key,) in cursor.fetchall())
-        for day in month:
-            yield day.day, keys[bisect_left(keys, day.first_key) : bisect_left(keys, day.end_key)]
-
-
-@dataclass(frozen=True)
-class _Day:
-    day: date
-    first_key: str
-    end_key: str
-
-
-def _days(filters: Filters, zone: ZoneInfo) -> list[_Day]:
+def _days(filters: Filters, zone: ZoneInfo) -> list[Day]:
     """Return the days of a time zone that a range touches; days on which clocks are set are longer or shorter."""
     if filters.since >= filters.until:
         return []
@@ -330,26 +288,24 @@ def _days(filters: Filters, zone: ZoneInfo) -> list[_Day]:
     begin = filters.since
     while begin < filters.until:
         following = day + timedelta(days=1)
-        midnight = datetime(following.year, following.month, following.day, tzinfo=zone).timestamp()
-        end = min(int(midnight), filters.until)
-        days.append(_Day(day, key_at(begin), key_at(end)))
+        midnight = _midnight(following, zone)
+        end = min(midnight, filters.until)
+        is_whole = begin == _midnight(day, zone) and end == midnight
+        days.append(Day(day, key_at(begin), key_at(end), is_whole))
         day, begin = following, end
     return days
 
 
-def _costs_in_values(session: Session, keys: list[str]) -> Iterator[list[Money]]:
-    """Yield the costs for which keys had no room, each SeeAny task's once."""
-    one_of = {after_moment(key): key for key in keys}
-    query = select(XComModel.key, XComModel.value).where(XComModel.key.in_(one_of.values()))
-    records = {row.key: _kept(row.value, Record) for row in session.execute(query)}
-    return (_money(record.cost) for record in records.values() if record is not None)
+def _midnight(day: date, zone: ZoneInfo) -> int:
+    return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp())
 
 
 def task_view(session: Session, *, dag_id: str, run_id: str, task_id: str, map_index: int) -> TaskView | None:
     """Return what there is to show of a task instance, or ``None`` if there is no such task instance."""
     place = (dag_id, run_id, task_id, map_index)
     task = session.execute(
-        select(TaskInstance.state, TaskInstance.operator, Trigger.classpath)
+        select(TaskInstance.state, TaskInstance.operator, Trigger.classpath, DagRun.id.label("dag_run_id"))
+        .join(DagRun, and_(DagRun.dag_id == TaskInstance.dag_id, DagRun.run_id == TaskInstance.run_id))
         .outerjoin(Trigger, Trigger.id == TaskInstance.trigger_id)
         .where(
             TaskInstance.dag_id == dag_id,
@@ -360,43 +316,36 @@ def task_view(session: Session, *, dag_id: str, run_id: str, task_id: str, map_i
     ).one_or_none()
     if task is None:
         return None
-    kept = _xcoms(session, place)
-    records = [
-        record
-        for key in sorted(kept)
-        if FIRST_KEY <= key < LAST_KEY and (record := _kept(kept[key], Record)) is not None
-    ]
-    progress = _kept(kept.get(NOW_KEY), Progress)
+    xcoms, record = _xcoms(session, (task.dag_run_id, task_id, map_index))
+    progress = kept(xcoms.get(NOW_KEY), Progress)
     is_under_way = (task.classpath or "").startswith(_OUR_TRIGGERS)
-    if not (records or progress or is_under_way or task.operator in OUR_OPERATORS):
+    if not (record or progress or is_under_way or task.operator in OUR_OPERATORS):
         return TaskView(is_seeany=False, task_state=task.state)
     if task.state not in _OVER:
         return TaskView(is_seeany=True, task_state=task.state, result=_of_progress(progress, *place))
-    if not records:
+    if record is None:
         return TaskView(is_seeany=True, task_state=task.state)
-    record = records[-1]
+    result = xcoms.get("return_value", xcoms.get(PARTIAL_RESULT_KEY))
     return TaskView(
         is_seeany=True,
         task_state=task.state,
         result=_of_record(record, *place),
-        result_urls=_urls(kept.get("result_urls")),
-        batch=_batch_rows(kept.get("return_value"), record) if record.batch else [],
+        result_urls=_urls(xcoms.get("result_urls")),
+        batch=_batch_rows(result, record) if record.batch else [],
     )
 
 
-def _xcoms(session: Session, place: tuple[str, str, str, int]) -> dict[str, Any]:
-    dag_id, run_id, task_id, map_index = place
+def _xcoms(session: Session, place: tuple[int, str, int]) -> tuple[dict[str, Any], Record | None]:
+    """Return the XComs of a task instance that are shown, and its newest record; there may be very many records."""
+    dag_run_id, task_id, map_index = place
     query = select(XComModel.key, XComModel.value).where(
-        XComModel.dag_id == dag_id,
-        XComModel.task_id == task_id,
-        XComModel.run_id == run_id,
-        XComModel.map_index == map_index,
-        or_(
-            XComModel.key.in_((NOW_KEY, "result_urls", "return_value")),
-            XComModel.key.between(FIRST_KEY, LAST_KEY),
-        ),
+        XComModel.dag_run_id == dag_run_id, XComModel.task_id == task_id, XComModel.map_index == map_index
     )
-    return {row.key: _decoded(row.value) for row in session.execute(query)}
+    shown = (NOW_KEY, "result_urls", "return_value", PARTIAL_RESULT_KEY)
+    xcoms = {row.key: decoded(row.value) for row in session.execute(query.where(XComModel.key.in_(shown)))}
+    newest = query.where(XComModel.key >= FIRST_KEY, XComModel.key < LAST_KEY).order_by(XComModel.key.desc())
+    records = (kept(row.value, Record) for row in session.execute(newest.limit(MAX_TRIED_RECORDS)))
+    return xcoms, next((record for record in records if record is not None), None)
 
 
 def _in_range(filters: Filters) -> tuple[ColumnElement[bool], ...]:
@@ -431,19 +380,18 @@ def _of_record(record: Record, dag_id: str, run_id: str, task_id: str, map_index
         task_id=task_id,
         map_index=map_index,
         state=record.state,
-        at=record.at,
-        conn_id=record.conn_id,
-        seeany_task_id=record.seeany_task_id,
-        cost=_money(record.cost),
-        # What anybody may push under this key is checked again before it becomes a link.
-        video_url=_web_url(record.video_url),
-        thumbnail_url=_web_url(record.thumbnail_url),
-        first_result=_web_url(record.first_result),
-        results=record.results,
-        duration=record.duration,
-        resolution=record.resolution,
-        error_code=record.error_code,
-        error_message=record.error_message,
+        at=min(max(record.at, 0), LAST_MOMENT),
+        conn_id=text_in(record.conn_id),
+        seeany_task_id=text_in(record.seeany_task_id),
+        cost=money_in(record.cost),
+        video_url=web_url_in(record.video_url),
+        thumbnail_url=web_url_in(record.thumbnail_url),
+        first_result=web_url_in(record.first_result),
+        results=min(max(record.results, 0), MAX_FILES),
+        duration=number_in(record.duration),
+        resolution=text_in(record.resolution),
+        error_code=text_in(record.error_code),
+        error_message=text_in(record.error_message),
         **_share(record.batch),
     )
 
@@ -455,75 +403,40 @@ def _of_progress(progress: Progress | None, dag_id: str, run_id: str, task_id: s
     return Result(
         **place,
         state="waiting",
-        at=progress.at,
-        conn_id=progress.conn_id,
-        seeany_task_id=progress.seeany_task_id,
-        cost=_money(progress.cost),
+        at=min(max(progress.at, 0), LAST_MOMENT),
+        conn_id=text_in(progress.conn_id),
+        seeany_task_id=text_in(progress.seeany_task_id),
+        cost=money_in(progress.cost),
         percent=None if progress.percent is None else min(max(progress.percent, 0), 100),
-        seconds_left=progress.seconds_left,
+        seconds_left=number_in(progress.seconds_left),
         **_share(progress.batch),
     )
 
 
 def _share(batch: Share | None) -> dict[str, Any]:
-    return {"total": batch.total, "completed": batch.completed, "failed": batch.failed} if batch else {}
-
-
-def _kept(value: object, kind: type[Kept]) -> Kept | None:
-    """Read what a wait kept, or return ``None`` if it is something else: anybody may push under any key."""
-    try:
-        return msgspec.convert(_decoded(value), kind)
-    except (msgspec.ValidationError, RecursionError):
-        return None
-
-
-def _decoded(value: object) -> object:
-    """Return a value that may be JSON within JSON, or JSON as text."""
-    if isinstance(value, str):
-        try:
-            return msgspec.json.decode(value)
-        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-            return value
-    return value
-
-
-def _money(cost: object) -> list[Money]:
-    """Return amounts by currency; what is no number is left out."""
-    if not isinstance(cost, Mapping):
-        return []
-    amounts = ((str(unit), _amount(amount)) for unit, amount in sorted(cost.items()))
-    return [Money(unit, amount) for unit, amount in amounts if amount is not None]
-
-
-def _amount(value: object) -> Decimal | None:
-    try:
-        amount = Decimal(str(value))
-    except InvalidOperation:
-        return None
-    # What no service charges may be larger than a sum can be.
-    return amount if amount.is_finite() and amount.adjusted() < _MOST_DIGITS else None
+    share = share_in(batch)
+    return {"total": share.total, "completed": share.completed, "failed": share.failed} if share else {}
 
 
 def _urls(value: object) -> list[str]:
     found = value if isinstance(value, Sequence) and not isinstance(value, str) else ()
-    return [url for item in found if (url := _web_url(item))]
-
-
-def _web_url(url: object) -> str | None:
-    return url if isinstance(url, str) and is_web_url(url) else None
+    return [url for item in found if (url := web_url_in(item))]
 
 
 def _batch_rows(result: object, record: Record) -> list[BatchRow]:
-    """Return the tasks of a batch: from its result, or, if it failed and so has none, the failures on record."""
+    """Return the tasks of a batch that have ended: from its result, or, if it has none, the failures on record."""
     if not isinstance(result, Mapping):
         return [BatchRow(id=failure.id, state="failed", reason=failure.reason) for failure in record.failures]
-    return [
-        *(_completed(task) for task in _objects(result.get("tasks"))),
-        *(
+    ids = result.get("completed_ids")
+    rows = chain(
+        (_completed(task) for task in _objects(result.get("tasks"))),
+        (BatchRow(id=str(each), state="completed") for each in (ids if isinstance(ids, list) else ())),
+        (
             BatchRow(id=str(each.get("id")), state="failed", reason=str(each.get("reason")))
             for each in _objects(result.get("failures"))
         ),
-    ]
+    )
+    return list(islice(rows, MOST_TASKS))
 
 
 def _objects(value: object) -> Iterable[Mapping[str, Any]]:
@@ -533,8 +446,8 @@ def _objects(value: object) -> Iterable[Mapping[str, Any]]:
 def _completed(task: Mapping[str, Any]) -> BatchRow:
     usage = task.get("usage")
     paid = usage if isinstance(usage, Mapping) else task
-    amount = _amount(paid.get("cost"))
-    video_url = _web_url(task.get("video_url"))
+    amount = amount_in(paid.get("cost"))
+    video_url = web_url_in(task.get("video_url"))
     # Whole answers, and the lines of the table, which keep the first file only.
     files = () if video_url else urls_in(task)
     return BatchRow(
@@ -542,5 +455,5 @@ def _completed(task: Mapping[str, Any]) -> BatchRow:
         state="completed",
         url=video_url or next(iter(files), None),
         results=len(files),
-        cost=Money(str(paid.get("cost_unit") or "?"), amount) if amount is not None else None,
+        cost=Money(unit_in(paid.get("cost_unit") or NO_CURRENCY), amount) if amount is not None else None,
     )

@@ -25,6 +25,12 @@ from airflow_provider_seeany.api.task import SeeAnyTask, is_web_url
 from airflow_provider_seeany.api.trouble import cleaned
 from airflow_provider_seeany.results.keys import FIRST_KEY, LAST_KEY, NOW_KEY, State, record_key
 
+PARTIAL_RESULT_KEY = "batch_result"
+"""
+Where a batch that did not succeed, which has no ``return_value``, leaves what it has brought. It is the user's: it goes
+through the XCom backend.
+"""
+
 LONGEST_URL = 2000
 LONGEST_TEXT = 1000
 SHOWN_FAILURES = 20
@@ -131,7 +137,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     :param error_code: the service's error code.
     :param error_message: why it failed, in the service's words if there are any.
     :param batch: how many tasks of a batch ended how.
-    :param failures: the first tasks of a batch that failed, if the batch failed for them.
+    :param failures: the first tasks of a batch that failed, if the batch did not succeed.
     """
 
     state: State
@@ -189,20 +195,22 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         )
 
     @classmethod
-    def of_error(cls, error: BaseException, *, conn_id: str, seeany_task_id: str | None) -> Record:
+    def of_error(
+        cls, error: BaseException, *, conn_id: str, seeany_task_id: str | None, batch: BatchResult | None = None
+    ) -> Record:
         """
         Return the record of a wait that ended with an exception of this provider.
 
         :param error: the exception.
         :param conn_id: the connection.
         :param seeany_task_id: the task waited for; ``None`` for a batch.
+        :param batch: what the batch has brought by then.
         """
         from airflow_provider_seeany import exceptions as ours
 
         if isinstance(error, ours.SeeAnyTaskFailed):
             return cls.of_task(error.task, conn_id=conn_id)
         code = message = result_url = None
-        batch: BatchResult | None = None
         match error:
             case ours.SeeAnyApiError():
                 code, message = error.error_code or error.http_status, error.server_message
@@ -210,7 +218,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
                 result_url = _web_url(error.result_url)
             case ours.SeeAnyBatchFailed():
                 # Its other lines name the tasks that failed; those are on record one by one.
-                batch, message = error.result, str(error).partition("\n")[0]
+                message = str(error).partition("\n")[0]
         return cls(
             state="timed_out" if isinstance(error, ours.SeeAnyTaskTimeout) else "failed",
             conn_id=conn_id,

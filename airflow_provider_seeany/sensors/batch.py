@@ -15,6 +15,7 @@ from airflow_provider_seeany.operators.base import EndsWithReason, interval_seco
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_seeany.api.batch_result import BatchResult
     from airflow_provider_seeany.exceptions import SeeAnyTaskTimeout
     from airflow_provider_seeany.waiting.batch import BatchWait
 
@@ -44,12 +45,15 @@ class SeeAnyTaskBatchSensor(EndsWithReason, BaseSensorOperator):
       enough for some 140 videos
     - ``table``: of each completed task ``id``, ``video_url`` (or, if it has none, ``result_url``, the first result),
       ``cost`` and ``cost_unit``, what the answer lacks left out; enough for some 350
-    - ``totals``: ``tasks`` is empty; the log says how to get the results, which stay available by their ids
+    - ``totals``: ``tasks`` is empty; ``completed_ids`` lists the completed ones, if all fit: some 2 000 ids of 20
+      characters. The log says how to get the results, which stay available by their ids
 
     A failed task, and one that SeeAny refuses to tell about, such as an id it does not know, raises
     ``SeeAnyBatchFailed`` with ids and reasons, by default after all have ended. A refused key ends the wait at once
     (``SeeAnyAuthError``), a time-out names the tasks that are not done (``SeeAnyTaskTimeout``). None of them is
-    retried, and ``soft_fail`` makes each of them a skip. Passing faults do not end the wait. While the service is down
+    retried, and ``soft_fail`` makes each of them a skip. What was completed by then is not lost: the XCom
+    ``batch_result`` of the task instance has the shape of ``return_value`` and holds it, together with ``unfinished``,
+    the ids that had not ended; the tab *SeeAny* shows it. Passing faults do not end the wait. While the service is down
     as a whole, it asks about one task at a time, less and less often, and at full pace as soon as it is answered.
 
     An Airflow whose database is MySQL keeps no more than 64 KB of a trigger's arguments: there, some 1 800 ids of 20
@@ -148,7 +152,24 @@ class SeeAnyTaskBatchSensor(EndsWithReason, BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Go on in a worker with what the trigger reported."""
-        return self._delivered(context, self.batch_wait.concluded(event))
+        outcome = self.batch_wait.reported(event)
+        self.partial_result = self.batch_wait.partial_result(outcome)
+        kept = self._keep_partial_result(context, self.partial_result) if self.partial_result else ""
+        return self._delivered(context, self.batch_wait.concluded(outcome, kept=kept))
+
+    def _keep_partial_result(self, context: Context, result: BatchResult) -> str:
+        """Push what an unsuccessful batch has brought, as it returns nothing, and say where it is then."""
+        if not self.do_xcom_push:
+            return ""
+        from airflow_provider_seeany.results.record import PARTIAL_RESULT_KEY
+        from airflow_provider_seeany.waiting.batch import kept_in
+
+        try:
+            context["ti"].xcom_push(key=PARTIAL_RESULT_KEY, value=result.as_json())
+        except Exception:
+            self.log.exception("What this batch has brought could not be pushed as XCom %r", PARTIAL_RESULT_KEY)
+            return ""
+        return kept_in(result, PARTIAL_RESULT_KEY)
 
     def _delivered(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
         from airflow_provider_seeany.results.record import Record

@@ -13,9 +13,10 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_seeany import DEFAULT_CONN_ID
 from airflow_provider_seeany.api.batch import Batch, checked_task_ids
-from airflow_provider_seeany.api.batch_result import BatchOutcome, numeral
+from airflow_provider_seeany.api.batch_result import BatchAborted, BatchOutcome, Results, numeral
 from airflow_provider_seeany.api.clock import ForwardClock
 from airflow_provider_seeany.api.trouble import cleaned
+from airflow_provider_seeany.api.wait import Crashed, Misconfigured
 from airflow_provider_seeany.triggers import supervisor_api
 from airflow_provider_seeany.triggers.asking import (
     asked_patiently,
@@ -83,6 +84,7 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
         self.first_look_at = first_look_at
         self.timeout = timeout
         self.do_xcom_push = do_xcom_push
+        self._results: Results | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what Airflow stores to make this trigger again elsewhere."""
@@ -108,6 +110,9 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
         with told_if_cancelled(self, about=self._about):
             await supervisor_api.built()
             outcome = await reported(self._outcome(), about=self._about, log=self.log)
+            if self._results is not None and self._results.done and isinstance(outcome, Misconfigured | Crashed):
+                # Whatever broke off: what is completed was paid.
+                outcome = BatchAborted(why=outcome, result=self._results.result())
         # Nothing is held here: a trigger cancelled at the yield would keep it until garbage collection.
         yield TriggerEvent(msgspec.to_builtins(outcome))
 
@@ -144,6 +149,7 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
             now=now(),
             began=wait_began,
         )
+        self._results = batch.results
         with ProgressPublisher(self) as progress:
             return await asked_patiently(
                 self.seeany_conn_id,

@@ -7,13 +7,18 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+import msgspec
+
 from airflow_provider_seeany.api.batch import checked_task_ids
 from airflow_provider_seeany.api.batch_result import (
     MOST_RESULT_BYTES,
+    BatchOutcome,
+    BatchResult,
     BatchTimedOut,
     Results,
     decode_batch_outcome,
     numeral,
+    result_in,
 )
 from airflow_provider_seeany.api.request import BadTaskId
 from airflow_provider_seeany.api.trouble import cleaned
@@ -106,18 +111,35 @@ class BatchWait:
         """The time limit for Airflow to set on the deferral."""
         return sweep_timeout(self._timeout)
 
-    def concluded(self, event: Mapping[str, Any]) -> dict[str, Any]:
+    def reported(self, event: Mapping[str, Any]) -> BatchOutcome:
         """
-        Return the result that the trigger reported, and say in the log what it lacks.
+        Return what the trigger reported.
 
-        :raises SeeAnyError: if it reported anything else, or a result with failures that are not allowed.
+        :raises SeeAnyError: if that cannot be understood.
+        """
+        return understood(decode_batch_outcome, event, about="a batch of SeeAny tasks")
+
+    def partial_result(self, outcome: BatchOutcome) -> BatchResult | None:
+        """Return what a batch that did not succeed has brought all the same, if any of its tasks has ended."""
+        result = result_in(outcome)
+        is_success = isinstance(outcome, BatchResult) and (self._allow_failures or not outcome.failed)
+        return None if result is None or is_success or not result.done else result
+
+    def concluded(self, outcome: BatchOutcome, *, kept: str = "") -> dict[str, Any]:
+        """
+        Return the result of a success, and say in the log what it lacks.
+
+        :param outcome: what the trigger reported.
+        :param kept: where what an unsuccessful batch has brought is kept, for a person.
+        :raises SeeAnyError: for any other end, also a result with failures that are not allowed.
         """
         result = batch_result(
-            understood(decode_batch_outcome, event, about="a batch of SeeAny tasks"),
+            outcome,
             seeany_conn_id=self._seeany_conn_id,
             timeout=self._timeout,
             fail_fast=self._fail_fast,
             allow_failures=self._allow_failures,
+            kept=kept,
         )
         if result.detail != "answers":
             self._log.warning(
@@ -125,7 +147,7 @@ class BatchWait:
                 "The whole results stay available by id: SeeAnyTaskResultOperator or SeeAnyHook.get_task",
                 numeral(result.completed),
                 MOST_RESULT_BYTES // 1024,
-                "a table of ids, URLs and costs" if result.detail == "table" else "totals and failures only",
+                _content(result),
             )
         for failure in result.failures:
             self._log.warning("SeeAny task %s failed: %s", cleaned(failure.id), failure.reason)
@@ -135,6 +157,29 @@ class BatchWait:
 
     def unreported(self) -> SeeAnyTaskTimeout:
         """Return the exception for a deferral that Airflow ended because no trigger had reported in time."""
-        total = len(self.ids())
-        silence = BatchTimedOut(total=total, done=0, unfinished=[], last_trouble=SILENCE)
-        return batch_timeout(silence, timeout=self._timeout)
+        # Which of them are done, nobody knows.
+        nothing = msgspec.structs.replace(Results(self.ids()).result(), unfinished=[])
+        return batch_timeout(BatchTimedOut(result=nothing, last_trouble=SILENCE), timeout=self._timeout)
+
+
+def kept_in(result: BatchResult, xcom_key: str) -> str:
+    """
+    Say where the completed tasks of a batch that did not succeed are found.
+
+    :param result: what the batch has brought.
+    :param xcom_key: the key of the XCom that holds it.
+    """
+    where = f"in the XCom `{xcom_key}` of this task instance and on its tab SeeAny"
+    if result.detail != "totals":
+        return f"ids, URLs and costs are {where}"
+    if result.completed_ids:
+        return f"ids and total cost are {where}, results stay available by id"
+    if len(result.failures) == result.failed and len(result.unfinished) == result.total - result.done:
+        return f"the total cost is {where}, results stay available by id: all ids but its `failures` and `unfinished`"
+    return f"the total cost is {where}, results stay available by id"
+
+
+def _content(result: BatchResult) -> str:
+    if result.detail == "table":
+        return "a table of ids, URLs and costs"
+    return "totals, failures and ids only" if result.completed_ids else "totals and failures only"

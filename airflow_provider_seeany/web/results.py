@@ -19,6 +19,7 @@ from msgspec import DecodeError, ValidationError, json
 from pydantic import BaseModel
 
 from airflow_provider_seeany.results import queries
+from airflow_provider_seeany.results.spend import TooBusy
 
 LONGEST_RANGE = 366 * 24 * 3600
 DEFAULT_RANGE = 30 * 24 * 3600
@@ -99,8 +100,11 @@ def summary(filters: FiltersDep, readable: ReadableDags, zone: Annotated[str, Qu
         zone_info = ZoneInfo(zone)
     except (KeyError, ValueError, OSError):
         zone_info = ZoneInfo("UTC")
-    with create_session(scoped=False) as session:
-        groups = queries.groups(session, readable=readable, filters=filters, zone=zone_info)
+    try:
+        with create_session(scoped=False) as session:
+            groups = queries.groups(session, readable=readable, filters=filters, zone=zone_info)
+    except TooBusy:
+        raise HTTPException(503, "the results of others are being added up: try again") from None
     return Summary(zone=zone_info.key, groups=groups)
 
 

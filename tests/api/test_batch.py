@@ -16,6 +16,7 @@ import pytest
 from airflow_provider_seeany.api.batch import LAST_ROUND, Batch, checked_task_ids
 from airflow_provider_seeany.api.batch_result import (
     MOST_RESULT_BYTES,
+    BatchAborted,
     BatchOutcome,
     BatchResult,
     BatchTimedOut,
@@ -24,11 +25,12 @@ from airflow_provider_seeany.api.batch_result import (
     Results,
     decode_batch_outcome,
     numeral,
+    result_in,
 )
 from airflow_provider_seeany.api.request import BadSettings, BadTaskId
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import Kind, Trouble
-from airflow_provider_seeany.api.wait import Pause, Refused
+from airflow_provider_seeany.api.wait import Crashed, Misconfigured, Pause, Refused
 from airflow_provider_seeany.exceptions import batch_timeout
 
 Reply = SeeAnyTask | Trouble
@@ -340,8 +342,39 @@ def test_fail_fast_ends_at_the_first_failure() -> None:
 def test_a_refused_key_ends_it_at_once(status: int) -> None:
     played = Played(batch_of([f"v{number}" for number in range(100)]), lambda task_id, now: refusal(status))
 
-    assert played.outcome == Refused(refusal(status))
+    assert isinstance(played.outcome, BatchAborted)
+    assert played.outcome.why == Refused(refusal(status))
+    assert (played.outcome.result.done, len(played.outcome.result.unfinished)) == (0, 100)
     assert len(played.asked) <= 4
+
+
+KEPT: list[tuple[str, dict[str, Any], dict[str, Callable[[str], Reply]]]] = [
+    ("failed", {}, {"a": completed, "b": failed, "c": completed}),
+    ("fail_fast", {"fail_fast": True, "max_concurrent_requests": 1}, {"a": failed, "b": completed, "c": answer}),
+    ("timed out", {"deadline": 30.0}, {"a": completed, "b": answer, "c": completed}),
+    ("a key refused meanwhile", {"max_concurrent_requests": 1}, {"b": completed, "a": lambda _: refusal(401)}),
+]
+
+
+@pytest.mark.parametrize(("options", "replies"), [case[1:] for case in KEPT], ids=[case[0] for case in KEPT])
+def test_whatever_ends_a_batch_what_was_completed_is_kept_with_its_cost(
+    options: dict[str, Any], replies: dict[str, Callable[[str], Reply]]
+) -> None:
+    ids = ["b", "a", "c"]
+    played = Played(batch_of(ids, **options), lambda task_id, now: replies[task_id](task_id))
+
+    paid = [task_id for task_id in ids if replies.get(task_id) is completed]
+    result = result_in(played.outcome)
+    assert result is not None
+    assert [task["id"] for task in result.tasks] == paid
+    assert all(task["video_url"] for task in result.tasks)
+    assert (result.completed, result.cost) == (len(paid), {"CNY": pytest.approx(0.7 * len(paid))})
+    assert sorted([*paid, *(failure.id for failure in result.failures), *result.unfinished]) == sorted(ids)
+
+
+def test_a_cost_that_is_not_known_stays_unknown() -> None:
+    played = Played(batch_of(IDS, deadline=30.0), lambda task_id, now: answer(task_id, "completed"))
+    assert played.result.cost == {}
 
 
 def test_passing_faults_are_outlasted_and_warned_of_now_and_then() -> None:
@@ -557,7 +590,9 @@ def test_the_time_out_tells_how_many_are_done_and_names_the_first_that_are_not()
         lambda task_id, now: completed(task_id) if int(task_id[1:]) % 2 else answer(task_id),
     )
 
-    assert played.outcome == BatchTimedOut(total=60, done=30, unfinished=[f"v{n}" for n in range(0, 40, 2)])
+    assert isinstance(played.outcome, BatchTimedOut)
+    assert (played.outcome.result.total, played.outcome.result.done) == (60, 30)
+    assert played.outcome.result.unfinished == [f"v{n}" for n in range(0, 60, 2)]
     assert 100 <= played.now < 102
 
 
@@ -596,7 +631,7 @@ def test_without_a_connection_it_waits_up_to_the_deadline() -> None:
     assert [line for _, line in log.warnings] == ["no connection; the wait goes on"]
     assert batch.no_connection(gone, in_a_row=2, now=10.0) == Pause(2)
     assert batch.no_connection(gone, in_a_row=3, now=12.0) == BatchTimedOut(
-        total=3, done=0, unfinished=IDS, last_trouble="no connection"
+        result=Results(IDS).result(), last_trouble="no connection"
     )
 
 
@@ -734,14 +769,58 @@ def test_ten_thousand_failures_with_long_reasons_are_cut_to_what_fits() -> None:
     assert len(json.dumps(result.as_json())) <= MOST_RESULT_BYTES
 
 
+def mixed(*, completed_count: int, failed_count: int, unfinished_count: int) -> Results:
+    """Return results of ids as long as real ones, with long reasons."""
+    ids = [f"vid_{number:016}" for number in range(completed_count + failed_count + unfinished_count)]
+    results = Results(ids)
+    for place in range(completed_count):
+        results.add(place, completed(ids[place]))
+    for place in range(completed_count, completed_count + failed_count):
+        results.fail(place, "违反" * 1000)
+    return results
+
+
+@pytest.mark.parametrize(
+    ("completed_count", "failed_count", "unfinished_count"),
+    [(20, 30, 0), (200, 9800, 0), (200, 0, 9800), (1500, 40, 8460), (1500, 8500, 0), (1900, 0, 8100)],
+)
+def test_failures_and_what_is_unfinished_leave_room_for_the_ids_of_all_that_was_paid(
+    completed_count: int, failed_count: int, unfinished_count: int
+) -> None:
+    results = mixed(completed_count=completed_count, failed_count=failed_count, unfinished_count=unfinished_count)
+
+    result = results.result()
+
+    listed = [task["id"] for task in result.tasks] or result.completed_ids
+    assert listed == [f"vid_{number:016}" for number in range(completed_count)]
+    assert len(result.failures) >= min(failed_count, 8)
+    assert len(json.dumps(msgspec.to_builtins(result))) <= MOST_RESULT_BYTES
+    if completed_count <= 200:
+        assert all(task["video_url"] and task.get("cost", 0.7) == 0.7 for task in result.tasks)
+
+
+def test_ids_that_are_too_many_to_list_are_what_the_others_leave() -> None:
+    result = mixed(completed_count=9800, failed_count=20, unfinished_count=180).result()
+
+    assert (result.tasks, result.completed_ids) == ([], [])
+    assert (len(result.failures), len(result.unfinished)) == (20, 180)
+
+
+def test_a_success_lists_nothing_that_it_does_not_need() -> None:
+    results = mixed(completed_count=3, failed_count=0, unfinished_count=0)
+    assert list(results.result().as_json()) == ["total", "completed", "failed", "cost", "detail", "tasks", "failures"]
+
+
 def test_an_outcome_survives_its_way_to_the_worker() -> None:
     results = Results(IDS)
     results.add(0, completed("b"))
     results.fail(1, "no")
     outcomes: list[BatchOutcome] = [
         results.result(),
-        BatchTimedOut(total=3, done=1, unfinished=["a", "c"], last_trouble="reset"),
-        Refused(refusal(401)),
+        BatchTimedOut(result=results.result(), last_trouble="reset"),
+        BatchAborted(why=Refused(refusal(401)), result=results.result()),
+        BatchAborted(why=Crashed("why"), result=results.result()),
+        Misconfigured("no key"),
     ]
 
     for outcome in outcomes:
@@ -764,9 +843,9 @@ def test_a_403_about_one_task_among_answers_fails_that_task_alone() -> None:
 
 
 def test_a_403_before_any_answer_and_a_401_at_any_time_are_about_the_key() -> None:
-    assert isinstance(Played(batch_of(IDS), lambda seeany_task_id, now: refusal(403)).outcome, Refused)
+    assert isinstance(Played(batch_of(IDS), lambda seeany_task_id, now: refusal(403)).outcome, BatchAborted)
     late = Played(batch_of(IDS), lambda seeany_task_id, now: refusal(401) if now > 0.1 else answer(seeany_task_id))
-    assert isinstance(late.outcome, Refused)
+    assert isinstance(late.outcome, BatchAborted)
 
 
 def test_a_time_out_tells_the_trouble_of_a_task_though_others_were_answered() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, TaskDeferred
 
-from airflow_provider_seeany.api.batch_result import BatchOutcome, BatchTimedOut, Results
+from airflow_provider_seeany.api.batch_result import BatchAborted, BatchOutcome, BatchTimedOut, Results
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import Kind, Trouble
 from airflow_provider_seeany.api.wait import BadId, Crashed, Misconfigured, Refused
@@ -21,7 +22,9 @@ from airflow_provider_seeany.exceptions import (
     SeeAnyTaskIdError,
     SeeAnyTaskTimeout,
 )
+from airflow_provider_seeany.results.keys import NOW_KEY
 from airflow_provider_seeany.sensors.batch import SeeAnyTaskBatchSensor
+from tests.waits import context
 
 
 def sensor(ids: Any = ("a", "b"), **more: Any) -> SeeAnyTaskBatchSensor:
@@ -33,8 +36,8 @@ def event_of(outcome: BatchOutcome) -> dict[str, Any]:
     return event
 
 
-def results(*, completed: int = 0, failed: int = 0) -> Results:
-    made = Results([f"v{number}" for number in range(completed + failed)])
+def results(*, completed: int = 0, failed: int = 0, unfinished: int = 0) -> Results:
+    made = Results([f"v{number}" for number in range(completed + failed + unfinished)])
     for place in range(completed):
         url = f"https://cdn.seeany.com/video/{place}/output.mp4"
         answer = {
@@ -127,7 +130,7 @@ def test_a_result_is_returned_as_plain_json() -> None:
 
 def test_failures_fail_for_good_with_ids_and_reasons() -> None:
     with pytest.raises(SeeAnyBatchFailed) as raised:
-        sensor().execute_complete({}, event_of(results(completed=3, failed=2).result()))
+        sensor(do_xcom_push=False).execute_complete({}, event_of(results(completed=3, failed=2).result()))
 
     assert isinstance(raised.value, AirflowFailException)
     assert str(raised.value) == (
@@ -158,28 +161,107 @@ def test_allowed_failures_are_returned() -> None:
     assert [task["id"] for task in returned["tasks"]] == ["v0"]
 
 
+REFUSED = Refused(Trouble(kind=Kind.PERMANENT, text="HTTP 401", http_status=401))
+NOTHING = results(unfinished=2).result()
+
 ENDS: list[tuple[BatchOutcome, type[SeeAnyError], str]] = [
     (
-        BatchTimedOut(total=5000, done=1240, unfinished=[f"v{number}" for number in range(20)], last_trouble="reset"),
+        BatchTimedOut(result=results(completed=1200, failed=40, unfinished=3760).result(), last_trouble="reset"),
         SeeAnyTaskTimeout,
-        r"^3 760 of 5 000 SeeAny tasks were not done within 3600 s, 1 240 were. Not done: v0, v1, .*v19 "
+        r"^3 760 of 5 000 SeeAny tasks were not done within 3600 s, 1 240 were. Not done: v1240, v1241, .*v1259 "
         r"and 3 740 others; last trouble: reset",
     ),
-    (
-        Refused(Trouble(kind=Kind.PERMANENT, text="HTTP 401", http_status=401)),
-        SeeAnyAuthError,
-        r"Asked through connection 'seeany_default'",
-    ),
+    (BatchTimedOut(result=results(completed=1, unfinished=1).result()), SeeAnyTaskTimeout, "within 3600 s, 1 was. Not"),
+    (BatchAborted(why=REFUSED, result=NOTHING), SeeAnyAuthError, r"Asked through connection 'seeany_default'"),
     (Misconfigured("no key"), SeeAnyConfigError, "no key"),
+    (BatchAborted(why=Misconfigured("no key"), result=NOTHING), SeeAnyConfigError, "no key$"),
     (BadId("bad"), SeeAnyTaskIdError, "bad"),
     (Crashed("why"), SeeAnyError, "The wait for a batch of SeeAny tasks broke off: why"),
+    (BatchAborted(why=Crashed("why"), result=NOTHING), SeeAnyError, "The wait for a batch .* broke off: why$"),
 ]
 
 
 @pytest.mark.parametrize(("outcome", "kind", "told"), ENDS, ids=lambda value: type(value).__name__)
 def test_every_other_end_is_an_exception(outcome: BatchOutcome, kind: type[SeeAnyError], told: str) -> None:
     with pytest.raises(kind, match=told):
-        sensor().execute_complete({}, event_of(outcome))
+        sensor(do_xcom_push=False).execute_complete({}, event_of(outcome))
+
+
+@pytest.mark.parametrize("soft_fail", [False, True])
+@pytest.mark.parametrize(
+    ("outcome", "options", "state"),
+    [
+        (results(completed=2, failed=1).result(), {}, "failed"),
+        (results(completed=2, failed=1, unfinished=1).result(), {"fail_fast": True}, "failed"),
+        (BatchTimedOut(result=results(completed=2, unfinished=1).result()), {}, "timed_out"),
+        (BatchAborted(why=REFUSED, result=results(completed=2, unfinished=1).result()), {}, "failed"),
+        (BatchAborted(why=Misconfigured("no key"), result=results(completed=2, unfinished=1).result()), {}, "failed"),
+        (BatchAborted(why=Crashed("why"), result=results(completed=2, unfinished=1).result()), {}, "failed"),
+    ],
+    ids=["failed", "fail_fast", "timed out", "refused", "misconfigured", "crashed"],
+)
+def test_a_batch_that_does_not_succeed_keeps_what_was_paid_and_says_where(
+    outcome: BatchOutcome, options: dict[str, Any], state: str, soft_fail: bool
+) -> None:
+    seen = context()
+    is_retried = isinstance(outcome, BatchAborted) and isinstance(outcome.why, Crashed)
+    with pytest.raises((SeeAnyError, AirflowSkipException)) as raised:
+        sensor(soft_fail=soft_fail, **options).resume_execution("execute_complete", {"event": event_of(outcome)}, seen)
+
+    error = raised.value.__cause__ if isinstance(raised.value, AirflowSkipException) else raised.value
+    assert isinstance(raised.value, AirflowSkipException) is (soft_fail and not is_retried) or is_retried
+    assert "2 were completed; ids, URLs and costs are in the XCom `batch_result` of this task instance" in str(error)
+    kept = seen["ti"].pushed["batch_result"]
+    assert [task["id"] for task in kept["tasks"]] == ["v0", "v1"]
+    assert [task["video_url"][-12:] for task in kept["tasks"]] == ["0/output.mp4", "1/output.mp4"]
+    assert (kept["completed"], kept["cost"]) == (2, {"CNY": 1.4})
+    record = seen["ti"].pushed_for_ui[seen["ti"].pushed_for_ui[NOW_KEY]["record"]]
+    assert (record["state"], record["cost"], record["batch"]["completed"]) == (state, {"CNY": "1.4"}, 2)
+
+
+@pytest.mark.parametrize(("completed", "told"), [(1, "1 was completed; "), (2, "2 were completed; ")])
+def test_a_count_has_its_verb(completed: int, told: str) -> None:
+    with pytest.raises(SeeAnyBatchFailed, match=told):
+        sensor().execute_complete(context(), event_of(results(completed=completed, failed=1).result()))
+
+
+@pytest.mark.parametrize(
+    ("counts", "told"),
+    [
+        ({"completed": 300, "failed": 1}, "ids, URLs and costs are in the XCom"),
+        ({"completed": 1500, "failed": 1}, "ids and total cost are in the XCom"),
+        ({"completed": 9000, "failed": 1}, "available by id: all ids but its `failures` and `unfinished`"),
+        ({"completed": 9000, "failed": 900}, "the total cost is in the XCom .*, results stay available by id"),
+    ],
+)
+def test_what_does_not_fit_is_told(counts: dict[str, int], told: str) -> None:
+    with pytest.raises(SeeAnyBatchFailed, match=told):
+        sensor().execute_complete(context(), event_of(results(**counts).result()))
+
+
+def test_nothing_is_kept_of_a_success_or_where_nothing_has_ended_or_xcoms_are_off() -> None:
+    waits = [
+        (sensor(), results(completed=1).result()),
+        (sensor(allow_failures=True), results(completed=1, failed=1).result()),
+        (sensor(), BatchTimedOut(result=NOTHING)),
+        (sensor(do_xcom_push=False), results(completed=1, failed=1).result()),
+    ]
+    for waiting, outcome in waits:
+        seen = context()
+        with suppress(SeeAnyError):
+            waiting.execute_complete(seen, event_of(outcome))
+        assert seen["ti"].pushed == {}
+
+
+def test_a_result_that_airflow_does_not_take_changes_nothing_about_the_failure() -> None:
+    seen = context()
+
+    def refuse(key: str, value: Any) -> None:
+        raise OSError("the api-server is away")
+
+    seen["ti"].xcom_push = refuse
+    with pytest.raises(SeeAnyBatchFailed, match="their results stay available by their ids"):
+        sensor().execute_complete(seen, event_of(results(completed=2, failed=1).result()))
 
 
 def test_an_event_of_another_version_is_told() -> None:

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_seeany.api.batch import Batch
 from airflow_provider_seeany.api.batch_result import (
     MOST_RESULT_BYTES,
+    BatchAborted,
     BatchOutcome,
     BatchResult,
     BatchTimedOut,
@@ -121,8 +123,20 @@ async def test_a_refused_key_ends_it_at_once(simulator_url: str, connect: Connec
 
     outcome = await outcome_of(trigger([f"never-refused-{number}" for number in range(100)]))
 
-    assert isinstance(outcome, Refused)
-    assert outcome.trouble.http_status == 401
+    assert isinstance(outcome, BatchAborted)
+    assert isinstance(outcome.why, Refused)
+    assert outcome.why.trouble.http_status == 401
+
+
+async def test_a_key_that_is_refused_later_on_costs_nothing_that_was_completed(hostile: HostileServer) -> None:
+    hostile.script(task(id="a", status="completed", usage={"cost": 0.7, "cost_unit": "CNY"}), task_id="a")
+    hostile.script(task(id="b"), reply(401), task_id="b")
+
+    outcome = await outcome_of(trigger(["a", "b"]))
+
+    assert isinstance(outcome, BatchAborted)
+    assert [row["id"] for row in outcome.result.tasks] == ["a"]
+    assert (outcome.result.cost, outcome.result.failed, outcome.result.unfinished) == ({"CNY": 0.7}, 0, ["b"])
 
 
 async def test_a_replaced_key_is_picked_up_and_no_task_is_lost(hostile: HostileServer, connect: Connect) -> None:
@@ -153,7 +167,9 @@ async def test_the_deadline_ends_it_and_names_what_is_left(simulator_url: str, c
 
     outcome = await outcome_of(trigger(["video-0s-late", "never-late"], deadline=time.time() + 0.5))
 
-    assert outcome == BatchTimedOut(total=2, done=1, unfinished=["never-late"])
+    assert isinstance(outcome, BatchTimedOut)
+    assert (outcome.result.total, outcome.result.unfinished) == (2, ["never-late"])
+    assert [row["id"] for row in outcome.result.tasks] == ["video-0s-late"]
 
 
 async def test_what_passes_is_outlasted(hostile: HostileServer) -> None:
@@ -280,14 +296,23 @@ async def test_a_batch_that_goes_on_in_another_triggerer_has_the_patience_of_one
 async def test_what_nobody_thought_of_is_reported_and_leaves_nothing_open(
     hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def heard(*args: object) -> None:
-        raise RuntimeError("nobody thought of this")
+    heard = Batch.heard
 
-    monkeypatch.setattr("airflow_provider_seeany.api.batch.Batch.heard", heard)
+    def broken(self: Batch, seeany_task_id: str, *args: Any) -> None:
+        if seeany_task_id == "a":
+            raise RuntimeError("nobody thought of this")
+        heard(self, seeany_task_id, *args)
+
+    monkeypatch.setattr(Batch, "heard", broken)
     hostile.script(hang)
+    hostile.script(task(id="paid", status="completed"), task_id="paid")
     hostile.script(task(id="a"), task_id="a")
 
-    assert await outcome_of(trigger(["b", "a"])) == Crashed("RuntimeError: nobody thought of this")
+    outcome = await outcome_of(trigger(["b", "paid", "a"]))
+
+    assert isinstance(outcome, BatchAborted)
+    assert outcome.why == Crashed("RuntimeError: nobody thought of this")
+    assert [row["id"] for row in outcome.result.tasks] == ["paid"]
     await eventually(hostile, lambda: hostile.open == 0)
 
 
