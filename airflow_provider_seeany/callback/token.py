@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import msgspec
 from itsdangerous import BadData, URLSafeSerializer
 
-LONGEST_TOKEN = 4096
-"""Longest token that is read; one for the longest names has about 1 200 characters, or 3 700 if each is an emoji."""
+LONGEST_TOKEN = 6144
+"""Longest token that is read; one for the longest names has about 1 200 characters, and never more than 5 500."""
 
 LONGEST_NAME = 250
 """Longest id of a DAG, a run, a task or a connection that Airflow stores, in characters."""

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import hmac
 import logging
+import random
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -360,9 +361,10 @@ def test_every_name_that_airflow_stores_fits_into_a_token(
 
 
 def test_a_token_for_the_longest_names_is_read() -> None:
-    # Characters that take most room, and repeat so little that nothing can be saved.
-    names = ["".join(chr(0x10000 + 16411 * (n * 250 + i) % 0xFFFFF) for i in range(LONGEST_NAME)) for n in range(4)]
-    ringer = Ringer(names[0], WaitingTask(*names[1:]))
+    # Of characters that take most room, without anything that compression could save.
+    chance = random.Random(1)
+    conn_id, *names = ("".join(chr(chance.randint(0x10000, 0x10FFFF)) for _ in range(LONGEST_NAME)) for _ in range(4))
+    ringer = Ringer(conn_id, WaitingTask(*names, map_index=2**31 - 1))
 
     assert read(signed(ringer, secret=SECRET), secrets=[SECRET]) == ringer
 
