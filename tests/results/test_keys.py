@@ -74,6 +74,7 @@ def test_the_same_seeany_task_is_known_again_and_batches_are_not_taken_for_each_
     assert key() != key(seeany_task_id="vid_2")
     assert key() != key({**PLACE, "dag_id": "other"})
     assert key(seeany_task_id=None) != key(elsewhere, seeany_task_id=None)
+    assert key(seeany_task_id=None) != key({**PLACE, "run_id": "another"}, seeany_task_id=None)
 
 
 def test_a_wait_that_is_recorded_twice_has_one_key_in_whatever_order_its_costs_come() -> None:
