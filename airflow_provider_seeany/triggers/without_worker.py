@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 
 _FIRST = RESULT_LINKS[0].xcom_key
 
-A_LOOK_COUNTS = 1.0
-"""Seconds for which a trigger that saw its task instance wait may write without looking again."""
+A_LOOK_COUNTS = 5.0
+"""
+Seconds for which a trigger that saw its task instance wait may write without looking again.
+
+Looking before each write would triple the messages of a triggerer that is busy already.
+"""
 
 
 class TemplateTaskInstance:
@@ -77,8 +81,8 @@ class TriggererXComs:
     no XCom for that, and tells a trigger the state of its task instance but not the id, which is a new one for each
     try. So a trigger claims the task instance: under the key that all tries share for the UI it names its try, and it
     writes only while the task instance is deferred and the claim is still its own. What cannot be excluded is that
-    either changes between the look and the write. A look counts for a second, which is less than a new try needs to
-    begin, and the clock shows a triggerer that it was suspended.
+    either changes between the look and the write. A look counts for some seconds, hardly enough to clear a task and run
+    it again, and the clock shows a triggerer that it was suspended.
 
     The XComs are sent one by one: given to ``TaskSuccessEvent``, Airflow 3.3 stores them encoded twice. A link, which
     is part of every result, is pushed first and deleted last: if it is not there, nothing of a result is. The values

@@ -11,6 +11,7 @@ from airflow.sdk.execution_time import task_runner
 
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.operators.base import WaitsForTask
+from airflow_provider_seeany.results import record as record_module
 from airflow_provider_seeany.results.keys import FIRST_KEY, LAST_KEY, NOW_KEY, key_at
 from airflow_provider_seeany.results.record import Record
 from tests.supervisor import Supervisor
@@ -56,21 +57,31 @@ def test_a_moment_that_cannot_be_true_is_now(moment: int) -> None:
     assert abs(Record.of_task(completed(completed_at=moment), conn_id="c").at - time.time()) < 60
 
 
-YEAR = 365 * 24 * 3600
-
-
-@pytest.mark.parametrize(
-    "after_now", [-9 * YEAR, -30 * 24 * 3600, 1800], ids=["years ago", "last month", "half an hour"]
-)
-def test_a_moment_that_a_clock_ahead_or_an_old_task_explains_is_kept(after_now: int) -> None:
-    at = int(time.time()) + after_now
+@pytest.mark.parametrize("ahead", [-10 * 365 * 86400, 0, 3590])
+def test_a_clock_that_is_up_to_an_hour_ahead_is_believed_and_so_is_a_task_of_years_ago(ahead: int) -> None:
+    at = int(time.time()) + ahead
     assert Record.of_task(completed(completed_at=at), conn_id="c").at == at
 
 
-@pytest.mark.parametrize("after_now", [-12 * YEAR, 2 * 3600], ids=["before there was a SeeAny", "ahead of every clock"])
-def test_a_moment_at_which_no_page_would_show_the_result_is_now(after_now: int) -> None:
-    record = Record.of_task(completed(completed_at=int(time.time()) + after_now), conn_id="c")
-    assert abs(record.at - time.time()) < 60
+@pytest.mark.parametrize("ahead", [-11 * 366 * 86400, 3700, 8 * 3600])
+def test_a_moment_that_is_further_away_is_now(ahead: int) -> None:
+    moment = int(time.time()) + ahead
+    assert abs(Record.of_task(completed(completed_at=moment), conn_id="c").at - time.time()) < 60
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_second_record_takes_the_place_of_the_first_whenever_they_are_pushed(
+    kind: type[WaitsForTask], supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer does not say when the task was completed, and midnight lies between the two."""
+    for day, cost in enumerate((0.7, 0.8)):
+        monkeypatch.setattr(record_module.time, "time", lambda now=1_795_000_000.0 + day * 86400: now)
+        answer = {"id": "x", "status": "completed", "usage": {"cost": cost, "cost_unit": "CNY"}}
+        wait(kind).resume_execution(*finished(answer), context())
+
+    (key,) = [key for key in supervisor.xcoms if FIRST_KEY <= key < LAST_KEY]
+    assert supervisor.xcoms[NOW_KEY] == {"record": key}
+    assert supervisor.xcoms[key]["cost"] == {"CNY": "0.8"}
 
 
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "file:///etc/passwd", "/relative", "https://x/" + "y" * 3000])

@@ -15,8 +15,6 @@ WAITS: dict[str, dict[str, Any]] = {
 """How each waits; its name says what has become of its first SeeAny task when the triggerer wakes up."""
 BATCH = "batch"
 ALL = [*WAITS, BATCH]
-SECONDS = 40
-"""Seconds that the SeeAny tasks of the first try take which end while the triggerer is suspended."""
 
 
 def batch_ids(try_number: int) -> list[str]:
@@ -26,7 +24,4 @@ def batch_ids(try_number: int) -> list[str]:
 
 def seeany_task_id(task_id: str, try_number: int) -> str:
     """Return the id of the SeeAny task that a try of an Airflow task waits for."""
-    if try_number > 1:
-        return f"video-0s-{task_id}-second"
-    # What goes on changes its progress all the time.
-    return f"video-{SECONDS if task_id.startswith('ended') else 600}s-{task_id}-first"
+    return f"{task_id}-{'first' if try_number == 1 else 'second'}"

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 
 from airflow_provider_seeany.versions import airflow_is_at_least
-from demo.simulator import running_simulator
 from local_airflow import DagRun, LocalAirflow
 from local_airflow.client import wait_until
+from tests.hostile import HostileServer, in_background, reply
 from tests.system.conftest import REPOSITORY, FinishedRun
-from tests.system.suspended import ALL, SECONDS, WAITS, seeany_task_id
+from tests.system.suspended import ALL, WAITS, batch_ids, seeany_task_id
 
 pytestmark = [
     pytest.mark.system,
@@ -24,10 +22,19 @@ pytestmark = [
     pytest.mark.skipif(not airflow_is_at_least(3, 3), reason="triggers write no results before Airflow 3.3"),
 ]
 
-HAS_ASKED = (" %, about ", "Waiting for 2 SeeAny tasks")
-WAS_CANCELLED = ("ended in this triggerer", "SeeAny called back", "may still finish and cost money")
-FIRED = "Trigger fired event"
-"""What a trigger writes into its log last."""
+STARTED = " starting"
+HAS_ASKED = ("processing 10 %", "Waiting for 2 SeeAny tasks")
+HAS_ENDED = "trigger completed"
+"""What the triggerer writes into a trigger's log last."""
+
+
+FIRST = [*(seeany_task_id(task_id, 1) for task_id in WAITS), *batch_ids(1)]
+"""The SeeAny tasks of the first try."""
+
+
+def completed(seeany_id: str) -> dict[str, Any]:
+    """Return the answer about a SeeAny task that has ended."""
+    return {"id": seeany_id, "status": "completed", "video_url": f"https://cdn/{seeany_id}.mp4", "usage": {"cost": 0.7}}
 
 
 @dataclass
@@ -44,8 +51,9 @@ class Kept:
 def kept(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
     """Everything, after it has happened."""
     home = tmp_path_factory.mktemp("suspended") / "home"
+    api = HostileServer()
     with (
-        running_simulator(home.with_name("simulator.log")) as simulator,
+        in_background(api.serve),
         LocalAirflow(
             home,
             Path(__file__).with_name("suspended_dags"),
@@ -55,26 +63,32 @@ def kept(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             wait_for_dags=["suspended"],
         ) as airflow,
     ):
-        airflow.create_connection("seeany_default", conn_type="seeany", host=simulator, password="sk-suspended")
-        yield suspend_and_wake(airflow, simulator)
+        airflow.create_connection("seeany_default", conn_type="seeany", host=api.url, password="sk-suspended")
+        yield suspend_and_wake(airflow, api)
 
 
-def suspend_and_wake(airflow: LocalAirflow, simulator: str) -> Kept:
+def suspend_and_wake(airflow: LocalAirflow, api: HostileServer) -> Kept:
     """Suspend the one triggerer that has the waits, clear them, let the other one end them, and wake the first."""
     kept = Kept()
     airflow.process("triggerer-2").kill()
+    for seeany_id in FIRST:
+        api.script(reply(200, {"id": seeany_id, "status": "processing", "progress": 10}), task_id=seeany_id)
+        second = seeany_id.replace("first", "second")
+        api.script(reply(200, completed(second)), task_id=second)
     run = airflow.trigger_dag("suspended")
     _wait_until_all_are_shown(airflow, run)
     airflow.process("triggerer").suspend()
-    suspended_at = time.time()
+    for seeany_id in FIRST:
+        goes_on = {"id": seeany_id, "status": "processing", "progress": 80}
+        has_ended = seeany_id.startswith("ended")
+        api.script(reply(200, completed(seeany_id) if has_ended else goes_on), task_id=seeany_id)
     airflow.client.request(
         "POST",
         "/dags/suspended/clearTaskInstances",
         json={"dry_run": False, "dag_run_id": run.run_id, "only_failed": False, "only_running": False},
     )
     airflow.restart("triggerer-2")
-    airflow.wait_for_run(run, timeout=120)
-    _wait_for_the_end_of_the_first(simulator, suspended_at)
+    airflow.wait_for_run(run, timeout=300)
     finished = FinishedRun(airflow, airflow.client.dag_run(run))
     kept.before = {task_id: finished.all_xcoms(task_id) for task_id in ALL}
     airflow.process("triggerer").wake()
@@ -93,17 +107,14 @@ def _wait_until_all_are_shown(airflow: LocalAirflow, run: DagRun) -> None:
     def all_are() -> bool:
         waiting = missing & {task.task_id for task in airflow.task_instances(run) if task.state == "deferred"}
         logs = {task_id: airflow.log(run, task_id) for task_id in waiting}
-        missing.difference_update(task_id for task_id, log in logs.items() if any(told in log for told in HAS_ASKED))
+        missing.difference_update(task_id for task_id, log in logs.items() if _has_asked(log))
         return not missing
 
     wait_until(all_are, timeout=120, describe=lambda: f"these have not asked: {sorted(missing)}")
 
 
-def _wait_for_the_end_of_the_first(simulator: str, suspended_at: float) -> None:
-    starts: dict[str, float] = requests.get(f"{simulator}/simulator/starts", timeout=30).json()
-    first = [starts[seeany_task_id(task_id, 1)] for task_id in WAITS]
-    assert min(first) + SECONDS > suspended_at, "it was suspended too late for what should end meanwhile"
-    time.sleep(max(max(first) + SECONDS - time.time(), 0))
+def _has_asked(log: str) -> bool:
+    return STARTED in log and any(told in log for told in HAS_ASKED)
 
 
 def _wait_until_all_old_triggers_have_ended(airflow: LocalAirflow, run: DagRun) -> None:
@@ -112,12 +123,10 @@ def _wait_until_all_old_triggers_have_ended(airflow: LocalAirflow, run: DagRun) 
     def all_have() -> bool:
         airflow.check()
         logs = {task_id: airflow.log(run, task_id, try_number=1) for task_id in missing}
-        missing.difference_update(
-            task_id for task_id, log in logs.items() if any(told in log for told in (*WAS_CANCELLED, FIRED))
-        )
+        missing.difference_update(task_id for task_id, log in logs.items() if HAS_ENDED in log)
         return not missing
 
-    wait_until(all_have, timeout=25, describe=lambda: f"the first triggers of these go on: {sorted(missing)}")
+    wait_until(all_have, timeout=120, describe=lambda: f"the first triggers of these go on: {sorted(missing)}")
 
 
 @pytest.mark.parametrize("task_id", ALL)

@@ -16,7 +16,8 @@ from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.wait import Finished, Misconfigured, Refused, TimedOut, decode_outcome
 from airflow_provider_seeany.hooks import steady
-from airflow_provider_seeany.results.keys import NOW_KEY
+from airflow_provider_seeany.results import record as record_module
+from airflow_provider_seeany.results.keys import FIRST_KEY, LAST_KEY, NOW_KEY
 from airflow_provider_seeany.results.record import Claim, Owner, Record
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from tests.hostile import COMPLETED, PROCESSING, HostileServer, reply
@@ -159,6 +160,25 @@ async def test_a_triggerer_that_is_killed_at_any_message_leaves_what_a_calm_one_
 
         assert isinstance(await ended(TriggererComms(xcoms), monkeypatch), TaskSuccessEvent)
         assert xcoms == calm
+
+
+async def test_a_triggerer_that_is_killed_before_its_event_leaves_one_record_whenever_the_next_one_ends_the_wait(
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer does not say when the task was completed, and midnight lies between the two."""
+    answer = {key: value for key, value in COMPLETED.items() if key != "completed_at"}
+    hostile.script(reply(200, answer))
+    _, messages = await calm_xcoms(monkeypatch)
+    for taken in range(messages + 1):
+        xcoms: dict[str, Any] = {}
+        for day, takes in enumerate((taken, float("inf"))):
+            moment = 1_795_000_000 + day * 86400
+            monkeypatch.setattr(record_module, "_moment", lambda completed_at, moment=moment: moment)
+            await ended(TriggererComms(xcoms, takes=takes, then="killed"), monkeypatch)
+
+        (key,) = [key for key in xcoms if FIRST_KEY <= key < LAST_KEY]
+        assert xcoms[key]["at"] == moment
+        assert Claim.read(xcoms[NOW_KEY]).record == key
 
 
 async def test_a_killed_triggerer_s_xcoms_do_not_survive_a_wait_that_then_fails(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import DAG, get_current_context, task
@@ -10,7 +11,8 @@ from airflow_provider_seeany.sensors.batch import SeeAnyTaskBatchSensor
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 from tests.system.suspended import BATCH, WAITS, batch_ids, seeany_task_id
 
-with DAG("suspended", schedule=None, max_active_tasks=100):
+# A short delay, for a wait that is in a worker when it is cleared.
+with DAG("suspended", schedule=None, max_active_tasks=100, default_args={"retry_delay": timedelta(seconds=1)}):
 
     @task(multiple_outputs=True)
     def submit() -> dict[str, Any]:
