@@ -13,7 +13,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from airflow_provider_seeany.api.trouble import Trouble, cleaned
+from airflow_provider_seeany.api.trouble import KeepsState, Trouble, cleaned
 from airflow_provider_seeany.api.wait import Finished, credible
 from airflow_provider_seeany.callback.rate import RateLimit
 from airflow_provider_seeany.callback.token import Ringer
@@ -64,7 +64,7 @@ class SeeAnyDidNotAnswer(Exception):
     """Raised when SeeAny could not be asked; the text is for the log."""
 
 
-class AskedTooOften(Exception):
+class AskedTooOften(KeepsState, Exception):
     """
     Raised when so many rings have led to a question about a running task that this one may not.
 
