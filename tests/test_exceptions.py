@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import importlib
+import inspect
+import multiprocessing
+import pickle
+import pkgutil
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import pytest
@@ -12,7 +20,10 @@ from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
 )
 
+import airflow_provider_seeany
 from airflow_provider_seeany import exceptions
+from airflow_provider_seeany.api.batch_result import BatchResult, Failure
+from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import Kind, Trouble
 from airflow_provider_seeany.api.wait import BadId, Crashed, Finished, Misconfigured, Outcome, Refused, TimedOut
 from airflow_provider_seeany.exceptions import (
@@ -205,3 +216,117 @@ def test_a_time_out_that_holds_a_result_does_not_call_the_task_unfinished() -> N
     record = Record.of_error(error, conn_id="c", seeany_task_id="x")
     assert (record.state, record.first_result, record.results) == ("timed_out", "https://h/v", 1)
     assert "https://h/v" in str(record.error_message)
+
+
+# Exceptions travel: between processes, and as copies.
+
+
+def own_exceptions() -> list[type[Exception]]:
+    """Return every exception class of this package, wherever it is, so that a new one is tried as well."""
+    for module in pkgutil.walk_packages(airflow_provider_seeany.__path__, f"{airflow_provider_seeany.__name__}."):
+        if ".simulator." not in module.name:
+            importlib.import_module(module.name)
+    found: list[type[Exception]] = []
+    todo: list[type[Exception]] = [Exception]
+    while todo:
+        for kind in todo.pop().__subclasses__():
+            if kind not in found:
+                todo.append(kind)
+                found.append(kind)
+    return sorted(
+        (kind for kind in found if kind.__module__.startswith(airflow_provider_seeany.__name__)),
+        key=lambda kind: kind.__name__,
+    )
+
+
+TASK = SeeAnyTask.from_answer({**FAILED, "completed_at": 1748908920, "nested": {"a": [1, "中"]}})
+A_TROUBLE = trouble(Kind.PERMANENT, 401, code="7", message="密钥", request_id="req_1", retry_after=3.0)
+BATCH = BatchResult(
+    total=2,
+    completed=1,
+    failed=1,
+    cost={"CNY": 0.7},
+    detail="answers",
+    tasks=[COMPLETED],
+    failures=[Failure("vid", "nothing")],
+)
+WORTH: dict[str, object] = {
+    "task": TASK,
+    "trouble": A_TROUBLE,
+    "result": BATCH,
+    "fail_fast": True,
+    "text": "生成 failed",
+    "wait": 1.5,
+}
+"""What an exception's arguments may be, by their names."""
+
+
+def made(kind: type[Exception]) -> Exception:
+    """Make an exception as its signature asks for, with a note and an attribute that somebody added."""
+    # An exception without an __init__ of its own has no signature, and takes a text.
+    has_own = inspect.isfunction(kind.__init__)
+    parameters = list(inspect.signature(kind).parameters.values()) if has_own else []
+    placed = [WORTH[each.name] for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD]
+    named = {each.name: WORTH[each.name] for each in parameters if each.kind is each.KEYWORD_ONLY}
+    error = kind(*(placed or [WORTH["text"]]), **named)
+    error.add_note("a note")
+    error.more = {"a": (1, 2)}  # type: ignore[attr-defined]
+    return error
+
+
+WAYS: dict[str, Callable[[Any], Any]] = {
+    **{
+        f"pickle {protocol}": (lambda error, protocol=protocol: pickle.loads(pickle.dumps(error, protocol)))
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
+    },
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    "twice": lambda error: copy.deepcopy(pickle.loads(pickle.dumps(copy.copy(error)))),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("kind", own_exceptions(), ids=lambda kind: kind.__name__)
+def test_every_exception_travels_with_its_text_and_all_it_carries(kind: type[Exception], way: str) -> None:
+    error = made(kind)
+
+    again = WAYS[way](error)
+
+    assert type(again) is kind
+    assert (str(again), again.args, vars(again)) == (str(error), error.args, vars(error))
+    assert repr(again) == repr(error)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_cause_travels_along_if_it_can(way: str) -> None:
+    error = SeeAnyTaskFailed(TASK)
+    error.__cause__ = ValueError("deeper")
+    hidden = SeeAnyTaskFailed(TASK)
+    hidden.__suppress_context__ = True
+    stays = SeeAnyTaskFailed(TASK)
+    stays.__cause__ = type("Local", (Exception,), {})("which no other process knows")
+
+    assert repr(WAYS[way](error).__cause__) == "ValueError('deeper')"
+    assert WAYS[way](hidden).__suppress_context__
+    assert str(WAYS[way](stays)) == str(stays)
+
+
+def fail_in_another_process(number: int) -> int:
+    """Fail as a DAG's own pool of processes would see it, unless the number is even."""
+    if number % 2 == 0:
+        return number
+    raise made(own_exceptions()[number % len(own_exceptions())])
+
+
+def test_a_pool_of_processes_outlives_every_exception() -> None:
+    kinds = own_exceptions()
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        futures = [pool.submit(fail_in_another_process, number) for number in range(2 * len(kinds))]
+        for number, future in enumerate(futures):
+            error = future.exception(timeout=120)
+            if number % 2 == 0:
+                assert future.result() == number
+            else:
+                kind = kinds[number % len(kinds)]
+                assert type(error) is kind
+                assert str(error) == str(made(kind))

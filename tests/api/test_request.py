@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -170,7 +171,20 @@ ADDRESSES = {
     ("[::1]",): "http://[::1]/v1",
     ("[::1]:8765",): "http://[::1]:8765/v1",
     ("https://[2001:db8::1]:8443/p",): "https://[2001:db8::1]:8443/p/v1",
+    # As Airflow hands over the host of a URI, without brackets.
+    ("::1",): "http://[::1]/v1",
+    ("::1", 8765): "http://[::1]:8765/v1",
+    ("2001:db8::1", 8443): "https://[2001:db8::1]:8443/v1",
+    ("2001:DB8::1", None, "seeany"): "https://[2001:db8::1]/seeany/v1",
+    ("::1", 8765, "https"): "https://[::1]:8765/v1",
+    ("::ffff:127.0.0.1", 8765): "http://[::ffff:127.0.0.1]:8765/v1",
+    ("[::ffff:127.0.0.1]:8765",): "http://[::ffff:127.0.0.1]:8765/v1",
+    # Names that begin as keys do.
+    ("sk-east-1.example.com",): "https://sk-east-1.example.com/v1",
+    ("api.task-queue.example.com/ask-me",): "https://api.task-queue.example.com/ask-me/v1",
+    ("desk-0123456789abcdef.example.com",): "https://desk-0123456789abcdef.example.com/v1",
     # How a connection's other fields join in.
+    ("api.example.com", "8443"): "https://api.example.com:8443/v1",
     ("api.example.com", 8443): "https://api.example.com:8443/v1",
     ("api.example.com:1", 8443): "https://api.example.com:1/v1",
     ("127.0.0.1", 8765): "http://127.0.0.1:8765/v1",
@@ -184,7 +198,7 @@ ADDRESSES = {
 
 
 @pytest.mark.parametrize("given", ADDRESSES)
-def test_a_base_url_may_be_typed_in_many_ways(given: tuple[str, int | None, str | None]) -> None:
+def test_a_base_url_may_be_typed_in_many_ways(given: tuple[str, object, str | None]) -> None:
     host, port, schema = (*given, None, None)[:3]
 
     assert base_url(host, port=port, schema=schema) == ADDRESSES[given]
@@ -222,8 +236,72 @@ def test_what_is_no_address_is_refused_without_showing_a_password(host: str) -> 
     assert str(refusal.value).isprintable()
 
 
-@pytest.mark.parametrize("port", [-1, 0, 65_536, 99_999])
-def test_a_port_that_cannot_be_is_refused(port: int) -> None:
+KEYS = ["sk-marked-0123456789abcdef", "SK-MARKED-0123456789ABCDEF", "sk_live_marked0123456789", "sk-marked"]
+WRONG_FIELDS: dict[str, dict[str, Any]] = {
+    "host": {"host": "{key}"},
+    "host after white space": {"host": " {key}\n"},
+    "host behind Bearer": {"host": "Bearer {key}"},
+    "host of a URL": {"host": "https://{key}"},
+    "host of a URL with a path": {"host": "https://{key}/v1"},
+    "host with a port": {"host": "{key}:8443"},
+    "last label": {"host": "api.seeany.com.{key}"},
+    "path": {"host": "https://api.seeany.com/{key}"},
+    "path before the version": {"host": "https://api.seeany.com/{key}/v1/"},
+    "query": {"host": "https://api.seeany.com/v1?key={key}"},
+    "fragment": {"host": "https://api.seeany.com#{key}"},
+    "user": {"host": "https://{key}@api.seeany.com"},
+    "password": {"host": "https://:{key}@api.seeany.com"},
+    "port in the host": {"host": "api.seeany.com:{key}"},
+    "scheme": {"host": "{key}://api.seeany.com"},
+    "schema": {"host": "api.seeany.com", "schema": "{key}"},
+    "port": {"host": "api.seeany.com", "port": "{key}"},
+}
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("name", WRONG_FIELDS)
+def test_a_key_in_the_wrong_field_is_refused_and_not_shown(name: str, key: str) -> None:
+    fields = {field: value.format(key=key) for field, value in WRONG_FIELDS[name].items()}
+
+    with pytest.raises(BadSettings) as refusal:
+        base_url(**fields)
+
+    assert "marked" not in str(refusal.value).lower()
+
+
+@pytest.mark.parametrize("key", KEYS[:-1])
+@pytest.mark.parametrize("host", ["{key}.seeany.com", "api.{key}.com", "seeany.com/{key}/x", "seeany.com/{quoted}"])
+def test_a_long_key_is_refused_anywhere_in_an_address(host: str, key: str) -> None:
+    with pytest.raises(BadSettings, match="API key") as refusal:
+        base_url(host.format(key=key, quoted=key.replace("-", "%2d").replace("_", "%5F")))
+
+    assert "marked" not in str(refusal.value).lower()
+
+
+@pytest.mark.parametrize(
+    "host", ["fe80::1%eth0", "[fe80::1%eth0]", "[fe80::1%25eth0]:8765", "https://[fe80::1%25eth0]"]
+)
+def test_an_ipv6_address_with_a_zone_is_refused_as_such(host: str) -> None:
+    with pytest.raises(BadSettings, match="zone"):
+        base_url(host)
+
+
+@pytest.mark.parametrize("typed", ["sk-marked-1", "x sk-marked-0123456789abcdef y", "SK_marked"])
+def test_a_key_among_the_limits_or_endpoints_does_not_show(typed: str) -> None:
+    settings = ApiSettings(base_url="https://api.seeany.com/v1", api_key=Secret(KEY))
+    for check in (
+        lambda: checked_seconds(typed, name="x"),
+        lambda: checked_count(typed, name="x"),
+        lambda: settings.url(f"https://{typed}"),
+        lambda: settings.url(f"{typed} "),
+    ):
+        with pytest.raises(BadSettings) as refusal:
+            check()
+        assert "marked" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("port", [-1, 0, 65_536, 99_999, "many", True, 8443.5])
+def test_a_port_that_cannot_be_is_refused(port: object) -> None:
     with pytest.raises(BadSettings, match="port"):
         base_url("api.example.com", port=port)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import gzip
 import json
 import socket
@@ -15,6 +17,7 @@ from airflow.providers.common.compat.sdk import XCom
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_seeany.api.blocking import BlockingClient
 from airflow_provider_seeany.api.request import MAX_ANSWER, ApiSettings
 from airflow_provider_seeany.api.response import Response, read_json, read_task
 from airflow_provider_seeany.api.secret import Secret
@@ -27,6 +30,7 @@ from tests.hostile import (
     PROCESSING,
     VIDEO,
     Answer,
+    Caller,
     HostileServer,
     close,
     compressed,
@@ -598,6 +602,57 @@ def test_a_flood_of_bytes_is_not_read_to_its_end(hostile: HostileServer, look: L
 
     # What is on its way when the caller hangs up counts too.
     assert len(taken) < 32
+
+
+EARLY = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n"
+FINAL = http(200, b'{"id": "x", "status": "processing"}')
+INFORMATIONAL: dict[str, tuple[bytes, type[SeeAnyTask | Trouble]]] = {
+    "100": (b"HTTP/1.1 100 Continue\r\n\r\n" + FINAL, SeeAnyTask),
+    "102": (b"HTTP/1.1 102 Processing\r\n\r\n" + FINAL, SeeAnyTask),
+    "103": (EARLY + FINAL, SeeAnyTask),
+    "199": (b"HTTP/1.1 199 Odd\r\n\r\n" + FINAL, SeeAnyTask),
+    "several": (EARLY * 3 + b"HTTP/1.1 100 Continue\r\n\r\n" + EARLY + FINAL, SeeAnyTask),
+    "and an error": (EARLY + http(502, b"no"), Trouble),
+    "and the end": (EARLY, Trouble),
+    "and half a response": (EARLY + FINAL[:-10], Trouble),
+    "half of one": (EARLY[:30], Trouble),
+    "another protocol": (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n", Trouble),
+    "another protocol, and what looks like a response": (
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n" + FINAL,
+        Trouble,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", INFORMATIONAL)
+def test_informational_responses_are_read_past_alike_in_both_ways(hostile: HostileServer, name: str) -> None:
+    response, kind = INFORMATIONAL[name]
+
+    reply_ = ask_both_ways(hostile, raw(response), "x")
+
+    assert isinstance(reply_, kind)
+    if isinstance(reply_, Trouble):
+        assert reply_.kind is TRANSIENT
+
+
+@pytest.mark.parametrize("between", [EARLY, EARLY * 2, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"])
+def test_no_question_gets_the_answer_to_the_one_before(hostile: HostileServer, between: bytes) -> None:
+    """Also where the real response comes a good while after the informational one."""
+
+    async def late(caller: Caller) -> None:
+        await caller.send(between)
+        await asyncio.sleep(0.2)
+        await caller.send(http(200, b'{"id": "first"}'))
+
+    hostile.script(late, reply(200, {"id": "second"}))
+    client = BlockingClient(settings_for(hostile))
+
+    with contextlib.suppress(ApiError):
+        assert client.get_json("tasks/first") == {"id": "first"}
+    second = client.get_json("tasks/second")
+    client.close()
+
+    assert second == {"id": "second"}
 
 
 ECHOES: dict[str, Answer] = {
