@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
@@ -27,6 +28,9 @@ _LIKE_AN_END = re.compile(
 )
 
 _VIDEO_FILES = (".mp4", ".mov", ".webm", ".m3u8", ".mkv", ".avi", ".m4v")
+_LONGEST_WORD = 100
+"""Longer texts are kept out of the cache; none of them is a status."""
+
 _INPUTS = ("input", "source", "reference", "prompt", "first_frame", "callback", "webhook")
 """Parts of keys under which an answer repeats what was asked for."""
 
@@ -120,7 +124,7 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
         seeany_task_id, status = fields.identity(answer.get("id")), answer.get("status")
         if seeany_task_id is None:
             raise ValueError(f"it has no usable `id`: {answer.get('id')!r}")
-        if not isinstance(status, str) or not fields.plain(status):
+        if not isinstance(status, str) or not _word(status):
             raise ValueError(f"it has no usable `status`: {status!r}")
         read = {name: reader(answer.get(name)) for name, reader in _READERS.items()}
         cost, cost_unit = fields.cost(answer.get("usage"))
@@ -147,7 +151,7 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def _is_read_whole(self) -> bool:
         """Whether nothing is left that a more patient reading could find."""
-        if not self.id or self.id != self.id.strip() or not (self.has_known_status or fields.plain(self.status)):
+        if not self.id or self.id != self.id.strip() or not _word(self.status):
             return False
         if self.is_failed:
             return self.error.message is not None
@@ -280,9 +284,14 @@ def urls_in(answer: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found.url for found in _urls(answer) if found.is_result))
 
 
-def _word(status: str) -> str:
+def _word(said: str) -> str:
     """Return a word of the service as it compares with others."""
-    return re.sub(r"[\s_-]+", "_", fields.plain(status))
+    return _short_word(said) if len(said) <= _LONGEST_WORD else said.strip()
+
+
+@lru_cache(maxsize=256)
+def _short_word(said: str) -> str:
+    return re.sub(r"[\s_-]+", "_", fields.plain(said))
 
 
 def _moment(value: object) -> pendulum.DateTime | None:

@@ -110,7 +110,7 @@ def test_state_and_video_survive_the_way_through_a_socket(hostile: HostileServer
     with asyncio.Runner() as runner:
         client, close = _client(hostile, way, runner)
 
-        @examples(2_500)
+        @examples(1_500)
         @given(odd_answers())
         def survives(odd: tuple[dict[str, Any], bytes]) -> None:
             valid, body = odd

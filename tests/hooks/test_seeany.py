@@ -270,11 +270,11 @@ def test_waiting_for_an_id_is_waiting_for_what_it_spells(hook: SeeAnyHook, hosti
 
 
 def test_a_field_that_cannot_be_understood_is_told_once(
-    hook: SeeAnyHook, hostile: HostileServer, caplog: pytest.LogCaptureFixture
+    hook: SeeAnyHook, hostile: HostileServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hostile.script(task(progress="most"))
 
-    hook._cached_logger = logging.getLogger("tests.hook")  # type: ignore[assignment]
+    monkeypatch.setattr(SeeAnyHook, "log", logging.getLogger("tests.hook"))
     with caplog.at_level("WARNING"):
         assert [hook.get_task("x").progress for _ in range(3)] == [None] * 3
 
