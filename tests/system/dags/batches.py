@@ -48,6 +48,12 @@ with DAG("batches", schedule=None):
         poke_interval=2,
         max_poll_interval=2,
     )
+    SeeAnyTaskBatchSensor(
+        task_id="very_large",
+        seeany_task_ids=[f"video-0s-batch-very-large-{number:06}" for number in range(2500)],
+        max_requests_per_second=300,
+        do_xcom_push=False,
+    )
     SeeAnyTaskBatchSensor(task_id="failed_silently", seeany_task_ids=mixed, do_xcom_push=False)
     SeeAnyTaskBatchSensor(
         task_id="failed_large",
