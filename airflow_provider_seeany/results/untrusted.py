@@ -6,9 +6,10 @@ What is not what a wait of this provider keeps is left out, and nothing of it is
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from itertools import islice
 from typing import TypeVar
 
@@ -25,6 +26,8 @@ MAX_AMOUNT = Decimal("1E+15")
 
 MAX_AMOUNT_LENGTH = 40
 MAX_UNIT_LENGTH = 20
+
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
 
 MAX_UNITS = 100
 """Maximum number of currencies that are read of one record."""
@@ -79,12 +82,11 @@ def amount_in(value: object) -> Decimal | None:
     """Return an amount of money, if it is one."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
-    try:
-        text = str(value)
-        amount = Decimal(text) if len(text) <= MAX_AMOUNT_LENGTH else None
-    except (InvalidOperation, ValueError):
+    text = str(value) if isinstance(value, str | float) or abs(value) <= MAX_AMOUNT else ""
+    if len(text) > MAX_AMOUNT_LENGTH or not _NUMBER.fullmatch(text):
         return None
-    return amount if amount is not None and amount.is_finite() and 0 <= amount <= MAX_AMOUNT else None
+    amount = Decimal(text)
+    return amount if amount <= MAX_AMOUNT else None
 
 
 def share_in(batch: Share | None) -> Share | None:

@@ -56,8 +56,8 @@ class SeeAnyTaskBatchSensor(EndsWithReason, BaseSensorOperator):
     the ids that had not ended; the tab *SeeAny* shows it. Passing faults do not end the wait. While the service is down
     as a whole, it asks about one task at a time, less and less often, and at full pace as soon as it is answered.
 
-    An Airflow whose database is MySQL keeps no more than 64 KB of a trigger's arguments: there, some 1 800 ids of 20
-    characters are the most for one batch.
+    More ids than fit into a trigger's arguments on MySQL (32 KB, some 1 300 ids of 20 characters) are kept in the XCom
+    ``_seeany_ids`` of the task instance while it waits, with ``do_xcom_push=False`` too.
 
     :param seeany_task_ids: the ids: a list, an XComArg, or a template that renders to a list as JSON or as a Python
         literal. An empty list succeeds at once.
@@ -145,10 +145,20 @@ class SeeAnyTaskBatchSensor(EndsWithReason, BaseSensorOperator):
         if not ids:
             return PokeReturnValue(is_done=True, xcom_value=self._delivered(context, self.batch_wait.nothing()))
         self.defer(
-            trigger=self.batch_wait.trigger(ids),
+            trigger=self.batch_wait.trigger(ids, context),
             method_name="execute_complete",
             timeout=self.batch_wait.sweep_timeout,
         )
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume after the deferral, however it ended; nobody needs the ids beside the trigger any more."""
+        from airflow_provider_seeany.triggers.stored_ids import StoredIds
+
+        try:
+            StoredIds.of(context["ti"]).delete()
+        except Exception:
+            self.log.warning("The stored ids of this batch could not be deleted", exc_info=True)
+        return super().resume_execution(next_method, next_kwargs, context)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Go on in a worker with what the trigger reported."""

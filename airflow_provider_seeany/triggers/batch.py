@@ -28,6 +28,7 @@ from airflow_provider_seeany.triggers.asking import (
     told_if_cancelled,
 )
 from airflow_provider_seeany.triggers.progress import ProgressPublisher
+from airflow_provider_seeany.triggers.stored_ids import StoredIds
 from airflow_provider_seeany.triggers.without_worker import TriggererXComs
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
     no key, and they may only ever be added to. A trigger that is made anew, after a restart of the triggerer, asks
     about each task again; nothing else is lost.
 
-    :param seeany_task_ids: the tasks to wait for.
+    :param seeany_task_ids: the tasks to wait for; empty if they are stored elsewhere.
     :param seeany_conn_id: the connection to ask through.
     :param poll_interval: seconds between two questions about a task while nothing better is known.
     :param max_poll_interval: most seconds between two questions about a task, the limits below apart.
@@ -55,6 +56,8 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
     :param first_look_at: ask no sooner than this, in Unix seconds; ``None`` for at once.
     :param timeout: seconds that the wait was given; with the deadline, they tell when it began.
     :param do_xcom_push: whether the Airflow task pushes XComs; how far the wait is, is one.
+    :param stored_ids: where the ids are instead, if there are very many, as fields of
+        :class:`~airflow_provider_seeany.triggers.stored_ids.StoredIds`.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
         first_look_at: float | None = None,
         timeout: float | None = None,
         do_xcom_push: bool = True,
+        stored_ids: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.seeany_task_ids = seeany_task_ids
@@ -84,6 +88,7 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
         self.first_look_at = first_look_at
         self.timeout = timeout
         self.do_xcom_push = do_xcom_push
+        self.stored_ids = stored_ids
         self._results: Results | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -102,6 +107,7 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
                 "first_look_at": self.first_look_at,
                 "timeout": self.timeout,
                 "do_xcom_push": self.do_xcom_push,
+                **({"stored_ids": self.stored_ids} if self.stored_ids else {}),
             },
         )
 
@@ -132,13 +138,18 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
             return "a batch of SeeAny tasks"
         return f"a batch of {numeral(len(ids))} SeeAny tasks, the first of them {cleaned(str(ids[0]))}"
 
+    async def _ids(self) -> Sequence[str]:
+        if self.stored_ids is None:
+            return self.seeany_task_ids
+        return await msgspec.convert(self.stored_ids, StoredIds).read()
+
     async def _outcome(self) -> BatchOutcome:
         wait_began = began(self.deadline, self.timeout)
         # The queue of the questions is ordered by this time, so it must not go back as the time of day may.
         now = ForwardClock(wait_began)
         await sleep_until(self.first_look_at, now)
         batch = Batch(
-            checked_task_ids(self.seeany_task_ids),
+            checked_task_ids(await self._ids()),
             poll_interval=self.poll_interval,
             max_poll_interval=self.max_poll_interval,
             max_requests_per_second=self.max_requests_per_second,

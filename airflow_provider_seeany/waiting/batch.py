@@ -26,6 +26,7 @@ from airflow_provider_seeany.api.wait import Log
 from airflow_provider_seeany.exceptions import SeeAnyTaskIdError, SeeAnyTaskTimeout, batch_result, batch_timeout
 from airflow_provider_seeany.operators.worker_free import sweep_timeout
 from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
+from airflow_provider_seeany.triggers.stored_ids import StoredIds, are_to_be_stored
 from airflow_provider_seeany.waiting.deferral import SILENCE, first_look_at, understood
 
 
@@ -89,10 +90,19 @@ class BatchWait:
         """Return the result of waiting for no task."""
         return Results([]).result().as_json()
 
-    def trigger(self, ids: list[str]) -> SeeAnyTaskBatchTrigger:
-        """Return the trigger that does the waiting."""
+    def trigger(self, ids: list[str], context: Mapping[str, Any]) -> SeeAnyTaskBatchTrigger:
+        """
+        Return the trigger that does the waiting; very many ids are stored beside it.
+
+        :param ids: the tasks to wait for.
+        :param context: the context of the Airflow task.
+        """
+        stored_ids = StoredIds.of(context["ti"]) if are_to_be_stored(ids) else None
+        if stored_ids is not None:
+            stored_ids.store(ids)
         return SeeAnyTaskBatchTrigger(
-            seeany_task_ids=ids,
+            seeany_task_ids=ids if stored_ids is None else [],
+            stored_ids=None if stored_ids is None else msgspec.to_builtins(stored_ids),
             seeany_conn_id=self._seeany_conn_id,
             poll_interval=self._interval,
             max_poll_interval=self._max_interval,

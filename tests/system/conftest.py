@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from shutil import copytree
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -99,6 +100,21 @@ class FinishedRun:
         records = [value for key, value in kept.items() if FIRST_KEY <= key < LAST_KEY]
         assert len(records) <= 1, kept
         return records[0] if records else kept.get("_seeany")
+
+    def tab(self, task_id: str) -> dict[str, Any]:
+        """Return what the tab on a task instance shows."""
+        query = urlencode({"run_id": self.run.run_id, "task_id": task_id})
+        return self._route(f"dags/{self.run.dag_id}/task?{query}")
+
+    def summary(self) -> dict[str, Any]:
+        """Return what was spent, of all DAGs."""
+        return self._route("summary")
+
+    def _route(self, path: str) -> dict[str, Any]:
+        answer = self._airflow.client.page(f"/seeany/api/{path}")
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
 
     def all_xcoms(self, task_id: str, map_index: int | None = None) -> dict[str, Any]:
         """Return all XComs of a task instance."""

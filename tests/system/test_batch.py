@@ -81,7 +81,53 @@ def test_a_failure_says_why_and_is_never_retried(run: FinishedRun, task_id: str)
     log = run.log(task_id)
     for told in FAILED[task_id]:
         assert told in log
-    assert run.xcoms(task_id) == {}
+    assert set(run.xcoms(task_id)) <= {"batch_result"}
+
+
+# How it ended, what was completed, what it cost, and what had not ended.
+KEPT: dict[str, tuple[str, list[str], float, list[str]]] = {
+    "failed": ("failed", ["video-0s-batch-mixed"], 0.7, []),
+    "failed_soft": ("failed", ["video-0s-batch-mixed"], 0.7, []),
+    "fail_fast_late": ("failed", ["video-0s-batch-late"], 0.7, ["never-batch-late"]),
+    "timeout": ("timed_out", ["video-0s-batch-timeout"], 0.7, ["never-batch-timeout"]),
+    "timeout_soft": ("timed_out", ["video-0s-batch-soft"], 0.7, ["never-batch-soft"]),
+    "failed_large": ("failed", [f"video-0s-batch-kept-{number}" for number in range(600)], 420.0, []),
+}
+
+
+@pytest.mark.parametrize("task_id", KEPT)
+def test_a_batch_that_does_not_succeed_keeps_what_was_paid(run: FinishedRun, task_id: str) -> None:
+    state, paid, cost, unfinished = KEPT[task_id]
+    kept = run.xcoms(task_id)["batch_result"]
+    assert isinstance(kept, dict)
+    assert ([row["id"] for row in kept["tasks"]] or kept["completed_ids"]) == paid
+    assert all(row["video_url"].startswith("http") for row in kept["tasks"])
+    assert (kept["completed"], kept["cost"], kept.get("unfinished", [])) == (len(paid), {"CNY": cost}, unfinished)
+    assert "return_value" not in run.xcoms(task_id)
+
+    record = run.record(task_id)
+    assert record is not None
+    assert (record["state"], float(record["cost"]["CNY"]), record["batch"]["completed"]) == (state, cost, len(paid))
+
+    tab = run.tab(task_id)
+    assert [row["id"] for row in tab["batch"] if row["state"] == "completed"] == paid
+    assert [float(money["amount"]) for money in tab["result"]["cost"]] == [cost]
+
+    log = run.log(task_id)
+    assert "in the XCom `batch_result` of this task instance and on its tab SeeAny" in log
+    assert f"{len(paid)} {'was' if len(paid) == 1 else 'were'} completed; " in log
+
+
+def test_the_spend_counts_what_unsuccessful_batches_completed(run: FinishedRun) -> None:
+    groups = [group for group in run.summary()["groups"] if group["dag_id"] == "batches"]
+    spent = {group["state"]: float(group["cost"][0]["amount"]) for group in groups if group["cost"]}
+    assert spent["failed"] == pytest.approx(3 * 0.7 + 420)
+    assert spent["timed_out"] == pytest.approx(2 * 0.7)
+
+
+def test_a_batch_that_pushes_nothing_keeps_nothing(run: FinishedRun) -> None:
+    assert run.all_xcoms("failed_silently") == {}
+    assert "1 was completed; its result stays available by its id" in run.log("failed_silently")
 
 
 def test_soft_fail_skips_and_says_why(run: FinishedRun) -> None:
@@ -95,3 +141,9 @@ def test_allowed_failures_are_reported(run: FinishedRun) -> None:
     assert isinstance(result, dict)
     assert [row["id"] for row in result["tasks"]] == ["video-0s-batch-mixed"]
     assert [row["id"] for row in result["failures"]] == ["fails-0s-batch-mixed", "unknown-batch-mixed"]
+
+
+def test_ids_that_are_too_many_for_a_triggers_arguments_are_waited_for_all_the_same(run: FinishedRun) -> None:
+    assert run.task("very_large").state == "success"
+    assert "2 500 of 2 500 done" in run.log("very_large")
+    assert run.all_xcoms("very_large") == {}

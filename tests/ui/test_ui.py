@@ -178,10 +178,26 @@ def test_a_batch_counts_the_same_on_tab_and_page(studio: Studio, look: Look) -> 
     expect(row.get_by_text("8 of 9 completed, 1 failed", exact=True)).to_be_visible()
 
 
-def test_a_batch_that_failed_says_how_many_it_does_not_list(studio: Studio, look: Look) -> None:
+def test_a_batch_that_failed_lists_all_of_it(studio: Studio, look: Look) -> None:
     page = look(studio.task("refused"))
 
     expect(page.get_by_text("30 of 30 SeeAny tasks failed.")).to_be_visible()
+    expect(page.get_by_role("row")).to_have_count(31)
+
+
+def test_a_batch_that_failed_says_how_many_it_does_not_list_and_how_many_were_not_done(
+    studio: Studio, look: Look
+) -> None:
+    def cut(page: Page) -> None:
+        page.route("**/seeany/api/dags/**", answer)
+
+    def answer(route: Route) -> None:
+        view = route.fetch().json()
+        view["result"]["total"] = 35
+        route.fulfill(json={**view, "batch": view["batch"][:20]})
+
+    page = look(studio.task("refused"), before=cut)
+    expect(page.get_by_text("0 of 35 completed, 30 failed, 5 not done")).to_be_visible()
     expect(page.get_by_text("Only 20 of 30 are listed.")).to_be_visible()
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import random
 import re
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -13,17 +15,21 @@ from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 from airflow.models.xcom import XComModel
+from airflow.utils.session import create_session
 from fastapi.testclient import TestClient
-from sqlalchemy import delete, event, insert, select, text
+from sqlalchemy import delete, event, insert, select, text, update
 from sqlalchemy.orm import Session
 
-from airflow_provider_seeany.api.batch_result import Results
+from airflow_provider_seeany.api.batch_result import BatchTimedOut, Results
 from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.results import queries
-from airflow_provider_seeany.results.keys import dag_part, key_at
-from airflow_provider_seeany.results.record import Record
+from airflow_provider_seeany.exceptions import SeeAnyBatchFailed, batch_timeout
+from airflow_provider_seeany.results import queries, spend
+from airflow_provider_seeany.results.keys import NOW_KEY, dag_part, key_at
+from airflow_provider_seeany.results.record import PARTIAL_RESULT_KEY, Record, Share
+from airflow_provider_seeany.results.untrusted import kept
 from tests.copies import settle
 from tests.results.history import DAY, fill, record, repeat
 from tests.web.conftest import DAGS
@@ -280,12 +286,242 @@ def test_a_batch_links_the_first_file_of_an_image_set(
     assert (batch[1]["url"], batch[1]["results"]) == ("https://cdn.example/set_000001/0.jpg", named)
 
 
+@pytest.mark.parametrize(
+    ("completed", "listed"),
+    [(2, True), (300, True), (1500, True), (9000, False)],
+    ids=["answers", "table", "ids", "totals"],
+)
+@pytest.mark.parametrize("end", ["failed", "timed_out"])
+def test_the_tab_of_a_batch_that_did_not_succeed_lists_what_was_paid(
+    client_of: ClientOf, session: Session, end: str, completed: int, listed: bool
+) -> None:
+    ids = [f"vid_{number:016}" for number in range(completed + 2)]
+    results = Results(ids)
+    for place in range(completed):
+        fields = {"video_url": f"https://cdn/{place}.mp4", "usage": {"cost": 0.5, "cost_unit": "CNY"}}
+        results.add(place, SeeAnyTask.from_answer({"id": ids[place], "status": "completed", **fields}))
+    results.fail(completed, "违反内容安全策略")
+    result = results.result()
+    error = (
+        batch_timeout(BatchTimedOut(result=result), timeout=60)
+        if end == "timed_out"
+        else SeeAnyBatchFailed(result, fail_fast=True)
+    )
+    kept_record = Record.of_error(error, conn_id="c", seeany_task_id=None, batch=result)
+    fill(session, [kept_record], dag_ids=["dag_0"])
+    push(session, PARTIAL_RESULT_KEY, result.as_json(), map_index=0)
+    client = client_of("admin")
+    row = client.get("/api/results").json()["results"][0]
+    (group,) = client.get("/api/summary").json()["groups"]
+
+    view = client.get(TASK.format("dag_0", row["run_id"], 0)).json()
+
+    total_cost = Decimal("0.5") * completed
+    assert [Decimal(money["amount"]) for money in group["cost"]] == [total_cost]
+    assert [Decimal(money["amount"]) for money in row["cost"]] == [total_cost]
+    assert (row["state"], row["completed"], row["failed"], row["total"]) == (end, completed, 1, completed + 2)
+    paid = [each for each in view["batch"] if each["state"] == "completed"]
+    assert [each["id"] for each in paid] == (ids[:completed] if listed else [])
+    assert [each["id"] for each in view["batch"] if each["state"] == "failed"] == [ids[completed]]
+    if completed <= 300:
+        assert paid[1]["url"] == "https://cdn/1.mp4"
+        assert paid[1]["cost"] == {"unit": "CNY", "amount": "0.5"}
+
+
 def test_the_modules_are_served_and_revalidated(client_of: ClientOf) -> None:
     answer = client_of(None).get("/static/seeany.js")
 
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/javascript")
     assert answer.headers["cache-control"] == "no-cache"
+
+
+FORGED_AMOUNTS = ["-5", "1E%2B398", "1E~2B398", "1E~2B16", "NaN", "Infinity", "9" * 60, "0x10", "1_000", ""]
+
+
+@pytest.mark.parametrize("amount", FORGED_AMOUNTS)
+def test_what_no_service_charges_is_not_added_up(client_of: ClientOf, session: Session, amount: str) -> None:
+    now = time.time()
+    fill(session, [record(now - 60, number=1), record(now - 50, number=2, cost={"CNY": amount})], dag_ids=["dag_0"])
+    push(session, f"{key_at(now - 40)}:0123456789abcdef:{dag_part('dag_0')}:c:c:CNY={amount}")
+
+    groups = client_of("admin").get("/api/summary").json()["groups"]
+    assert [money for group in groups for money in group["cost"]] == [{"unit": "CNY", "amount": "0.7"}]
+    rows = client_of("admin").get("/api/results").json()["results"]
+    assert [row["cost"] for row in rows] == [[], [{"unit": "CNY", "amount": "0.7"}]]
+    view = client_of("admin").get(TASK.format("dag_0", rows[0]["run_id"], rows[0]["map_index"])).json()
+    assert view["result"]["cost"] == []
+
+
+@pytest.mark.parametrize("cost", [{"CNY": "500"}, {f"currency {number:02}": "500" for number in range(60)}, {}])
+def test_no_dag_can_add_to_the_spend_of_another(client_of: ClientOf, session: Session, cost: dict[str, str]) -> None:
+    now = time.time()
+    fill(session, [record(now - 60, number=1)], dag_ids=["dag_0"])
+    fill(session, [record(now - 60, number=2)], dag_ids=["dag_1"])
+    place = session.execute(select(XComModel.dag_run_id, XComModel.run_id).where(XComModel.dag_id == "dag_1")).first()
+    assert place is not None
+    named = {"dag_id": "dag_0", "run_id": "r", "task_id": "t", "map_index": 0}
+    forged = record(now - 30, number=3, cost=cost).xcoms(named)
+    key = forged[NOW_KEY]["record"]
+    values = {"dag_id": "dag_1", "task_id": "wait", "map_index": 0, "timestamp": datetime.now(UTC)}
+    session.execute(insert(XComModel).values(**place._mapping, **values, key=key, value=forged[key]))
+    session.commit()
+
+    groups = client_of("admin").get("/api/summary").json()["groups"]
+    one = [{"unit": "CNY", "amount": "0.7"}]
+    assert [(group["dag_id"], group["count"], group["cost"]) for group in groups] == [
+        ("dag_0", 1, one),
+        ("dag_1", 1, one),
+    ]
+    assert client_of("dag_0").get("/api/summary").json()["groups"] == groups[:1]
+
+
+def test_a_record_of_its_own_key_does_not_hide_the_costs_of_another_dag(client_of: ClientOf, session: Session) -> None:
+    now = time.time()
+    many = {f"currency {number:02}": "0.1" for number in range(60)}
+    fill(session, [record(now - 60, number=1, cost=many)], dag_ids=["dag_0"])
+    fill(session, [record(now - 50, number=2)], dag_ids=["dag_1"])
+    (key,) = session.scalars(select(XComModel.key).where(XComModel.key.endswith(":~"))).all()
+    place = session.execute(
+        select(XComModel.dag_run_id, XComModel.run_id, XComModel.dag_id).where(XComModel.dag_id == "dag_1")
+    ).first()
+    assert place is not None
+    values = {"task_id": "wait", "map_index": 0, "timestamp": datetime.now(UTC)}
+    session.execute(insert(XComModel).values(**place._mapping, **values, key=key, value={"state": "completed"}))
+    session.commit()
+
+    (group,) = client_of("dag_0").get("/api/summary").json()["groups"]
+    assert {money["unit"]: money["amount"] for money in group["cost"]} == dict.fromkeys(many, "0.1")
+
+
+def test_the_list_and_the_tab_show_nothing_beyond_what_a_wait_keeps(client_of: ClientOf, session: Session) -> None:
+    now = time.time()
+    huge = 10**300
+    forged = record(
+        now - 60,
+        seeany_task_id="x" * 100_000,
+        error_message="x" * 100_000,
+        results=huge,
+        duration=-1,
+        batch=Share(total=huge, completed=huge),
+        cost={f"c{number}": "1" for number in range(5000)},
+    )
+    fill(session, [record(now - 60, number=1)], dag_ids=["dag_0"])
+    session.execute(
+        update(XComModel)
+        .where(XComModel.key.startswith("_seeany_2"))
+        .values(value={**msgspec.to_builtins(forged), "at": huge})
+    )
+    session.commit()
+
+    answer = client_of("admin").get("/api/results")
+    (row,) = answer.json()["results"]
+    assert len(answer.text) < 20_000
+    assert (row["duration"], row["total"]) == (None, None)
+    assert row["at"] < 10**12
+    assert len(client_of("admin").get(TASK.format("dag_0", row["run_id"], row["map_index"])).text) < 20_000
+
+
+def many_records_of_one_task_instance(session: Session, count: int) -> str:
+    """Store what a DAG may push, and return the run."""
+    now = time.time()
+    fill(session, [record(now - 60, number=1)], dag_ids=["dag_0"])
+    place = session.execute(
+        select(XComModel.dag_run_id, XComModel.run_id, XComModel.dag_id, XComModel.task_id, XComModel.map_index).limit(
+            1
+        )
+    ).one()
+    forged = [record(now - 3600 - number, number=number) for number in range(count)]
+    rows = [
+        {**place._mapping, "key": key, "value": value, "timestamp": datetime.now(UTC)}
+        for each in forged
+        for key, value in each.xcoms(place._mapping).items()
+        if key != NOW_KEY
+    ]
+    session.execute(insert(XComModel), rows)
+    session.commit()
+    return str(place.run_id)
+
+
+def test_a_task_instance_with_very_many_records_shows_the_newest_and_reads_hardly_any(
+    client_of: ClientOf, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = many_records_of_one_task_instance(session, 2000)
+    settle(session)
+    fetched: list[int] = []
+    monkeypatch.setattr(queries, "kept", lambda *args: fetched.append(1) or kept(*args))
+
+    with statements(session.get_bind()) as asked:
+        view = client_of("admin").get(TASK.format("dag_0", run_id, 0)).json()
+
+    assert view["result"]["seeany_task_id"] == "video-0s-history-1"
+    assert len(fetched) <= 1 + queries.MAX_TRIED_RECORDS
+    for statement in dict.fromkeys(asked):
+        told = plan(session, *statement)
+        assert "idx_xcom_key" not in told, told
+        assert not re.search(r"(?i)(scan|sort|temp b-tree)(?!.*index).*(xcom|order by)", told), told
+
+
+@pytest.fixture
+def _kept_from_one_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spend, "WORTH_KEEPING", 1)
+    queries.SPEND.forget()
+
+
+def groups_of(name: str, filters: queries.Filters) -> list[queries.Group]:
+    with create_session(scoped=False) as session:
+        return queries.groups(session, readable={name}, filters=filters, zone=ZoneInfo("UTC"))
+
+
+@pytest.mark.usefixtures("_kept_from_one_on")
+def test_viewers_who_ask_for_the_same_at_once_cause_one_reading_and_each_sees_own_dags_only(session: Session) -> None:
+    today = int(time.time()) // DAY * DAY
+    fill(session, [record(today - DAY, number=n) for n in range(40)], dag_ids=["dag_0", "dag_1"])
+    filters = queries.Filters(since=today - 300 * DAY, until=today)
+    names = [f"dag_{number % 3}" for number in range(20)]
+
+    with statements(session.get_bind()) as asked, ThreadPoolExecutor(20) as pool:
+        seen = list(pool.map(lambda name: groups_of(name, filters), names))
+
+    assert len(asked) == math.ceil(300 / 31)
+    for name, groups in zip(names, seen, strict=True):
+        assert [(group.dag_id, group.count) for group in groups] == ([(name, 20)] if name != "dag_2" else [])
+
+
+@pytest.mark.usefixtures("_kept_from_one_on")
+def test_kept_sums_serve_every_filter_and_are_read_again_after_a_while(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    today = int(time.time()) // DAY * DAY
+    records = [record(today - DAY, number=1), record(today - DAY, number=2, state="failed", conn_id="studio")]
+    fill(session, records, dag_ids=["dag_0"])
+    range_ = {"since": today - 3 * DAY, "until": today}
+    assert len(groups_of("dag_0", queries.Filters(**range_))) == 2
+
+    with statements(session.get_bind()) as asked:
+        for more in ({"state": "failed"}, {"conn_id": "studio"}, {"dag_id": "dag_0", "state": "failed"}):
+            (group,) = groups_of("dag_0", queries.Filters(**range_, **more))
+            assert (group.state, group.conn_id) == ("failed", "studio")
+        assert groups_of("dag_1", queries.Filters(**range_)) == []
+    assert asked == []
+
+    session.execute(delete(XComModel))
+    session.commit()
+    clock = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + 3600)
+    assert groups_of("dag_0", queries.Filters(**range_)) == []
+
+
+@pytest.mark.usefixtures("_kept_from_one_on")
+def test_no_more_sums_are_kept_than_there_is_room_for(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spend, "MAX_KEPT", 10)
+    today = int(time.time()) // DAY * DAY
+    fill(session, [record(today - DAY * (1 + n % 9), number=n) for n in range(40)], dag_ids=["dag_0"])
+    by_day = spend.SpendByDay()
+    with create_session(scoped=False) as own:
+        days = queries._days(queries.Filters(since=today - 9 * DAY, until=today), ZoneInfo("UTC"))
+        by_day.sums(own, days)
+    assert len(by_day._kept) == 5
 
 
 A_DAY = 3500

@@ -162,7 +162,9 @@ export function batchText(result, words, language) {
 
 /** @param {{ result: Result, words: Words, language: string }} props */
 function BatchTotals({ result, words, language }) {
-  const text = batchText(result, words, language);
+  const left = result.state === "waiting" ? 0 : (result.total ?? 0) - (result.completed ?? 0) - (result.failed ?? 0);
+  const totals = batchText(result, words, language);
+  const text = left > 0 ? `${totals}${words.notDone(countText(left, language))}` : totals;
   const cost = costText(result.cost, language);
   return h(Text, { mt: 2 }, cost ? `${text} · ${cost}` : text);
 }

@@ -56,6 +56,7 @@ export const ENGLISH = {
   failedAs: { failed: "The wait failed", timed_out: "The wait timed out" },
   batchTotals: (/** @type {string} */ completed, /** @type {string} */ total, /** @type {number} */ failed) =>
     `${completed} of ${total} completed${failed ? `, ${failed} failed` : ""}`,
+  notDone: (/** @type {string} */ count) => `, ${count} not done`,
   batch: "Batch",
   shownOnly: (/** @type {string} */ shown, /** @type {string} */ total) => `Only ${shown} of ${total} are listed.`,
   batchEmpty: "The batch is too large for a table here. Its results stay available by their ids.",
@@ -127,6 +128,7 @@ const CHINESE = {
   failedWith: "SeeAny 错误",
   failedAs: { failed: "等待失败", timed_out: "等待超时" },
   batchTotals: (completed, total, failed) => `已完成 ${completed} / ${total}${failed ? `，失败 ${failed}` : ""}`,
+  notDone: (count) => `，未结束 ${count}`,
   batch: "批次",
   shownOnly: (shown, total) => `仅列出 ${total} 个中的 ${shown} 个。`,
   batchEmpty: "批次过大，无法在此列表显示；结果仍可按 id 获取。",

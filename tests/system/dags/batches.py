@@ -42,6 +42,30 @@ with DAG("batches", schedule=None):
         task_id="fail_fast", seeany_task_ids=["never-batch-fast", "fails-0s-batch-fast"], fail_fast=True, retries=2
     )
     SeeAnyTaskBatchSensor(
+        task_id="fail_fast_late",
+        seeany_task_ids=["never-batch-late", "video-0s-batch-late", "fails-9s-batch-late"],
+        fail_fast=True,
+        poke_interval=2,
+        max_poll_interval=2,
+    )
+    SeeAnyTaskBatchSensor(
+        task_id="very_large",
+        seeany_task_ids=[f"video-0s-batch-very-large-{number:06}" for number in range(2500)],
+        max_requests_per_second=300,
+        do_xcom_push=False,
+    )
+    SeeAnyTaskBatchSensor(task_id="failed_silently", seeany_task_ids=mixed, do_xcom_push=False)
+    SeeAnyTaskBatchSensor(
+        task_id="failed_large",
+        seeany_task_ids=[*(f"video-0s-batch-kept-{number}" for number in range(600)), "fails-0s-batch-kept"],
+    )
+    SeeAnyTaskBatchSensor(
+        task_id="timeout_soft",
+        seeany_task_ids=["video-0s-batch-soft", "never-batch-soft"],
+        timeout=12,
+        soft_fail=True,
+    )
+    SeeAnyTaskBatchSensor(
         task_id="timeout", seeany_task_ids=["video-0s-batch-timeout", "never-batch-timeout"], timeout=12, retries=2
     )
     SeeAnyTaskBatchSensor(

@@ -1,0 +1,135 @@
+"""Batches of so many ids that these are kept beside the trigger."""
+
+from __future__ import annotations
+
+import json
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
+from airflow.sdk.execution_time import task_runner
+from airflow.sdk.execution_time.comms import DeleteXCom, GetXCom, SetXCom
+
+from airflow_provider_seeany.api.batch_result import BatchResult, decode_batch_outcome
+from airflow_provider_seeany.api.wait import Misconfigured
+from airflow_provider_seeany.sensors.batch import SeeAnyTaskBatchSensor
+from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
+from tests.waits import TaskInstance
+
+MYSQL_TEXT = 65_535
+MANY = [f"video-0s-stored-{number:06}" for number in range(10_000)]
+FEW = MANY[:1000]
+
+
+class Supervisor:
+    """Keeps XComs as Airflow's own does, for a worker and a triggerer."""
+
+    def __init__(self) -> None:
+        self.xcoms: dict[str, Any] = {}
+
+    def send(self, message: Any) -> Any:
+        """Do what a worker asks for."""
+        match message:
+            case SetXCom(key=key, value=value):
+                self.xcoms[key] = json.loads(json.dumps(value))
+            case DeleteXCom(key=key):
+                self.xcoms.pop(key, None)
+            case GetXCom(key=key):
+                return SimpleNamespace(value=self.xcoms.get(key))
+        return None
+
+    async def asend(self, message: Any) -> Any:
+        """Do what a trigger asks for."""
+        return self.send(message)
+
+
+@pytest.fixture
+def supervisor(monkeypatch: pytest.MonkeyPatch) -> Supervisor:
+    supervisor = Supervisor()
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
+    return supervisor
+
+
+def context(try_id: str = "first") -> Any:
+    task_instance: Any = TaskInstance()
+    task_instance.id = try_id
+    return {"ti": task_instance}
+
+
+def arguments(ids: list[str], try_id: str = "first", **more: Any) -> dict[str, Any]:
+    """Return what Airflow stores of the trigger of a batch."""
+    sensor = SeeAnyTaskBatchSensor(task_id="wait", seeany_task_ids=ids, max_requests_per_second=20_000, **more)
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor.execute(context(try_id))
+    kwargs: dict[str, Any] = deferred.value.trigger.serialize()[1]
+    return kwargs
+
+
+async def outcome_of(kwargs: dict[str, Any]) -> Any:
+    trigger = SeeAnyTaskBatchTrigger(**{**kwargs, "first_look_at": None, "deadline": time.time() + 60})
+    (event,) = [event async for event in trigger.run()]
+    return decode_batch_outcome(event.payload)
+
+
+@pytest.mark.parametrize("do_xcom_push", [True, False])
+def test_the_arguments_of_the_largest_batch_fit_into_mysql_when_encrypted(
+    supervisor: Supervisor, do_xcom_push: bool
+) -> None:
+    from airflow.models.trigger import Trigger
+
+    stored = Trigger.encrypt_kwargs(arguments(MANY, do_xcom_push=do_xcom_push))
+    assert len(stored) < MYSQL_TEXT
+    assert len(Trigger.encrypt_kwargs(arguments([f"任务-{number:06}" for number in range(1300)]))) < MYSQL_TEXT
+
+
+def test_few_ids_stay_in_the_arguments(supervisor: Supervisor) -> None:
+    kwargs = arguments(FEW)
+    assert (kwargs["seeany_task_ids"], supervisor.xcoms) == (FEW, {})
+    assert "stored_ids" not in kwargs
+
+
+async def test_the_trigger_waits_for_what_the_worker_stored_and_again_in_another_triggerer(
+    supervisor: Supervisor, simulator_url: str, connect: Any
+) -> None:
+    connect(host=simulator_url)
+    kwargs = json.loads(json.dumps(arguments(MANY[:1500])))
+    assert kwargs["seeany_task_ids"] == []
+
+    for _ in range(2):
+        result = await outcome_of(kwargs)
+        assert isinstance(result, BatchResult)
+        assert (result.total, result.completed) == (1500, 1500)
+
+
+@pytest.mark.parametrize("gone", [True, False], ids=["gone", "of another try"])
+async def test_ids_that_are_not_those_of_this_try_are_not_waited_for(supervisor: Supervisor, gone: bool) -> None:
+    kwargs = arguments(MANY)
+    if gone:
+        supervisor.xcoms.clear()
+    else:
+        arguments(MANY[5000:] + FEW, try_id="second")
+
+    outcome = await outcome_of(kwargs)
+
+    assert isinstance(outcome, Misconfigured)
+    assert "Clear the task" in outcome.text
+
+
+@pytest.mark.parametrize("event", [{"type": "crashed", "text": "why"}, {"type": "misconfigured", "text": "no key"}])
+def test_the_worker_in_which_it_ends_deletes_them(supervisor: Supervisor, event: dict[str, Any]) -> None:
+    arguments(MANY)
+    assert list(supervisor.xcoms) == ["_seeany_ids"]
+
+    with pytest.raises(Exception, match=event["text"]):
+        SeeAnyTaskBatchSensor(task_id="wait", seeany_task_ids=MANY).resume_execution(
+            "execute_complete", {"event": event}, context()
+        )
+
+    assert "_seeany_ids" not in supervisor.xcoms
+
+
+def test_where_a_trigger_could_not_read_them_they_stay_in_the_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", SimpleNamespace(send=Supervisor().send), raising=False)
+    assert arguments(MANY)["seeany_task_ids"] == MANY
