@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MAXIMUM_WAIT = 120.0
+MAXIMUM_WAIT = 300.0
 """Seconds after which a wait goes on all the same: the supervisor then builds as it does without this."""
 
 _builder: Builder | None = None
