@@ -35,7 +35,7 @@ class SeeAnyTaskResultOperator(WaitsForTask):
         failure still ends in a worker, a mapped one, or one with an
         ``execution_timeout``, starts in one). Not applied then: pools,
         ``max_active_tis_per_dag(run)``, ``pre_execute`` and ``post_execute``, asset events of ``outlets``, rendered
-        fields in the UI, a custom XCom backend's worker side. ``None`` follows ``[seeany] worker_free``, which is off.
+        fields in the UI. ``None`` follows ``[seeany] worker_free``, which is off.
     :param expect_callback: SeeAny calls back when the task has ended (see ``SeeAnyHook.callback_url``), which wakes the
         wait at once; until then the triggerer hardly asks. Needs ``[seeany] callback_secret`` and ``deferrable``.
     :param callback_poll_interval: seconds between two questions in the triggerer while a callback is expected, in case

@@ -6,8 +6,8 @@ A wait costs two worker processes otherwise: one that looks once and defers, one
 always.
 
 What Airflow applies in a worker does not apply to such a wait: pools, ``max_active_tis_per_dag`` and
-``max_active_tis_per_dagrun``, ``pre_execute`` and ``post_execute``, asset events of ``outlets``, the rendered
-template fields in the UI, and the worker's side of a custom XCom backend.
+``max_active_tis_per_dagrun``, ``pre_execute`` and ``post_execute``, asset events of ``outlets``, and the rendered
+template fields in the UI.
 """
 
 from __future__ import annotations
