@@ -65,6 +65,18 @@ def mark_of(seeany_task_id: str) -> Any:
 
 
 @starts_triggers
+async def test_an_api_server_whose_certificates_are_missing_asks_for_the_ring_again_and_says_so(
+    connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_wait("x", 1)
+    connect(CONNECTION, host="https://seeany.test")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/bundle.pem")
+
+    with pytest.raises(SeeAnyDidNotAnswer, match=r"REQUESTS_CA_BUNDLE.*/no/such/bundle\.pem"):
+        await answer_ring(RINGER, ["x"])
+
+
+@starts_triggers
 async def test_all_that_wait_for_a_task_are_woken_by_one_ring_and_one_question(hostile: HostileServer) -> None:
     waits = [add_wait("x", 1), add_wait("x", 2, worker_free=True), add_wait("y", 3)]
     hostile.script(DONE)

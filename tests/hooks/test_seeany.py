@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import re
 from collections.abc import Callable
@@ -205,6 +206,19 @@ BAD_CONNECTIONS: dict[str, tuple[str | None, str]] = {
         f'{{"conn_type": "seeany", "password": "{KEY}", "extra": {{"connect_timeout": 0}}}}',
         "connect_timeout",
     ),
+    **{
+        f"the key as its {name}": (json.dumps({"conn_type": "seeany", "password": f" {KEY}", **fields}), says)
+        for name, fields, says in (
+            ("address", {"host": KEY}, "Base URL"),
+            ("schema", {"host": "api.seeany.com", "schema": KEY}, "schema"),
+            ("timeout", {"extra": {"request_timeout": KEY}}, "extra"),
+            ("address in capitals", {"host": f"https://{KEY.upper()}.example.com"}, "Base URL"),
+        )
+    },
+    "a key of another kind as its address": (
+        '{"conn_type": "seeany", "password": "marked0123456789abcdef", "host": "marked0123456789abcdef"}',
+        "Base URL",
+    ),
     "no connections": (
         f'{{"conn_type": "seeany", "password": "{KEY}", "extra": {{"max_connections": 0}}}}',
         "max_connections",
@@ -235,6 +249,36 @@ def test_a_connection_that_cannot_be_used_is_named_before_any_request(
     assert isinstance(error.value, AirflowNotFoundException) == (name in NOT_FOUND)
     assert isinstance(error.value, AirflowFailException) == (name not in NOT_FOUND)
     assert KEY[:12] not in str(error.value)
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "HTTPS_PROXY"])
+def test_a_process_that_cannot_reach_any_api_names_the_variable_and_the_connection(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, ask: Ask, variable: str
+) -> None:
+    connect(host="https://seeany.test")
+    monkeypatch.setenv(variable, "socks5://user:proxysecret@no.such.file")
+
+    with pytest.raises(SeeAnyConfigError, match=rf"'seeany_default' cannot be used: {variable}") as error:
+        ask(SeeAnyHook(), "x")
+    told = SeeAnyHook().test_connection()
+
+    assert told == (False, str(error.value))
+    if variable == "HTTPS_PROXY":
+        assert "proxysecret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("uri", "means"),
+    [
+        ("seeany://:sk-demo@[::1]:8765", "http://[::1]:8765/v1"),
+        ("seeany://:sk-demo@[2001:db8::1]:8443/https", "https://[2001:db8::1]:8443/v1"),
+        ("seeany://:sk-demo@[2001:db8::1]", "https://[2001:db8::1]/v1"),
+    ],
+)
+def test_a_uri_can_hold_an_ipv6_address(monkeypatch: pytest.MonkeyPatch, uri: str, means: str) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_SEEANY_DEFAULT", uri)
+
+    assert SeeAnyHook().client.settings.base_url == means
 
 
 # Asking.
