@@ -250,8 +250,8 @@ def batch_timeout(outcome: BatchTimedOut, *, timeout: float, kept: str = "") -> 
     trouble = f"; last trouble: {outcome.last_trouble}" if outcome.last_trouble else ""
     looked_ended = ", ".join(cleaned(seeany_task_id, limit=100) for seeany_task_id in outcome.looked_ended)
     ended = (
-        f"The last answers about {looked_ended} had a result URL, or a status that reads like an end: they have "
-        "probably ended. The others "
+        f"The last answers about {looked_ended} had a result URL, or a status that reads like an end: they may "
+        "well have ended. The others "
         if looked_ended
         else "They "
     )
@@ -286,7 +286,8 @@ def task_timeout(outcome: TimedOut, *, seeany_task_id: str, timeout: float) -> S
     error = SeeAnyTaskTimeout(
         f"{about} did not reach a status that is known as an end within {timeout:g} s, but its last answer "
         f"{' and '.join(filter(None, (had, read)))}; {seen}. "
-        "It has probably ended and been paid: look at it on the platform before you create it again."
+        "It may well have ended and been paid: look at it on the platform before you create it again. "
+        "To wait longer, raise timeout and clear the task."
     )
     error.result_url = outcome.result_url
     return error

@@ -78,12 +78,12 @@ ENDS: dict[str, tuple[Outcome, type[SeeAnyError], list[str]]] = {
     "timed out, but the video is there": (
         TimedOut(last_seen="delivered", result_url="https://h/v"),
         SeeAnyTaskTimeout,
-        ["task x ", "had the result URL https://h/v;", "last seen: delivered", "has probably ended"],
+        ["task x ", "had the result URL https://h/v;", "last seen: delivered", "may well have ended"],
     ),
     "timed out, but it reads like an end": (
         TimedOut(last_seen="done", looks_ended=True),
         SeeAnyTaskTimeout,
-        ["task x ", "a status that reads like an end", "last seen: done", "has probably ended"],
+        ["task x ", "a status that reads like an end", "last seen: done", "may well have ended"],
     ),
     "timed out, nothing seen": (TimedOut(), SeeAnyTaskTimeout, ["task x ", "last seen: nothing."]),
     "401": (refused(Kind.PERMANENT, 401), SeeAnyAuthError, ["'x'", "'studio'", "API Key"]),

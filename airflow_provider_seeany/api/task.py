@@ -154,7 +154,7 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
         if not self.id or self.id != self.id.strip() or not _word(self.status):
             return False
         if self.is_failed:
-            return self.error.message is not None
+            return bool(self.error.message)
         if self.is_completed:
             is_cost_told = self.usage.cost is not None or not self.answer.get("usage")
             return is_cost_told and (is_web_url(self.video_url) or not self._is_video)
@@ -169,7 +169,7 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
         """
         state = _STATES.get(self.status) or _STATES.get(_word(self.status), "running")
         if state == "partial":
-            return "completed" if urls_in(self.answer) else "failed"
+            return "completed" if _results(self.answer) else "failed"
         return state
 
     @property
@@ -196,6 +196,13 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
     def looks_ended(self) -> bool:
         """Whether an unknown status word reads as if the task had ended."""
         return not self.has_known_status and bool(_LIKE_AN_END.search(_word(self.status)))
+
+    @property
+    def early_result_url(self) -> str | None:
+        """A result URL in the answer, whatever its status; what the answer repeats of the request is none."""
+        if self._is_video:
+            return _video_url(self.answer)
+        return next((found.url for found in _results(self.answer)), None)
 
     @property
     def failure_reason(self) -> str:

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import msgspec
 
 from airflow_provider_seeany.api.polling import LONGEST_ESTIMATE, Polling
-from airflow_provider_seeany.api.task import SeeAnyTask, is_web_url, urls_in
+from airflow_provider_seeany.api.task import SeeAnyTask, is_web_url
 from airflow_provider_seeany.api.trouble import Kind, Trouble, cleaned
 
 UNUSABLE_IN_A_ROW = 5
@@ -113,7 +113,8 @@ def _result_url(task: SeeAnyTask) -> str | None:
     if task.answer.keys() <= _USUAL_WHILE_RUNNING:
         return None
     # It is stored with the trigger, and one that is cut off would lead nowhere.
-    return next((url for url in urls_in(task.answer) if len(url) <= LONGEST_RESULT_URL), None)
+    url = task.early_result_url
+    return url if url is not None and len(url) <= LONGEST_RESULT_URL else None
 
 
 def shown_status(status: str) -> str:

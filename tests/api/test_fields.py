@@ -216,7 +216,7 @@ TEXTS: list[tuple[Callable[[Any], str | None], object, str | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("read", "value", "found"), TEXTS, ids=lambda part: getattr(part, "__name__", repr(part)))
+@pytest.mark.parametrize(("read", "value", "found"), TEXTS, ids=lambda value: getattr(value, "__name__", repr(value)))
 def test_a_text_is_found_inside_a_list_or_an_object(
     read: Callable[[Any], str | None], value: object, found: str | None
 ) -> None:

@@ -86,7 +86,7 @@ def test_a_running_task_is_known_whatever_the_case_and_space_of_its_word(word: s
 @pytest.mark.parametrize("word", ["partial_failed", "PARTIAL_FAILED", "partial-failed", "partial failed"])
 def test_an_end_with_some_results_counts_as_completed_only_if_there_is_one(word: str) -> None:
     assert SeeAnyTask.from_answer({"id": "x", "status": word, "images": [{"url": "https://h/1"}]}).is_completed
-    nothing = SeeAnyTask.from_answer({"id": "x", "status": word})
+    nothing = SeeAnyTask.from_answer({"id": "x", "status": word, "source_url": "https://h/i"})
     assert nothing.is_failed
     assert nothing.failure_reason == f"its status is {word}"
 
@@ -109,6 +109,7 @@ REASONS: dict[str, tuple[dict[str, Any], str]] = {
     "a code, and a message beside it": ({"error": {"code": "c"}, "failure_reason": "no"}, "no (c)"),
     "an envelope around it": ({"code": 0, "msg": "success", "error": "no"}, "no"),
     "an envelope alone": ({"code": 0, "msg": "success"}, "without a reason"),
+    "an empty message, and one beside it": ({"error": {"code": "c", "message": ""}, "msg": "no"}, "no (c)"),
     "nothing": ({}, "without a reason"),
     "true": ({"error": True}, "without a reason"),
     "lists in lists": ({"error": [[[[[[[["no"]]]]]]]]}, "without a reason"),

@@ -320,6 +320,11 @@ HELD = {
     "a word like an end": ({"status": "finished"}, None, True),
     "both": ({"status": "done", "images": [{"url": "https://h/1"}]}, "https://h/1", True),
     "a URL while processing": ({"video_url": "https://h/v"}, "https://h/v", False),
+    "what it is made of": (
+        {"object": "video_generation", "image_url": "https://h/i.png", "input_video_url": "https://h/i.mp4"},
+        None,
+        False,
+    ),
     "a URL too long to be kept": ({"video_url": f"https://h/{'v' * 2000}"}, None, False),
     "nothing of that": ({"status": "queued", "thumbnail_url": "https://h/t"}, None, False),
 }
