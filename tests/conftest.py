@@ -18,6 +18,7 @@ atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
 os.environ["AIRFLOW_HOME"] = _HOME
 
 import pytest  # noqa: E402
+from airflow.sdk.execution_time import task_runner  # noqa: E402
 
 from airflow_provider_seeany.api import retries, wait  # noqa: E402
 from airflow_provider_seeany.api.asynchronous import shared_client  # noqa: E402
@@ -29,6 +30,7 @@ from airflow_provider_seeany.api.trouble import Trouble  # noqa: E402
 from airflow_provider_seeany.simulator.server import create_app, serve  # noqa: E402
 from local_airflow.postgres import running_postgres  # noqa: E402
 from tests.hostile import HostileServer, in_background  # noqa: E402
+from tests.supervisor import Supervisor  # noqa: E402
 
 KEY = "sk-marked-0123456789abcdefghijklmnopqrstuvwxyzABCDE"
 """A key that must never show. As long as real ones are."""
@@ -55,6 +57,14 @@ def _retries_without_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 def _unusable_answers_are_believed_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
     """Believe as many unusable answers in a row as ever, but however fast they come."""
     monkeypatch.setattr(wait, "UNUSABLE_FOR", 0.0)
+
+
+@pytest.fixture
+def supervisor(monkeypatch: pytest.MonkeyPatch) -> Supervisor:
+    """Airflow's end of the line on which a worker or a trigger sends its messages."""
+    supervisor = Supervisor()
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
+    return supervisor
 
 
 @pytest.fixture

@@ -256,7 +256,7 @@ WORTH: dict[str, object] = {
     "result": BATCH,
     "fail_fast": True,
     "text": "生成 failed",
-    "wait": 1.5,
+    "kept": "2 were completed.",
 }
 """What an exception's arguments may be, by their names."""
 

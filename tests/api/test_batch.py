@@ -568,7 +568,8 @@ def test_the_time_out_names_those_that_have_probably_ended() -> None:
 
     played = Played(batch_of(["a", "b", "c"], deadline=30.0), last)
 
-    assert played.outcome == BatchTimedOut(total=3, done=0, unfinished=["a", "b", "c"], looked_ended=["b", "c"])
+    assert isinstance(played.outcome, BatchTimedOut)
+    assert (played.outcome.result.unfinished, played.outcome.looked_ended) == (["a", "b", "c"], ["b", "c"])
     text = str(batch_timeout(played.outcome, timeout=30))
     assert "b, c had a result URL, or a status that reads like an end" in text
     assert "The others may still finish" in text

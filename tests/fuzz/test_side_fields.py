@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from airflow_provider_seeany.api.asynchronous import shared_client
 from airflow_provider_seeany.api.blocking import BlockingClient
 from airflow_provider_seeany.api.response import Response, read_task
+from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.wait import Finished, decode_outcome
 from airflow_provider_seeany.callback.answering import _asked
@@ -102,7 +103,7 @@ def assert_survived(task: object, valid: dict[str, Any]) -> None:
 def test_state_and_video_survive_whatever_a_side_field_holds(odd: tuple[dict[str, Any], bytes]) -> None:
     valid, body = odd
 
-    assert_survived(read_task(Response(status=200, headers={}, body=body, secret=KEY), VIDEO), valid)
+    assert_survived(read_task(Response(status=200, headers={}, body=body, secret=Secret(KEY)), VIDEO), valid)
 
 
 @pytest.mark.parametrize("way", ["blocking", "asynchronous"])

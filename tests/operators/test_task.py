@@ -24,6 +24,7 @@ from airflow_provider_seeany.exceptions import (
 from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 from tests.hostile import COMPLETED, FAILED, VIDEO, Answer, HostileServer, page, reply, reset, task
+from tests.supervisor import Supervisor
 from tests.waits import KINDS, LOST, context, deferred, finished, interval, wait
 
 Connect = Callable[..., None]
@@ -54,7 +55,7 @@ PUSHED = {
 
 @each_kind
 def test_an_id_that_native_rendering_made_a_number_of_is_waited_for_and_recorded(
-    hostile: HostileServer, kind: Any
+    hostile: HostileServer, supervisor: Supervisor, kind: Any
 ) -> None:
     hostile.script(task(id="20260603001"), reply(404))
     with DAG("native", schedule=None, render_template_as_native_obj=True):
@@ -68,18 +69,20 @@ def test_an_id_that_native_rendering_made_a_number_of_is_waited_for_and_recorded
         waiting.resume_execution(*finished({**FAILED, "id": 20260603001}), ctx)
 
     assert hostile.requests[0].target == "/v1/tasks/20260603001"
-    assert any(record.get("seeany_task_id") == "20260603001" for record in ctx["ti"].pushed_for_ui.values())
+    assert any(record.get("seeany_task_id") == "20260603001" for record in supervisor.xcoms.values())
 
 
 @each_kind
-def test_a_time_out_whose_last_answer_held_the_video_is_recorded_with_it(hostile: HostileServer, kind: Any) -> None:
+def test_a_time_out_whose_last_answer_held_the_video_is_recorded_with_it(
+    hostile: HostileServer, supervisor: Supervisor, kind: Any
+) -> None:
     hostile.script(task(status="delivered", video_url="https://h/v"))
     ctx = context()
 
     with pytest.raises(SeeAnyTaskTimeout, match="https://h/v"):
         wait(kind, deferrable=False, timeout=0.05, **interval(kind, 0.02)).execute(ctx)
 
-    assert any(record.get("first_result") == "https://h/v" for record in ctx["ti"].pushed_for_ui.values())
+    assert any(record.get("first_result") == "https://h/v" for record in supervisor.xcoms.values())
 
 
 @each_kind

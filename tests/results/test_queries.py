@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -21,6 +22,7 @@ from airflow_provider_seeany.exceptions import SeeAnyBatchFailed
 from airflow_provider_seeany.results import queries
 from airflow_provider_seeany.results.keys import NOW_KEY, key_at
 from airflow_provider_seeany.results.record import Progress, Record
+from airflow_provider_seeany.results.untrusted import Money
 from tests.results.history import DAY, fill, record
 
 NOW = int(time.time())
@@ -225,7 +227,8 @@ def test_a_batch_that_failed_shows_which_tasks_failed_and_why(session: Session) 
     result = BatchResult(
         total=3, completed=2, failed=1, cost={"CNY": 1.4}, detail="totals", tasks=[], failures=[Failure("b", "违反")]
     )
-    kept = Record.of_error(SeeAnyBatchFailed(result, fail_fast=False), conn_id="studio", seeany_task_id=None)
+    error = SeeAnyBatchFailed(result, fail_fast=False)
+    kept = Record.of_error(error, conn_id="studio", seeany_task_id=None, batch=result)
     push(session, place, kept.xcoms(place))
 
     assert view(session, place).batch == [queries.BatchRow(id="b", state="failed", reason="违反")]
@@ -242,8 +245,8 @@ def test_each_video_of_a_batch_shows_its_file_and_its_price(session: Session) ->
 
     rows = [(row.id, row.url, row.results, row.cost) for row in view(session, place).batch]
     assert rows == [
-        ("a", "https://cdn.example/0.mp4", 0, queries.Money("CNY", queries.Decimal("0.7"))),
-        ("b", "https://cdn.example/1.mp4", 0, queries.Money("?", queries.Decimal(2))),
+        ("a", "https://cdn.example/0.mp4", 0, Money("CNY", Decimal("0.7"))),
+        ("b", "https://cdn.example/1.mp4", 0, Money("?", Decimal(2))),
     ]
 
 

@@ -7,7 +7,6 @@ import time
 from typing import Any
 
 import pytest
-from airflow.sdk.execution_time import task_runner
 
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.operators.base import WaitsForTask
@@ -18,14 +17,6 @@ from tests.supervisor import Supervisor
 from tests.waits import KINDS, context, finished, wait
 
 PLACE = {"dag_id": "dag", "run_id": "run", "task_id": "wait", "map_index": -1}
-
-
-@pytest.fixture
-def supervisor(monkeypatch: pytest.MonkeyPatch) -> Supervisor:
-    """Airflow's end of a worker's line."""
-    supervisor = Supervisor()
-    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
-    return supervisor
 
 
 def completed(**more: Any) -> SeeAnyTask:

@@ -24,6 +24,7 @@ from airflow_provider_seeany.exceptions import (
 )
 from airflow_provider_seeany.results.keys import NOW_KEY
 from airflow_provider_seeany.sensors.batch import SeeAnyTaskBatchSensor
+from tests.supervisor import Supervisor
 from tests.waits import context
 
 
@@ -201,7 +202,7 @@ def test_every_other_end_is_an_exception(outcome: BatchOutcome, kind: type[SeeAn
     ids=["failed", "fail_fast", "timed out", "refused", "misconfigured", "crashed"],
 )
 def test_a_batch_that_does_not_succeed_keeps_what_was_paid_and_says_where(
-    outcome: BatchOutcome, options: dict[str, Any], state: str, soft_fail: bool
+    outcome: BatchOutcome, options: dict[str, Any], state: str, soft_fail: bool, supervisor: Supervisor
 ) -> None:
     seen = context()
     is_retried = isinstance(outcome, BatchAborted) and isinstance(outcome.why, Crashed)
@@ -215,7 +216,7 @@ def test_a_batch_that_does_not_succeed_keeps_what_was_paid_and_says_where(
     assert [task["id"] for task in kept["tasks"]] == ["v0", "v1"]
     assert [task["video_url"][-12:] for task in kept["tasks"]] == ["0/output.mp4", "1/output.mp4"]
     assert (kept["completed"], kept["cost"]) == (2, {"CNY": 1.4})
-    record = seen["ti"].pushed_for_ui[seen["ti"].pushed_for_ui[NOW_KEY]["record"]]
+    record = supervisor.xcoms[supervisor.xcoms[NOW_KEY]["record"]]
     assert (record["state"], record["cost"], record["batch"]["completed"]) == (state, {"CNY": "1.4"}, 2)
 
 

@@ -184,7 +184,6 @@ REFUSED: dict[str, tuple[Answer, Kind]] = {
     "pages only": (page(200), Kind.UNUSABLE),
     "another task": (task(id="y"), Kind.UNUSABLE),
     "an error of its own": (reply(200, {"code": 10001, "msg": "no"}), Kind.UNUSABLE),
-    "nested too deep": (reply(200, nested(900, status="completed")), Kind.UNUSABLE),
     "a key quoted": (reply(401, f"bad key {KEY}"), Kind.PERMANENT),
     "no video": (task(status="completed", object="video_generation"), Kind.UNUSABLE),
     "no video, a key quoted": (task(status="completed", object="video_generation", key=KEY), Kind.UNUSABLE),
