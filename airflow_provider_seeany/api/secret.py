@@ -28,7 +28,8 @@ _NUMBER = (
     # No letter of a key: any other number, and white space.
     r"|(?<!\\)\\++(?:u[0-9a-f]{4}|[nrtbfv0])"
 )
-_ESCAPES = re.compile(f"{_NO_LETTER}|{_NUMBER}".encode("latin-1"), re.IGNORECASE)
+# What it may begin with is said first: it is searched for in every body that has such a byte.
+_ESCAPES = re.compile(rf"(?=[\\%&\x1b\x9b\xc2])(?:{_NO_LETTER}|{_NUMBER})".encode("latin-1"), re.IGNORECASE)
 # A backslash is none: it may stand before any sign.
 _LETTERS = re.compile(rf"{_NO_LETTER}|{_NUMBER}|([!-\[\]-~])", re.IGNORECASE)
 
