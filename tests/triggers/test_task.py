@@ -239,13 +239,14 @@ async def test_no_text_in_an_answer_can_stop_postgresql_from_storing_it(hostile:
 
 
 @pytest.mark.usefixtures("_unusable_answers_are_believed_sooner")
-async def test_an_answer_as_deep_as_is_accepted_can_be_stored_by_airflow(hostile: HostileServer) -> None:
+async def test_an_answer_can_be_stored_by_airflow_however_deep_it_is(hostile: HostileServer) -> None:
     serialize = pytest.importorskip("airflow.sdk.serde").serialize
-    for depth in (10, 60, 100, 200, 400):
+    for depth in (10, 60, 100, 200, 400, 900, 100_000):
         hostile.script(reply(200, nested(depth, status="completed")))
 
         (event,) = [event async for event in trigger().run()]
 
+        assert event.payload["type"] == "finished"
         serialize(event.payload)
 
 
