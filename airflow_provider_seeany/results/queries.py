@@ -338,12 +338,16 @@ def task_view(session: Session, *, dag_id: str, run_id: str, task_id: str, map_i
 def _xcoms(session: Session, place: tuple[int, str, int]) -> tuple[dict[str, Any], Record | None]:
     """Return the XComs of a task instance that are shown, and its newest record; there may be very many records."""
     dag_run_id, task_id, map_index = place
-    query = select(XComModel.key, XComModel.value).where(
-        XComModel.dag_run_id == dag_run_id, XComModel.task_id == task_id, XComModel.map_index == map_index
-    )
+    query = select(XComModel.key, XComModel.value).where(XComModel.dag_run_id == dag_run_id)
     shown = (NOW_KEY, "result_urls", "return_value", PARTIAL_RESULT_KEY)
-    xcoms = {row.key: decoded(row.value) for row in session.execute(query.where(XComModel.key.in_(shown)))}
-    newest = query.where(XComModel.key >= FIRST_KEY, XComModel.key < LAST_KEY).order_by(XComModel.key.desc())
+    fixed = query.where(XComModel.task_id == task_id, XComModel.map_index == map_index, XComModel.key.in_(shown))
+    xcoms = {row.key: decoded(row.value) for row in session.execute(fixed)}
+    # In the order of the primary key, and compared as a whole: else a planner may walk through the keys of all others.
+    columns = (XComModel.task_id, XComModel.map_index, XComModel.key)
+    first, last = (tuple_(literal(task_id), literal(map_index), literal(key)) for key in (FIRST_KEY, LAST_KEY))
+    newest = query.where(tuple_(*columns) >= first, tuple_(*columns) < last).order_by(
+        *(column.desc() for column in columns)
+    )
     records = (kept(row.value, Record) for row in session.execute(newest.limit(MAX_TRIED_RECORDS)))
     return xcoms, next((record for record in records if record is not None), None)
 
