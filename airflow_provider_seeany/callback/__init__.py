@@ -7,6 +7,7 @@ How it hangs together::
     doorbell        the mark that a wait leaves in Airflow's database, by which a ring finds it
     body            what a ring says: ids, if they can be read
     rate            how often one token may ring
+    threads         blocking work beside the event loop
     waiting         finds the waits by their marks, and resumes one, exactly once
     answering       answers a ring: find, ask SeeAny, resume
 

@@ -1,25 +1,35 @@
-"""Answers a ring: finds who waits, asks SeeAny once, and resumes the waits if the task has ended."""
+"""
+Answers a ring: finds who waits, asks SeeAny once, and resumes the waits if the task has ended.
+
+Each SeeAny task and each wait is dealt with on its own and at the same time as the others: what fails for one does not
+hide another. If anything could not be done, the ring should be repeated, even if something else was; a repeated ring
+finds nobody where the first one woke somebody.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
-from functools import cache, partial
-from typing import TypeVar
+from functools import partial
+from typing import TYPE_CHECKING
 
-import anyio
-import anyio.to_thread
 import msgspec
+from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_provider_seeany.api.trouble import Trouble, cleaned
 from airflow_provider_seeany.api.wait import Finished, credible
 from airflow_provider_seeany.callback.rate import RateLimit
+from airflow_provider_seeany.callback.threads import Threads
 from airflow_provider_seeany.callback.token import Ringer
 from airflow_provider_seeany.callback.waiting import Waiting, ids_waited_for, note_ring, resume, waits_for
 from airflow_provider_seeany.exceptions import SeeAnyError
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook, checked_id
+
+if TYPE_CHECKING:
+    from airflow_provider_seeany.api.asynchronous import AsyncClient
 
 log = logging.getLogger(__name__)
 
@@ -27,16 +37,23 @@ _questions = RateLimit(per_second=1, burst=10)
 """About each task: rings must not use up what SeeAny lets the connection's key ask. A service may ring for progress."""
 
 PATIENCE = 10.0
-"""Most seconds for SeeAny to answer; who calls back seldom waits longer for a response."""
+"""Maximum seconds for SeeAny to answer, with the look for the connection."""
 
-MOST_THREADS = 4
-"""Most database sessions at once, so that a storm of rings leaves some for everybody else."""
+TIME_LIMIT = 13.0
+"""Maximum seconds for all of it; who calls back seldom waits longer for a response."""
 
-Result = TypeVar("Result")
+RETRY_AFTER = 10
+"""Seconds after which a ring that met trouble should be repeated."""
+
+_database = Threads(4)
+"""So few that a storm of rings leaves some of Airflow's database sessions for everybody else."""
+
+_secrets = Threads(4)
+"""A look for a connection may lead to a secrets backend far away."""
 
 
 class Happened(StrEnum):
-    """What a ring brought about."""
+    """What a ring brought about, the furthest first."""
 
     WOKEN = "woken"
     """The task has ended, and what waited for it goes on."""
@@ -53,88 +70,143 @@ class Rung(msgspec.Struct, frozen=True):
     What a ring brought about.
 
     :param happened: the furthest that it got with any wait.
-    :param task_instances: how many it woke or left a note for.
+    :param task_instances: how many it woke, or left a note for if it woke none.
+    :param retry_after: seconds after which it should be repeated, as something could not be done; 0 if all was done.
+    :param is_rate_limited: whether that is only because there were so many rings.
     """
 
-    happened: Happened
+    happened: Happened = Happened.NOBODY_WAITS
     task_instances: int = 0
+    retry_after: float = 0.0
+    is_rate_limited: bool = False
+
+    @classmethod
+    def of_all(cls, parts: Iterable[Rung]) -> Rung:
+        """Return what these brought about together."""
+        parts = [*parts, cls()]
+        furthest = min((part.happened for part in parts), key=list(Happened).index)
+        unfinished = [part for part in parts if part.retry_after]
+        return cls(
+            happened=furthest,
+            task_instances=sum(part.task_instances for part in parts if part.happened is furthest),
+            retry_after=max((part.retry_after for part in unfinished), default=0.0),
+            is_rate_limited=bool(unfinished) and all(part.is_rate_limited for part in unfinished),
+        )
 
 
-class SeeAnyDidNotAnswer(Exception):
+class _SeeAnyDidNotAnswer(Exception):
     """Raised when SeeAny could not be asked; the text is for the log."""
-
-
-class AskedTooOften(Exception):
-    """
-    Raised when so many rings have led to a question about a running task that this one may not.
-
-    :param wait: seconds after which one may again.
-    """
-
-    def __init__(self, wait: float) -> None:
-        super().__init__(f"asked about this task too often; again in {wait:.1f} s")
-        self.wait = wait
 
 
 async def answer_ring(ringer: Ringer, seeany_ids: Sequence[str]) -> Rung:
     """
-    Do what a ring asks for, without blocking the event loop.
+    Do what a ring asks for, without blocking the event loop, in no more than :data:`TIME_LIMIT`. Nothing is raised.
 
     :param ringer: what its token says.
     :param seeany_ids: what may be the id of a SeeAny task, by its body.
-    :raises SeeAnyDidNotAnswer: if SeeAny could not be asked. The ring should be repeated.
-    :raises AskedTooOften: if rings had it asked too often already. The ring should be repeated.
     """
-    if ringer.waiting is not None:
-        seeany_ids = [*seeany_ids, *await _in_thread(partial(ids_waited_for, ringer.waiting))]
-    waits = await _in_thread(partial(waits_for, ringer.seeany_conn_id, seeany_ids))
-    early: list[Waiting] = []
+    deadline = asyncio.get_running_loop().time() + TIME_LIMIT
+    try:
+        async with asyncio.timeout_at(deadline):
+            waits = await _found(ringer, seeany_ids)
+    except Exception as error:
+        return _failed(ringer.seeany_conn_id, error)
     resumable: dict[str, list[Waiting]] = {}
+    parts: list[Awaitable[Rung]] = []
     for waiting in waits:
         if waiting.is_resumable:
             resumable.setdefault(waiting.mark.seeany_task_id, []).append(waiting)
         else:
-            early.append(waiting)
-    noted = sum([await _in_thread(partial(note_ring, waiting)) for waiting in early])
-    woken = 0
-    is_running = False
-    for seeany_task_id, waiting_for_it in resumable.items():
-        outcome = await _asked(ringer.seeany_conn_id, seeany_task_id)
-        if outcome is None:
-            is_running = True
-            continue
-        # Fewer than were found, if the poll or another ring was quicker.
-        ended = sum([await _in_thread(partial(resume, waiting, outcome)) for waiting in waiting_for_it])
-        log.info("SeeAny rang: task %s has ended, which woke %d task instances", cleaned(seeany_task_id), ended)
-        woken += ended
-    if woken:
-        return Rung(Happened.WOKEN, woken)
-    if noted:
-        return Rung(Happened.NOTED, noted)
-    return Rung(Happened.STILL_RUNNING if is_running else Happened.NOBODY_WAITS)
+            parts.append(_noted(waiting, deadline))
+    parts += [_answered(waiting_for_it, deadline) for waiting_for_it in resumable.values()]
+    return Rung.of_all(await asyncio.gather(*parts))
+
+
+async def _found(ringer: Ringer, seeany_ids: Sequence[str]) -> list[Waiting]:
+    if ringer.waiting is not None:
+        seeany_ids = [*seeany_ids, *await _database.run(partial(ids_waited_for, ringer.waiting))]
+    return await _database.run(partial(waits_for, ringer.seeany_conn_id, seeany_ids))
+
+
+async def _noted(waiting: Waiting, deadline: float) -> Rung:
+    """Leave a note for a wait that may not be resumed yet."""
+    try:
+        async with asyncio.timeout_at(deadline):
+            is_there = await _database.run(partial(note_ring, waiting))
+    except Exception as error:
+        return _failed(waiting.mark.seeany_conn_id, error)
+    return Rung(Happened.NOTED, 1) if is_there else Rung()
+
+
+async def _answered(waits: Sequence[Waiting], deadline: float) -> Rung:
+    """Ask about the SeeAny task that all of these wait for, and resume them if it has ended."""
+    mark = waits[0].mark
+    if wait := _questions.wait((mark.seeany_conn_id, mark.seeany_task_id)):
+        return Rung(retry_after=wait, is_rate_limited=True)
+    try:
+        async with asyncio.timeout_at(deadline):
+            outcome = await _asked(mark.seeany_conn_id, mark.seeany_task_id)
+    except Exception as error:
+        return _failed(mark.seeany_conn_id, error)
+    if outcome is None:
+        return Rung(Happened.STILL_RUNNING)
+    resumed = Rung.of_all(await asyncio.gather(*(_resumed(waiting, outcome, deadline) for waiting in waits)))
+    # Fewer than were found, if the poll or another ring was quicker.
+    log.info(
+        "SeeAny rang: task %s has ended, which woke %d task instances",
+        cleaned(mark.seeany_task_id),
+        resumed.task_instances,
+    )
+    return resumed
+
+
+async def _resumed(waiting: Waiting, outcome: Finished, deadline: float) -> Rung:
+    try:
+        async with asyncio.timeout_at(deadline):
+            is_resumed = await _database.run(partial(resume, waiting, outcome))
+    except Exception as error:
+        return _failed(waiting.mark.seeany_conn_id, error)
+    return Rung(Happened.WOKEN, 1) if is_resumed else Rung()
 
 
 async def _asked(seeany_conn_id: str, seeany_task_id: str) -> Finished | None:
     """Ask SeeAny once; return the task's end, or ``None`` if it is still running."""
-    if wait := _questions.wait((seeany_conn_id, seeany_task_id)):
-        raise AskedTooOften(wait)
     try:
-        async with asyncio.timeout(PATIENCE), SeeAnyHook(seeany_conn_id).async_client() as client:
-            reply = credible(await client.look(checked_id(seeany_task_id)))
+        async with asyncio.timeout(PATIENCE):
+            async with await _secrets.run(partial(_client, seeany_conn_id)) as client:
+                reply = credible(await client.look(checked_id(seeany_task_id)))
     except TimeoutError:
-        raise SeeAnyDidNotAnswer(f"no answer within {PATIENCE:g} s") from None
+        raise _SeeAnyDidNotAnswer(f"no answer within {PATIENCE:g} s") from None
     except SeeAnyError as error:
-        raise SeeAnyDidNotAnswer(str(error)) from None
+        raise _SeeAnyDidNotAnswer(str(error)) from None
     if isinstance(reply, Trouble):
         # Whether that is an end is for the wait itself to say: it knows how often in a row that has happened.
-        raise SeeAnyDidNotAnswer(str(reply))
+        raise _SeeAnyDidNotAnswer(str(reply))
     return None if reply.is_running else Finished(dict(reply.answer))
 
 
-async def _in_thread(work: Callable[[], Result]) -> Result:
-    return await anyio.to_thread.run_sync(work, limiter=_threads())
+def _client(seeany_conn_id: str) -> AbstractAsyncContextManager[AsyncClient]:
+    """
+    Read the connection and return what lends its client. It blocks; so does loading the client's module.
+
+    The hook's asynchronous look for a connection would not do: Airflow runs it in the one thread that it has for all
+    such work in a process, so a single look that hangs would be the last one.
+    """
+    from airflow_provider_seeany.api.asynchronous import shared_client
+
+    return shared_client(SeeAnyHook(seeany_conn_id).client.settings)
 
 
-@cache
-def _threads() -> anyio.CapacityLimiter:
-    return anyio.CapacityLimiter(MOST_THREADS)
+def _failed(seeany_conn_id: str, error: Exception) -> Rung:
+    """Say in the log why something could not be done, and ask for another ring."""
+    match error:
+        case _SeeAnyDidNotAnswer():
+            log.warning("SeeAny rang, but could not be asked through connection %r: %s", seeany_conn_id, error)
+        case SQLAlchemyError():
+            # Its text quotes what was looked for.
+            log.error("SeeAny rang, but Airflow's database could not be used: %s", type(error).__name__)
+        case TimeoutError():
+            log.error("SeeAny rang, but Airflow's database did not answer within %g s", TIME_LIMIT)
+        case _:
+            log.error("SeeAny rang, but that failed: %s: %s", type(error).__name__, cleaned(str(error)))
+    return Rung(retry_after=RETRY_AFTER)

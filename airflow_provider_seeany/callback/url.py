@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import conf
@@ -15,28 +16,31 @@ MOUNTED_AT = "/seeany"
 SHORTEST_SECRET = 16
 
 
-def callback_secret() -> str | None:
+def callback_secrets() -> tuple[str, ...]:
     """
-    Return ``[seeany] callback_secret``, or ``None`` if callbacks are off.
+    Return the secrets of ``[seeany] callback_secret``; none if callbacks are off.
 
-    :raises SeeAnyConfigError: if it is too short to be one.
+    There may be several, separated by white space or commas, the newest first: it signs, and all of them are accepted.
+    A line break at the end, which the reading of a file tends to add, makes no difference.
+
+    :raises SeeAnyConfigError: if one of them is too short to be one.
     """
-    # A command, such as the reading of a file, tends to add a line break.
-    secret = str(conf.get("seeany", "callback_secret", fallback=None) or "").strip()
-    if not secret:
-        return None
-    if len(secret) < SHORTEST_SECRET:
-        raise SeeAnyConfigError(
-            f"[seeany] callback_secret is too short: at least {SHORTEST_SECRET} characters, such as "
-            "`openssl rand -hex 32` prints."
-        )
-    return secret
+    text = str(conf.get("seeany", "callback_secret", fallback=None) or "")
+    secrets = tuple(filter(None, re.split(r"[\s,]+", text)))
+    for number, secret in enumerate(secrets, start=1):
+        if len(secret) < SHORTEST_SECRET:
+            which = "[seeany] callback_secret" if len(secrets) == 1 else f"Secret {number} in [seeany] callback_secret"
+            raise SeeAnyConfigError(
+                f"{which} is too short: at least {SHORTEST_SECRET} characters, such as `openssl rand -hex 32` prints. "
+                "White space and commas stand between one secret and the next."
+            )
+    return secrets
 
 
 def why_nobody_can_ring() -> str | None:
     """Return why no ring can be answered, as far as this process can tell; ``None`` if it sees no reason."""
     try:
-        return None if callback_secret() else "[seeany] callback_secret is not set here."
+        return None if callback_secrets() else "[seeany] callback_secret is not set here."
     except Exception as error:
         return why_unusable(error)
 
@@ -45,7 +49,7 @@ def why_unusable(error: Exception) -> str:
     """
     Return why there is no secret, for a person.
 
-    :param error: what :func:`callback_secret` raised. An option may be set as a command, and the text of one that
+    :param error: what :func:`callback_secrets` raised. An option may be set as a command, and the text of one that
         fails may quote what was read; so only this provider's own text is told.
     """
     if isinstance(error, SeeAnyConfigError):
@@ -59,8 +63,8 @@ def callback_url(ringer: Ringer) -> str:
 
     :raises SeeAnyConfigError: if an option that it takes is not set.
     """
-    secret = callback_secret()
-    if secret is None:
+    secrets = callback_secrets()
+    if not secrets:
         raise SeeAnyConfigError(
             "There is no callback URL without a secret. Set [seeany] callback_secret to a random text, the same for "
             "the api-server and the workers, such as `openssl rand -hex 32` prints."
@@ -72,4 +76,4 @@ def callback_url(ringer: Ringer) -> str:
             f"There is no callback URL without [api] base_url, which is {base_url!r}. Set it to the address at which "
             "SeeAny reaches the api-server, such as https://airflow.example.com."
         )
-    return f"{base_url}{MOUNTED_AT}/callback/{signed(ringer, secret=secret)}"
+    return f"{base_url}{MOUNTED_AT}/callback/{signed(ringer, secret=secrets[0])}"

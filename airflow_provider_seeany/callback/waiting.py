@@ -3,12 +3,19 @@ Finds the task instances that wait for a SeeAny task, and resumes one, in the ap
 
 A wait is found by its mark (see :mod:`airflow_provider_seeany.callback.doorbell`), through the index on the keys of
 XComs, so it costs the same with a million XComs and thousands of waits. All of it blocks: call it in a thread.
+
+A mark is an XCom, and any DAG author can push one, anywhere. So it counts only on a task instance that waits with this
+provider's own trigger, which expects a callback for the very task that the mark names. Of a wait that began without a
+worker, Airflow stores the arguments as templates: what they will be is known to the trigger alone, and its mark is
+believed. Who may push XComs there could as well replace the result.
 """
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +27,14 @@ from airflow.providers.common.compat.sdk import XCom
 from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 from airflow.utils.session import create_session
 from airflow.utils.state import TaskInstanceState
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select, text, update
 from sqlalchemy.orm import lazyload
 
+from airflow_provider_seeany.api.request import BadTaskId, checked_task_id
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.wait import Finished, encode_outcome
 from airflow_provider_seeany.callback.doorbell import KEY_PREFIX, Mark, mark_key
+from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from airflow_provider_seeany.triggers.without_worker import result_xcoms
 
 if TYPE_CHECKING:
@@ -33,6 +42,50 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from airflow_provider_seeany.callback.token import WaitingTask
+
+log = logging.getLogger(__name__)
+
+LONGEST_STATEMENT = 10
+"""Maximum seconds for one SQL statement, so that a thread does not wait for a locked row for ever."""
+
+MAXIMUM_MARKS = 10
+"""So many marks of one task instance are read; there is one, unless somebody pushed others."""
+
+OUR_TRIGGER = f"{SeeAnyTaskTrigger.__module__}.{SeeAnyTaskTrigger.__qualname__}"
+"""
+The class path of triggers whose waits may be resumed. Not of subclasses that others wrote: they would have to be loaded
+to be recognised, by a name that any DAG author can choose. Their waits end by their own polls.
+"""
+
+
+class TriggerArguments(msgspec.Struct, frozen=True, kw_only=True):
+    """What matters here of the arguments of :class:`~airflow_provider_seeany.triggers.task.SeeAnyTaskTrigger`."""
+
+    seeany_task_id: str | int
+    seeany_conn_id: str
+    callback_poll_interval: float | None = None
+    first_look_at: float | None = None
+    ends_task: bool = False
+    do_xcom_push: bool = True
+
+    def agree_with(self, mark: Mark) -> bool:
+        """Tell whether this trigger expects a callback for what the mark names, as far as that can be told here."""
+        return (
+            self.callback_poll_interval is not None
+            and (self._is_template(self.seeany_conn_id) or self.seeany_conn_id == mark.seeany_conn_id)
+            and (self._is_template(self.seeany_task_id) or self._checked_id() == mark.seeany_task_id)
+        )
+
+    def _is_template(self, value: str | int) -> bool:
+        """Tell whether the triggerer makes something else of a value. A worker's triggers have rendered ones."""
+        return self.ends_task and any(begin in str(value) for begin in ("{{", "{%", "{#"))
+
+    def _checked_id(self) -> str | None:
+        """Return the id as the trigger puts it into its mark."""
+        try:
+            return checked_task_id(self.seeany_task_id)
+        except BadTaskId:
+            return None
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,14 +125,14 @@ def ids_waited_for(named: WaitingTask) -> list[str]:
         XComModel.map_index == named.map_index,
         XComModel.key.startswith(KEY_PREFIX, autoescape=True),
     )
-    with create_session(scoped=False) as session:
-        found = [_mark(row) for row in session.execute(marks)]
+    with _session() as session:
+        found = [_mark(row) for row in session.execute(marks.limit(MAXIMUM_MARKS))]
     return [mark.seeany_task_id for mark in found if mark is not None]
 
 
 def waits_for(seeany_conn_id: str, seeany_ids: Iterable[str]) -> list[Waiting]:
     """Return the waits for any of these SeeAny tasks through a connection."""
-    with create_session(scoped=False) as session:
+    with _session() as session:
         found = [_waiting(row) for row in session.execute(waits_query(seeany_conn_id, seeany_ids))]
     return [waiting for waiting in found if waiting is not None]
 
@@ -115,7 +168,7 @@ def waits_query(seeany_conn_id: str, seeany_ids: Iterable[str]) -> Select[Any]:
 def note_ring(waiting: Waiting) -> bool:
     """Leave a note for a wait that may not be resumed yet; return whether it is still there to read it."""
     rung = msgspec.structs.replace(waiting.mark, rung=True)
-    with create_session(scoped=False) as session:
+    with _session() as session:
         noted = update(XComModel).where(*_mark_of(waiting)).values(value=msgspec.to_builtins(rung))
         return _touched(session, noted) == 1
 
@@ -127,7 +180,7 @@ def resume(waiting: Waiting, outcome: Finished) -> bool:
     :param waiting: the wait.
     :param outcome: the task's end, as the trigger would report it.
     """
-    with create_session(scoped=False) as session:
+    with _session() as session:
         # Both are writes, so they also lock: until this commits, no other ring, no sweep and no trigger passes here.
         if _touched(session, delete(XComModel).where(*_mark_of(waiting))) != 1:
             return False
@@ -137,7 +190,7 @@ def resume(waiting: Waiting, outcome: Finished) -> bool:
             TaskInstance.trigger_id == waiting.trigger_id,
         )
         if _touched(session, update(TaskInstance).where(*still_deferred).values(updated_at=datetime.now(UTC))) != 1:
-            session.rollback()  # the mark may be a later try's by now
+            session.rollback()
             return False
         task_instance = session.get_one(TaskInstance, waiting.task_instance_id)
         task = SeeAnyTask.from_answer(outcome.answer)
@@ -155,37 +208,66 @@ def resume(waiting: Waiting, outcome: Finished) -> bool:
         return True
 
 
+@contextmanager
+def _session() -> Iterator[Session]:
+    """Open a session whose statements end by themselves; SQLite gives up after 5 s of its own accord."""
+    with create_session(scoped=False) as session:
+        if session.get_bind().dialect.name == "postgresql":
+            session.execute(text(f"SET LOCAL statement_timeout = '{LONGEST_STATEMENT}s'"))
+        yield session
+
+
 def _mark(row: Any) -> Mark | None:
     """Return the mark in a row, or ``None`` if it is another XCom, whatever its key."""
     try:
         mark = msgspec.convert(row.value, Mark)
-    except msgspec.ValidationError:
+        return mark if mark.key == row.key else None
+    except (msgspec.ValidationError, UnicodeEncodeError):
         return None
-    return mark if mark.key == row.key else None
 
 
 def _waiting(row: Any) -> Waiting | None:
-    """Return the wait in a row, or ``None`` if it has ended, be it that another try is waiting by now."""
+    """Return the wait in a row; ``None`` if it has ended, another try is waiting by now, or it is none of ours."""
     mark = _mark(row)
-    is_in_first_worker = row.state == TaskInstanceState.RUNNING and not row.next_method
-    is_deferred = row.state == TaskInstanceState.DEFERRED and row.Trigger is not None
-    if mark is None or mark.task_instance_id != str(row.task_instance_id) or not (is_in_first_worker or is_deferred):
+    if mark is None or mark.task_instance_id != str(row.task_instance_id):
         return None
-    arguments = row.Trigger.kwargs if is_deferred else {}
-    return Waiting(
-        mark=mark,
-        where={"dag_id": row.dag_id, "task_id": row.task_id, "run_id": row.run_id, "map_index": row.map_index},
-        task_instance_id=row.task_instance_id,
-        trigger_id=row.Trigger.id if is_deferred else None,
-        resumable_at=arguments.get("first_look_at"),
-        ends_without_worker=arguments.get("ends_task", False),
-        pushes_xcoms=arguments.get("do_xcom_push", True),
+    where = {"dag_id": row.dag_id, "task_id": row.task_id, "run_id": row.run_id, "map_index": row.map_index}
+    waiting = Waiting(mark=mark, where=where, task_instance_id=row.task_instance_id, trigger_id=None)
+    if row.state == TaskInstanceState.RUNNING and not row.next_method:
+        return waiting  # in its first worker
+    if row.state != TaskInstanceState.DEFERRED or row.Trigger is None:
+        return None
+    arguments = _arguments(row.Trigger)
+    if arguments is None or not arguments.agree_with(mark):
+        log.warning("A ring was not believed: a mark names a SeeAny task for which nobody waits there")
+        return None
+    return msgspec.structs.replace(
+        waiting,
+        trigger_id=row.Trigger.id,
+        resumable_at=arguments.first_look_at,
+        ends_without_worker=arguments.ends_task,
+        pushes_xcoms=arguments.do_xcom_push,
     )
 
 
+def _arguments(trigger: Trigger) -> TriggerArguments | None:
+    """Return a trigger's arguments, or ``None`` if it is none of ours, or nobody can read them."""
+    if trigger.classpath != OUR_TRIGGER:
+        return None
+    try:
+        return msgspec.convert(trigger.kwargs, TriggerArguments)
+    except Exception as error:
+        log.warning("The arguments of trigger %s cannot be read: %s", trigger.id, type(error).__name__)
+        return None
+
+
 def _mark_of(waiting: Waiting) -> list[Any]:
+    """Return the conditions that only this try's mark meets: a later one's may have taken its place meanwhile."""
     here = {**waiting.where, "key": waiting.mark.key}
-    return [getattr(XComModel, column) == value for column, value in here.items()]
+    return [
+        *(getattr(XComModel, column) == value for column, value in here.items()),
+        XComModel.value["task_instance_id"].as_string() == waiting.mark.task_instance_id,
+    ]
 
 
 def _push(session: Session, waiting: Waiting, key: str, value: Any) -> None:

@@ -16,8 +16,8 @@ def create_app() -> FastAPI:
     """Make the application. Its routes are not authenticated by Airflow: each sees to that itself."""
     # A redirect from a path with a slash at its end would tell that the route is there while no secret is set.
     app = FastAPI(title="SeeAny", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    app.state.callback_secret = callback.secret_at_start()
-    app.include_router(callback.router)
+    app.state.callback_secrets = callback.secrets_at_start()
+    app.router.routes.append(callback.route)
     app.include_router(results.router)
     app.mount("/static", RevalidatedFiles(directory=STATIC), name="static")
     return app

@@ -12,54 +12,61 @@ import logging
 import math
 
 import msgspec
-from fastapi import APIRouter, Request, Response
-from sqlalchemy.exc import SQLAlchemyError
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
-from airflow_provider_seeany.callback.answering import AskedTooOften, Happened, SeeAnyDidNotAnswer, answer_ring
+from airflow_provider_seeany.callback.answering import Happened, Rung, answer_ring
 from airflow_provider_seeany.callback.body import MOST_BYTES, seeany_ids
 from airflow_provider_seeany.callback.rate import RateLimit
-from airflow_provider_seeany.callback.token import Ringer, read
-from airflow_provider_seeany.callback.url import callback_secret, why_unusable
+from airflow_provider_seeany.callback.token import read
+from airflow_provider_seeany.callback.url import callback_secrets, why_unusable
 
 log = logging.getLogger(__name__)
 
-router = APIRouter()
-
-RETRY_AFTER = 10
-"""Seconds after which a ring that met trouble should be repeated."""
-
 PATIENCE_WITH_BODY = 10.0
 """Most seconds for a body to arrive."""
-
-_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 _rate = RateLimit()
 _told_of_strangers = RateLimit(per_second=1 / 600, burst=1)
 
 
-def secret_at_start() -> str | None:
+def secrets_at_start() -> tuple[str, ...]:
     """
-    Return the secret for as long as this process lives; ``None``, and a line in the log, if it cannot be used.
+    Return the secrets for as long as this process lives; none, and a line in the log, if they cannot be used.
 
     An option may be set as a command to run or a secret to look up, which no request should have to wait for.
     """
     try:
-        return callback_secret()
+        return callback_secrets()
     except Exception as error:
         # The rest of the application works without.
         log.error("Callbacks are off: %s", why_unusable(error))
-        return None
+        return ()
 
 
-# All methods, so that nothing tells whether the route is there while no secret is set.
-@router.api_route("/callback/{token}", methods=_METHODS)
-async def ring(token: str, request: Request) -> Response:
-    """Look now: answer a ring."""
-    secret: str | None = request.app.state.callback_secret
-    ringer = read(token, secret=secret) if secret else None
+class _Callback:
+    """
+    Answers each request to the route, whatever its method.
+
+    A function would be given some methods only, and the router tells by a 405 that the route is there for all others.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await _response(Request(scope, receive))
+        await response(scope, receive, send)
+
+
+route = Route("/callback/{token}", _Callback())
+"""Not by FastAPI, whose routes are there for a list of methods."""
+
+
+async def _response(request: Request) -> Response:
+    secrets: tuple[str, ...] = request.app.state.callback_secrets
+    ringer = read(request.path_params["token"], secrets=secrets)
     if ringer is None:
-        if secret and not _told_of_strangers.wait(None):
+        if secrets and not _told_of_strangers.wait(None):
             # Once in a while, as anybody can bring it about; without it, a secret that differs stays a riddle.
             log.warning("A ring was answered 404: its URL was not given out with this process's callback_secret")
         return _answer(404, {"detail": "Not Found"})
@@ -67,7 +74,7 @@ async def ring(token: str, request: Request) -> Response:
         return _answer(405, {"detail": "Method Not Allowed"}, allow="POST")
     # Not by the token: a signature may be written in many ways.
     if wait := _rate.wait(ringer):
-        return _answer(429, {"detail": "Too many rings"}, retry_after=math.ceil(wait))
+        return _answer(429, {"detail": "Too many rings"}, retry_after=wait)
     try:
         async with asyncio.timeout(PATIENCE_WITH_BODY):
             body = await _body(request)
@@ -78,21 +85,18 @@ async def ring(token: str, request: Request) -> Response:
     ids = seeany_ids(body)
     if not ids and ringer.waiting is None:
         return _answer(400, {"detail": "The body is no JSON object with the id of a task"})
-    return await _rung(ringer, ids)
+    return _told(await answer_ring(ringer, ids))
 
 
-async def _rung(ringer: Ringer, ids: list[str]) -> Response:
-    try:
-        rung = await answer_ring(ringer, ids)
-    except AskedTooOften as error:
-        return _answer(429, {"detail": "Too many rings"}, retry_after=math.ceil(error.wait))
-    except SeeAnyDidNotAnswer as error:
-        log.warning("SeeAny rang, but could not be asked through connection %r: %s", ringer.seeany_conn_id, error)
-    except SQLAlchemyError as error:
-        log.error("SeeAny rang, but Airflow's database could not be used: %s", type(error).__name__)
-    else:
-        return _answer(200 if rung.happened is Happened.NOBODY_WAITS else 202, msgspec.to_builtins(rung))
-    return _answer(503, {"detail": "Try again"}, retry_after=RETRY_AFTER)
+def _told(rung: Rung) -> Response:
+    said: dict[str, object] = {"happened": rung.happened, "task_instances": rung.task_instances}
+    if not rung.retry_after:
+        return _answer(200 if rung.happened is Happened.NOBODY_WAITS else 202, said)
+    if not rung.task_instances:
+        said = {}  # that nobody waits, say, is not known
+    if rung.is_rate_limited:
+        return _answer(429, {"detail": "Too many rings", **said}, retry_after=rung.retry_after)
+    return _answer(503, {"detail": "Try again", **said}, retry_after=rung.retry_after)
 
 
 async def _body(request: Request) -> bytes | None:
@@ -105,7 +109,7 @@ async def _body(request: Request) -> bytes | None:
     return bytes(body)
 
 
-def _answer(status: int, said: dict[str, object], *, retry_after: int | None = None, allow: str = "") -> Response:
-    headers = {"Retry-After": str(retry_after)} if retry_after is not None else {}
+def _answer(status: int, said: dict[str, object], *, retry_after: float = 0, allow: str = "") -> Response:
+    headers = {"Retry-After": str(math.ceil(retry_after))} if retry_after else {}
     headers |= {"Allow": allow} if allow else {}
     return Response(msgspec.json.encode(said), status_code=status, headers=headers, media_type="application/json")

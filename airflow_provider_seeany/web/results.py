@@ -14,7 +14,7 @@ from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from airflow.utils.session import create_session
-from fastapi import APIRouter, Depends, HTTPException, Query
+from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from msgspec import DecodeError, ValidationError, json
 from pydantic import BaseModel
 
@@ -23,7 +23,6 @@ from airflow_provider_seeany.results import queries
 LONGEST_RANGE = 366 * 24 * 3600
 DEFAULT_RANGE = 30 * 24 * 3600
 LARGEST_NUMBER = 2**31 - 1
-NO_NUL = r"^[^\x00]*$"
 CLOCK_DIFFERENCE = 3600
 """So far ahead of this server's clock may a result be."""
 
@@ -45,7 +44,7 @@ class Summary(BaseModel):
 
 def _filters(
     dag_id: Annotated[str | None, Query(max_length=250)] = None,
-    conn_id: Annotated[str | None, Query(max_length=250, pattern=NO_NUL)] = None,
+    conn_id: Annotated[str | None, Query(max_length=250)] = None,
     state: Literal["waiting", "completed", "failed", "timed_out"] | None = None,
     since: Annotated[int | None, Query(ge=0, le=253_402_300_799)] = None,
     until: Annotated[int | None, Query(ge=0, le=253_402_300_799)] = None,
@@ -62,13 +61,24 @@ def _readable_dags(user: GetUserDep) -> set[str]:
     return get_auth_manager().get_authorized_dag_ids(user=user, method="GET")
 
 
+def _check_characters(request: Request) -> None:
+    """Refuse what no database compares with its columns; first of all, as Airflow looks up the DAG to tell who may."""
+    given = [*request.path_params.values(), *request.query_params.values()]
+    if any(_unstorable(str(value)) for value in given):
+        raise HTTPException(422, "a parameter holds a character that no database stores")
+
+
+def _unstorable(text: str) -> bool:
+    return any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text)
+
+
 FiltersDep = Annotated[queries.Filters, Depends(_filters)]
 ReadableDags = Annotated[set[str], Depends(_readable_dags)]
 
 # Of the DAG that is named in path or query; where none is, of XComs in general.
 _may_read_xcoms = Depends(requires_access_dag("GET", DagAccessEntity.XCOM))
 
-router = APIRouter(prefix="/api", dependencies=[_may_read_xcoms])
+router = APIRouter(prefix="/api", dependencies=[Depends(_check_characters), _may_read_xcoms])
 
 
 @router.get("/results")
@@ -105,7 +115,9 @@ def summary(filters: FiltersDep, readable: ReadableDags, zone: Annotated[str, Qu
 
 
 @router.get("/dags/{dag_id}/task")
-def task(dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> queries.TaskView:
+def task(
+    dag_id: str, run_id: str, task_id: str, map_index: Annotated[int, Query(ge=-1, le=LARGEST_NUMBER)] = -1
+) -> queries.TaskView:
     """Return what there is to show of a task instance."""
     with create_session(scoped=False) as session:
         view = queries.task_view(session, dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=map_index)
@@ -129,4 +141,4 @@ def _cursor(before: str | None) -> queries.Cursor | None:
 def _fits(cursor: queries.Cursor) -> bool:
     """Tell whether a database could compare its columns with this: a large number or a NUL ends in an error there."""
     numbers = max(abs(cursor.dag_run_id), abs(cursor.map_index))
-    return numbers <= LARGEST_NUMBER and "\0" not in cursor.key + cursor.task_id
+    return numbers <= LARGEST_NUMBER and not _unstorable(cursor.key + cursor.task_id)

@@ -7,26 +7,31 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
-from sqlalchemy import delete, text
+from sqlalchemy import delete, select, text, update
+from sqlalchemy.exc import OperationalError
 
+from airflow_provider_seeany.api.wait import Finished
 from airflow_provider_seeany.callback import answering
-from airflow_provider_seeany.callback.answering import AskedTooOften, Happened, Rung, SeeAnyDidNotAnswer, answer_ring
+from airflow_provider_seeany.callback.answering import Happened, Rung, answer_ring
 from airflow_provider_seeany.callback.doorbell import mark_key
 from airflow_provider_seeany.callback.rate import RateLimit
 from airflow_provider_seeany.callback.token import Ringer, WaitingTask
+from airflow_provider_seeany.callback.waiting import note_ring, resume, waits_for
 from tests.callback.waits_in_database import CONNECTION, add_wait, make_database, mark_failed, wait_anew
-from tests.hostile import COMPLETED, HostileServer, hang, reply, task
+from tests.hostile import COMPLETED, Caller, HostileServer, hang, reply, reset, task
 from tests.waits import starts_triggers
 
 RINGER = Ringer(CONNECTION)
 DONE = reply(200, {**COMPLETED, "id": "x"})
 WOKEN, NOBODY_WAITS = Rung(Happened.WOKEN, 1), Rung(Happened.NOBODY_WAITS)
+TO_BE_REPEATED = Rung(retry_after=10)
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +57,11 @@ def _only_own_waits(
 def state_of(instance_id: Any) -> Any:
     with create_session(scoped=False) as session:
         return session.get_one(TaskInstance, instance_id).state
+
+
+def mark_of(seeany_task_id: str) -> Any:
+    with create_session(scoped=False) as session:
+        return session.scalar(select(XComModel.value).where(XComModel.key == mark_key(CONNECTION, seeany_task_id)))
 
 
 @starts_triggers
@@ -96,10 +106,10 @@ async def test_a_flood_of_rings_for_a_running_task_does_not_use_up_what_may_be_a
     hostile.script(task())
     hostile.script(reply(200, {**COMPLETED, "id": "y"}), task_id="y")
 
-    rung = await asyncio.gather(*[answer_ring(RINGER, ["x"]) for _ in range(20)], return_exceptions=True)
+    rung = await asyncio.gather(*[answer_ring(RINGER, ["x"]) for _ in range(20)])
 
     assert len(hostile.requests) == 3
-    assert sum(isinstance(each, AskedTooOften) for each in rung) == 17
+    assert sum(each.is_rate_limited and each.retry_after > 0 for each in rung) == 17
     assert await answer_ring(RINGER, ["y"]) == WOKEN
     assert state_of(wait) == "scheduled"
 
@@ -117,22 +127,206 @@ async def test_a_seeany_in_trouble_leaves_the_wait_as_it_is(hostile: HostileServ
     wait = add_wait("x", 1)
     hostile.script(answer)
 
-    with pytest.raises(SeeAnyDidNotAnswer):
-        await answer_ring(RINGER, ["x"])
+    assert await answer_ring(RINGER, ["x"]) == TO_BE_REPEATED
     assert state_of(wait) == "deferred"
     hostile.script(DONE)
     assert await answer_ring(RINGER, ["x"]) == WOKEN
 
 
 async def test_a_seeany_that_hangs_is_not_waited_for_for_long(
-    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     add_wait("x", 1)
     hostile.script(hang)
     monkeypatch.setattr(answering, "PATIENCE", 0.2)
 
-    with pytest.raises(SeeAnyDidNotAnswer, match="no answer within"):
-        await answer_ring(RINGER, ["x"])
+    assert await answer_ring(RINGER, ["x"]) == TO_BE_REPEATED
+    assert "no answer within 0.2 s" in caplog.text
+
+
+@pytest.mark.parametrize("order", [["x", "done"], ["done", "x"]], ids=str)
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (reply(500), Rung(Happened.WOKEN, 1, retry_after=10)),
+        (reply(404), Rung(Happened.WOKEN, 1, retry_after=10)),
+        (reply(200, b"<html>"), Rung(Happened.WOKEN, 1, retry_after=10)),
+        (reset, Rung(Happened.WOKEN, 1, retry_after=10)),
+        (hang, Rung(Happened.WOKEN, 1, retry_after=10)),
+        (task(), WOKEN),
+    ],
+    ids=["500", "404", "unusable", "reset", "hangs", "running"],
+)
+async def test_one_task_that_cannot_be_asked_for_does_not_hide_another_that_has_ended(
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch, answer: Any, expected: Rung, order: list[str]
+) -> None:
+    waits = [add_wait("x", 1), add_wait("done", 2)]
+    hostile.script(answer)
+    hostile.script(reply(200, {**COMPLETED, "id": "done"}), task_id="done")
+    monkeypatch.setattr(answering, "PATIENCE", 1)
+
+    assert await answer_ring(RINGER, order) == expected
+    assert [state_of(each) for each in waits] == ["deferred", "scheduled"]
+
+
+@pytest.mark.parametrize("order", [["x", "done"], ["done", "x"]], ids=str)
+async def test_a_task_that_was_asked_about_too_often_does_not_hide_another_that_has_ended(
+    hostile: HostileServer, order: list[str]
+) -> None:
+    waits = [add_wait("x", 1), add_wait("done", 2)]
+    hostile.script(task())
+    hostile.script(reply(200, {**COMPLETED, "id": "done"}), task_id="done")
+    while not (await answer_ring(RINGER, ["x"])).is_rate_limited:
+        pass
+
+    rung = await answer_ring(RINGER, order)
+
+    assert (rung.happened, rung.task_instances, rung.is_rate_limited) == (Happened.WOKEN, 1, True)
+    assert rung.retry_after > 0
+    assert [state_of(each) for each in waits] == ["deferred", "scheduled"]
+
+
+async def test_two_tasks_are_asked_about_at_the_same_time(hostile: HostileServer) -> None:
+    add_wait("x", 1)
+    add_wait("y", 2)
+    both_are_asked_about = [False]
+
+    async def answer(caller: Caller) -> None:
+        await asyncio.to_thread(hostile.until, lambda: len(hostile.requests) == 2)
+        both_are_asked_about[0] = True
+        await task()(caller)
+
+    hostile.script(answer)
+    hostile.script(reply(200, {**COMPLETED, "id": "y"}), task_id="y")
+
+    assert await answer_ring(RINGER, ["x", "y"]) == WOKEN
+    assert both_are_asked_about == [True]
+
+
+async def test_a_wait_that_cannot_be_resumed_does_not_hide_another_for_the_same_task(
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = [add_wait("x", 1), add_wait("x", 2), add_wait("x", 3, first_look_at=time.time() + 60)]
+    hostile.script(DONE)
+    real = answering.resume
+
+    def resume(waiting: Any, outcome: Any) -> bool:
+        if waiting.task_instance_id == waits[0]:
+            raise OperationalError("UPDATE", {}, Exception("database is locked"))
+        return real(waiting, outcome)
+
+    monkeypatch.setattr(answering, "resume", resume)
+
+    assert await answer_ring(RINGER, ["x"]) == Rung(Happened.WOKEN, 1, retry_after=10)
+    assert [state_of(each) for each in waits] == ["deferred", "scheduled", "deferred"]
+
+
+async def test_what_nobody_thought_of_asks_to_ring_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Such as a bundle of certificates that is not there."""
+    wait = add_wait("x", 1)
+    monkeypatch.setattr(answering, "_client", Mock(side_effect=FileNotFoundError("no such bundle")))
+
+    assert await answer_ring(RINGER, ["x"]) == TO_BE_REPEATED
+    assert state_of(wait) == "deferred"
+    assert "FileNotFoundError: no such bundle" in caplog.text
+
+
+OURS = "airflow_provider_seeany.triggers.task.SeeAnyTaskTrigger"
+TEMPLATE = {"seeany_task_id": "{{ ti.xcom_pull('submit') }}", "seeany_conn_id": "{{ params.conn }}", "ends_task": True}
+
+
+def change_trigger(wait: Any, classpath: str = OURS, **arguments: Any) -> None:
+    """Let a task instance wait with another trigger."""
+    with create_session(scoped=False) as session:
+        trigger = session.get_one(TaskInstance, wait).trigger
+        trigger.classpath = classpath
+        trigger.kwargs = {**trigger.kwargs, **arguments}
+
+
+@pytest.mark.parametrize("first_look_at", [0, 2**40], ids=["resumable", "too early"])
+@pytest.mark.parametrize(
+    "trigger",
+    [
+        {"classpath": "airflow.providers.standard.triggers.temporal.DateTimeTrigger"},
+        {"classpath": "airflow_provider_seeany.triggers.batch.SeeAnyTaskBatchTrigger"},
+        {"classpath": "dags.my.OwnSeeAnyTaskTrigger"},
+        {"seeany_task_id": "another"},
+        {"seeany_conn_id": "another"},
+        {"seeany_task_id": "another", "ends_task": True},
+        {**TEMPLATE, "seeany_conn_id": "another"},
+        {**TEMPLATE, "ends_task": False},
+        {"seeany_task_id": None},
+        {"callback_poll_interval": None},
+        {"first_look_at": "soon"},
+    ],
+    ids=str,
+)
+async def test_a_mark_on_a_task_instance_that_waits_for_something_else_is_not_believed(
+    hostile: HostileServer, trigger: dict[str, Any], first_look_at: float
+) -> None:
+    wait = add_wait("x", 1, first_look_at=first_look_at)
+    change_trigger(wait, **trigger)
+    hostile.script(DONE)
+
+    assert await answer_ring(RINGER, ["x"]) == NOBODY_WAITS
+    assert await answer_ring(Ringer(CONNECTION, WaitingTask("waits", "run", "wait", 1)), []) == NOBODY_WAITS
+    assert (state_of(wait), hostile.requests, mark_of("x")["rung"]) == ("deferred", [], False)
+
+
+async def test_a_trigger_that_nobody_can_read_does_not_hide_another_wait(hostile: HostileServer) -> None:
+    waits = [add_wait("x", 1), add_wait("x", 2)]
+    with create_session(scoped=False) as session:
+        session.get_one(TaskInstance, waits[0]).trigger.encrypted_kwargs = "of another Fernet key"
+    hostile.script(DONE)
+
+    assert await answer_ring(RINGER, ["x"]) == WOKEN
+    assert [state_of(each) for each in waits] == ["deferred", "scheduled"]
+
+
+@starts_triggers
+async def test_a_wait_whose_arguments_only_the_triggerer_renders_is_woken(hostile: HostileServer) -> None:
+    wait = add_wait("x", 1, worker_free=True)
+    change_trigger(wait, **TEMPLATE)
+    hostile.script(DONE)
+
+    assert await answer_ring(RINGER, ["x"]) == WOKEN
+    assert state_of(wait) == "success"
+
+
+async def test_an_id_that_was_rendered_as_a_number_is_the_same_id(hostile: HostileServer) -> None:
+    wait = add_wait("42", 1)
+    change_trigger(wait, seeany_task_id=42)
+    hostile.script(reply(200, {**COMPLETED, "id": "42"}))
+
+    assert await answer_ring(RINGER, ["42"]) == WOKEN
+    assert state_of(wait) == "scheduled"
+
+
+async def test_a_mark_that_no_text_can_be_made_of_is_no_error(hostile: HostileServer) -> None:
+    add_wait("x", 1)
+    with create_session(scoped=False) as session:
+        session.execute(update(XComModel).values(value={**mark_of("x"), "seeany_task_id": "\ud800"}))
+
+    assert await answer_ring(RINGER, ["x"]) == NOBODY_WAITS
+    assert await answer_ring(Ringer(CONNECTION, WaitingTask("waits", "run", "wait", 1)), []) == NOBODY_WAITS
+
+
+def new_try(wait: Any, seeany_task_id: str) -> str:
+    """Let another try of the task instance wait, and return what its mark names."""
+    return str(wait_anew(wait, seeany_task_id))
+
+
+@starts_triggers
+@pytest.mark.parametrize("rings", [note_ring, lambda found: resume(found, Finished(COMPLETED))], ids=["note", "resume"])
+def test_a_ring_for_one_try_leaves_the_mark_of_the_next_as_it_is(rings: Callable[[Any], bool]) -> None:
+    first_try = add_wait("x", 1)
+    (found,) = waits_for(CONNECTION, ["x"])
+    this_try = new_try(first_try, "x")
+
+    assert rings(found) is False
+    assert (mark_of("x")["task_instance_id"], mark_of("x")["rung"]) == (this_try, False)
 
 
 async def test_while_the_database_is_locked_the_event_loop_goes_on(hostile: HostileServer) -> None:
@@ -142,7 +336,7 @@ async def test_while_the_database_is_locked_the_event_loop_goes_on(hostile: Host
         other.execute(text("BEGIN IMMEDIATE"))
         ringing = asyncio.create_task(answer_ring(RINGER, ["x"]))
         async with asyncio.timeout(10):
-            while not (hostile.requests and answering._threads().borrowed_tokens):
+            while not (hostile.requests and answering._database.busy):
                 await asyncio.sleep(0.01)
         # Blocked, the loop would not get here, and the ring would find the database locked in the end.
         other.rollback()
@@ -155,9 +349,7 @@ async def test_a_ring_that_comes_too_early_is_noted_without_a_question(hostile: 
 
     assert await answer_ring(RINGER, ["x"]) == Rung(Happened.NOTED, 1)
     assert (state_of(wait), hostile.requests) == ("deferred", [])
-    with create_session(scoped=False) as session:
-        mark: Any = session.query(XComModel.value).filter(XComModel.key == mark_key(CONNECTION, "x")).scalar()
-    assert mark["rung"] is True
+    assert mark_of("x")["rung"] is True
 
 
 async def test_of_two_rings_at_once_one_wakes_and_the_other_says_that_nobody_waits(hostile: HostileServer) -> None:

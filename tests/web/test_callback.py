@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
+import hmac
 import logging
+import random
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,14 +18,16 @@ import msgspec
 import pytest
 from airflow.providers_manager import ProvidersManager
 from fastapi.testclient import TestClient
+from hypothesis import given
+from hypothesis import strategies as st
 from itsdangerous import URLSafeSerializer
 from sqlalchemy import create_engine
 from sqlalchemy.orm import sessionmaker
 
-from airflow_provider_seeany.callback.answering import AskedTooOften, SeeAnyDidNotAnswer
+from airflow_provider_seeany.callback.answering import Happened, Rung
 from airflow_provider_seeany.callback.body import MOST_BYTES, seeany_ids
 from airflow_provider_seeany.callback.rate import RateLimit
-from airflow_provider_seeany.callback.token import Ringer, WaitingTask, read, signed
+from airflow_provider_seeany.callback.token import LONGEST_NAME, LONGEST_TOKEN, Ringer, WaitingTask, read, signed
 from airflow_provider_seeany.callback.url import SHORTEST_SECRET
 from airflow_provider_seeany.exceptions import SeeAnyConfigError
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook
@@ -55,15 +61,20 @@ def path(token: str) -> str:
 
 
 GOOD = signed(Ringer("studio"), secret=SECRET)
+
+
+def serializer(secret: str) -> URLSafeSerializer:
+    """Sign what no URL of ours says, as its token is signed."""
+    return URLSafeSerializer(
+        secret, salt="airflow-provider-seeany.callback", signer_kwargs={"digest_method": hashlib.sha256}
+    )
+
+
 BAD_TOKENS = {
     "none of ours": "x",
     "forged": signed(Ringer("studio"), secret=SECRET + "!"),
     "of another use of the same secret": URLSafeSerializer(SECRET, salt="sessions").dumps(["studio", None]),
-    "signed, but says something else": URLSafeSerializer(
-        SECRET,
-        salt="airflow-provider-seeany.callback",
-        signer_kwargs={"digest_method": __import__("hashlib").sha256},
-    ).dumps({"conn": "studio"}),
+    "signed, but says something else": serializer(SECRET).dumps({"conn": "studio"}),
     "truncated": GOOD[:-1],
     "without a signature": GOOD.partition(".")[0],
     "another connection under the same signature": (
@@ -94,7 +105,7 @@ def test_a_token_that_is_not_ours_finds_nothing_there(client: TestClient, name: 
 
 
 @pytest.mark.parametrize("secret", [None, "", "short"])
-@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "FOO"])
 def test_without_a_secret_there_is_nothing_at_all(
     monkeypatch: pytest.MonkeyPatch, secret: str | None, method: str
 ) -> None:
@@ -132,10 +143,58 @@ def test_a_secret_that_cannot_be_read_turns_callbacks_off_and_is_not_told(
     assert "MARKED" not in line
 
 
-def test_it_is_rung_at_by_post_only(client: TestClient) -> None:
-    answer = client.get(path(GOOD))
+METHODS = ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "MKCOL", "FOO", "post"]
 
-    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+
+@pytest.mark.parametrize("method", METHODS)
+def test_it_is_rung_at_by_post_only(client: TestClient, method: str) -> None:
+    answer = as_sent(client, method, path(GOOD))
+
+    assert (answer["status"], answer["headers"]["allow"]) == (405, "POST")
+
+
+@pytest.mark.parametrize("method", ["POST", *METHODS])
+@pytest.mark.parametrize(
+    "there",
+    [
+        path("x"),
+        path(BAD_TOKENS["forged"]),
+        "/callback",
+        "/callback/",
+        f"{path(GOOD)}/",
+        f"{path(GOOD)}/x",
+        f"/callback/x/{GOOD}",
+        f"/callback//{GOOD}",
+        f"//callback/{GOOD}",
+        path(f"{GOOD}\0"),
+        path("..") + f"/callback/{GOOD}",
+        path("任务"),
+    ],
+)
+def test_whatever_is_asked_without_a_token_of_ours_is_answered_as_where_nothing_is(
+    client: TestClient, method: str, there: str
+) -> None:
+    assert as_sent(client, method, there) == as_sent(client, "GET", "/no-such-page")
+
+
+def as_sent(client: TestClient, method: str, there: str) -> dict[str, Any]:
+    """Make a request with exactly this method and, already decoded, this path; return the whole response."""
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": method, "path": there, "headers": [], "query_string": b""}
+    asyncio.run(client.app(scope, receive, send))  # type: ignore[arg-type]
+    start, *chunks = sent
+    return {
+        "status": start["status"],
+        "headers": {name.decode(): value.decode() for name, value in start["headers"]},
+        "body": b"".join(chunk.get("body", b"") for chunk in chunks),
+    }
 
 
 @pytest.mark.parametrize("in_chunks", [False, True])
@@ -189,18 +248,28 @@ def test_trouble_with_the_database_asks_to_ring_again(client: TestClient) -> Non
 
 
 @pytest.mark.parametrize(
-    ("error", "status", "retry_after"), [(SeeAnyDidNotAnswer("down"), 503, "10"), (AskedTooOften(1.2), 429, "2")]
+    ("rung", "status", "retry_after", "told"),
+    [
+        (Rung(retry_after=10), 503, "10", {"detail": "Try again"}),
+        (Rung(retry_after=1.2, is_rate_limited=True), 429, "2", {"detail": "Too many rings"}),
+        (
+            Rung(Happened.WOKEN, 1, retry_after=10),
+            503,
+            "10",
+            {"detail": "Try again", "happened": "woken", "task_instances": 1},
+        ),
+    ],
 )
-def test_a_question_that_was_not_answered_asks_to_ring_again(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, retry_after: str
+def test_what_could_not_be_done_asks_to_ring_again(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, rung: Rung, status: int, retry_after: str, told: object
 ) -> None:
-    async def answer_ring(*_: Any) -> Any:
-        raise error
+    async def answer_ring(*_: Any) -> Rung:
+        return rung
 
     monkeypatch.setattr(route, "answer_ring", answer_ring)
     answer = client.post(path(GOOD), json={"id": "x"})
 
-    assert (answer.status_code, answer.headers["Retry-After"]) == (status, retry_after)
+    assert (answer.status_code, answer.headers["Retry-After"], answer.json()) == (status, retry_after, told)
 
 
 def test_nothing_that_a_caller_sends_is_told_or_logged(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
@@ -237,7 +306,7 @@ def test_a_token_that_is_written_in_another_way_is_slowed_down_with_it(
     # What is no base64 is skipped when a signature is read.
     again = f"{said}.****{signature}"
 
-    assert read(again, secret=SECRET) == Ringer("studio")
+    assert read(again, secrets=[SECRET]) == Ringer("studio")
     assert [client.post(path(token), content=b"").status_code for token in (GOOD, again)] == [400, 429]
 
 
@@ -275,7 +344,120 @@ def test_a_bucket_fills_up_again_and_old_ones_are_forgotten() -> None:
     "ringer", [Ringer("任务"), Ringer("studio", WAITING), Ringer("studio", WaitingTask("d", "r", "t"))]
 )
 def test_a_token_says_what_was_signed(ringer: Ringer) -> None:
-    assert read(signed(ringer, secret=SECRET), secret=SECRET) == ringer
+    assert read(signed(ringer, secret=SECRET), secrets=[SECRET]) == ringer
+
+
+LETTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
+NAMES = st.text(LETTERS, min_size=1, max_size=LONGEST_NAME) | st.text(LETTERS, min_size=240, max_size=LONGEST_NAME)
+
+
+@given(NAMES, NAMES, NAMES, NAMES, st.integers(-1, 2**31 - 1))
+def test_every_name_that_airflow_stores_fits_into_a_token(
+    conn_id: str, dag_id: str, run_id: str, task_id: str, map_index: int
+) -> None:
+    ringer = Ringer(conn_id, WaitingTask(dag_id, run_id, task_id, map_index))
+
+    assert read(signed(ringer, secret=SECRET), secrets=[SECRET]) == ringer
+
+
+def test_a_token_for_the_longest_names_is_read() -> None:
+    # Of characters that take most room, without anything that compression could save.
+    chance = random.Random(1)
+    conn_id, *names = ("".join(chr(chance.randint(0x10000, 0x10FFFF)) for _ in range(LONGEST_NAME)) for _ in range(4))
+    ringer = Ringer(conn_id, WaitingTask(*names, map_index=2**31 - 1))
+
+    assert read(signed(ringer, secret=SECRET), secrets=[SECRET]) == ringer
+
+
+UNSTORABLE = {"a NUL": "a\0b", "half an emoji": "\ud83d", "nothing": "", "too long": "x" * 251, "no text": 7}
+PLACES = ("seeany_conn_id", "dag_id", "run_id", "task_id")
+
+
+@pytest.mark.parametrize("place", range(4), ids=PLACES)
+@pytest.mark.parametrize("name", UNSTORABLE)
+def test_a_name_that_no_database_holds_is_refused_when_the_url_is_made(
+    monkeypatch: pytest.MonkeyPatch, name: str, place: int
+) -> None:
+    monkeypatch.setenv("AIRFLOW__SEEANY__CALLBACK_SECRET", SECRET)
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example.com")
+    given: dict[str, Any] = {**dict.fromkeys(PLACES, "name"), PLACES[place]: UNSTORABLE[name]}
+    conn_id = given.pop("seeany_conn_id")
+
+    with pytest.raises(ValueError, match=PLACES[place]):
+        SeeAnyHook(conn_id).callback_url(**given)
+
+
+@pytest.mark.parametrize("map_index", ["3", 1.0, True, None, -2, 2**31])
+def test_a_map_index_that_no_task_instance_has_is_refused_when_the_url_is_made(map_index: Any) -> None:
+    with pytest.raises(ValueError, match="map_index"):
+        WaitingTask("dag", "run", "task", map_index)
+
+
+GOOD_NAMES = ("studio", "dag", "run", "task", 3)
+BAD_PARTS = [
+    *((at, value) for at in range(4) for value in ("a\0b", "", "x" * 251, 7, None)),
+    *((4, value) for value in ("3", 1.5, True, None, -2, 2**31, 2**64)),
+]
+
+
+@pytest.mark.parametrize(("at", "value"), BAD_PARTS, ids=ascii)
+def test_a_token_of_a_name_that_no_database_holds_is_none_of_ours(client: TestClient, at: int, value: object) -> None:
+    said = [value if at == place else good for place, good in enumerate(GOOD_NAMES)]
+    token = serializer(SECRET).dumps([said[0], said[1:]])
+
+    assert client.post(path(token), json={"id": "x"}).status_code == 404
+
+
+def test_a_token_is_signed_with_sha_256() -> None:
+    said, _, signature = GOOD.partition(".")
+    key = hashlib.sha256(b"airflow-provider-seeany.callback" + b"signer" + SECRET.encode()).digest()
+    expected = hmac.new(key, said.encode(), hashlib.sha256).digest()
+
+    assert signature == base64.urlsafe_b64encode(expected).decode().rstrip("=")
+
+
+@pytest.mark.parametrize(("length", "expected"), [(LONGEST_TOKEN, Ringer("studio")), (LONGEST_TOKEN + 1, None)])
+def test_a_token_is_read_up_to_its_longest_length(length: int, expected: Ringer | None) -> None:
+    said, _, signature = GOOD.partition(".")
+    # What is no base64 is skipped when a signature is read.
+    token = f"{said}.{signature.rjust(length - len(said) - 1, '*')}"
+    assert len(token) == length
+
+    assert read(token, secrets=[SECRET]) == expected
+
+
+OLD, NEW = "old-secret-0123456789", "new-secret-9876543210"
+
+
+@pytest.mark.parametrize(
+    "option", [f"{NEW},{OLD}", f"{NEW} {OLD}", f"{NEW}\n{OLD}\n", f" {NEW} ,\r\n\t{OLD},", f"{NEW}\n\n,{OLD}"]
+)
+def test_a_secret_is_replaced_without_making_older_urls_void(monkeypatch: pytest.MonkeyPatch, option: str) -> None:
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example.com")
+    before = signed(Ringer("studio"), secret=OLD)
+    monkeypatch.setenv("AIRFLOW__SEEANY__CALLBACK_SECRET", option)
+    url = SeeAnyHook("studio").callback_url()
+    client = TestClient(create_app())
+
+    # The first one signs, so that the others can go in time.
+    assert url.endswith(signed(Ringer("studio"), secret=NEW))
+    tokens = [before, signed(Ringer("studio"), secret=NEW), signed(Ringer("studio"), secret=option), GOOD]
+    assert [client.post(path(token), content=b"").status_code for token in tokens] == [400, 400, 404, 404]
+
+
+@pytest.mark.parametrize(("option", "which"), [(f"{NEW},short", "Secret 2"), (f"short\n{NEW}\n{OLD}", "Secret 1")])
+def test_of_several_secrets_the_one_that_is_too_short_is_named_by_its_place_only(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, option: str, which: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW__SEEANY__CALLBACK_SECRET", option)
+
+    with pytest.raises(SeeAnyConfigError, match=f"^{which} in .* is too short") as raised:
+        SeeAnyHook("studio").callback_url()
+    assert not any(secret in str(raised.value) for secret in (NEW, OLD, "short\n"))
+    # A short one is not left out: it may be half of a secret that was meant to be one.
+    client = TestClient(create_app())
+    assert client.post(path(signed(Ringer("studio"), secret=NEW)), content=b"").status_code == 404
+    assert which in caplog.text
 
 
 BODIES: dict[str, tuple[object, list[str]]] = {
@@ -306,7 +488,7 @@ def test_the_url_is_that_of_the_api_server_and_its_token_names_the_connection(
 
     before, _, token = url.rpartition("/")
     assert before == f"{base_url.rstrip('/')}/seeany/callback"
-    assert read(token, secret=SECRET) == Ringer("studio", WAITING)
+    assert read(token, secrets=[SECRET]) == Ringer("studio", WAITING)
 
 
 @pytest.mark.parametrize(
