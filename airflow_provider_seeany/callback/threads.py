@@ -50,12 +50,14 @@ class Threads:
             self._leave(place)
 
         def do() -> None:
+            end: Callable[[], None]
             try:
-                job.set_result(work())
+                end = partial(job.set_result, work())
             except BaseException as error:
-                job.set_exception(error)
+                end = partial(job.set_exception, error)
             with contextlib.suppress(RuntimeError):  # the loop may have ended meanwhile
-                loop.call_soon_threadsafe(leave)
+                loop.call_soon_threadsafe(leave)  # first, so that who waits finds the place free
+            end()
 
         threading.Thread(target=do, daemon=True, name="seeany-callback").start()
         return await asyncio.wrap_future(job)

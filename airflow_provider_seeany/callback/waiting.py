@@ -83,7 +83,7 @@ class TriggerArguments(msgspec.Struct, frozen=True, kw_only=True):
     def _checked_id(self) -> str | None:
         """Return the id as the trigger puts it into its mark."""
         try:
-            return checked_task_id(self.seeany_task_id)
+            return checked_task_id(str(self.seeany_task_id))
         except BadTaskId:
             return None
 
