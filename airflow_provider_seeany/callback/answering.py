@@ -190,11 +190,12 @@ def _client(seeany_conn_id: str) -> AbstractAsyncContextManager[AsyncClient]:
     Read the connection and return what lends its client. It blocks; so does loading the client's module.
 
     The hook's asynchronous look for a connection would not do: Airflow runs it in the one thread that it has for all
-    such work in a process, so a single look that hangs would be the last one.
+    such work in a process, so a single look that hangs would be the last one. Nor would the hook's blocking client, a
+    cached property: before Python 3.12 only one thread at a time makes any hook's.
     """
     from airflow_provider_seeany.api.asynchronous import shared_client
 
-    return shared_client(SeeAnyHook(seeany_conn_id).client.settings)
+    return shared_client(SeeAnyHook(seeany_conn_id)._read_settings())
 
 
 def _failed(seeany_conn_id: str, error: Exception) -> Rung:

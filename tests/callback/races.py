@@ -20,9 +20,9 @@ from sqlalchemy import delete, func, select, text
 
 from airflow_provider_seeany.api.wait import Finished, encode_outcome
 from airflow_provider_seeany.callback.doorbell import mark_key
-from airflow_provider_seeany.callback.waiting import resume, waits_for
+from airflow_provider_seeany.callback.waiting import note_ring, resume, waits_for
 from tests.callback.state_changes import keep_state_changes, states_after_deferral
-from tests.callback.waits_in_database import CONNECTION, add_wait, make_database, mark_failed, sweep
+from tests.callback.waits_in_database import CONNECTION, add_wait, make_database, mark_failed, sweep, wait_anew
 
 ANSWER = {"id": "x", "status": "completed", "usage": {"cost": 0.7, "cost_unit": "CNY"}}
 
@@ -103,6 +103,32 @@ def race(name: str, number: int, worker_free: bool) -> dict[str, Any]:
     }
 
 
+def race_of_a_note(number: int) -> dict[str, Any]:
+    """Let a ring that came too early for one try leave its note while the next try hangs its own mark."""
+    seeany_task_id, map_index = f"note-{number}", 10_000 + number
+    first_try = add_wait(seeany_task_id, map_index, first_look_at=time.time() + 3600)
+    (found,) = waits_for(CONNECTION, [seeany_task_id])
+    start, noted, this_try = threading.Barrier(2), list[bool](), list[str]()
+
+    def note() -> None:
+        start.wait()
+        time.sleep(random.uniform(0, 0.02))
+        noted.append(note_ring(found))
+
+    def try_again() -> None:
+        start.wait()
+        this_try.append(str(wait_anew(first_try, seeany_task_id)))
+
+    threads = [threading.Thread(target=act) for act in (note, try_again)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    with create_session(scoped=False) as session:
+        mark: Any = session.scalar(select(XComModel.value).where(XComModel.key == found.mark.key))
+    return {"noted": noted, "of this try": [mark["task_instance_id"]] == this_try, "rung": mark["rung"]}
+
+
 RACES = ("ring", "poll", "sweep", "mark failed")
 
 
@@ -121,7 +147,8 @@ def main(times: int) -> None:
     with create_session(scoped=False) as session:
         # Airflow tells the DAG's callbacks of each success that no worker saw.
         announced = session.scalar(text("SELECT count(*) FROM callback"))
-    print(json.dumps({"results": results, "announced": announced}))
+    notes = Counter(json.dumps(race_of_a_note(number)) for number in range(times))
+    print(json.dumps({"results": results, "announced": announced, "notes": notes}))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import pytest
 
 from local_airflow.postgres import running_postgres
 from tests.callback.database import run_script
+from tests.waits import starts_triggers
 
 pytestmark = pytest.mark.system
 
@@ -59,6 +60,16 @@ def test_a_success_without_a_worker_is_announced_exactly_once(raced: Any) -> Non
         if "success" in json.loads(text)["became"]
     )
     assert raced["announced"] == successes
+
+
+@starts_triggers
+@pytest.mark.xdist_group("races")
+def test_a_note_for_one_try_never_takes_the_place_of_the_next_ones_mark(raced: Any) -> None:
+    assert sum(raced["notes"].values()) == TIMES
+    results = [json.loads(text) for text in raced["notes"]]
+    assert all((result["of this try"], result["rung"]) == (True, False) for result in results)
+    # Both come first now and then, or this would prove nothing.
+    assert {noted for result in results for noted in result["noted"]} == {True, False}
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])

@@ -99,6 +99,51 @@ def test_what_no_page_asks_for_is_refused(client_of: ClientOf, parameters: dict[
     assert client_of("admin").get("/api/results", params=parameters).status_code == 422
 
 
+NUL = "a%00b"
+PLACES_OF_NAMES = [
+    "/static/{}",
+    "/api/results?dag_id={}",
+    "/api/results?conn_id={}",
+    "/api/results?state={}",
+    "/api/results?before={}",
+    "/api/results?nobody_knows_this={}",
+    "/api/summary?dag_id={}",
+    "/api/summary?conn_id={}",
+    "/api/summary?zone={}",
+    "/api/dags/{}/task?run_id=r&task_id=t",
+    "/api/dags/dag_0/task?run_id={}&task_id=t",
+    "/api/dags/dag_0/task?run_id=r&task_id={}",
+    "/api/dags/dag_0/task?run_id=r&task_id=t&map_index={}",
+]
+NUMBERS = [
+    "results?since={}",
+    "results?until={}",
+    "results?limit={}",
+    "dags/dag_0/task?run_id=r&task_id=t&map_index={}",
+]
+
+
+@pytest.mark.parametrize("place", PLACES_OF_NAMES)
+@pytest.mark.parametrize("name", ["admin", "dag_0"])
+def test_a_nul_in_any_parameter_is_refused(client_of: ClientOf, place: str, name: str) -> None:
+    expected = 404 if place.startswith("/static") else 422
+    assert client_of(name).get(place.format(NUL)).status_code == expected
+
+
+@pytest.mark.parametrize("place", PLACES_OF_NAMES)
+@pytest.mark.parametrize("text", ["%ED%A0%80", "%FF", "%F0%9F%98%80", "x" * 3000, "%0A", "%2F", "%25", "'"])
+def test_whatever_stands_in_a_parameter_is_no_error_of_the_server(client_of: ClientOf, place: str, text: str) -> None:
+    assert client_of("admin").get(place.format(text)).status_code in (200, 404, 422)
+
+
+@pytest.mark.parametrize("place", NUMBERS)
+@pytest.mark.parametrize("number", [2**31, -(2**31) - 1, 2**63, 10**30])
+def test_a_number_that_no_column_holds_is_no_error_of_the_server(client_of: ClientOf, place: str, number: int) -> None:
+    status = client_of("admin").get(f"/api/{place.format(number)}").status_code
+
+    assert status == 422 or (status == 200 and number == 2**31 and "limit" not in place)
+
+
 @pytest.mark.parametrize(
     ("asked", "expected"),
     [
