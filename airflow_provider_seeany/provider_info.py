@@ -66,7 +66,9 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "callback_secret": {
                         "description": "Signs the callback URLs that SeeAnyHook.callback_url gives out. A random text, "
-                        "the same for the api-server and the workers. Callbacks are off without it.",
+                        "the same for the api-server and the workers. Callbacks are off without it. Several, separated "
+                        "by commas, spaces or line breaks, replace one by another: the first one signs, and URLs "
+                        "signed with any of them are accepted. Each has at least 16 characters.",
                         "version_added": "0.1.0",
                         "type": "string",
                         "sensitive": True,

@@ -77,7 +77,7 @@ def race(name: str, number: int, worker_free: bool) -> dict[str, Any]:
             errors.append(f"{type(error).__name__}: {error}"[:300])
 
     # A ring looks for the wait first; with these leads, now the one is first, now the other.
-    leads = random.uniform(0, 0.01), random.uniform(0, 0.02)
+    leads = random.uniform(0, 0.01), random.uniform(0, 0.08)
     acts = rivals["ring"], rivals[name]
     threads = [threading.Thread(target=run, args=pair) for pair in zip(acts, leads, strict=True)]
     for thread in threads:
@@ -103,6 +103,9 @@ def race(name: str, number: int, worker_free: bool) -> dict[str, Any]:
     }
 
 
+how_long_a_new_try_takes = [0.05]
+
+
 def race_of_a_note(number: int) -> dict[str, Any]:
     """Let a ring that came too early for one try leave its note while the next try hangs its own mark."""
     seeany_task_id, map_index = f"note-{number}", 10_000 + number
@@ -112,12 +115,15 @@ def race_of_a_note(number: int) -> dict[str, Any]:
 
     def note() -> None:
         start.wait()
-        time.sleep(random.uniform(0, 0.02))
+        # Now before the other has begun, now after it has ended.
+        time.sleep(random.uniform(0, 2 * how_long_a_new_try_takes[-1]))
         noted.append(note_ring(found))
 
     def try_again() -> None:
         start.wait()
+        began = time.monotonic()
         this_try.append(str(wait_anew(first_try, seeany_task_id)))
+        how_long_a_new_try_takes.append(time.monotonic() - began)
 
     threads = [threading.Thread(target=act) for act in (note, try_again)]
     for thread in threads:

@@ -22,7 +22,7 @@ TIMES = 200
 @pytest.fixture(scope="module")
 def raced(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What came of all the races."""
-    return run_script("races", tmp_path_factory.mktemp("races") / "home", postgres_url, str(TIMES))
+    return run_script("races", tmp_path_factory.mktemp("races") / "home", postgres_url, str(TIMES), timeout=900)
 
 
 @pytest.mark.parametrize("worker_free", [False, True], ids=["classic", "worker-free"])
