@@ -25,7 +25,7 @@ from airflow_provider_seeany.callback.rate import RateLimit
 from airflow_provider_seeany.callback.token import Ringer, WaitingTask
 from airflow_provider_seeany.callback.waiting import note_ring, resume, waits_for
 from tests.callback.waits_in_database import CONNECTION, add_wait, make_database, mark_failed, wait_anew
-from tests.hostile import COMPLETED, Caller, HostileServer, hang, reply, reset, task
+from tests.hostile import COMPLETED, Answer, Caller, HostileServer, hang, reply, reset, task
 from tests.waits import starts_triggers
 
 RINGER = Ringer(CONNECTION)
@@ -189,18 +189,18 @@ async def test_a_task_that_was_asked_about_too_often_does_not_hide_another_that_
 async def test_two_tasks_are_asked_about_at_the_same_time(hostile: HostileServer) -> None:
     add_wait("x", 1)
     add_wait("y", 2)
-    both_are_asked_about = [False]
 
-    async def answer(caller: Caller) -> None:
-        await asyncio.to_thread(hostile.until, lambda: len(hostile.requests) == 2)
-        both_are_asked_about[0] = True
-        await task()(caller)
+    def once_both_are_asked_about(answer: Answer) -> Answer:
+        async def answered(caller: Caller) -> None:
+            await asyncio.to_thread(hostile.until, lambda: len(hostile.requests) == 2)
+            await answer(caller)
 
-    hostile.script(answer)
-    hostile.script(reply(200, {**COMPLETED, "id": "y"}), task_id="y")
+        return answered
+
+    hostile.script(once_both_are_asked_about(task()))
+    hostile.script(once_both_are_asked_about(reply(200, {**COMPLETED, "id": "y"})), task_id="y")
 
     assert await answer_ring(RINGER, ["x", "y"]) == WOKEN
-    assert both_are_asked_about == [True]
 
 
 async def test_a_wait_that_cannot_be_resumed_does_not_hide_another_for_the_same_task(
