@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_seeany.callback.doorbell import KEY_PREFIX
+from airflow_provider_seeany.results.keys import NOW_KEY
 from airflow_provider_seeany.versions import airflow_is_at_least
 from local_airflow import DagRun, LocalAirflow
 from local_airflow.client import wait_until
@@ -102,20 +103,22 @@ def suspend_and_wake(airflow: LocalAirflow, api: HostileServer) -> Kept:
 
 
 def _wait_until_all_are_shown(airflow: LocalAirflow, run: DagRun) -> None:
-    """Wait until each wait has asked, and is in the triggerer."""
+    """Wait until each wait has asked, and has nothing more to write: what is on its way would arrive after all."""
     missing = set(ALL)
 
     def all_are() -> bool:
         waiting = missing & {task.task_id for task in airflow.task_instances(run) if task.state == "deferred"}
-        logs = {task_id: airflow.log(run, task_id) for task_id in waiting}
-        missing.difference_update(task_id for task_id, log in logs.items() if _has_asked(log))
+        missing.difference_update(task_id for task_id in waiting if _has_written(airflow, run, task_id))
         return not missing
 
     wait_until(all_are, timeout=120, describe=lambda: f"these have not asked: {sorted(missing)}")
 
 
-def _has_asked(log: str) -> bool:
-    return STARTED in log and any(told in log for told in HAS_ASKED)
+def _has_written(airflow: LocalAirflow, run: DagRun, task_id: str) -> bool:
+    log = airflow.log(run, task_id)
+    has_asked = STARTED in log and any(told in log for told in HAS_ASKED)
+    publishes = WAITS.get(task_id, {}).get("do_xcom_push", True)
+    return has_asked and (not publishes or "percent" in airflow.xcoms(run, task_id).get(NOW_KEY, {}))
 
 
 def _wait_until_all_old_triggers_have_ended(airflow: LocalAirflow, run: DagRun) -> None:
