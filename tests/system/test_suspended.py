@@ -136,11 +136,14 @@ def _wait_until_all_old_triggers_have_ended(airflow: LocalAirflow, run: DagRun) 
 @pytest.mark.parametrize("task_id", ALL)
 def test_what_the_second_try_left_stays(kept: Kept, task_id: str) -> None:
     assert kept.states[task_id] == ("success", 2)
-    assert kept.after[task_id] == kept.before[task_id]
-    # The mark of a try counts for no other, and stays where no worker begins the next one.
-    assert "first" not in str(
-        {key: value for key, value in kept.after[task_id].items() if not key.startswith(KEY_PREFIX)}
-    )
+    before, after = (without_own_mark(xcoms[task_id]) for xcoms in (kept.before, kept.after))
+    assert after == before
+    assert "first" not in str(after)
+
+
+def without_own_mark(xcoms: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the mark of the first try: it counts for no other, and its own trigger may take it down."""
+    return {key: value for key, value in xcoms.items() if not (key.startswith(KEY_PREFIX) and "first" in str(value))}
 
 
 @pytest.mark.parametrize("task_id", WAITS)
