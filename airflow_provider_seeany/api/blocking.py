@@ -74,7 +74,11 @@ def _hang_up(line: socket.socket) -> None:
 
 
 class _Response(http.client.HTTPResponse):
-    """Reads past informational responses (1xx), of which http.client itself knows one, 100."""
+    """
+    Reads past informational responses (1xx), of which http.client itself knows one, 100.
+
+    Keeps header lines that cannot be read from urllib3, which would log them, whatever they quote.
+    """
 
     def _read_status(self) -> tuple[str, int, str]:
         version, status, reason = super()._read_status()  # type: ignore[misc]
@@ -85,6 +89,8 @@ class _Response(http.client.HTTPResponse):
 
     def begin(self) -> None:
         super().begin()
+        self.msg.set_payload(None)
+        self.msg.defects.clear()
         if self.status == HTTPStatus.SWITCHING_PROTOCOLS:
             # What comes next is not HTTP any more.
             self.will_close = True
