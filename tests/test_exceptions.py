@@ -329,10 +329,14 @@ def test_a_pool_of_processes_outlives_every_exception() -> None:
         assert working.result(timeout=120) == "a result"
 
 
-@pytest.mark.parametrize("task_id", ["sk-marked-0123456789abcdef", "s\u200bk-marked-0123456789abcdef", "SK_MARKED0123456789"])
+@pytest.mark.parametrize(
+    "task_id", ["sk-marked-0123456789abcdef", "s\u200bk-marked-0123456789abcdef", "SK_MARKED0123456789"]
+)
 def test_a_key_in_place_of_a_task_id_does_not_show(task_id: str) -> None:
     trouble = Trouble(kind=Kind.PERMANENT, text="no such task", http_status=404)
-    result = BatchResult(total=1, completed=0, failed=0, cost={}, detail="totals", tasks=[], failures=[], unfinished=[task_id])
+    result = BatchResult(
+        total=1, completed=0, failed=0, cost={}, detail="totals", tasks=[], failures=[], unfinished=[task_id]
+    )
     for error in (
         task_timeout(TimedOut(), seeany_task_id=task_id, timeout=5),
         task_timeout(TimedOut(result_url="https://h/v"), seeany_task_id=task_id, timeout=5),
