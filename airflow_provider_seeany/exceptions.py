@@ -178,7 +178,7 @@ def completed_task(outcome: Outcome, *, seeany_task_id: str, seeany_conn_id: str
         case TimedOut():
             raise task_timeout(outcome, seeany_task_id=seeany_task_id, timeout=timeout)
         case _:
-            about = f"SeeAny task {cleaned(seeany_task_id)}"
+            about = f"SeeAny task {cleaned(cut(seeany_task_id))}"
             raise _wait_error(outcome, about=about, seeany_task_id=seeany_task_id, seeany_conn_id=seeany_conn_id)
 
 
@@ -245,10 +245,10 @@ def batch_timeout(outcome: BatchTimedOut, *, timeout: float, kept: str = "") -> 
     left = result.total - result.done
     shown = result.unfinished[:SHOWN_UNFINISHED]
     others = left - len(shown)
-    ids = ", ".join(cleaned(seeany_task_id, limit=100) for seeany_task_id in shown)
+    ids = ", ".join(cleaned(cut(seeany_task_id)) for seeany_task_id in shown)
     more = f" and {numeral(others)} others" if others and ids else ""
     trouble = f"; last trouble: {outcome.last_trouble}" if outcome.last_trouble else ""
-    looked_ended = ", ".join(cleaned(seeany_task_id, limit=100) for seeany_task_id in outcome.looked_ended)
+    looked_ended = ", ".join(cleaned(cut(seeany_task_id)) for seeany_task_id in outcome.looked_ended)
     ended = (
         f"The last answers about {looked_ended} had a result URL, or a status that reads like an end: they may "
         "well have ended. The others "
@@ -272,7 +272,7 @@ def task_timeout(outcome: TimedOut, *, seeany_task_id: str, timeout: float) -> S
     :param timeout: the seconds that the wait was given.
     """
     trouble = f"; last trouble: {outcome.last_trouble}" if outcome.last_trouble else ""
-    about = f"SeeAny task {cleaned(str(seeany_task_id))}"
+    about = f"SeeAny task {cleaned(cut(str(seeany_task_id)))}"
     seen = f"last seen: {outcome.last_seen or 'nothing'}{trouble}"
     if outcome.result_url is None and not outcome.looks_ended:
         return SeeAnyTaskTimeout(

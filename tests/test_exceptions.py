@@ -22,7 +22,7 @@ from airflow.providers.common.compat.sdk import (
 
 import airflow_provider_seeany
 from airflow_provider_seeany import exceptions
-from airflow_provider_seeany.api.batch_result import BatchResult, Failure
+from airflow_provider_seeany.api.batch_result import BatchResult, BatchTimedOut, Failure
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import Kind, Trouble
 from airflow_provider_seeany.api.wait import BadId, Crashed, Finished, Misconfigured, Outcome, Refused, TimedOut
@@ -327,3 +327,23 @@ def test_a_pool_of_processes_outlives_every_exception() -> None:
             assert type(error) is kind
             assert str(error) == str(made(kind))
         assert working.result(timeout=120) == "a result"
+
+
+@pytest.mark.parametrize(
+    "task_id", ["sk-marked-0123456789abcdef", "s\u200bk-marked-0123456789abcdef", "SK_MARKED0123456789"]
+)
+def test_a_key_in_place_of_a_task_id_does_not_show(task_id: str) -> None:
+    trouble = Trouble(kind=Kind.PERMANENT, text="no such task", http_status=404)
+    result = BatchResult(
+        total=1, completed=0, failed=0, cost={}, detail="totals", tasks=[], failures=[], unfinished=[task_id]
+    )
+    for error in (
+        task_timeout(TimedOut(), seeany_task_id=task_id, timeout=5),
+        task_timeout(TimedOut(result_url="https://h/v"), seeany_task_id=task_id, timeout=5),
+        exceptions.batch_timeout(BatchTimedOut(result=result, looked_ended=[task_id]), timeout=5),
+        exceptions.api_error(trouble, seeany_conn_id="c", seeany_task_id=task_id),
+    ):
+        assert "0123456789" not in str(error)
+    with pytest.raises(SeeAnyError) as crash:
+        exceptions.completed_task(Crashed("x"), seeany_task_id=task_id, seeany_conn_id="c", timeout=5)
+    assert "0123456789" not in str(crash.value)

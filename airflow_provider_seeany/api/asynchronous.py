@@ -38,6 +38,9 @@ class AsyncClient:
             timeout=aiohttp.ClientTimeout(total=settings.request_timeout, sock_connect=settings.connect_timeout),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
+            # As long as the lines that requests takes.
+            max_line_size=65_536,
+            max_field_size=65_536,
         )
         # With each request, and not once for the session: aiohttp sends headers of a session to a proxy as well.
         self._with_each = _arguments(settings)
@@ -79,8 +82,31 @@ class AsyncClient:
         except aiohttp.ClientHttpProxyError as error:
             # Its own text names the proxy's URL as the one that was asked for.
             raise unreachable(OSError(f"the proxy answered {error.status} {error.message}"), key) from None
+        except aiohttp.ClientResponseError:
+            # It cannot read something about a response that requests may be able to: see below.
+            pass
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise unreachable(error, key) from None
+        return await self._get_as_workers_do(url)
+
+    async def _get_as_workers_do(self, url: str) -> Response:
+        """
+        Ask again, by the other transport.
+
+        A server that sends a malformed header once sends it for ever; no video is given up that a worker could read.
+        """
+
+        def get() -> Response:
+            from airflow_provider_seeany.api.blocking import BlockingClient
+
+            client = BlockingClient(self.settings)
+            try:
+                return client.get(url)
+            finally:
+                client.close()
+
+        async with self._slots:
+            return await asyncio.to_thread(get)
 
 
 @dataclass

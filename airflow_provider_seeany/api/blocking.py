@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
@@ -73,18 +74,58 @@ def _hang_up(line: socket.socket) -> None:
         socket.socket.shutdown(line, socket.SHUT_RDWR)
 
 
+class _HeaderLines:
+    """
+    The lines of a header, without those that name none.
+
+    At such a line http.client would stop and take the headers behind it, a length among them, for part of the body;
+    and urllib3 would log it, whatever it quotes.
+
+    :param lines: what the lines are read from.
+    """
+
+    def __init__(self, lines: Any) -> None:
+        self._lines = lines
+        self._may_be_folded = False
+        self._left_out = 0
+
+    def __getattr__(self, name: str) -> Any:
+        # For closing, should the header be too bad.
+        return getattr(self._lines, name)
+
+    def readline(self, limit: int) -> bytes:
+        """Return the next line, or the one too many that shall make an end of it."""
+        while line := self._lines.readline(limit):
+            named = _NAMED.match(line)
+            if named or line in (b"\r\n", b"\n") or (self._may_be_folded and line[:1] in b" \t"):
+                self._may_be_folded = True
+                return named[1] + line[named.end() - 1 :] if named else bytes(line)
+            self._may_be_folded = False
+            self._left_out += 1
+            if len(line) >= limit or self._left_out > _MOST_LEFT_OUT:
+                raise http.client.HTTPException("too much in the header that is none")
+        return b""
+
+
+_NAMED = re.compile(rb"([!-9;-~]+)[ \t]*:")
+_MOST_LEFT_OUT = 100
+
+
 class _Response(http.client.HTTPResponse):
-    """Reads past informational responses (1xx), of which http.client itself knows one, 100."""
+    """Reads past informational responses (1xx), of which http.client itself knows one, 100, and past broken headers."""
 
     def _read_status(self) -> tuple[str, int, str]:
         version, status, reason = super()._read_status()  # type: ignore[misc]
         while 100 <= status < 200 and status != HTTPStatus.SWITCHING_PROTOCOLS:
             http.client.parse_headers(self.fp)
             version, status, reason = super()._read_status()  # type: ignore[misc]
+        # What reads the headers comes next, and is a function that cannot be told of another one.
+        self._body, self.fp = self.fp, _HeaderLines(self.fp)  # type: ignore[assignment]
         return version, status, reason
 
     def begin(self) -> None:
         super().begin()
+        self.fp = self._body
         if self.status == HTTPStatus.SWITCHING_PROTOCOLS:
             # What comes next is not HTTP any more.
             self.will_close = True
@@ -177,7 +218,7 @@ class BlockingClient:
         :param seeany_task_id: an id checked by :func:`~airflow_provider_seeany.api.request.checked_task_id`.
         """
         try:
-            return read_task(self._get(self.settings.task_url(seeany_task_id)), seeany_task_id)
+            return read_task(self.get(self.settings.task_url(seeany_task_id)), seeany_task_id)
         except ApiError as error:
             return error.trouble
         except BaseException as error:
@@ -192,20 +233,18 @@ class BlockingClient:
         """
         url = self.settings.url(endpoint)
         try:
-            return read_json(self._get(url, params))
+            return read_json(self.get(url, params))
         except BaseException as error:
             forget_locals(error)
             raise
 
-    def close(self) -> None:
-        """Close the connections."""
-        self.session.close()
-
-    def _get(self, url: str, params: Mapping[str, Any] | None = None) -> Response:
+    def get(self, url: str, params: Mapping[str, Any] | None = None) -> Response:
         """
         Make the request in a thread of its own, and do not wait for it longer than the limit.
 
         The time-outs of requests are for one read: a server that trickles a header could hold it for ever.
+
+        :raises ApiError: if no response came.
         """
         limit = self.settings.request_timeout
         done: SimpleQueue[Response | Exception] = SimpleQueue()
@@ -221,6 +260,10 @@ class BlockingClient:
         if isinstance(reply, Exception):
             raise reply
         return reply
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.session.close()
 
     def _exchange(self, session: requests.Session, url: str, params: Mapping[str, Any] | None) -> Response | Exception:
         key = self.settings.api_key

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import unicodedata
 from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, unquote, urlsplit
@@ -133,7 +134,7 @@ def checked_task_id(value: object, *, name: str = "seeany_task_id") -> str:
             "changed its type."
         )
     if "{{" in value or "{%" in value:
-        raise BadTaskId(f"{name} is still a template, {value[:80]!r}: it was never rendered. {hint}")
+        raise BadTaskId(f"{name} is still a template, {cut(value)!r}: it was never rendered. {hint}")
     if len(value) > MAX_TASK_ID:
         raise BadTaskId(f"{name} has {len(value)} characters, more than the {MAX_TASK_ID} allowed. {hint}")
     # HTTP clients resolve these two away even when percent-encoded, which would ask for another path.
@@ -194,7 +195,7 @@ def base_url(host: str | None, *, port: object = None, schema: str | None = None
     prefix = "" if scheme else schema
     if any(looks_like_key(text) for text in (given, prefix, str(port))):
         raise BadSettings(
-            "its Base URL (host), port or schema holds an API key, or what looks like one (sk-…). The key belongs into "
+            "its Base URL (host), port or schema holds an API key, or what looks like one (sk-…). The key belongs in "
             "the field API Key, the password, alone; replace it if it may have been seen"
         )
     if _is_ipv6(given):
@@ -271,29 +272,70 @@ def checked_count(value: object, *, name: str) -> int:
 
 
 def cut(text: str) -> str:
-    """Shorten what a person typed, for quoting it in an error; a key typed into the wrong field does not show."""
-    text = _KEY.sub(MASK, text)
+    """
+    Shorten what a person typed, for quoting it in an error; a key typed into the wrong field does not show.
+
+    Whatever begins as a key does is masked, however short: a quotation loses little by it.
+    """
+    text = _BEGINS_AS_KEY.sub(MASK, text[:_LONGEST_QUOTED])
+    if _BEGINS_AS_KEY.search(spelled := plain(text)):
+        text = _BEGINS_AS_KEY.sub(MASK, spelled)
     return text if len(text) <= 80 else text[:79] + "…"
 
 
-_KEY = re.compile(r"(?<![a-z0-9])sk(?:[-_]|%2d|%5f)[\w%-]*", re.IGNORECASE | re.ASCII)
-"""What looks like an API key."""
+_LONGEST_QUOTED = 4096
+"""Most characters of a text that are looked at for quoting some of them."""
 
-_LONGEST_LABEL = 15
-"""Most characters of a host's or a path's piece that begins like a key and is none: ``sk-east-1.example.com``."""
+_BEGINS_AS_KEY = re.compile(r"(?<![a-z0-9])sk[-_][\w%-]*", re.IGNORECASE | re.ASCII)
+_LONG_AS_KEY = re.compile(r"(?<![a-z0-9])sk[-_]([\w-]{16,})", re.IGNORECASE | re.ASCII)
 
 
 def looks_like_key(text: str) -> bool:
-    """Tell whether a host, a path or a port holds what must be an API key, typed into the wrong field."""
-    pieces = [piece for piece in re.findall(r"[\w%-]+", unquote(text)) if not piece.isdigit() and piece != "v1"]
-    if pieces and _KEY.match(pieces[-1]):
-        # A short piece of a longer name may be honest. As all of it, or its end, it is not: no country is called so.
-        return True
-    return any(len(found[0]) > _LONGEST_LABEL for piece in pieces if (found := _KEY.search(piece)))
+    """
+    Tell whether a host, a path or a port holds what must be an API key, typed into the wrong field.
+
+    Names of machines begin with ``sk-`` as well: ``sk-mock``, ``sk-api-gateway-prod-2.example.com``. But they are made
+    of words. Only a key has 16 characters or more behind ``sk-`` without a dot and, among them, a piece of 12 or more
+    with a digit and no sign; each kind of random key, a UUID included, has one.
+    """
+    return any(
+        len(piece) >= 12 and any(c.isdigit() for c in piece)
+        for rest in _LONG_AS_KEY.findall(plain(text))
+        for piece in re.split("[-_]", rest)
+    )
+
+
+def plain(text: str) -> str:
+    """Return a text as a person reads it who wants the key: no %-escapes, no wide letters, nothing without a width."""
+    before = None
+    while text != before:
+        before = text
+        # A % that was escaped again and again, at once: a round for each time would take long.
+        text = unquote(re.sub("%(?:25)+", "%", text))
+        text = "".join(map(_plain, unicodedata.normalize("NFKD", text)))
+    return text
+
+
+def _plain(char: str) -> str:
+    if char.isascii():
+        return char if char.isprintable() or char.isspace() else ""
+    category = unicodedata.category(char)
+    if category == "Pd":
+        return "-"
+    return "" if category[0] in "MC" or char in _BLANK_LETTERS else char
+
+
+_BLANK_LETTERS = "\u115f\u1160\u2800"
+"""What Unicode calls letters or symbols, and nobody sees."""
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host is this machine, whatever a resolver says."""
+    """
+    Tell whether a host is this machine by its address or name alone; nothing is resolved.
+
+    A name below ``localhost`` is taken for this machine, as RFC 6761 asks of resolvers; one that does otherwise could
+    still send it elsewhere.
+    """
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -29,6 +29,7 @@ from airflow_provider_seeany.api.request import (
     checked_seconds,
     checked_task_id,
     cut,
+    plain,
 )
 from airflow_provider_seeany.api.retries import ask_patiently, ask_patiently_async
 from airflow_provider_seeany.api.secret import forget_locals
@@ -361,9 +362,9 @@ def _settings(connection: Connection, extra: object) -> ApiSettings:
     key = checked_api_key(connection.password)
     others = {"Base URL (host)": connection.host, "schema": connection.schema, "port": connection.port, "extra": extra}
     for name, value in others.items():
-        if key.may_be_in(str(value).encode("utf-8", "replace")):
+        if key.may_be_in(plain(str(value)).encode("utf-8", "replace")):
             # It would be looked up in the DNS, or quoted as what it cannot be.
-            raise BadSettings(f"its {name} holds the API key. That belongs into the field API Key, the password, alone")
+            raise BadSettings(f"its {name} holds the API key. That belongs in the field API Key, the password, alone")
     return ApiSettings(
         base_url=base_url(
             connection.host,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import threading
 
 import pytest
@@ -11,8 +13,8 @@ from airflow_provider_seeany.api.request import ApiSettings
 from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import ApiError, Kind, Trouble
-from tests.conftest import KEY, settings_for
-from tests.hostile import PATIENCE, Answer, HostileServer, close, hang, reply, task, trickle
+from tests.conftest import KEY, look_blocking, settings_for
+from tests.hostile import PATIENCE, Answer, HostileServer, close, hang, raw, reply, task, trickle
 
 
 def test_one_connection_serves_many_questions_and_is_closed_at_the_end(hostile: HostileServer) -> None:
@@ -129,3 +131,29 @@ def test_a_server_that_speaks_no_tls_is_a_passing_fault(hostile: HostileServer) 
 
     assert isinstance(trouble, Trouble)
     assert trouble.kind is Kind.TRANSIENT
+
+
+MALFORMED = {
+    "no colon": "bad line with {key}\r\n",
+    "no colon, apart": "bad line with {apart}\r\n",
+    "space before the colon": "{key} : x\r\n",
+    "folded from nothing": " {key}\r\n",
+    "multipart": "Content-Type: multipart/mixed; boundary={key}\r\n{key}\r\n",
+}
+
+
+@pytest.mark.parametrize("status", [200, 401])
+@pytest.mark.parametrize("name", MALFORMED)
+def test_no_library_logs_a_malformed_header_that_quotes_the_key(
+    hostile: HostileServer, caplog: pytest.LogCaptureFixture, name: str, status: int
+) -> None:
+    line = MALFORMED[name].format(key=KEY, apart="\u200b".join(KEY)).encode()
+    ok = json.dumps({"id": "x", "status": "processing"}).encode()
+    hostile.script(raw(b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n%s\r\n" % (status, len(ok), line) + ok))
+
+    with caplog.at_level("DEBUG"):
+        look_blocking(settings_for(hostile))
+
+    logged = caplog.text + "".join(str(record.exc_info) for record in caplog.records)
+    assert KEY[3:] not in re.sub("[^!-~]", "", logged)
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]

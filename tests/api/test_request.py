@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -23,6 +24,8 @@ from airflow_provider_seeany.api.request import (
     checked_count,
     checked_seconds,
     checked_task_id,
+    cut,
+    plain,
 )
 from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.task import SeeAnyTask
@@ -183,6 +186,13 @@ ADDRESSES = {
     ("sk-east-1.example.com",): "https://sk-east-1.example.com/v1",
     ("api.task-queue.example.com/ask-me",): "https://api.task-queue.example.com/ask-me/v1",
     ("desk-0123456789abcdef.example.com",): "https://desk-0123456789abcdef.example.com/v1",
+    ("sk-api-gateway-prod.sktelecom.com",): "https://sk-api-gateway-prod.sktelecom.com/v1",
+    ("sk-api-gateway-prod-2.example.com",): "https://sk-api-gateway-prod-2.example.com/v1",
+    ("sk-infrastructure-gateway",): "https://sk-infrastructure-gateway/v1",
+    ("sk-mock",): "https://sk-mock/v1",
+    ("sk-proxy:8080",): "https://sk-proxy:8080/v1",
+    ("https://gw.example.com/sk-east",): "https://gw.example.com/sk-east/v1",
+    ("gw.example.com", None, "sk_east-2"): "https://gw.example.com/sk_east-2/v1",
     # How a connection's other fields join in.
     ("api.example.com", "8443"): "https://api.example.com:8443/v1",
     ("api.example.com", 8443): "https://api.example.com:8443/v1",
@@ -236,7 +246,13 @@ def test_what_is_no_address_is_refused_without_showing_a_password(host: str) -> 
     assert str(refusal.value).isprintable()
 
 
-KEYS = ["sk-marked-0123456789abcdef", "SK-MARKED-0123456789ABCDEF", "sk_live_marked0123456789", "sk-marked"]
+KEYS = [
+    "sk-marked-0123456789abcdef",
+    "SK-MARKED-0123456789ABCDEF",
+    "sk_live_marked0123456789",
+    "sk-123e4567-e89b-12d3-a456-42661marked0",
+    "sk-proj-x-markedABCDEFGH0-_",
+]
 WRONG_FIELDS: dict[str, dict[str, Any]] = {
     "host": {"host": "{key}"},
     "host after white space": {"host": " {key}\n"},
@@ -269,13 +285,84 @@ def test_a_key_in_the_wrong_field_is_refused_and_not_shown(name: str, key: str) 
     assert "marked" not in str(refusal.value).lower()
 
 
-@pytest.mark.parametrize("key", KEYS[:-1])
+@pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize("host", ["{key}.seeany.com", "api.{key}.com", "seeany.com/{key}/x", "seeany.com/{quoted}"])
 def test_a_long_key_is_refused_anywhere_in_an_address(host: str, key: str) -> None:
     with pytest.raises(BadSettings, match="API key") as refusal:
         base_url(host.format(key=key, quoted=key.replace("-", "%2d").replace("_", "%5F")))
 
     assert "marked" not in str(refusal.value).lower()
+
+
+ODD_SPELLINGS: dict[str, Callable[[str], str]] = {
+    "full width": lambda key: "".join(chr(ord(c) + 0xFEE0) for c in key),
+    "full width hyphens": lambda key: key.replace("-", "－"),
+    "mathematical letters": lambda key: key.replace("k", "𝐤").replace("s", "𝖘"),
+    "another hyphen": lambda key: key.replace("-", "‐"),
+    "a dash": lambda key: key.replace("-", "–"),
+    "zero-width spaces": "\u200b".join,
+    "byte order marks": "\ufeff".join,
+    "soft hyphens": "\xad".join,
+    "variation selectors": "\ufe0f".join,
+    "struck through": "\u0336".join,
+    "invisible letters": "\u3164".join,
+    "control characters": "\x07".join,
+    "percent": lambda key: "".join(f"%{ord(c):02x}" for c in key),
+    "percent, twice": lambda key: "".join(f"%25{ord(c):02X}" for c in key),
+    "percent, one letter five times": lambda key: key.replace("k", "%252525256b"),
+    "percent in percent": lambda key: key.replace("k", "%%36b"),
+    "percent and width": lambda key: "%E2%80%8B".join(key),
+    "percent, full width": lambda key: quote("".join(chr(ord(c) + 0xFEE0) for c in key)),
+}
+
+
+@pytest.mark.parametrize("name", ODD_SPELLINGS)
+@pytest.mark.parametrize("where", ["{key}", "https://{key}.example.com", "https://api.seeany.com/{key}", "{key}:8080"])
+def test_a_key_in_odd_spelling_is_refused_before_anybody_is_asked_for_it_and_not_shown(name: str, where: str) -> None:
+    spelled = ODD_SPELLINGS[name]("sk-marked-0123456789abcdef")
+
+    for fields in ({"host": where.format(key=spelled)}, {"host": "api.seeany.com", "schema": spelled}):
+        with pytest.raises(BadSettings, match="API key") as refusal:
+            base_url(**fields)
+        assert "0123456789abcdef" not in plain(str(refusal.value))
+
+
+@pytest.mark.parametrize("name", ODD_SPELLINGS)
+def test_a_key_in_odd_spelling_is_not_quoted(name: str) -> None:
+    spelled = ODD_SPELLINGS[name]("sk-marked-0123456789abcdef")
+
+    for text in (spelled, f"not {spelled} at all", f"{'x' * 70} {spelled}"):
+        quoted = plain(cut(text))
+        assert "marked" not in quoted.lower()
+        assert "0123" not in quoted
+
+
+@given(st.text() | st.text("%2536bskSK-\u200b－ｓ"))
+def test_a_text_is_read_plainly_once_and_for_all(text: str) -> None:
+    assert plain(plain(text)) == plain(text)
+    assert len(cut(text)) <= 80
+
+
+def test_an_honest_text_is_quoted_as_it_is() -> None:
+    for text in ("https://ä.example.com/%2541", "生成视频—１", "a\u200bb", "desk-1"):
+        assert cut(text) == text
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "{{ x }} sk-marked-0123456789abcdef",
+        "sk-marked-0123456789abcdef\0",
+        "{% s\u200bk-marked-0123456789abcdef %}",
+        f"{{{{ {'x' * 70} sk-marked-0123456789abcdef",
+    ],
+)
+def test_a_key_in_place_of_a_task_id_is_not_shown(value: str) -> None:
+    with pytest.raises(BadTaskId) as refusal:
+        checked_task_id(value)
+
+    assert "marked" not in plain(str(refusal.value))
+    assert "sk-" not in plain(str(refusal.value))
 
 
 @pytest.mark.parametrize(

@@ -505,6 +505,40 @@ def test_a_broken_connection_is_a_passing_fault(hostile: HostileServer, name: st
     assert_is(trouble, bad(TRANSIENT, None, "SeeAny could not be reached: "))
 
 
+LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n" % len(OK)
+MALFORMED = {
+    "a header of 20 kB": LENGTH + b"X: " + b"a" * 20_000 + b"\r\n\r\n" + OK,
+    "a header of 60 kB": LENGTH + b"X: " + b"a" * 60_000 + b"\r\n\r\n" + OK,
+    "a reason of 20 kB": LENGTH.replace(b"OK", b"a" * 20_000) + b"\r\n" + OK,
+    "the same length twice": LENGTH + b"Content-Length: %d\r\n\r\n" % len(OK) + OK,
+    "a header without a colon": LENGTH + b"bad header line\r\n\r\n" + OK,
+    "a header without a colon before the length": LENGTH.replace(b"Content", b"bad header line\r\nContent")
+    + b"\r\n"
+    + OK,
+    "a header without a name": LENGTH + b": x\r\n\r\n" + OK,
+    "a folded line after nothing": LENGTH.replace(b"Content", b" x\r\nContent") + b"\r\n" + OK,
+    "white space before the colon": LENGTH + b"X-A : b\r\n\r\n" + OK,
+    "white space before the colon of the length": LENGTH.replace(b":", b" :") + b"\r\n" + OK,
+    "a NUL in a header": LENGTH + b"X: a\0b\r\n\r\n" + OK,
+    "letters beyond ASCII in a header's name": LENGTH + b"X-\xe4: b\r\n\r\n" + OK,
+    "bytes after the body": LENGTH + b"\r\n" + OK + b"zzz",
+    "bytes after the last response": LENGTH + b"Connection: close\r\n\r\n" + OK + b"zzz",
+    "early hints of HTTP/1.0": b"HTTP/1.0 103 Early Hints\r\n\r\n" + LENGTH + b"\r\n" + OK,
+}
+
+
+@pytest.mark.parametrize("stays_open", [False, True])
+@pytest.mark.parametrize("name", MALFORMED)
+def test_no_malformed_header_costs_a_paid_answer_in_either_way(
+    hostile: HostileServer, name: str, stays_open: bool
+) -> None:
+    async def answer(caller: Caller) -> None:
+        await caller.send(MALFORMED[name])
+        await (caller.gone if stays_open else caller.hang_up)()
+
+    assert isinstance(ask_both_ways(hostile, answer, "x", seconds=3), SeeAnyTask)
+
+
 ODD = {
     "early hints first": raw(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + http(200, OK)),
     "early hints and nothing more": raw(b"HTTP/1.1 103 Early Hints\r\n\r\n"),
