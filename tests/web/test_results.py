@@ -8,7 +8,6 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -20,7 +19,7 @@ import pytest
 from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
 from fastapi.testclient import TestClient
-from sqlalchemy import delete, event, insert, select, text, update
+from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from airflow_provider_seeany.api.batch_result import BatchTimedOut, Results
@@ -31,7 +30,7 @@ from airflow_provider_seeany.results.keys import NOW_KEY, dag_part, key_at
 from airflow_provider_seeany.results.record import PARTIAL_RESULT_KEY, Record, Share
 from airflow_provider_seeany.results.untrusted import kept
 from tests.copies import settle
-from tests.results.history import DAY, fill, record, repeat
+from tests.results.history import DAY, fill, record, repeat, statements
 from tests.web.conftest import DAGS
 
 ClientOf = Callable[[str | None], TestClient]
@@ -664,22 +663,6 @@ def duration(client: TestClient, path: str, clock: Callable[[], float]) -> float
     seconds = clock() - begin
     assert answer.status_code == 200
     return seconds
-
-
-@contextmanager
-def statements(engine: Any) -> Iterator[list[tuple[str, Any]]]:
-    """Note what the database is asked about XComs."""
-    asked: list[tuple[str, Any]] = []
-
-    def note(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if "xcom" in statement:
-            asked.append((statement, tuple(parameters.items()) if isinstance(parameters, dict) else parameters))
-
-    event.listen(engine, "before_cursor_execute", note)
-    try:
-        yield asked
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
 
 
 def plan(session: Session, statement: str, parameters: Any) -> str:
