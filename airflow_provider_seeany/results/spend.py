@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from functools import cache
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 from typing import TYPE_CHECKING
 
 from airflow.models.xcom import XComModel
@@ -51,8 +51,11 @@ above all, unless it alone has so many.
 MAX_KEPT = 200_000
 """Maximum number of sums that are kept."""
 
-LONGEST_WAIT = 30.0
+MAX_WAIT = 2.0
 """Maximum seconds to wait for sums that somebody else asked for."""
+
+MAX_WAITING = 4
+"""So many may wait for them at once: each holds one of the 40 threads that all plain routes of Airflow share."""
 
 _MONTH = 31
 
@@ -102,11 +105,12 @@ class SpendByDay:
     """
     Adds up the results of days, one request at a time, and keeps sums of many for some seconds.
 
-    Twenty viewers who ask for the same year at once cause one reading of it.
+    Some viewers who ask for the same year at once cause one reading of it; more of them are asked to come back.
     """
 
     def __init__(self) -> None:
         self._lock = Lock()
+        self._room = BoundedSemaphore(1 + MAX_WAITING)
         self._kept: OrderedDict[tuple[str, str, str], tuple[float, Sums]] = OrderedDict()
 
     def forget(self) -> None:
@@ -120,9 +124,17 @@ class SpendByDay:
 
         :param session: a session with Airflow's database, not used before, as this may have to wait.
         :param days: the days, one after the other.
-        :raises TooBusy: if the sums that others asked for take too long.
+        :raises TooBusy: if the sums that others asked for take too long, or too many wait for them already.
         """
-        if not self._lock.acquire(timeout=LONGEST_WAIT):
+        if not self._room.acquire(blocking=False):
+            raise TooBusy
+        try:
+            return self._in_turn(session, days)
+        finally:
+            self._room.release()
+
+    def _in_turn(self, session: Session, days: Sequence[Day]) -> list[tuple[Day, Sums]]:
+        if not self._lock.acquire(timeout=MAX_WAIT):
             raise TooBusy
         try:
             return self._sums(session, days)
