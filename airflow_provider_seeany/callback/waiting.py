@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LONGEST_STATEMENT = 10
-"""Maximum seconds for one SQL statement, so that a thread does not wait for a locked row for ever."""
+"""Maximum seconds for one SQL statement on PostgreSQL, so that a thread does not wait for a locked row for ever."""
 
 MAXIMUM_MARKS = 10
 """So many marks of one task instance are read; there is one, unless somebody pushed others."""
@@ -214,7 +214,12 @@ def resume(waiting: Waiting, outcome: Finished) -> bool:
 
 @contextmanager
 def _session() -> Iterator[Session]:
-    """Open a session whose statements end by themselves; SQLite gives up after 5 s of its own accord."""
+    """
+    Open a session whose statements end by themselves on PostgreSQL; SQLite gives up after 5 s of its own accord.
+
+    MySQL has no such limit for one transaction alone: one for the connection would stay with it in Airflow's pool. So
+    there its own hold, above all `innodb_lock_wait_timeout` for a locked row, which is 50 s unless set otherwise.
+    """
     with create_session(scoped=False) as session:
         if session.get_bind().dialect.name == "postgresql":
             session.execute(text(f"SET LOCAL statement_timeout = '{LONGEST_STATEMENT}s'"))

@@ -17,8 +17,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from functools import cache
-from itertools import islice
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 from typing import TYPE_CHECKING
 
 from airflow.models.xcom import XComModel
@@ -32,7 +31,10 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 MAX_READ_RECORDS = 1000
-"""Maximum number of records of a day that are read because their keys have no room for what they cost."""
+"""
+Maximum number of records of a day, of all DAGs together, that are read because their keys have no room for what they
+cost. More of them are counted without it.
+"""
 
 KEPT_FOR = 10.0
 """Minimum seconds for which sums of many results are kept."""
@@ -49,10 +51,15 @@ above all, unless it alone has so many.
 MAX_KEPT = 200_000
 """Maximum number of sums that are kept."""
 
-LONGEST_WAIT = 30.0
+MAX_WAIT = 2.0
 """Maximum seconds to wait for sums that somebody else asked for."""
 
+MAX_WAITING = 4
+"""So many may wait for them at once: each holds one of the 40 threads that all plain routes of Airflow share."""
+
 _MONTH = 31
+
+_KEY_AND_DAG = XComModel.key.concat(" ").concat(XComModel.dag_id)
 
 
 @dataclass(frozen=True)
@@ -98,11 +105,12 @@ class SpendByDay:
     """
     Adds up the results of days, one request at a time, and keeps sums of many for some seconds.
 
-    Twenty viewers who ask for the same year at once cause one reading of it.
+    Some viewers who ask for the same year at once cause one reading of it; more of them are asked to come back.
     """
 
     def __init__(self) -> None:
         self._lock = Lock()
+        self._room = BoundedSemaphore(1 + MAX_WAITING)
         self._kept: OrderedDict[tuple[str, str, str], tuple[float, Sums]] = OrderedDict()
 
     def forget(self) -> None:
@@ -116,9 +124,17 @@ class SpendByDay:
 
         :param session: a session with Airflow's database, not used before, as this may have to wait.
         :param days: the days, one after the other.
-        :raises TooBusy: if the sums that others asked for take too long.
+        :raises TooBusy: if the sums that others asked for take too long, or too many wait for them already.
         """
-        if not self._lock.acquire(timeout=LONGEST_WAIT):
+        if not self._room.acquire(blocking=False):
+            raise TooBusy
+        try:
+            return self._in_turn(session, days)
+        finally:
+            self._room.release()
+
+    def _in_turn(self, session: Session, days: Sequence[Day]) -> list[tuple[Day, Sums]]:
+        if not self._lock.acquire(timeout=MAX_WAIT):
             raise TooBusy
         try:
             return self._sums(session, days)
@@ -175,7 +191,7 @@ def _runs(days: Iterable[Day]) -> list[list[Day]]:
 
 def _rows(session: Session, first_key: str, end_key: str) -> list[str]:
     """Return the keys between two, each with the DAG that pushed it after a space, which no DAG's id holds."""
-    query = select(XComModel.key.concat(" ").concat(XComModel.dag_id)).where(
+    query = select(_KEY_AND_DAG).where(
         XComModel.key >= first_key, XComModel.key < end_key, XComModel.key.startswith(f"{NOW_KEY}_", autoescape=True)
     )
     # Straight from the driver: SQLAlchemy's rows would cost four times as much as all the rest.
@@ -186,6 +202,7 @@ def _rows(session: Session, first_key: str, end_key: str) -> list[str]:
 
 def _sums_of(session: Session, rows: list[str]) -> Sums:
     sums: dict[Whose, Sum] = defaultdict(Sum)
+    unpriced: dict[str, Whose] = {}
     # A SeeAny task that several tasks of a DAG asked for counts once.
     for text, count in Counter(map(line_of, set(map(after_moment, rows)))).items():
         if (line := _read_line(text)) is None:
@@ -193,11 +210,13 @@ def _sums_of(session: Session, rows: list[str]) -> Sums:
         whose, cost = line
         one = sums[whose]
         one.count += count
-        if cost is not None:
-            one.add(cost, count)
+        if cost is None:
+            unpriced[text] = whose
         else:
-            for kept_cost in _costs_in_values(session, [row for row in rows if row.endswith(text)], dag_id=whose[0]):
-                one.add(kept_cost, 1)
+            one.add(cost, count)
+    if unpriced:
+        for whose, cost in _costs_in_values(session, rows, unpriced):
+            sums[whose].add(cost, 1)
     return dict(sums)
 
 
@@ -215,12 +234,36 @@ def _read_line(text: str) -> tuple[Whose, list[Money] | None] | None:
     return (dag_id, line.conn_id, line.state), None if line.cost is None else money_in(line.cost)
 
 
-def _costs_in_values(session: Session, rows: list[str], *, dag_id: str) -> Iterator[list[Money]]:
-    """Yield the costs for which a DAG's keys had no room, each SeeAny task's once."""
-    keys = [row.rpartition(" ")[0] for row in rows]
-    one_of = dict(islice({after_moment(key): key for key in keys}.items(), MAX_READ_RECORDS))
-    query = select(XComModel.key, XComModel.value).where(
-        XComModel.key.in_(one_of.values()), XComModel.dag_id.concat("") == dag_id
+def _costs_in_values(
+    session: Session, rows: list[str], unpriced: Mapping[str, Whose]
+) -> Iterator[tuple[Whose, list[Money]]]:
+    """Yield the costs for which keys had no room, each SeeAny task's once; what is too much to read costs nothing."""
+    one_of = {task: row for row in rows if line_of(task := after_moment(row)) in unpriced}
+    whose_of = {row: unpriced[line_of(task)] for task, row in one_of.items()}
+    chosen = _chosen(whose_of, Counter(row for row in rows if row in whose_of))
+    query = select(XComModel.key, XComModel.dag_id, XComModel.value).where(
+        XComModel.key.in_([row.rpartition(" ")[0] for row in chosen]), _KEY_AND_DAG.in_(chosen)
     )
-    records = {row.key: kept(row.value, Record) for row in session.execute(query)}
-    return (money_in(record.cost) for record in records.values() if record is not None)
+    records = {f"{row.key} {row.dag_id}": kept(row.value, Record) for row in session.execute(query)}
+    return ((whose_of[row], money_in(record.cost)) for row, record in records.items() if record is not None)
+
+
+def _chosen(whose_of: Mapping[str, Whose], times: Mapping[str, int]) -> list[str]:
+    """
+    Return which rows to read: the DAGs take turns, so that one of them does not take the room of all others.
+
+    :param whose_of: the rows there are.
+    :param times: how many records each of them stands for: several task instances of a DAG may have the same key.
+    """
+    so_far: Counter[str] = Counter()
+    turn: dict[str, int] = {}
+    for row, (dag_id, _, _) in whose_of.items():
+        turn[row] = so_far[dag_id]
+        so_far[dag_id] += 1
+    chosen = []
+    room = MAX_READ_RECORDS
+    for row in sorted(turn, key=turn.__getitem__):
+        if times[row] <= room:
+            chosen.append(row)
+            room -= times[row]
+    return chosen

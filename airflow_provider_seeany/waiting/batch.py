@@ -8,6 +8,8 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
+from airflow.sdk.bases.xcom import BaseXCom
+from airflow.sdk.execution_time.xcom import resolve_xcom_backend
 
 from airflow_provider_seeany.api.batch import checked_task_ids
 from airflow_provider_seeany.api.batch_result import (
@@ -179,7 +181,10 @@ def kept_in(result: BatchResult, xcom_key: str) -> str:
     :param result: what the batch has brought.
     :param xcom_key: the key of the XCom that holds it.
     """
-    where = f"in the XCom `{xcom_key}` of this task instance and on its tab SeeAny"
+    where = f"in the XCom `{xcom_key}` of this task instance"
+    # What a custom XCom backend leaves in the database is its own; the tab can make nothing of it.
+    if resolve_xcom_backend() is BaseXCom:
+        where += " and on its tab SeeAny"
     if result.detail != "totals":
         return f"ids, URLs and costs are {where}"
     if result.completed_ids:

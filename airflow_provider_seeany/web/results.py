@@ -27,6 +27,9 @@ LARGEST_NUMBER = 2**31 - 1
 CLOCK_DIFFERENCE = 3600
 """So far ahead of this server's clock may a result be."""
 
+SECONDS_UNTIL_RETRY = 2
+"""After so many seconds may be asked again for sums that could not be made."""
+
 
 class ResultsPage(BaseModel):
     """A page of results. ``next`` goes into ``before`` of the next request."""
@@ -114,7 +117,8 @@ def summary(filters: FiltersDep, readable: ReadableDags, zone: Annotated[str, Qu
         with create_session(scoped=False) as session:
             groups = queries.groups(session, readable=readable, filters=filters, zone=zone_info)
     except TooBusy:
-        raise HTTPException(503, "the results of others are being added up: try again") from None
+        headers = {"Retry-After": str(SECONDS_UNTIL_RETRY)}
+        raise HTTPException(503, "the results of others are being added up: try again", headers) from None
     return Summary(zone=zone_info.key, groups=groups)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import random
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,7 +16,7 @@ from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import event, func, insert, select, text
 from sqlalchemy.orm import Session
 
 from airflow_provider_seeany.results.keys import FIRST_KEY, LAST_KEY, NOW_KEY, key_at
@@ -158,6 +160,22 @@ def record(at: float, *, number: int = 0, files_url: str = "https://cdn.example"
         "resolution": "720p",
     }
     return Record(**{**fields, **more})
+
+
+@contextmanager
+def statements(engine: Any) -> Iterator[list[tuple[str, Any]]]:
+    """Note what the database is asked about XComs."""
+    asked: list[tuple[str, Any]] = []
+
+    def note(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if "xcom" in statement:
+            asked.append((statement, tuple(parameters.items()) if isinstance(parameters, dict) else parameters))
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield asked
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
 
 
 def main() -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.trigger import Trigger
@@ -19,11 +22,11 @@ from sqlalchemy.orm import Session
 from airflow_provider_seeany.api.batch_result import BatchResult, Failure, Results
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.exceptions import SeeAnyBatchFailed
-from airflow_provider_seeany.results import queries
-from airflow_provider_seeany.results.keys import NOW_KEY, key_at
+from airflow_provider_seeany.results import queries, spend
+from airflow_provider_seeany.results.keys import NOW_KEY, dag_part, key_at
 from airflow_provider_seeany.results.record import Progress, Record
-from airflow_provider_seeany.results.untrusted import Money
-from tests.results.history import DAY, fill, record
+from airflow_provider_seeany.results.untrusted import Money, kept
+from tests.results.history import DAY, fill, record, statements
 
 NOW = int(time.time())
 EVERYTHING = queries.Filters(since=NOW - 366 * DAY, until=NOW + 3600)
@@ -305,6 +308,61 @@ def test_costs_that_have_no_room_in_keys_are_not_mixed_up(session: Session) -> N
         ("dag_0", "studio", "completed"): {"4"},
         ("dag_1", "seeany_default", "completed"): {"8"},
     }
+
+
+def unpriced(dag_id: str, count: int, *, first: int = 0) -> list[str]:
+    """Return keys without room for their costs, each with a connection of its own, as any DAG may push them."""
+    begin = f"{key_at(NOW - DAY)}:"
+    return [f"{begin}{first + number:016x}:{dag_part(dag_id)}:c:conn{number}:~" for number in range(count)]
+
+
+def push_records(session: Session, place: Any, keys: list[str]) -> None:
+    value = msgspec.to_builtins(record(NOW - DAY, cost={"CNY": "2"}))
+    push(session, place, dict.fromkeys(keys, value))
+
+
+def test_records_that_have_no_room_for_their_costs_are_read_by_one_query_and_no_more_than_some(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many connections a DAG makes up; and its records do not take the place of another DAG's."""
+    monkeypatch.setattr(spend, "MAX_READ_RECORDS", 20)
+    evil, good = tasks(session, dag_ids=["dag_0", "dag_1"], count=20)[:11:10]
+    push_records(session, evil, unpriced("dag_0", 300))
+    push_records(session, good, unpriced("dag_1", 5, first=1000))
+
+    with statements(session.get_bind()) as asked, fetched(monkeypatch) as read:
+        found = groups(session)
+
+    assert len([statement for statement, _ in asked if "xcom.value" in statement]) == 1
+    assert len(read) == 20
+    assert sum(group.count for group in found) == 305
+    priced = Counter(group.dag_id for group in found if group.cost)
+    assert priced == {"dag_0": 15, "dag_1": 5}
+
+
+def test_a_key_that_very_many_task_instances_have_does_not_make_more_to_read(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spend, "MAX_READ_RECORDS", 5)
+    places = tasks(session, count=10)
+    (key, other) = unpriced("dag_0", 2)
+    for place in places:
+        push_records(session, place, [key])
+    push_records(session, places[0], [other])
+
+    with fetched(monkeypatch) as read:
+        found = groups(session)
+
+    assert len(read) == 1
+    assert {group.conn_id: bool(group.cost) for group in found} == {"conn0": False, "conn1": True}
+
+
+@contextmanager
+def fetched(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
+    """Note which values are read for sums."""
+    read: list[object] = []
+    monkeypatch.setattr(spend, "kept", lambda value, kind: read.append(value) or kept(value, kind))
+    yield read
 
 
 def test_what_is_pushed_under_a_key_of_ours_as_text_is_read_as_what_it_says(session: Session) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, TaskDeferred
+from airflow.sdk.bases.xcom import BaseXCom
 
 from airflow_provider_seeany.api.batch_result import BatchAborted, BatchOutcome, BatchTimedOut, Results
 from airflow_provider_seeany.api.task import SeeAnyTask
@@ -23,9 +24,10 @@ from airflow_provider_seeany.exceptions import (
     SeeAnyTaskTimeout,
 )
 from airflow_provider_seeany.results.keys import NOW_KEY
+from airflow_provider_seeany.results.record import Progress, Share
 from airflow_provider_seeany.sensors.batch import SeeAnyTaskBatchSensor
 from tests.supervisor import Supervisor
-from tests.waits import context
+from tests.waits import LOST, context
 
 
 def sensor(ids: Any = ("a", "b"), **more: Any) -> SeeAnyTaskBatchSensor:
@@ -238,6 +240,66 @@ def test_a_count_has_its_verb(completed: int, told: str) -> None:
 def test_what_does_not_fit_is_told(counts: dict[str, int], told: str) -> None:
     with pytest.raises(SeeAnyBatchFailed, match=told):
         sensor().execute_complete(context(), event_of(results(**counts).result()))
+
+
+class ElsewhereXCom(BaseXCom):
+    """An XCom backend that leaves a reference in the database."""
+
+
+@pytest.mark.parametrize("count", [2, 300, 1500, 9000])
+@pytest.mark.parametrize(("backend", "is_on_tab"), [(BaseXCom, True), (ElsewhereXCom, False)])
+def test_the_tab_is_named_only_where_it_shows_what_was_brought(
+    backend: type[BaseXCom], is_on_tab: bool, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__XCOM_BACKEND", f"{backend.__module__}.{backend.__qualname__}")
+    with pytest.raises(SeeAnyBatchFailed) as raised:
+        sensor().execute_complete(context(), event_of(results(completed=count, failed=1).result()))
+
+    assert "in the XCom `batch_result` of this task instance" in str(raised.value)
+    assert ("on its tab SeeAny" in str(raised.value)) is is_on_tab
+
+
+@pytest.mark.parametrize("soft_fail", [False, True])
+def test_a_batch_of_which_no_triggerer_reported_keeps_the_spend_that_was_known(
+    soft_fail: bool, supervisor: Supervisor
+) -> None:
+    progress = Progress(conn_id="c", at=1, batch=Share(total=5, completed=2, failed=1), cost={"CNY": "1.4"})
+    supervisor.xcoms[NOW_KEY] = progress.as_json()
+
+    with pytest.raises((SeeAnyTaskTimeout, AirflowSkipException)):
+        sensor(soft_fail=soft_fail).resume_execution(*LOST, context())
+
+    key = supervisor.xcoms[NOW_KEY]["record"]
+    record = supervisor.xcoms[key]
+    assert (record["state"], record["cost"], record["batch"]) == (
+        "timed_out",
+        {"CNY": "1.4"},
+        {"total": 5, "completed": 2, "failed": 1},
+    )
+    assert key.endswith(":CNY=1.4")
+
+
+@pytest.mark.parametrize(
+    "before", [None, 7, {"conn_id": "c", "at": 1}, {"record": "x"}, {"cost": {"CNY": "1"}}], ids=str
+)
+def test_a_batch_that_published_nothing_is_on_record_without_spend(before: object, supervisor: Supervisor) -> None:
+    supervisor.xcoms[NOW_KEY] = before
+    with pytest.raises(SeeAnyTaskTimeout):
+        sensor().resume_execution(*LOST, context())
+
+    record = supervisor.xcoms[supervisor.xcoms[NOW_KEY]["record"]]
+    assert (record["state"], record.get("cost"), record.get("batch")) == ("timed_out", None, None)
+
+
+def test_what_a_batch_reported_is_not_mixed_up_with_what_it_had_published_before(supervisor: Supervisor) -> None:
+    progress = Progress(conn_id="c", at=1, batch=Share(total=3, completed=1), cost={"CNY": "0.7"})
+    supervisor.xcoms[NOW_KEY] = progress.as_json()
+    outcome = BatchTimedOut(result=results(completed=2, unfinished=1).result())
+    with pytest.raises(SeeAnyTaskTimeout):
+        sensor().resume_execution("execute_complete", {"event": event_of(outcome)}, context())
+
+    record = supervisor.xcoms[supervisor.xcoms[NOW_KEY]["record"]]
+    assert (record["cost"], record["batch"]) == ({"CNY": "1.4"}, {"total": 3, "completed": 2})
 
 
 def test_nothing_is_kept_of_a_success_or_where_nothing_has_ended_or_xcoms_are_off() -> None:

@@ -6,21 +6,24 @@ import math
 import random
 import re
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import islice
+from threading import Event
 from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
+from airflow import settings
 from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
 from fastapi.testclient import TestClient
-from sqlalchemy import delete, event, insert, select, text, update
+from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from airflow_provider_seeany.api.batch_result import BatchTimedOut, Results
@@ -31,7 +34,7 @@ from airflow_provider_seeany.results.keys import NOW_KEY, dag_part, key_at
 from airflow_provider_seeany.results.record import PARTIAL_RESULT_KEY, Record, Share
 from airflow_provider_seeany.results.untrusted import kept
 from tests.copies import settle
-from tests.results.history import DAY, fill, record, repeat
+from tests.results.history import DAY, fill, record, repeat, statements
 from tests.web.conftest import DAGS
 
 ClientOf = Callable[[str | None], TestClient]
@@ -523,14 +526,62 @@ def test_viewers_who_ask_for_the_same_at_once_cause_one_reading_and_each_sees_ow
     today = int(time.time()) // DAY * DAY
     fill(session, [record(today - DAY, number=n) for n in range(40)], dag_ids=["dag_0", "dag_1"])
     filters = queries.Filters(since=today - 300 * DAY, until=today)
-    names = [f"dag_{number % 3}" for number in range(20)]
+    names = [f"dag_{number % 3}" for number in range(1 + spend.MAX_WAITING)]
 
-    with statements(session.get_bind()) as asked, ThreadPoolExecutor(20) as pool:
+    with statements(session.get_bind()) as asked, ThreadPoolExecutor(len(names)) as pool:
         seen = list(pool.map(lambda name: groups_of(name, filters), names))
 
     assert len(asked) == math.ceil(300 / 31)
     for name, groups in zip(names, seen, strict=True):
         assert [(group.dag_id, group.count) for group in groups] == ([(name, 20)] if name != "dag_2" else [])
+
+
+@contextmanager
+def busy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let somebody else's sums be under way."""
+    release, is_under_way = Event(), Event()
+
+    def add_up(_: object, days: Sequence[spend.Day]) -> dict[spend.Day, tuple[spend.Sums, int]]:
+        is_under_way.set()
+        release.wait()
+        return {day: ({}, 0) for day in days}
+
+    monkeypatch.setattr(spend, "_added_up", add_up)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(queries.SPEND.sums, settings.NonScopedSession(), [])
+        assert is_under_way.wait(10)
+        try:
+            yield
+        finally:
+            release.set()
+
+
+def test_who_would_wait_too_long_for_sums_is_told_to_ask_again(
+    client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spend, "MAX_WAIT", 0.01)
+    client = client_of("admin")
+    with busy(monkeypatch):
+        answer = client.get("/api/summary")
+
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+        assert client.get("/api/results").status_code == 200
+    assert client.get("/api/summary").status_code == 200
+
+
+def test_only_a_few_threads_of_the_api_server_wait_for_sums(
+    client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of Airflow's own plain routes share these threads, 40 of them."""
+    client = client_of("admin")
+    monkeypatch.setattr(spend, "MAX_WAIT", 3600.0)
+    count = 40
+    with ThreadPoolExecutor(count) as pool, busy(monkeypatch):
+        asked = [pool.submit(client.get, "/api/summary") for _ in range(count)]
+        refused = [each.result().status_code for each in islice(as_completed(asked), count - spend.MAX_WAITING)]
+        assert refused == [503] * (count - spend.MAX_WAITING)
+        assert sum(each.done() for each in asked) == count - spend.MAX_WAITING
+    assert [each.result().status_code for each in asked].count(200) == spend.MAX_WAITING
 
 
 @pytest.mark.usefixtures("_kept_from_one_on")
@@ -664,22 +715,6 @@ def duration(client: TestClient, path: str, clock: Callable[[], float]) -> float
     seconds = clock() - begin
     assert answer.status_code == 200
     return seconds
-
-
-@contextmanager
-def statements(engine: Any) -> Iterator[list[tuple[str, Any]]]:
-    """Note what the database is asked about XComs."""
-    asked: list[tuple[str, Any]] = []
-
-    def note(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if "xcom" in statement:
-            asked.append((statement, tuple(parameters.items()) if isinstance(parameters, dict) else parameters))
-
-    event.listen(engine, "before_cursor_execute", note)
-    try:
-        yield asked
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
 
 
 def plan(session: Session, statement: str, parameters: Any) -> str:

@@ -5,10 +5,11 @@ import { useEffect, useRef, useState } from "./elements.js";
 const BASE = new URL("../api/", import.meta.url);
 
 export class ApiError extends Error {
-  /** @param {number} status */
-  constructor(status) {
+  /** @param {number} status @param {number} [retryAfter] seconds, if the server asks to come back then */
+  constructor(status, retryAfter = 0) {
     super(`HTTP ${status}`);
     this.status = status;
+    this.retryAfter = retryAfter;
   }
 }
 
@@ -30,7 +31,8 @@ async function ask(url, signal) {
   if (response.ok) return response.json();
   const said = await response.json().catch(() => null);
   // As Airflow's own UI reads it: a cookie that is no longer valid means to sign in again.
-  throw new ApiError(said?.detail === "Invalid JWT token" ? 401 : response.status);
+  const retryAfter = Number(response.headers.get("Retry-After")) || 0;
+  throw new ApiError(said?.detail === "Invalid JWT token" ? 401 : response.status, retryAfter);
 }
 
 /**
@@ -58,11 +60,13 @@ export function useAnswer(url, pause) {
       isAsking = true;
       /** @type {T | null} */
       let answer = null;
+      let retryAfter = 0;
       try {
         answer = await ask(url, abort.signal);
         setState({ url, answer, error: null });
       } catch (error) {
         if (abort.signal.aborted) return;
+        if (error instanceof ApiError) retryAfter = error.retryAfter;
         const trouble = error instanceof Error ? error : new Error(String(error));
         setState((/** @type {any} */ before) => ({
           url,
@@ -72,7 +76,7 @@ export function useAnswer(url, pause) {
       }
       isAsking = false;
       isDue = false;
-      const seconds = pauseNow.current(answer);
+      const seconds = retryAfter || pauseNow.current(answer);
       if (seconds === null || abort.signal.aborted) return;
       timer = setTimeout(() => {
         isDue = true;

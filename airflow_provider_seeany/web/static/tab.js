@@ -78,6 +78,7 @@ export function Trouble({ error, words }) {
     401: words.signIn,
     403: words.forbidden,
     404: words.notThere,
+    503: words.busy,
   });
   const other = error.status ? words.trouble(error.status) : words.noAnswer;
   return h(Box, { role: "alert" }, h(Notice, { title: words.failedToLoad }, texts[error.status] ?? other));

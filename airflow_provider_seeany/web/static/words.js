@@ -71,6 +71,7 @@ export const ENGLISH = {
   forbidden: "You may not read this.",
   notThere: "There is no such task instance.",
   noAnswer: "Airflow does not answer. Trying again …",
+  busy: "Airflow is busy. Trying again …",
   trouble: (/** @type {number} */ status) => `Airflow answered with an error (HTTP ${status}). Its log tells more.`,
 };
 
@@ -142,6 +143,7 @@ const CHINESE = {
   forbidden: "您没有查看权限。",
   notThere: "没有这个任务实例。",
   noAnswer: "Airflow 没有响应，正在重试 …",
+  busy: "Airflow 正忙，正在重试 …",
   trouble: (status) => `Airflow 返回错误（HTTP ${status}），详情见其日志。`,
 };
 
