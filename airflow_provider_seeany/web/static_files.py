@@ -15,6 +15,13 @@ mimetypes.add_type("text/javascript", ".js")
 class RevalidatedFiles(StaticFiles):
     """Files that a browser may keep, but asks about before it uses them again."""
 
+    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
+        """Look for a file; one whose name no file can have is not there."""
+        try:
+            return super().lookup_path(path)
+        except ValueError:
+            return "", None
+
     def file_response(
         self,
         full_path: str | os.PathLike[str],

@@ -189,7 +189,7 @@ ENVIRONMENTS: dict[str, tuple[dict[str, str], str, bool]] = {
         False,
     ),
     "another port": ({"all_proxy": "{proxy}", "no_proxy": "seeany.test:1"}, "https://seeany.test:8443", True),
-    "another host": ({"all_proxy": "{proxy}", "no_proxy": "any.test"}, "https://seeany.test", True),
+    "another host": ({"all_proxy": "{proxy}", "no_proxy": "other.test"}, "https://seeany.test", True),
     "exempt network": ({"all_proxy": "{proxy}", "no_proxy": "203.0.113.0/24"}, "http://203.0.113.9", False),
     "another network": ({"all_proxy": "{proxy}", "no_proxy": "198.51.100.0/24"}, "http://203.0.113.9", True),
     "all exempt": ({"all_proxy": "{proxy}", "no_proxy": "*"}, "https://seeany.test", False),

@@ -12,7 +12,6 @@ from airflow.listeners import hookimpl
 from airflow.providers.common.compat.sdk import DAG, BaseOperator
 from airflow.sdk import Asset, Param, task_group
 from airflow.sdk import task as taskflow
-from airflow.serialization.serialized_objects import DagSerialization
 from jinja2 import Undefined
 
 from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
@@ -417,6 +416,8 @@ def test_the_stored_dag_has_what_was_decided_when_it_was_complete(kind: Any) -> 
         wait(kind, task_id="classic")
         kind.partial(task_id="mapped", worker_free=True).expand(seeany_task_id=["x"])
         submit.expand(number=dag.get_task("mapped_over").output)
+
+    from airflow.serialization.serialized_objects import DagSerialization
 
     stored = DagSerialization.from_dict(DagSerialization.to_dict(dag))
     for name in ("free", "mapped_over", "classic", "mapped"):
