@@ -93,7 +93,7 @@ _NO_REASONS = frozenset({"ok", "success", "成功"})
 """What is said of the request, which succeeded."""
 
 
-def understood(read: Callable[[object], Read], value: object) -> Read | None:
+def understood(read: Callable[[Any], Read], value: object) -> Read | None:
     """Return what a reader makes of a field; ``None`` if it fails: no field may cost a user the rest of the answer."""
     try:
         return read(value)
