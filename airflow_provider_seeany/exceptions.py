@@ -274,12 +274,16 @@ def task_timeout(outcome: TimedOut, *, seeany_task_id: str, timeout: float) -> S
     trouble = f"; last trouble: {outcome.last_trouble}" if outcome.last_trouble else ""
     about = f"SeeAny task {cleaned(cut(str(seeany_task_id)))}"
     seen = f"last seen: {outcome.last_seen or 'nothing'}{trouble}"
-    if outcome.result_url is None and not outcome.looks_ended:
+    had = ""
+    if outcome.result_url is not None:
+        had = f"had the result URL {cleaned(outcome.result_url, limit=LONGEST_RESULT_URL)}"
+    elif outcome.had_result:
+        had = "had a result URL, which is too long to be named here"
+    if not had and not outcome.looks_ended:
         return SeeAnyTaskTimeout(
             f"{about} was not done within {timeout:g} s; {seen}. "
             "It may still finish and cost money. To wait longer, raise timeout and clear the task."
         )
-    had = f"had the result URL {cleaned(outcome.result_url, limit=LONGEST_RESULT_URL)}" if outcome.result_url else ""
     read = (
         "has a status that reads like an end, which is not one that this provider knows" if outcome.looks_ended else ""
     )

@@ -58,6 +58,12 @@ _SECONDS = {
 }
 _PART_OF_TIME = re.compile(r"(\d+(?:\.\d+)?)\s*([^\W\d_]+)\s*")
 _CLOCK = re.compile(r"(?:(\d{1,3}):)?(\d{1,3}):([0-5]?\d(?:\.\d+)?)")
+_WORD_OF_A_DATE = re.compile(
+    r"(?:(?:mon|tues?|wed(?:nes)?|thu(?:rs?)?|fri|sat(?:ur)?|sun)(?:day)?"
+    r"|(?:jan|feb|mar|apr|may|june?|july?|aug|sept?|oct|nov|dec)(?:uary|ruary|ch|il|ust|ember|ober)?"
+    r"|utc?|gmt|z|t)$",
+    re.IGNORECASE,
+)
 _PER_CENT = frozenset({"", "%", "percent", "per cent", "pct"})
 
 _INSIDE_A_TEXT = ("value", "text", "name", "label", "title", "message", "msg", "reason", "detail", "description")
@@ -66,6 +72,8 @@ _INSIDE_A_NUMBER = ("value", "amount", "number", "total", "cost", "seconds", "pe
 _INSIDE_A_TIME = ("seconds", "$date", "$numberLong", "timestamp", "time", "value", "iso")
 _UNITS = ("cost_unit", "currency", "unit")
 _COSTS = ("cost", "total_cost", "amount", "value", "price")
+_COSTS_IN_A_CURRENCY = ("total", "charge", "charged", "fee")
+"""What these hold is a cost only beside a currency: it may be a number of tokens."""
 _MESSAGES = ("message", "msg", "error_message", "error_msg", "reason", "detail", "details", "description", "text")
 _MESSAGES_BESIDE = (
     "error_message",
@@ -81,6 +89,23 @@ _MESSAGES_BESIDE = (
 _CODES = ("code", "error_code", "type", "status", "name")
 
 
+_NO_REASONS = frozenset({"ok", "success", "成功"})
+"""What is said of the request, which succeeded."""
+
+
+def understood(read: Callable[[Any], Read], value: object) -> Read | None:
+    """Return what a reader makes of a field; ``None`` if it fails: no field may cost a user the rest of the answer."""
+    try:
+        return read(value)
+    except Exception:
+        return None
+
+
+def is_reason(message: str | None) -> bool:
+    """Tell whether a message says why something failed."""
+    return bool(message) and plain(message or "") not in _NO_REASONS
+
+
 def is_empty(value: object) -> bool:
     """Tell whether a field says nothing, in one of the ways in which services say that."""
     return value is None or value is False or (isinstance(value, str) and not value.strip()) or value in ([], {})
@@ -90,8 +115,9 @@ def says_something(name: str, answer: Mapping[str, Any]) -> bool:
     """Tell whether a field of an answer holds what should be understood."""
     value = answer.get(name)
     if name == "usage" and isinstance(value, Mapping):
-        return any(not is_empty(value.get(key)) for key in _COSTS)
-    return not is_empty(value)
+        return any(not is_empty(value.get(key)) for key in (*_COSTS, *_COSTS_IN_A_CURRENCY))
+    # Zero is how some say that there is no time.
+    return not is_empty(value) and not (name == "completed_at" and value == 0)
 
 
 def plain(text: str) -> str:
@@ -159,20 +185,20 @@ def moment(value: object) -> datetime | None:
     """
     Read a moment, in UTC: Unix time in seconds or, where the magnitude says so, parts of one, or a date and a time.
 
-    One without a zone is in UTC.
+    One without a zone is in UTC. One outside the years 2000 to 2100 is something else, misread.
     """
     if isinstance(value, list) and len(value) >= 3 and all(type(part) is int for part in value):
-        return _date_of_parts(value)
+        return _moment(value)
     return _one(value, _moment, _INSIDE_A_TIME)
 
 
 def cost(usage: object) -> tuple[Number | None, str | None]:
     """Read a cost and its currency: ``{"cost": 0.7, "cost_unit": "CNY"}``, ``"¥0.70"``, ``["0.70 CNY"]``."""
     items = usage if isinstance(usage, list) else [usage]
-    found = {read for item in items if (read := _one(item, _cost, ())) is not None}
-    if len(found) == 1:
-        return found.pop()
-    # Of several costs, nobody can tell whether they add up.
+    found = [read for item in items if (read := _one(item, _cost, ())) is not None]
+    if len(found) == 1 and found[0][0] >= 0:
+        return found[0]
+    # Of several costs, nobody can tell whether they add up; and nobody is paid for a video.
     return None, _unit_in(usage) if isinstance(usage, Mapping) else None
 
 
@@ -186,11 +212,7 @@ def error_beside(answer: Mapping[str, Any]) -> tuple[str | int | None, str | Non
     """Read why a task failed from the answer itself, where it does not say so under ``error``."""
     code = next((code for key in ("error_code", "code") if (code := _code(answer.get(key))) is not None), None)
     message = next((message for key in _MESSAGES_BESIDE if (message := text(answer.get(key))) is not None), None)
-    # Those are about the request, which succeeded.
-    return (
-        None if code in (0, 200, "0", "200") else code,
-        None if message is not None and plain(message) in ("ok", "success", "成功") else message,
-    )
+    return None if code in (0, 200, "0", "200") else code, message if is_reason(message) else None
 
 
 def _one(value: object, read: Callable[[Any], Read | None], keys: tuple[str, ...], depth: int = 0) -> Read | None:
@@ -231,7 +253,7 @@ def _number_and_unit(value: object, units: set[str] | None = None) -> tuple[Numb
         size = next((value[key] for key in _INSIDE_A_NUMBER if _text(value.get(key))), None)
         value = f"{_text(size)} {unit}" if size is not None and unit else None
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return (value if math.isfinite(value) else None), ""
+        return (_that_travels(value) if math.isfinite(value) else None), ""
     if not isinstance(value, str) or len(value) > _LONGEST_WORD:
         return None, ""
     match = _NUMBER.fullmatch(plain(value))
@@ -263,7 +285,12 @@ def _value(written: str) -> Number | None:
         value: Number = int(written)
     except ValueError:
         value = float(written)
-    return value if abs(value) < 1e300 else None
+    return _that_travels(value) if abs(value) < 1e300 else None
+
+
+def _that_travels(value: Number) -> Number:
+    """Return a number that Airflow can send on: an integer of 64 bits, or else a float."""
+    return value if isinstance(value, float) or abs(value) < 2**63 else float(value)
 
 
 def _seconds(value: object) -> Number | None:
@@ -285,21 +312,32 @@ def _seconds(value: object) -> Number | None:
 
 
 def _whole(value: float) -> Number:
-    return int(value) if value.is_integer() else value
+    return int(value) if value.is_integer() and abs(value) < 2**63 else value
 
 
 def _moment(value: object) -> datetime | None:
     try:
-        if isinstance(value, str):
-            return _written_moment(value.strip())
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return _unix_moment(value)
+        found = _any_moment(value)
     except (ValueError, OverflowError, OSError, TypeError, IndexError):
-        pass
+        return None
+    return found if found is not None and 2000 <= found.year <= 2100 else None
+
+
+def _any_moment(value: object) -> datetime | None:
+    if isinstance(value, str):
+        return _written_moment(normalize("NFKC", value.strip()))
+    if isinstance(value, list):
+        return _any_moment(value[0]) if value[0] >= 10000 else datetime(*value[:6], tzinfo=UTC)  # type: ignore[misc]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _moment_of_digits(value)
     return None
 
 
-def _unix_moment(value: Number) -> datetime | None:
+def _moment_of_digits(value: Number) -> datetime | None:
+    digits = str(value)
+    if digits.isdecimal() and len(digits) in (8, 14):
+        # A date without separators: as Unix time it would lie far away from today.
+        return datetime.strptime(digits.ljust(14, "0") + "+0000", "%Y%m%d%H%M%S%z")
     # Seconds have ten digits, and eleven from the year 2286 on; each of the others has three more.
     for most, parts in ((1e11, 1), (1e14, 1000), (1e17, 10**6), (1e20, 10**9)):
         if abs(value) < most:
@@ -308,36 +346,28 @@ def _unix_moment(value: Number) -> datetime | None:
 
 
 def _written_moment(said: str) -> datetime | None:
-    said = normalize("NFKC", said)
-    if len(said) == 14 and said.isdecimal():
-        return datetime.strptime(said + "+0000", "%Y%m%d%H%M%S%z")
-    if not (len(said) == 8 and said.isdecimal()):  # a date without separators
-        unix = _number_and_unit(said, {""})[0]
-        if unix is not None:
-            return _unix_moment(unix)
+    unix = _number_and_unit(said, {""})[0]
+    if unix is not None:
+        return _moment_of_digits(unix)
     iso = re.sub(r"\s*(?:UTC|GMT)$", "Z", said.replace("/", "-").upper())
     # fromisoformat takes no white space before the zone.
     iso = re.sub(r"\s+(?=(?:[+-]\d{2}:?\d{2}|Z)$)", "", iso)
     try:
         found = datetime.fromisoformat(iso)
     except ValueError:
+        if any(_WORD_OF_A_DATE.match(word) is None for word in re.findall(r"[^\W\d_]+", said)):
+            # A zone by its name: CST is that of Shanghai, Chicago and Havana.
+            return None
         found = parsedate_to_datetime(said)
     return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
-
-
-def _date_of_parts(parts: list[int]) -> datetime | None:
-    if not 1900 < parts[0] < 2200:
-        return _moment(parts[0])
-    try:
-        return datetime(*parts[:6], tzinfo=UTC)  # type: ignore[misc, arg-type]
-    except ValueError:
-        return None
 
 
 def _cost(usage: object, said_unit: str | None = None) -> tuple[Number, str | None] | None:
     if isinstance(usage, Mapping):
         said_unit = _unit_in(usage) or said_unit
-        inner = (usage[key] for key in _COSTS if key in usage)
+        in_a_currency = said_unit is not None and plain(said_unit) in _CURRENCIES
+        keys = (*_COSTS, *_COSTS_IN_A_CURRENCY) if in_a_currency else _COSTS
+        inner = (usage[key] for key in keys if key in usage)
         return next((found for item in inner if (found := _one(item, partial(_cost, said_unit=said_unit), ()))), None)
     size, unit = _number_and_unit(usage)
     if size is None:

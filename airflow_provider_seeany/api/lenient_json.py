@@ -27,11 +27,22 @@ _ENCODINGS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_UNMARKED = (
+    (re.compile(rb"[{\[]\0[^\0]"), "utf-16-le"),
+    (re.compile(rb"\0[{\[]\0[^\0]"), "utf-16-be"),
+)
+_BACKSLASH_IN_A_CHARACTER = re.compile(rb"[\x81-\xfe]\\")
+"""Where the second byte of a Chinese or Japanese character is that of a backslash, UTF-8 sees an escape."""
+
+_OTHER_ENCODINGS = ("gb18030", "big5hkscs", "shift_jis")
+_MULTI_BYTE = re.compile(r"gb|big5|shift_?jis|sjis|cp9|ms9|euc|windows-31j")
+"""Names of the encodings in which that can be."""
+
 _ESCAPE = re.compile(r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})|\\')
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 
-def decode(body: bytes) -> Any:
+def decode(body: bytes, charset: str = "") -> Any:
     """
     Decode JSON, reading with replacement what cannot be read: bytes that are no text, escapes that are none.
 
@@ -39,10 +50,31 @@ def decode(body: bytes) -> Any:
     a number too large for others becomes its text, and what is nested too deep for any decoder is null.
     Strings may hold halves of surrogate pairs. What is cut short or badly parted is not mended: it could mean anything.
 
+    :param body: the bytes.
+    :param charset: the encoding that the sender names, tried where UTF-8 fails.
     :raises ValueError: if it is no JSON all the same.
     :raises RecursionError: if it is nested too deep, and too large to find out where.
     """
-    text = _text(body)
+    try:
+        return _without_depth(_text(body))
+    except ValueError:
+        if not _BACKSLASH_IN_A_CHARACTER.search(body):
+            raise
+        for encoding in (charset.strip().lower(), *_OTHER_ENCODINGS):
+            if _MULTI_BYTE.match(encoding) and (found := _in_encoding(body, encoding)):
+                return found[0]
+        raise
+
+
+def _in_encoding(body: bytes, encoding: str) -> list[Any]:
+    """Return what it is in this encoding, if it is JSON in that."""
+    try:
+        return [_without_depth(body.decode(encoding, "replace").strip("\0 \t\r\n"))]
+    except (ValueError, LookupError):
+        return []
+
+
+def _without_depth(text: str) -> Any:
     try:
         return _decoded(text)
     except RecursionError:
@@ -52,9 +84,12 @@ def decode(body: bytes) -> Any:
 
 
 def _text(body: bytes) -> str:
+    body = body.lstrip(b" \t\r\n")
     mark, encoding = next((pair for pair in _ENCODINGS if body.startswith(pair[0])), (b"", "utf-8"))
+    if not mark:
+        encoding = next((name for begins, name in _UNMARKED if begins.match(body)), encoding)
     # Whitespace as JSON has it, and what is padded with NUL.
-    return body[len(mark) :].decode(encoding, "replace").strip("\0 \t\r\n")
+    return body[len(mark) :].decode(encoding, "replace").strip("\ufeff\0 \t\r\n")
 
 
 def _decoded(text: str) -> Any:

@@ -98,7 +98,7 @@ def _read(response: Response) -> tuple[Any, list[str]]:
             _unusable(response, "the body is empty")
         what = "the body is HTML" if _is_html(response) else "the body is no JSON that can be handed on"
         _unusable(response, f"{what} ({error})")
-    if isinstance(answer, dict) and "status" not in answer and (envelope := _error_envelope(answer)):
+    if isinstance(answer, dict) and _is_about_request(answer) and (envelope := _error_envelope(answer)):
         raise ApiError(_enveloped(response, *envelope))
     return answer, changes
 
@@ -123,21 +123,53 @@ def _decompressed(response: Response) -> Response:
     """
     Undo a compression that was not asked for, without ever making more than an answer may have.
 
+    A body that is plainly JSON is taken as it is, whatever a header says of it; so is one whose header names no
+    compression.
+
     :raises ValueError: if that cannot be done, or there is more.
     """
-    encoding = response.headers.get("Content-Encoding", "").strip().lower()
     body = response.body
-    if encoding in ("gzip", "x-gzip", "deflate"):
-        try:
-            # 32 + MAX_WBITS: either kind, told apart by its header.
-            body = zlib.decompressobj(32 + zlib.MAX_WBITS).decompress(body, MAX_ANSWER + 1)
-        except zlib.error as error:
-            raise ValueError(f"its compression is broken: {error}") from None
-    elif encoding not in ("", "identity"):
-        raise ValueError(f"it is compressed with {encoding!r}, which was not asked for")
+    if not _JSON_OBJECT.match(body):
+        for encoding in reversed(response.headers.get("Content-Encoding", "").lower().split(",")):
+            body = _without_encoding(body, encoding.strip())
     if len(body) > MAX_ANSWER:
         raise ValueError(f"it is larger than {MAX_ANSWER // 1024 // 1024} MiB")
     return response if body is response.body else msgspec.structs.replace(response, body=body)
+
+
+_JSON_OBJECT = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{\s*["}]')
+_MOST_MEMBERS = 100
+"""Most parts of a gzip body that are read one after the other: each takes time, however small it is."""
+
+
+def _without_encoding(body: bytes, encoding: str) -> bytes:
+    if encoding in ("br", "zstd", "compress", "x-compress", "dcb", "dcz"):
+        raise ValueError(f"it is compressed with {encoding!r}, which was not asked for")
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        return body
+    try:
+        try:
+            # 32 + MAX_WBITS: either kind, told apart by its header.
+            return _inflated(body, 32 + zlib.MAX_WBITS)
+        except zlib.error:
+            if encoding != "deflate":
+                raise
+            return _inflated(body, -zlib.MAX_WBITS)  # many send it without its header
+    except zlib.error as error:
+        raise ValueError(f"its compression is broken: {error}") from None
+
+
+def _inflated(body: bytes, kind: int) -> bytes:
+    parts: list[bytes] = []
+    room = MAX_ANSWER + 1
+    for _ in range(_MOST_MEMBERS):
+        stream = zlib.decompressobj(kind)
+        parts.append(stream.decompress(body, room))
+        room -= len(parts[-1])
+        body = stream.unused_data
+        if not room or not body.startswith(b"\x1f\x8b"):
+            break
+    return b"".join(parts)
 
 
 def _decoded(response: Response) -> tuple[Any, list[str]]:
@@ -146,7 +178,8 @@ def _decoded(response: Response) -> tuple[Any, list[str]]:
     try:
         answer = msgspec.json.decode(body)
     except (ValueError, RecursionError):
-        answer, is_plain = lenient_json.decode(body), False
+        charset = _CHARSET.search(response.headers.get("Content-Type", ""))
+        answer, is_plain = lenient_json.decode(body, charset[1] if charset else ""), False
     else:
         # No NUL and no escaped key (the escapes of Chinese are neither, that of a slash can be one), no reserved name,
         # no large integer, no key.
@@ -162,6 +195,7 @@ def _decoded(response: Response) -> tuple[Any, list[str]]:
     return (answer if is_plain else _portable(answer, response.secret, changes)), changes
 
 
+_CHARSET = re.compile(r"charset\s*=\s*\"?([\w.:-]{1,40})", re.IGNORECASE)
 _DIGITS_AS_ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
 _LARGE_INTEGER = b"0" * 19
 
@@ -246,6 +280,26 @@ def _enveloped(response: Response, code: str | None, message: str | None) -> Tro
         request_id=_request_id(response, _lenient_json(response)),
         retry_after=retry_after,
     )
+
+
+def _is_about_request(answer: dict[str, Any]) -> bool:
+    """
+    Tell whether an error in this answer is one of the request, even if it has a ``status`` of its own.
+
+    That is so if nothing in it is about a task but an id that is echoed, and its code is an HTTP status. What says in
+    the words for a task that one has failed may have such a code, too.
+    """
+    if "status" not in answer:
+        return True
+    code = _text(answer.get("code"))
+    if code is None or re.fullmatch("[45][0-9]{2}", code) is None:
+        return False
+    task = SeeAnyTask(id="", status=_text(answer["status"]) or "", answer=answer)
+    if task.tells_of_a_task:
+        return False
+    if task.is_failed:
+        return task.status.strip().lower() == "error" and not isinstance(answer.get("error"), dict)
+    return task.is_completed or not task.has_known_status
 
 
 def _error_envelope(answer: dict[str, Any]) -> tuple[str | None, str | None] | None:

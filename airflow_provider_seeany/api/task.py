@@ -23,7 +23,8 @@ _STATES: Mapping[str, Literal["running", "completed", "failed", "partial"]] = {
 """What status words mean: those of the platform's page, and the ends that the live service is known to have."""
 
 _LIKE_AN_END = re.compile(
-    r"complet|success|succeed|finish|done|fail|error|cancel|abort|expire|reject|refuse|time_?d?_?out|stop|terminat|delet"
+    r"(?<!in)complet|success|succeed|(?<!un)finish|done|generated|published"
+    r"|fail|error|cancel|abort|expire|reject|refuse|blocked|denied|killed|time_?d?_?out|stop|terminat|delet"
     r"|(?:^|_)(?:end|ended|ready)$|完成|成功|失败|取消|过期|拒绝|终止|结束"
 )
 
@@ -31,8 +32,25 @@ _VIDEO_FILES = (".mp4", ".mov", ".webm", ".m3u8", ".mkv", ".avi", ".m4v")
 _LONGEST_WORD = 100
 """Longer texts are kept out of the cache; none of them is a status."""
 
-_INPUTS = ("input", "source", "reference", "prompt", "first_frame", "callback", "webhook")
-"""Parts of keys under which an answer repeats what was asked for."""
+_INPUTS = ("input", "reference", "prompt", "callback", "webhook")
+"""Beginnings of words in keys under which an answer repeats what was asked for."""
+
+_SOURCES = frozenset({"source", "sources"})
+"""What was asked for, too, unless a result has sources: a video in several qualities."""
+
+_NO_RESULTS = frozenset(
+    {"ref", "refs", "request", "params", "parameters", "notify"}
+    | {"error", "message", "status", "cancel", "poll", "polling", "self", "docs", "doc", "documentation", "help"}
+)
+"""Other words in keys under which no result stands."""
+
+_COVERS = ("thumb", "cover", "poster", "frame")
+"""Beginnings of words in keys of pictures that only come with a video."""
+
+_PLACES = frozenset({"url", "urls", "uri", "uris", "href", "link", "links", "download"})
+_OUTPUTS = frozenset({"output", "outputs", "result", "results", "file", "files"})
+_PICTURES = frozenset({"image", "images", "picture", "pictures", "photo", "photos"})
+"""Words in keys under which a result may stand."""
 
 _PICTURE_FILES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif")
 
@@ -41,7 +59,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """
     What a completed task cost.
 
-    :param cost: the JSON number as the service gave it, in ``cost_unit``.
+    :param cost: a number that is not negative, in ``cost_unit``; an integer beyond 64 bits is a float.
     :param cost_unit: the currency, for example ``CNY``.
     """
 
@@ -75,14 +93,15 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
     :param object: what is being made, for example ``video_generation``.
     :param progress: per cent done, 0 to 100, while processing.
     :param estimated_remaining: the service's estimate, in seconds, while processing.
-    :param video_url: where the finished video lies, as the service gave it; see :func:`is_web_url`.
+    :param video_url: where the finished video lies: what ``video_url`` holds or, if that is no URL, the first result
+        that may be a video. It may be no http(s) URL; see :func:`is_web_url`.
     :param thumbnail_url: where its thumbnail lies, likewise.
     :param duration: length of the video in seconds.
     :param resolution: for example ``720p``.
     :param completed_at: when the task finished, in UTC (Unix seconds in the answer).
     :param usage: what it cost.
     :param error: why it failed.
-    :param answer: the whole answer as it came, decoded from JSON.
+    :param answer: the whole answer, decoded from JSON, changed only where Airflow could not carry it otherwise.
     :param unclear: the fields whose values cannot be understood; only ``answer`` has these.
     """
 
@@ -126,9 +145,9 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"it has no usable `id`: {answer.get('id')!r}")
         if not isinstance(status, str) or not _word(status):
             raise ValueError(f"it has no usable `status`: {status!r}")
-        read = {name: reader(answer.get(name)) for name, reader in _READERS.items()}
-        cost, cost_unit = fields.cost(answer.get("usage"))
-        code, message = fields.error(answer.get("error"))
+        read = {name: fields.understood(reader, answer.get(name)) for name, reader in _READERS.items()}
+        cost, cost_unit = fields.understood(fields.cost, answer.get("usage")) or (None, None)
+        code, message = fields.understood(fields.error, answer.get("error")) or (None, None)
         found = {**read, "usage": cost, "error": message if code is None else code}
         task = cls(
             id=seeany_task_id,
@@ -139,12 +158,12 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
             unclear=tuple(name for name in found if found[name] is None and fields.says_something(name, answer)),
             **read,
         )
-        if task.is_failed and message is None:
+        if task.is_failed and not fields.is_reason(message):
             # Some tell it beside the error, or in its place.
-            told = fields.error_beside(answer)
-            error = TaskError(code=told[0] if code is None else code, message=told[1])
+            told = fields.understood(fields.error_beside, answer) or (None, None)
+            error = TaskError(code=code or (code if told[0] is None else told[0]), message=told[1])
             return msgspec.structs.replace(task, error=error)
-        if task.is_completed and task._is_video and not is_web_url(task.video_url):
+        if task.is_completed and task.is_video and not is_web_url(task.video_url):
             return msgspec.structs.replace(task, video_url=_video_url(answer) or task.video_url)
         return task
 
@@ -154,10 +173,11 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
         if not self.id or self.id != self.id.strip() or not _word(self.status):
             return False
         if self.is_failed:
-            return bool(self.error.message)
+            return fields.is_reason(self.error.message)
         if self.is_completed:
-            is_cost_told = self.usage.cost is not None or not self.answer.get("usage")
-            return is_cost_told and (is_web_url(self.video_url) or not self._is_video)
+            cost = self.usage.cost
+            is_cost_told = cost >= 0 if cost is not None else not self.answer.get("usage")
+            return is_cost_told and (is_web_url(self.video_url) or not self.is_video)
         return True
 
     @property
@@ -199,8 +219,8 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def early_result_url(self) -> str | None:
-        """A result URL in the answer, whatever its status; what the answer repeats of the request is none."""
-        if self._is_video:
+        """A result URL in the answer, whatever its status."""
+        if self.is_video:
             return _video_url(self.answer)
         return next((found.url for found in _results(self.answer)), None)
 
@@ -212,12 +232,32 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
         return f"{reason} ({cleaned(str(self.error.code))})" if self.error.code else reason
 
     @property
-    def lacks_its_video(self) -> bool:
-        """Whether this is a completed video generation that names no video, nor any other result."""
-        return self.is_completed and self._is_video and not self.video_url and not _results(self.answer)
+    def lacks_its_result(self) -> bool:
+        """
+        Whether this says that it is completed and has no result.
+
+        Of what is no video it is not known how results look; but a status alone may be that of the request.
+        """
+        needs_one = self.is_video or not self.tells_of_a_task
+        return self.is_completed and needs_one and not self.video_url and not _results(self.answer)
 
     @property
-    def _is_video(self) -> bool:
+    def tells_of_a_task(self) -> bool:
+        """Whether the answer has any of the fields that an answer about a task has, beside ``id`` and ``status``."""
+        return any(not fields.is_empty(self.answer.get(name)) for name in _OF_A_TASK)
+
+    @property
+    def contradicts_itself(self) -> bool:
+        """Whether this says that it is completed, and the task in its ``data`` that it is not: then it is no task's."""
+        inner = self.answer.get("data")
+        if not self.is_completed or not isinstance(inner, Mapping) or not isinstance(inner.get("status"), str):
+            return False
+        state = _STATES.get(_word(inner["status"]))
+        return state is not None and state not in ("completed", "partial")
+
+    @property
+    def is_video(self) -> bool:
+        """Whether what is made is said to be a video."""
         return self.object is not None and _word(self.object) == "video_generation"
 
     @property
@@ -235,7 +275,7 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
         """
         Return the :data:`HIGHLIGHTS` as plain JSON values; what the answer lacks is left out.
 
-        So is an URL that is no http(s) one: what takes it downstream may open it, or show it as a link.
+        So is a URL that is no http(s) one: what takes it downstream may open it, or show it as a link.
         """
         values = (
             web_url(self.video_url),
@@ -265,6 +305,9 @@ HIGHLIGHTS = (
 _DOCUMENTED = tuple(name for name in SeeAnyTask.__struct_fields__ if name not in ("answer", "unclear"))
 
 
+_OF_A_TASK = tuple(name for name in _DOCUMENTED if name not in ("id", "status", "error"))
+
+
 def web_url(url: str | None) -> str | None:
     """Return the URL if it is an absolute http(s) one."""
     return url if is_web_url(url) else None
@@ -283,17 +326,19 @@ def is_web_url(url: object) -> bool:
 
 def urls_in(answer: Mapping[str, Any]) -> tuple[str, ...]:
     """
-    Return every http(s) URL of an answer under a key ``url``, ``*_url`` or ``*_urls``, at any depth.
+    Return every http(s) URL of an answer that is a result, at any depth; each once.
 
-    Thumbnails are left out; an URL that stands in several places is listed once. The endpoint also serves
-    image sets, whose result fields the platform does not document, so they are found by their keys.
+    The endpoint also serves image sets, whose result fields the platform does not document, so results are known by
+    their keys, such as ``url`` and ``*_urls``, or by their file names; if none is, by what is left without thumbnails,
+    covers, and what the answer repeats of the request.
     """
-    return tuple(dict.fromkeys(found.url for found in _urls(answer) if found.is_result))
+    return tuple(dict.fromkeys(found.url for found in _results(answer)))
 
 
 def _word(said: str) -> str:
     """Return a word of the service as it compares with others."""
-    return _short_word(said) if len(said) <= _LONGEST_WORD else said.strip()
+    said = said.strip()
+    return _short_word(said) if len(said) <= _LONGEST_WORD else said
 
 
 @lru_cache(maxsize=256)
@@ -309,7 +354,7 @@ def _moment(value: object) -> pendulum.DateTime | None:
 def _decode_time(kind: type, value: object) -> object:
     if kind is not pendulum.DateTime:
         raise NotImplementedError(f"no reading of {kind}")
-    moment = _moment(value)
+    moment = fields.understood(_moment, value)
     if moment is None:
         raise ValueError("`completed_at` is no time")
     return moment
@@ -328,7 +373,8 @@ _READERS: Mapping[str, Callable[[object], Any]] = {
 
 
 def _results(answer: Mapping[str, Any]) -> list[_Url]:
-    return [found for found in _urls(answer) if not found.is_input and (found.is_result or found.may_be_video)]
+    found = list(_urls(answer))
+    return [each for each in found if each.is_named or each.may_be_video] or found
 
 
 def _video_url(answer: Mapping[str, Any]) -> str | None:
@@ -339,43 +385,73 @@ def _video_url(answer: Mapping[str, Any]) -> str | None:
     return next(iter(videos + others), None)
 
 
+class _Place(NamedTuple):
+    """What the keys say, under which something stands."""
+
+    is_named: bool = False
+    """Whether one of them names a URL or a result."""
+    is_of_output: bool = False
+    is_of_video: bool = False
+    is_of_picture: bool = False
+
+    def under(self, key: str) -> _Place | None:
+        """Return what they say together with one more; ``None`` if no result stands there."""
+        words = _words(key) if len(key) <= _LONGEST_WORD else frozenset()
+        if _is_no_result(words) or (words & _SOURCES and not (self.is_of_output and len(words) == 1)):
+            return None
+        is_of_video = self.is_of_video or any(word.startswith("video") for word in words)
+        is_of_output = self.is_of_output or is_of_video or bool(words & _OUTPUTS)
+        return _Place(
+            is_named=self.is_named or bool(words & _PLACES) or bool(words & _OUTPUTS),
+            is_of_output=is_of_output,
+            is_of_video=is_of_video,
+            is_of_picture=self.is_of_picture or bool(words & _PICTURES),
+        )
+
+
 class _Url(NamedTuple):
     url: str
-    is_result: bool
-    """Whether it stands under a key of a URL."""
-    is_of_video: bool
-    is_input: bool
-    """Whether it is what was given to make the result of."""
+    place: _Place
+
+    @property
+    def is_named(self) -> bool:
+        return self.place.is_named
 
     @property
     def is_picture(self) -> bool:
-        return urlsplit(self.url).path.lower().endswith(_PICTURE_FILES)
+        path = urlsplit(self.url).path.lower()
+        if path.endswith(_PICTURE_FILES):
+            return True
+        return self.place.is_of_picture and not self.place.is_of_video and not path.endswith(_VIDEO_FILES)
 
     @property
     def may_be_video(self) -> bool:
-        return urlsplit(self.url).path.lower().endswith(_VIDEO_FILES) or (self.is_of_video and not self.is_picture)
+        is_file = urlsplit(self.url).path.lower().endswith(_VIDEO_FILES)
+        return is_file or (self.place.is_of_video and not self.is_picture)
 
-    def under(self, key: str) -> _Url:
-        """Return it as it stands when it is found under this key."""
-        is_url = key == "url" or key.endswith(("_url", "_urls"))
-        key = key.lower()
-        return self._replace(
-            is_result=self.is_result or is_url,
-            is_of_video=self.is_of_video or "video" in key,
-            is_input=self.is_input or any(word in key for word in _INPUTS),
-        )
+
+@lru_cache(maxsize=1024)
+def _words(key: str) -> frozenset[str]:
+    """Return the words of a key: those of ``image_urls``, ``image-urls`` and ``imageURLs`` are the same."""
+    key = re.sub(r"URL(s?)(?![a-z])", r"_url\1_", key)
+    return frozenset(re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[\W_]+", " ", key).lower().split())
+
+
+@lru_cache(maxsize=1024)
+def _is_no_result(words: frozenset[str]) -> bool:
+    return bool(words & _NO_RESULTS) or any(word.startswith(_INPUTS + _COVERS) or "thumb" in word for word in words)
 
 
 def _urls(answer: Mapping[str, Any]) -> Iterator[_Url]:
     """Walk the answer in its own order, with a stack instead of recursion so that depth cannot hurt."""
-    stack: list[tuple[_Url, object]] = [(_Url("", is_result=False, is_of_video=False, is_input=False), answer)]
+    stack: list[tuple[_Place, object]] = [(_Place(), answer)]
     while stack:
         place, value = stack.pop()
         if isinstance(value, str):
             if is_web_url(url := value.strip()):
-                yield place._replace(url=url)
+                yield _Url(url, place)
         elif isinstance(value, Mapping):
-            inner = [(place.under(key), item) for key, item in value.items() if "thumb" not in key.lower()]
+            inner = [(under, item) for key, item in value.items() if (under := place.under(key)) is not None]
             stack.extend(reversed(inner))
         elif isinstance(value, list | tuple):
             stack.extend((place, item) for item in reversed(value))

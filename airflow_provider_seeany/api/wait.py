@@ -40,8 +40,8 @@ asked, may be different replicas of the service.
 """
 
 
-LONGEST_RESULT_URL = 1000
-"""Longest result URL, in characters, that a time-out names."""
+LONGEST_RESULT_URL = 4096
+"""Longest result URL, in characters, that a time-out names; signed ones are long."""
 
 STALLED_AFTER = 600.0
 """Fewest seconds without a change of status and progress that are worth a line in the log."""
@@ -59,6 +59,7 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     :param estimated_remaining: the service's estimate in seconds.
     :param at: when that was, in Unix seconds; ``None`` in waits that an older version of the provider began.
     :param result_url: the first result URL in the answer, which a running task should not have yet.
+    :param had_result: whether there was one at all; ``result_url`` lacks what is too long.
     :param looks_ended: whether the status is an unknown word that reads as if the task had ended.
     :param unclear: the fields of the answer that could not be understood.
     """
@@ -68,18 +69,22 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     estimated_remaining: int | float | None = None
     at: float | None = None
     result_url: str | None = None
+    had_result: bool = False
     looks_ended: bool = False
     unclear: list[str] = []
 
     @classmethod
     def of(cls, task: SeeAnyTask, at: float) -> Sighting:
         """Return what this answer shows."""
+        url = _result_url(task)
         return cls(
             status=shown_status(task.status),
             progress=task.progress,
             estimated_remaining=task.estimated_remaining,
             at=at,
-            result_url=_result_url(task),
+            # It is stored with the trigger, and one that is cut off would lead nowhere.
+            result_url=url if url is not None and len(url) <= LONGEST_RESULT_URL else None,
+            had_result=url is not None,
             looks_ended=task.looks_ended,
             unclear=list(task.unclear),
         )
@@ -110,11 +115,7 @@ _USUAL_WHILE_RUNNING = frozenset({"id", "object", "status", "progress", "estimat
 
 
 def _result_url(task: SeeAnyTask) -> str | None:
-    if task.answer.keys() <= _USUAL_WHILE_RUNNING:
-        return None
-    # It is stored with the trigger, and one that is cut off would lead nowhere.
-    url = task.early_result_url
-    return url if url is not None and len(url) <= LONGEST_RESULT_URL else None
+    return None if task.answer.keys() <= _USUAL_WHILE_RUNNING else task.early_result_url
 
 
 def shown_status(status: str) -> str:
@@ -146,13 +147,15 @@ class TimedOut(msgspec.Struct, frozen=True, tag="timed_out"):
 
     :param last_seen: what was last seen of the task, for a person.
     :param last_trouble: why the last question brought no answer, for a person.
-    :param result_url: a result URL that the last answer had.
+    :param result_url: a result URL that the last answer had, if it is not too long.
+    :param had_result: whether the last answer had one at all.
     :param looks_ended: whether its status is an unknown word that reads as if the task had ended.
     """
 
     last_seen: str | None = None
     last_trouble: str | None = None
     result_url: str | None = None
+    had_result: bool = False
     looks_ended: bool = False
 
 
@@ -240,19 +243,20 @@ class Oddities:
     """
 
     def __init__(self, seen: Sighting | None = None) -> None:
-        self._warned_of = {seen.status, *seen.unclear} if seen else set()
+        self._words = {seen.status} if seen else set()
+        self._fields = set(seen.unclear) if seen else set()
 
     def notice(self, task: SeeAnyTask, log: Log) -> None:
         """Warn of what is odd about an answer, and was not before."""
-        if new := [name for name in task.unclear if name not in self._warned_of]:
-            self._warned_of.update(new)
+        if new := [name for name in task.unclear if name not in self._fields]:
+            self._fields.update(new)
             log.warning(
                 "The answer about SeeAny task %s holds something in %s that cannot be understood, so it is left out",
                 cleaned(task.id),
                 ", ".join(new),
             )
-        if not task.has_known_status and (word := shown_status(task.status)) not in self._warned_of:
-            self._warned_of.add(word)
+        if not task.has_known_status and (word := shown_status(task.status)) not in self._words:
+            self._words.add(word)
             log.warning(
                 "SeeAny task %s has the status %s, which the API's documentation does not know; "
                 "it counts as still running",
@@ -283,13 +287,19 @@ class Doubt:
 
 def credible(reply: SeeAnyTask | Trouble) -> SeeAnyTask | Trouble:
     """Return what a question brought, as trouble if it is an answer that cannot be true."""
-    if isinstance(reply, SeeAnyTask) and reply.lacks_its_video:
-        return Trouble(
-            kind=Kind.UNUSABLE,
-            text="SeeAny says the video is completed, but the answer has no video_url, nor any other result; it reads: "
-            + cleaned(repr(dict(reply.answer)), limit=400),
-        )
-    return reply
+    if not isinstance(reply, SeeAnyTask):
+        return reply
+    if reply.contradicts_itself:
+        why = "the task in its data is not"
+    elif reply.lacks_its_result:
+        why = "the answer has no video_url, nor any other result"
+    else:
+        return reply
+    return Trouble(
+        kind=Kind.UNUSABLE,
+        text=f"SeeAny says the {'video' if reply.is_video else 'task'} is completed, but {why}; it reads: "
+        + cleaned(repr(dict(reply.answer)), limit=400),
+    )
 
 
 class Wait:
@@ -378,7 +388,7 @@ class Wait:
     @property
     def looked_ended(self) -> bool:
         """Whether the last answer had a result, or read as if the task had ended, under a status that is no end."""
-        return self.last_seen is not None and (self.last_seen.looks_ended or self.last_seen.result_url is not None)
+        return self.last_seen is not None and (self.last_seen.looks_ended or self.last_seen.had_result)
 
     def timed_out(self) -> TimedOut:
         """Return the outcome of a wait whose time is up."""
@@ -387,6 +397,7 @@ class Wait:
             last_seen=str(seen) if seen else None,
             last_trouble=str(self.last_trouble) if self._troubles_in_a_row and self.last_trouble else None,
             result_url=seen.result_url if seen else None,
+            had_result=seen is not None and seen.had_result,
             looks_ended=seen is not None and seen.looks_ended,
         )
 

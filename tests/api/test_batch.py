@@ -373,7 +373,7 @@ def test_whatever_ends_a_batch_what_was_completed_is_kept_with_its_cost(
 
 
 def test_a_cost_that_is_not_known_stays_unknown() -> None:
-    played = Played(batch_of(IDS, deadline=30.0), lambda task_id, now: answer(task_id, "completed"))
+    played = Played(batch_of(IDS, deadline=30.0), lambda task_id, now: answer(task_id, "completed", url="https://h/v"))
     assert played.result.cost == {}
 
 

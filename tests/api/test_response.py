@@ -7,9 +7,11 @@ import contextlib
 import gzip
 import json
 import socket
+import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import Any
 
 import msgspec
 import pytest
@@ -420,6 +422,113 @@ MANGLED: dict[str, tuple[bytes, object]] = {
     "a reserved name in disguise": (PAID.replace(b'"?"', rb'{"__\u0074ype\u0000": 1}'), {"__type_": 1}),
     "a class of Airflow's": (PAID.replace(b'"?"', b'[{"__classname__": "os"}]'), [{"__classname___": "os"}]),
 }
+
+
+# In these encodings the second byte of some characters is that of a backslash; some senders name theirs.
+BACKSLASHES: dict[str, tuple[bytes, str, str]] = {
+    "Big5": (PAID.replace(b"?", "成功許".encode("big5")), "", "成功許"),
+    "GBK": (PAID.replace(b"?", "乗".encode("gbk")), "", "乗"),
+    "Shift JIS, named": (PAID.replace(b"?", "表".encode("shift_jis")), "application/json; charset=Shift_JIS", "表"),
+    "Big5, named": (PAID.replace(b"?", "許".encode("big5")), 'application/json; charset="big5"', "許"),
+    "a charset that is none": (PAID.replace(b"?", "乗".encode("gbk")), "application/json; charset=gb-x", "乗"),
+    "two marks": (b"\xef\xbb\xbf" * 2 + PAID, "", "?"),
+    "white space before a mark": (b" \r\n\xef\xbb\xbf" + PAID, "", "?"),
+    "UTF-16 without a mark": (PAID.decode().encode("utf-16-le"), "", "?"),
+    "UTF-16 without a mark, big end first": (PAID.decode().encode("utf-16-be"), "", "?"),
+}
+
+
+@pytest.mark.parametrize("name", BACKSLASHES)
+def test_a_backslash_inside_a_character_costs_no_answer(hostile: HostileServer, name: str) -> None:
+    body, content_type, prompt = BACKSLASHES[name]
+
+    read = ask_both_ways(hostile, reply(200, body, ("Content-Type", content_type or "application/json")), "x")
+
+    assert isinstance(read, SeeAnyTask), read
+    assert (read.video_url, read.usage.cost) == (COMPLETED["video_url"], 0.7)
+    assert read.answer["prompt"] == prompt or name == "Big5"  # which GB 18030 reads, too
+
+
+PACKED: dict[str, tuple[str, bytes]] = {
+    "a charset": ("UTF-8", PAID),
+    "none": ("none", PAID),
+    "binary": ("binary", PAID),
+    "gzip, but it is not": ("gzip", PAID),
+    "br, but it is not": ("br", PAID),
+    "gzip": ("gzip", gzip.compress(PAID)),
+    "gzip in two members": ("gzip", gzip.compress(PAID[:50]) + gzip.compress(PAID[50:])),
+    "gzip twice": ("gzip, gzip", gzip.compress(gzip.compress(PAID))),
+    "gzip, then nothing": ("gzip, identity", gzip.compress(PAID)),
+    "deflate": ("deflate", zlib.compress(PAID)),
+    "deflate without its header": ("deflate", zlib.compress(PAID)[2:-4]),
+}
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_no_header_about_the_encoding_costs_an_answer(hostile: HostileServer, name: str) -> None:
+    encoding, body = PACKED[name]
+
+    read = ask_both_ways(hostile, reply(200, body, ("Content-Encoding", encoding)), "x")
+
+    assert isinstance(read, SeeAnyTask), read
+    assert read.video_url == COMPLETED["video_url"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [
+        ("gzip", gzip.compress(b"{" + b" " * 3_000_000) + gzip.compress(b" " * 3_000_000 + b"}")),
+        ("gzip, gzip", gzip.compress(gzip.compress(b" " * 50_000_000))),
+        ("deflate", zlib.compress(b" " * 50_000_000)[2:-4]),
+    ],
+    ids=["members", "twice", "without a header"],
+)
+def test_no_compression_makes_more_than_an_answer_may_have(encoding: str, body: bytes) -> None:
+    headers = {"Content-Encoding": encoding}
+
+    with pytest.raises(ApiError, match="larger than 4 MiB"):
+        read_task(Response(status=200, headers=headers, body=body, secret=Secret(KEY)), "x")
+
+
+OF_THE_REQUEST: dict[str, tuple[dict[str, Any], Kind]] = {
+    "too many requests": ({"status": "error", "code": 429, "message": "Too many requests"}, Kind.THROTTLED),
+    "an outage": ({"status": "error", "code": "503", "message": "upstream unavailable"}, Kind.TRANSIENT),
+    "an outage beside success": ({"status": "success", "code": 500, "message": "boom"}, Kind.TRANSIENT),
+    "no route": ({"status": "completed", "code": 404, "message": "route not found"}, Kind.PERMANENT),
+    "another word": ({"status": "fail", "code": 429, "message": "slow down"}, Kind.THROTTLED),
+}
+
+
+@pytest.mark.parametrize("name", OF_THE_REQUEST)
+def test_an_error_of_the_request_that_echoes_the_id_is_none_of_the_task(hostile: HostileServer, name: str) -> None:
+    body, kind = OF_THE_REQUEST[name]
+
+    trouble = ask_both_ways(hostile, reply(200, {"id": "x", **body}), "x")
+
+    assert isinstance(trouble, Trouble), trouble
+    assert trouble.kind is kind
+
+
+OF_THE_TASK: dict[str, dict[str, Any]] = {
+    "a business code": {"status": "failed", "code": 40301, "message": "policy"},
+    "a code like an HTTP status": {"status": "failed", "code": 400, "message": "policy"},
+    "an error with a code": {"status": "error", "error": {"code": 503, "message": "policy"}},
+    "an error with a code, and one beside it": {
+        "status": "error",
+        "code": 500,
+        "error": {"code": 1, "message": "policy"},
+    },
+    "what was made": {"status": "error", "code": 500, "message": "policy", "object": "video_generation"},
+}
+
+
+@pytest.mark.parametrize("name", OF_THE_TASK)
+def test_a_task_that_failed_has_failed_whatever_code_it_has(hostile: HostileServer, name: str) -> None:
+    read = ask_both_ways(hostile, reply(200, {"id": "x", **OF_THE_TASK[name]}), "x")
+
+    assert isinstance(read, SeeAnyTask), read
+    assert read.is_failed
+    assert read.error.message == "policy"
 
 
 @pytest.mark.parametrize("name", MANGLED)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pendulum
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_seeany.api import fields
+from airflow_provider_seeany.api.batch_result import _row
 from airflow_provider_seeany.api.task import SeeAnyTask, is_web_url
+from airflow_provider_seeany.api.wait import Sighting
 from tests.hostile import COMPLETED, FAILED, PROCESSING, VIDEO
 
 
@@ -89,6 +93,8 @@ def test_an_end_with_some_results_counts_as_completed_only_if_there_is_one(word:
     nothing = SeeAnyTask.from_answer({"id": "x", "status": word, "source_url": "https://h/i"})
     assert nothing.is_failed
     assert nothing.failure_reason == f"its status is {word}"
+    asked_for = {"input_image_url": "https://h/i", "callback_url": "https://h/cb"}
+    assert SeeAnyTask.from_answer({"id": "x", "status": word, **asked_for}).is_failed
 
 
 REASONS: dict[str, tuple[dict[str, Any], str]] = {
@@ -109,6 +115,10 @@ REASONS: dict[str, tuple[dict[str, Any], str]] = {
     "a code, and a message beside it": ({"error": {"code": "c"}, "failure_reason": "no"}, "no (c)"),
     "an envelope around it": ({"code": 0, "msg": "success", "error": "no"}, "no"),
     "an envelope alone": ({"code": 0, "msg": "success"}, "without a reason"),
+    "success as an error, and a reason beside it": (
+        {"error": {"code": 0, "message": "success"}, "fail_reason": "no"},
+        "no",
+    ),
     "an empty message, and one beside it": ({"error": {"code": "c", "message": ""}, "msg": "no"}, "no (c)"),
     "nothing": ({}, "without a reason"),
     "true": ({"error": True}, "without a reason"),
@@ -135,6 +145,8 @@ def test_a_word_for_a_failure_is_its_reason_where_there_is_no_other() -> None:
     ("word", "ended"),
     [
         ("finished", True),
+        *((word, True) for word in ("generated", "published", "blocked", "denied", "killed", "aborted", "timeout")),
+        *((word, False) for word in ("incomplete", "unfinished", "generating", "publishing")),
         ("timed_out", True),
         ("partial_success", True),
         ("Done!", True),
@@ -161,11 +173,11 @@ def test_fields_that_the_api_adds_later_are_kept_untouched() -> None:
     later = {"seed": 7, "model": {"name": "m", "layers": [1, 2]}, "标签": ["a"], "nothing": None}
 
     assert completed(**later).as_json() == {"id": "x", "status": "completed", **later}
-    assert completed(**later, completed_at=0).as_json() == {
+    assert completed(**later, completed_at=1748908920).as_json() == {
         "id": "x",
         "status": "completed",
         **later,
-        "completed_at": "1970-01-01T00:00:00Z",
+        "completed_at": "2025-06-03T00:02:00Z",
     }
 
 
@@ -260,6 +272,18 @@ VIDEOS: dict[str, tuple[dict[str, Any], str]] = {
     "beside a relative one": ({"video_url": "/v.mp4", "output": {"url": "https://h/v"}}, "https://h/v"),
     "behind its picture": ({"cover_url": "https://h/c.jpg", "file_url": "https://h/v.mp4"}, "https://h/v.mp4"),
     "behind what it was made of": ({"input_video_url": "https://h/i.mp4", "url": "https://h/v"}, "https://h/v"),
+    "a resource": ({"resource_url": "https://h/v"}, "https://h/v"),
+    "resources": ({"resources": [{"url": "https://h/v"}]}, "https://h/v"),
+    "sources of a video": ({"videos": [{"sources": [{"url": "https://h/v"}]}]}, "https://h/v"),
+    "the source of a video": ({"video": {"source": "https://h/v"}}, "https://h/v"),
+    "downloadUrl": ({"downloadUrl": "https://h/v"}, "https://h/v"),
+    "fileURL": ({"fileURL": "https://h/v"}, "https://h/v"),
+    "videoURLs": ({"videoURLs": ["https://h/v"]}, "https://h/v"),
+    "URL": ({"URL": "https://h/v"}, "https://h/v"),
+    "download_link": ({"download_link": "https://h/v"}, "https://h/v"),
+    "an output": ({"output": "https://h/v"}, "https://h/v"),
+    "outputs": ({"outputs": ["https://h/v"]}, "https://h/v"),
+    "a key that nobody knows": ({"hd": "https://h/v", "coverUrl": "https://h/c"}, "https://h/v"),
     "without a key of a URL": ({"output": "https://h/v.mp4?sig=1"}, "https://h/v.mp4?sig=1"),
 }
 
@@ -270,7 +294,7 @@ def test_the_video_is_found_where_it_is_not_named_as_documented(name: str) -> No
 
     task = completed(object="video_generation", **fields)
 
-    assert not task.lacks_its_video
+    assert not task.lacks_its_result
     assert task.highlights()["video_url"] == video_url
 
 
@@ -317,7 +341,27 @@ IMAGE_SETS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {"thumbnail_url": "https://h/t", "thumbnail_urls": ["https://h/t"], "thumbs": [{"url": "https://h/t"}]},
         (),
     ),
-    "other keys": ({"urls": ["https://h/1"], "link": "https://h/2", "curl": "https://h/3", "URL": "https://h/4"}, ()),
+    "other keys": (
+        {"urls": ["https://h/1"], "link": "https://h/2", "curl": "https://h/3", "URL": "https://h/4"},
+        ("https://h/1", "https://h/2", "https://h/4"),
+    ),
+    "what was asked for apart": (
+        {
+            "callback_url": "https://h/cb",
+            "input_image_url": "https://h/i",
+            "referenceImageURLs": ["https://h/i"],
+            "source-url": "https://h/i",
+            "sources": [{"url": "https://h/i"}],
+            "webhook": {"url": "https://h/w"},
+            "image_url": "https://h/1",
+        },
+        ("https://h/1",),
+    ),
+    "covers apart": ({"coverUrl": "https://h/c", "poster": "https://h/c", "last_frame_url": "https://h/c"}, ()),
+    "words inside words": (
+        {"resource_url": "https://h/1", "discover_url": "https://h/2"},
+        ("https://h/1", "https://h/2"),
+    ),
     "no address": ({"a_url": None, "b_url": 1, "c_url": "", "url": {"no": True}, "d_urls": [[], {}, None]}, ()),
 }
 
@@ -378,11 +422,11 @@ def test_only_web_addresses_are_results_whatever_the_answer_looks_like(value: ob
 def test_a_completed_video_without_a_video_is_recognised() -> None:
     without = {**COMPLETED, "video_url": ""}
 
-    assert SeeAnyTask.from_answer(without).lacks_its_video
-    assert completed(object="video_generation").lacks_its_video
-    assert completed(object="video_generation", input_video_url="https://h/i", thumb_url="https://h/t").lacks_its_video
-    assert not completed(object="image_set").lacks_its_video
-    assert not SeeAnyTask.from_answer({**PROCESSING}).lacks_its_video
+    assert SeeAnyTask.from_answer(without).lacks_its_result
+    assert completed(object="video_generation").lacks_its_result
+    assert completed(object="video_generation", input_video_url="https://h/i", thumb_url="https://h/t").lacks_its_result
+    assert not completed(object="image_set").lacks_its_result
+    assert not SeeAnyTask.from_answer({**PROCESSING}).lacks_its_result
 
 
 @pytest.mark.parametrize("field", ["video_url", "thumbnail_url"])
@@ -395,3 +439,84 @@ def test_what_is_no_web_address_is_handed_on_in_the_whole_answer_only(field: str
     assert field not in task.highlights()
     assert url not in task.result_urls
     assert task.as_json()[field] == url
+
+
+@pytest.mark.parametrize("padded", ["COMPLETED" + " " * 200, "\n" * 200 + "completed"])
+def test_no_amount_of_white_space_hides_a_status(padded: str) -> None:
+    assert SeeAnyTask.from_answer({**COMPLETED, "status": padded}).is_completed
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        {"code": 0, "msg": "ok", "data": None},
+        {"object": None, "error": {}},
+        {"thumbnail_url": ""},
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("word", ["success", "completed", "SUCCEEDED"])
+def test_a_word_of_success_beside_an_echoed_id_is_no_result(word: str, answer: dict[str, Any]) -> None:
+    assert SeeAnyTask.from_answer({"id": "x", "status": word, **answer}).lacks_its_result
+
+
+def test_an_answer_whose_data_tells_another_state_contradicts_itself() -> None:
+    assert completed(data={"status": "processing"}, url="https://h/v").contradicts_itself
+    assert completed(data={"status": "FAILED"}).contradicts_itself
+    for data in ({"status": "succeeded"}, {"status": "ok"}, {"status": 0}, {}, None, []):
+        assert not completed(data=data).contradicts_itself
+
+
+HUGE: list[dict[str, Any]] = [
+    {"duration": "9" * 23},
+    {"duration": "1e30 ms"},
+    {"duration": "9" * 80 + " h"},
+    {"usage": {"cost": "9" * 40}},
+    {"progress": "1" + "0" * 60},
+    {"estimated_remaining": "9" * 50},
+    {"estimated_remaining": ["9" * 50 + " s"]},
+    {"progress": 2**63 + 1, "usage": "18446744073709551616"},
+]
+
+
+@pytest.mark.parametrize("fields", HUGE, ids=repr)
+def test_a_number_too_large_for_an_integer_of_64_bits_can_be_sent_on(fields: dict[str, Any]) -> None:
+    task = SeeAnyTask.from_answer({**COMPLETED, **fields})
+
+    assert task.video_url == COMPLETED["video_url"]
+    for sent in (task.highlights(), task.as_json(), msgspec.to_builtins(Sighting.of(task, 1.0)), _row(task)):
+        msgspec.msgpack.encode(sent)
+
+
+@pytest.mark.parametrize(
+    ("usage", "cost"),
+    [
+        ([{"cost": 0.7, "cost_unit": "CNY"}] * 2, None),
+        ([0.7, 0.7], None),
+        ({"cost": -0.7, "cost_unit": "CNY"}, None),
+        ("-0.7 CNY", None),
+        ({"total": 0.7, "cost_unit": "CNY"}, 0.7),
+        ({"total": 0.7}, None),
+        ({"total": 1200, "unit": "tokens"}, None),
+    ],
+    ids=repr,
+)
+def test_a_cost_that_is_not_certain_is_left_out_and_told(usage: object, cost: float | None) -> None:
+    task = completed(usage=usage)
+
+    assert task.usage.cost == cost
+    assert task.unclear == (("usage",) if cost is None else ())
+
+
+def test_a_reader_that_fails_costs_its_own_field_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(value: object) -> None:
+        raise OverflowError(value)
+
+    monkeypatch.setattr(fields, "moment", fail)
+    monkeypatch.setattr(fields, "cost", fail)
+
+    task = SeeAnyTask.from_answer({**COMPLETED, "usage": "0.7"})
+
+    assert (task.is_completed, task.video_url, task.duration) == (True, COMPLETED["video_url"], 5)
+    assert task.unclear == ("completed_at", "usage")

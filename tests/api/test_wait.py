@@ -27,6 +27,7 @@ from airflow_provider_seeany.api.wait import (
     decode_outcome,
     encode_outcome,
 )
+from airflow_provider_seeany.exceptions import task_timeout
 from tests.hostile import COMPLETED, FAILED, PROCESSING
 
 START = 1_000_000.0
@@ -273,7 +274,7 @@ def test_the_end_is_logged_in_one_line_with_url_and_cost(log: Lines) -> None:
     ("fields", "said"),
     [
         ({"images": [{"url": "https://h/1"}, {"url": "https://h/2"}]}, "https://h/1, https://h/2, cost ?"),
-        ({}, "no result URL, cost ?"),
+        ({"object": "image_set"}, "no result URL, cost ?"),
         ({"usage": {"cost": 0}}, "no result URL, cost 0"),
     ],
 )
@@ -298,7 +299,7 @@ def test_each_field_that_cannot_be_understood_is_warned_of_once(log: Lines) -> N
     waiting = wait(log)
     for fields in ({"progress": "most"}, {"progress": "all"}, {"progress": "?", "estimated_remaining": "soon"}):
         assert waiting.heard(answer(**fields), START) == Pause(10)
-    waiting.heard(answer(status="completed", progress="", usage={"cost": "free"}), START)
+    waiting.heard(answer(status="completed", object="image_set", progress="", usage={"cost": "free"}), START)
 
     assert [line.partition(" in ")[2] for line in log.warnings] == [
         f"{field} that cannot be understood, so it is left out"
@@ -325,7 +326,13 @@ HELD = {
         None,
         False,
     ),
-    "a URL too long to be kept": ({"video_url": f"https://h/{'v' * 2000}"}, None, False),
+    "a URL too long to be kept": ({"video_url": f"https://h/{'v' * 5000}"}, None, False),
+    "a signed URL": ({"video_url": f"https://h/?{'s' * 3000}"}, f"https://h/?{'s' * 3000}", False),
+    "a cover alone": (
+        {"object": "video_generation", "cover_url": "https://h/c", "posterURL": "https://h/c"},
+        None,
+        False,
+    ),
     "nothing of that": ({"status": "queued", "thumbnail_url": "https://h/t"}, None, False),
 }
 
@@ -351,6 +358,38 @@ def test_a_time_out_tells_what_the_worker_saw_too(log: Lines) -> None:
 
     assert isinstance(outcome, TimedOut)
     assert (outcome.result_url, outcome.looks_ended) == ("https://h/v", True)
+
+
+def test_a_time_out_tells_of_a_url_that_is_too_long_to_be_kept(log: Lines) -> None:
+    waiting = wait(log, deadline=START + 10)
+    waiting.heard(answer(status="queued", video_url="https://h/" + "v" * 5000), START)
+
+    outcome = waiting.heard(trouble(), START + 10)
+
+    assert isinstance(outcome, TimedOut)
+    assert (outcome.result_url, outcome.had_result, waiting.looked_ended) == (None, True, True)
+    assert decode_outcome(json.loads(json.dumps(encode_outcome(outcome)))) == outcome
+    error = task_timeout(outcome, seeany_task_id="x", timeout=10)
+    assert "its last answer had a result URL, which is too long to be named here" in str(error)
+    assert "before you create it again" in str(error)
+
+
+ECHOES: list[dict[str, Any]] = [
+    {"status": "success"},
+    {"status": "success", "code": 0, "msg": "ok", "data": {"id": "x", "status": "processing", "url": "https://h/v"}},
+    {"status": "success", "code": 0, "data": None},
+]
+
+
+@pytest.mark.parametrize("fields", ECHOES, ids=repr)
+def test_the_success_of_a_request_is_not_that_of_the_task(log: Lines, fields: dict[str, Any]) -> None:
+    assert isinstance(wait(log).heard(answer(**fields), START), Pause)
+
+
+def test_a_field_and_a_status_of_one_name_are_both_warned_of(log: Lines) -> None:
+    wait(log).heard(answer(status="duration", duration="long"), START)
+
+    assert len(log.warnings) == 2
 
 
 @pytest.mark.parametrize("kind", [Kind.TRANSIENT, Kind.THROTTLED])

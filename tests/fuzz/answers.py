@@ -15,10 +15,13 @@ from tests.conftest import KEY
 from tests.hostile import COMPLETED, FAILED, PROCESSING, VIDEO
 
 SURROGATES = st.text(st.characters(categories=["Cs", "Cc", "Cf", "Ll"]), max_size=5)
-NUMBERS = st.integers() | st.floats() | st.integers(10**18, 10**40) | st.just(10**400)
+LARGE = st.integers(10**10, 10**80)
+NUMBERS = st.integers() | st.floats() | LARGE | st.just(10**400)
+WRITTEN = st.tuples(LARGE, st.sampled_from(["", "%", " CNY", " ms", "e30", ".5"])).map(lambda two: f"{two[0]}{two[1]}")
+PARTS = st.lists(st.integers(1900, 2200) | LARGE, min_size=3, max_size=7)
 URLS = st.sampled_from(["javascript:alert(1)", "file:///etc/passwd", "/a.mp4", "//h/a", "https://h/a", "http://[", ""])
 VALUES = st.recursive(
-    st.none() | st.booleans() | NUMBERS | st.text(max_size=8) | SURROGATES | URLS | st.just(KEY),
+    st.none() | st.booleans() | NUMBERS | st.text(max_size=8) | SURROGATES | URLS | st.just(KEY) | WRITTEN | PARTS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )

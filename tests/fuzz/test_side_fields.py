@@ -19,11 +19,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_seeany.api.asynchronous import shared_client
+from airflow_provider_seeany.api.batch_result import _row
 from airflow_provider_seeany.api.blocking import BlockingClient
 from airflow_provider_seeany.api.response import Response, read_task
 from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.api.wait import Finished, decode_outcome
+from airflow_provider_seeany.api.wait import Finished, Sighting, decode_outcome
 from airflow_provider_seeany.callback.answering import _asked
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook
 from airflow_provider_seeany.results.record import Record
@@ -55,6 +56,15 @@ MARK = "put some bytes here"
 
 # Any byte but the one that ends a text: with that it would be another JSON, or none.
 INSIDE_A_TEXT = st.binary(min_size=1, max_size=12).map(lambda some: some.replace(b'"', b""))
+# What ends in the byte of a backslash is text in one of the encodings that have such characters, or else an escape.
+AT_THE_END_OF_A_TEXT = st.one_of(
+    st.text(st.sampled_from("乗誠許功蓋表視頻a1"), min_size=1, max_size=6).map(
+        lambda some: some.encode("big5hkscs", "ignore") or b"?"
+    ),
+    st.text(st.sampled_from("乗誠视频許功a1"), min_size=1, max_size=6).map(lambda some: some.encode("gb18030")),
+    st.text(st.sampled_from("表十ソ能動a1"), min_size=1, max_size=6).map(lambda some: some.encode("shift_jis")),
+    INSIDE_A_TEXT.filter(lambda some: not some.endswith(b"\\")),
+)
 HALVES = st.sampled_from(
     [rb"\ud83d", rb"\udc31", rb"\x", rb"\u12", rb"\u0000", b"\xed\xa0\xbd", b"\xef\xbb\xbf", b"\0"]
 )
@@ -67,12 +77,14 @@ def odd_answers(draw: st.DrawFn) -> tuple[dict[str, Any], bytes]:
     valid = draw(st.sampled_from(ANSWERS))
     odd = {**valid, **draw(st.dictionaries(st.sampled_from(SIDE_FIELDS), VALUES, max_size=3))}
     marked = draw(st.sampled_from(SIDE_FIELDS))
-    kind = draw(st.sampled_from(["value", "bytes", "bytes deeper down", "no number"]))
+    kind = draw(st.sampled_from(["value", "bytes", "bytes deeper down", "bytes at the end", "no number"]))
     if kind != "value":
         odd[marked] = [{"message": f"a {MARK} b"}] if kind == "bytes deeper down" else f"a {MARK} b"
     body = json.dumps(odd, ensure_ascii=draw(st.booleans())).encode("utf-8", "surrogatepass")
     if kind == "no number":
         body = body.replace(f'"a {MARK} b"'.encode(), draw(NO_NUMBERS))
+    elif kind == "bytes at the end":
+        body = body.replace(f"a {MARK} b".encode(), draw(AT_THE_END_OF_A_TEXT))
     else:
         body = body.replace(MARK.encode(), draw(INSIDE_A_TEXT | HALVES))
     if draw(st.integers(0, 9)) == 0:
@@ -89,6 +101,8 @@ def assert_survived(task: object, valid: dict[str, Any]) -> None:
         assert task.video_url == URL
         assert task.state != "completed" or task.highlights()["video_url"] == URL
     msgspec.msgpack.encode(dict(task.answer))
+    for sent in (task.highlights(), task.as_json(), msgspec.to_builtins(Sighting.of(task, 1.0)), _row(task)):
+        msgspec.msgpack.encode(sent)
     for value in (task.as_json(), task.highlights()):
         XCom.serialize_value(value)
         # As PostgreSQL takes it: no NUL, no half of a pair, no NaN.
