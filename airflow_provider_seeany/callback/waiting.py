@@ -30,7 +30,7 @@ from airflow.utils.state import TaskInstanceState
 from sqlalchemy import delete, select, text, update
 from sqlalchemy.orm import lazyload
 
-from airflow_provider_seeany.api.request import BadTaskId, checked_task_id
+from airflow_provider_seeany.api.request import BadTaskId, checked_task_id, is_template
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.wait import Finished, encode_outcome
 from airflow_provider_seeany.callback.doorbell import KEY_PREFIX, Mark, mark_key
@@ -80,7 +80,7 @@ class TriggerArguments(msgspec.Struct, frozen=True, kw_only=True):
 
     def _is_template(self, value: str | int) -> bool:
         """Tell whether the triggerer makes something else of a value. A worker's triggers have rendered ones."""
-        return self.ends_task and any(begin in str(value) for begin in ("{{", "{%", "{#"))
+        return self.ends_task and is_template(value)
 
     def _checked_id(self) -> str | None:
         """Return the id as the trigger puts it into its mark."""
