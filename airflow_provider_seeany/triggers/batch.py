@@ -114,7 +114,7 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire one event."""
         with told_if_cancelled(self, about=self._about):
-            await supervisor_api.built()
+            await supervisor_api.built(self.deadline)
             outcome = await reported(self._outcome(), about=self._about, log=self.log)
             if self._results is not None and self._results.done and isinstance(outcome, Misconfigured | Crashed):
                 # Whatever broke off: what is completed was paid.

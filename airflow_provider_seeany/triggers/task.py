@@ -141,7 +141,7 @@ class SeeAnyTaskTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire one event."""
         with told_if_cancelled(self, about=self._about, may_be_rung_for=self._rung_interval is not None):
-            await supervisor_api.built()
+            await supervisor_api.built(self._deadline())
             event = await (self._ending_event() if self.ends_task else self._event())
         # Nothing is held here: a trigger cancelled at the yield would keep it until garbage collection.
         yield event
