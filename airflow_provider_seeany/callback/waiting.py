@@ -197,6 +197,8 @@ def resume(waiting: Waiting, outcome: Finished) -> bool:
         task_instance = session.get_one(TaskInstance, waiting.task_instance_id)
         task = SeeAnyTask.from_answer(outcome.answer)
         event: TriggerEvent = TriggerEvent(encode_outcome(outcome))
+        if waiting.ends_without_worker:
+            _forget_progress(session, waiting)
         if waiting.ends_without_worker and task.is_completed:
             xcoms = result_xcoms(
                 task,
@@ -204,7 +206,6 @@ def resume(waiting: Waiting, outcome: Finished) -> bool:
                 with_values=waiting.pushes_xcoms,
                 place=waiting.where,
             )
-            _forget_progress(session, waiting)
             for key, value in xcoms.items():
                 _push(session, waiting, key, value)
             event = TaskSuccessEvent()
