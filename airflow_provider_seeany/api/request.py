@@ -113,6 +113,11 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return f"{self.base_url}/tasks/{quote(seeany_task_id, safe='')}"
 
 
+def is_template(value: object) -> bool:
+    """Tell whether a value is a template that nobody has rendered."""
+    return isinstance(value, str) and any(begin in value for begin in ("{{", "{%", "{#"))
+
+
 def checked_task_id(value: object, *, name: str = "seeany_task_id") -> str:
     """
     Return the value if it can be the id of a SeeAny task.
@@ -133,7 +138,7 @@ def checked_task_id(value: object, *, name: str = "seeany_task_id") -> str:
             "pick it: {{ ti.xcom_pull('submit')['id'] }}. If it is text there, render_template_as_native_obj has "
             "changed its type."
         )
-    if "{{" in value or "{%" in value:
+    if is_template(value):
         raise BadTaskId(f"{name} is still a template, {cut(value)!r}: it was never rendered. {hint}")
     if len(value) > MAX_TASK_ID:
         raise BadTaskId(f"{name} has {len(value)} characters, more than the {MAX_TASK_ID} allowed. {hint}")

@@ -177,11 +177,21 @@ class BadId(msgspec.Struct, frozen=True, tag="bad_id"):
     text: str
 
 
+class Unrendered(msgspec.Struct, frozen=True, tag="unrendered"):
+    """
+    Nothing was asked: the trigger was given its templates as they are written in the DAG. A worker goes on.
+
+    :param began: when the wait began, in Unix seconds.
+    """
+
+    began: float
+
+
 Outcome = Finished | Refused | TimedOut | Misconfigured | BadId | Crashed
 """What a wait can end with. Plain JSON when encoded, as it travels from the triggerer to a worker."""
 
 
-def encode_outcome(outcome: Outcome) -> dict[str, Any]:
+def encode_outcome(outcome: Outcome | Unrendered) -> dict[str, Any]:
     """Turn an outcome into plain JSON values."""
     encoded: dict[str, Any] = msgspec.to_builtins(outcome)
     return encoded

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
@@ -27,6 +28,8 @@ from airflow_provider_seeany.callback.token import Ringer
 from airflow_provider_seeany.callback.waiting import Waiting, ids_waited_for, note_ring, resume, waits_for
 from airflow_provider_seeany.exceptions import SeeAnyError
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook, checked_id
+from airflow_provider_seeany.triggers.task import NOTE_TAKES
+from airflow_provider_seeany.waiting.deferral import FIRST_LOOK_AFTER
 
 if TYPE_CHECKING:
     from airflow_provider_seeany.api.asynchronous import AsyncClient
@@ -129,13 +132,20 @@ async def _found(ringer: Ringer, seeany_ids: Sequence[str]) -> list[Waiting]:
 
 
 async def _noted(waiting: Waiting, deadline: float) -> Rung:
-    """Leave a note for a wait that may not be resumed yet."""
+    """Leave a note for a wait that may not be resumed yet; one that it may not have read is to be rung again for."""
+    # Of a wait in its first worker that is known at least: its trigger looks no sooner.
+    first_look_at = waiting.resumable_at or time.time() + FIRST_LOOK_AFTER[0]
     try:
         async with asyncio.timeout_at(deadline):
             is_there = await _database.run(partial(note_ring, waiting))
     except Exception as error:
         return _failed(waiting.mark.seeany_conn_id, error)
-    return Rung(Happened.NOTED, 1) if is_there else Rung()
+    if not is_there:
+        return Rung()
+    if time.time() > first_look_at + NOTE_TAKES:
+        log.warning("SeeAny rang, but Airflow's database took so long that the wait may not have noticed")
+        return Rung(retry_after=RETRY_AFTER)
+    return Rung(Happened.NOTED, 1)
 
 
 async def _answered(waits: Sequence[Waiting], deadline: float) -> Rung:

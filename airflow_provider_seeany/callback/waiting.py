@@ -30,7 +30,7 @@ from airflow.utils.state import TaskInstanceState
 from sqlalchemy import delete, select, text, update
 from sqlalchemy.orm import lazyload
 
-from airflow_provider_seeany.api.request import BadTaskId, checked_task_id
+from airflow_provider_seeany.api.request import BadTaskId, checked_task_id, is_template
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.wait import Finished, encode_outcome
 from airflow_provider_seeany.callback.doorbell import KEY_PREFIX, Mark, mark_key
@@ -80,7 +80,7 @@ class TriggerArguments(msgspec.Struct, frozen=True, kw_only=True):
 
     def _is_template(self, value: str | int) -> bool:
         """Tell whether the triggerer makes something else of a value. A worker's triggers have rendered ones."""
-        return self.ends_task and any(begin in str(value) for begin in ("{{", "{%", "{#"))
+        return self.ends_task and is_template(value)
 
     def _checked_id(self) -> str | None:
         """Return the id as the trigger puts it into its mark."""
@@ -197,6 +197,8 @@ def resume(waiting: Waiting, outcome: Finished) -> bool:
         task_instance = session.get_one(TaskInstance, waiting.task_instance_id)
         task = SeeAnyTask.from_answer(outcome.answer)
         event: TriggerEvent = TriggerEvent(encode_outcome(outcome))
+        if waiting.ends_without_worker:
+            _forget_progress(session, waiting)
         if waiting.ends_without_worker and task.is_completed:
             xcoms = result_xcoms(
                 task,
@@ -204,7 +206,6 @@ def resume(waiting: Waiting, outcome: Finished) -> bool:
                 with_values=waiting.pushes_xcoms,
                 place=waiting.where,
             )
-            _forget_progress(session, waiting)
             for key, value in xcoms.items():
                 _push(session, waiting, key, value)
             event = TaskSuccessEvent()

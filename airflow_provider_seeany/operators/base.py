@@ -7,6 +7,7 @@ running task needs: that is behind ``task_wait``.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -234,6 +235,14 @@ class WaitsForTask(EndsWithReason):
             self.task_wait.tell_callback_expected()
         return task
 
+    def wait_here(self, context: Context) -> SeeAnyTask:
+        """Return the completed task; leave for the triggerer if it is still running and the wait is deferrable."""
+        while (task := self.look(context)) is None:
+            if self.deferrable:
+                self.defer_wait()
+            time.sleep(self.task_wait.pause)
+        return task
+
     def explain_worker(self) -> None:
         """Say in the log why a wait that should be worker-free is in a worker, unless the DAG's author chose that."""
         if self.worker_free and self.deferrable:
@@ -261,7 +270,16 @@ class WaitsForTask(EndsWithReason):
         return self.task_wait.unreported()
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Go on in a worker with what the trigger reported."""
+        """Go on in a worker with what the trigger reported, or with the wait if it could not even begin."""
+        from airflow_provider_seeany.waiting.task import taken_over
+
+        if (unrendered := taken_over(event)) is not None:
+            self.began = unrendered.began
+            self.log.info(
+                "This wait goes on from a worker: the triggerer was given its templates unrendered, as the DAG has "
+                "changed since it began"
+            )
+            return self.deliver(context, self.wait_here(context))
         return self.deliver(context, self.task_wait.concluded(event))
 
 

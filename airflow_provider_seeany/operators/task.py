@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -83,8 +82,5 @@ class SeeAnyTaskResultOperator(WaitsForTask):
         with self.failure_on_record(context):
             if not self.wait_for_completion:
                 return self.deliver(context, self.task_wait.result())
-            while (task := self.look(context)) is None:
-                if self.deferrable:
-                    self.defer_wait()
-                time.sleep(self.task_wait.pause)
+            task = self.wait_here(context)
         return self.deliver(context, task)

@@ -6,6 +6,7 @@ Every Airflow process loads this.
 
 from __future__ import annotations
 
+import logging
 import sys
 from functools import cached_property
 from typing import Any
@@ -15,6 +16,8 @@ from airflow.providers.common.compat.sdk import AirflowPlugin, conf
 
 from airflow_provider_seeany import DEFAULT_CONN_ID
 from airflow_provider_seeany.versions import airflow_is_at_least
+
+log = logging.getLogger(__name__)
 
 # With the path prefix of an Airflow that has one: 3.1 imports the module by this very text, and takes one without a
 # slash at its beginning for the name of a package.
@@ -58,7 +61,11 @@ class SeeAnyPlugin(AirflowPlugin):
         if "airflow.cli.commands.triggerer_command" in sys.modules:
             from airflow_provider_seeany.triggers.supervisor_api import prepare
 
-            prepare()
+            try:
+                prepare()
+            except Exception as error:
+                # An Airflow that has other insides; it then builds in its loop, which takes longer.
+                log.warning("What waits need of Airflow's database cannot be built in advance: %r", error)
 
     @cached_property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]

@@ -19,6 +19,7 @@ from airflow_provider_seeany.api.trouble import cleaned
 from airflow_provider_seeany.api.wait import Crashed, Misconfigured
 from airflow_provider_seeany.triggers import supervisor_api
 from airflow_provider_seeany.triggers.asking import (
+    TAKEN_ON,
     asked_patiently,
     began,
     is_made_anew,
@@ -29,7 +30,7 @@ from airflow_provider_seeany.triggers.asking import (
 )
 from airflow_provider_seeany.triggers.progress import ProgressPublisher
 from airflow_provider_seeany.triggers.stored_ids import StoredIds
-from airflow_provider_seeany.triggers.without_worker import TriggererXComs
+from airflow_provider_seeany.triggers.without_worker import TriggererXComs, state_of
 
 if TYPE_CHECKING:
     from airflow_provider_seeany.hooks.steady import SteadyAsyncClient
@@ -114,7 +115,7 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire one event."""
         with told_if_cancelled(self, about=self._about):
-            await supervisor_api.built()
+            await supervisor_api.built(self.deadline)
             outcome = await reported(self._outcome(), about=self._about, log=self.log)
             if self._results is not None and self._results.done and isinstance(outcome, Misconfigured | Crashed):
                 # Whatever broke off: what is completed was paid.
@@ -130,6 +131,10 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
     async def on_kill(self) -> None:
         """Say what goes on without this wait. Called by Airflow 3.3 and newer."""
         await tell_killed(self, about=self._about)
+        if self.stored_ids is None or await state_of(self.task_instance) in (*TAKEN_ON, None):
+            return
+        # A person has ended the task, so no worker will do it.
+        await msgspec.convert(self.stored_ids, StoredIds).adelete()
 
     @property
     def _about(self) -> str:

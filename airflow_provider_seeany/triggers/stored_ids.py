@@ -3,8 +3,9 @@ The ids of a large batch, kept beside its trigger.
 
 MySQL and MariaDB keep no more than 64 KB of a trigger's arguments, encrypted, and say "Value rejected by database" of
 more, when the SeeAny tasks are paid already. So the worker writes many ids to an XCom of the task instance, from which
-the trigger reads them, also one that is made anew elsewhere; the worker that the task ends in deletes it. Like all that
-is not the user's, it goes past a custom XCom backend. It names its try: what an earlier one left counts for no other.
+the trigger reads them, also one that is made anew elsewhere; the worker that the task ends in deletes it, or the
+trigger if a person ends the task. Like all that is not the user's, it goes past a custom XCom backend. It names its
+try: what an earlier one left counts for no other.
 """
 
 from __future__ import annotations
@@ -71,25 +72,36 @@ class StoredIds(msgspec.Struct, frozen=True, kw_only=True):
 
         _supervisor().send(DeleteXCom(**self._where))
 
+    async def adelete(self) -> None:
+        """Delete them, in the triggerer; those of another try stay."""
+        from airflow.sdk.execution_time.comms import DeleteXCom
+
+        stored = await self._stored()
+        if stored is not None and stored.task_instance_id == self.task_instance_id:
+            await _supervisor().asend(DeleteXCom(**self._where))
+
     async def read(self) -> list[str]:
         """
         Read them, in the triggerer.
 
         :raises BadSettings: if they are not there, or are those of another try.
         """
-        from airflow.sdk.execution_time.comms import GetXCom
-
-        reply = await _supervisor().asend(GetXCom(**self._where))
-        try:
-            stored = msgspec.convert(getattr(reply, "value", None), _Ids)
-        except msgspec.ValidationError:
-            stored = None
+        stored = await self._stored()
         if stored is None or stored.task_instance_id != self.task_instance_id:
             raise BadSettings(
                 f"The ids of this batch are not in the XCom {IDS_KEY!r} of the task instance any more: somebody "
                 "deleted it while the batch was waiting. Clear the task to start again; what SeeAny does goes on"
             )
         return stored.ids
+
+    async def _stored(self) -> _Ids | None:
+        from airflow.sdk.execution_time.comms import GetXCom
+
+        reply = await _supervisor().asend(GetXCom(**self._where))
+        try:
+            return msgspec.convert(getattr(reply, "value", None), _Ids)
+        except msgspec.ValidationError:
+            return None
 
     @property
     def _where(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import asyncio
 import logging
 import os
 import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Lock, Thread
@@ -27,8 +28,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MAXIMUM_WAIT = 300.0
-"""Seconds after which a wait goes on all the same: the supervisor then builds as it does without this."""
+MAXIMUM_WAIT = 120.0
+"""
+Seconds after which a wait goes on all the same: the supervisor then builds as it does without this. Well below the time
+that Airflow lets pass after a wait's deadline before it ends the wait itself.
+"""
 
 _builder: Builder | None = None
 
@@ -49,20 +53,37 @@ def prepare() -> None:
     os.register_at_fork(after_in_parent=_builder.start)
 
 
-async def built() -> None:
-    """Return once a trigger can ask Airflow for something without holding up others; in other processes at once."""
-    if _builder is not None:
-        await _builder.built()
+async def built(deadline: float | None = None) -> None:
+    """
+    Return once a trigger can ask Airflow for something without holding up others; in other processes at once.
+
+    :param deadline: when the wait that needs it gives up, in Unix seconds; it goes on then all the same.
+    """
+    if (builder := _inherited()) is None:
+        return
+    with suppress(TimeoutError):
+        async with asyncio.timeout(None if deadline is None else max(deadline - time.time(), 0)):
+            await builder.built()
 
 
 def built_in_template() -> None:
     """Do the same where Airflow renders the templates of a trigger, which it does not await."""
-    if _builder is None:
+    if (builder := _inherited()) is None:
         return
     import greenback
 
     if greenback.has_portal():
-        greenback.await_(_builder.built())
+        greenback.await_(builder.built())
+
+
+def _inherited() -> Builder | None:
+    """
+    Return the builder whose thread runs in this process's parent, if there is one.
+
+    With ``[core] lazy_load_plugins = False`` Airflow loads plugins in the child alone, if it has not in the supervisor
+    before: a builder that is made there has nobody to build.
+    """
+    return _builder if _builder is not None and _builder.pid != os.getpid() else None
 
 
 class Builder:
@@ -73,6 +94,7 @@ class Builder:
     """
 
     def __init__(self, make: Callable[[], InProcessExecutionAPI]) -> None:
+        self.pid = os.getpid()
         self._make = make
         self._lock = Lock()
         self._api: InProcessExecutionAPI | None = None
@@ -116,10 +138,12 @@ class Builder:
 
     async def _ask(self) -> None:
         loop = asyncio.get_running_loop()
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(MAXIMUM_WAIT):
                 await loop.sock_sendall(self._asking, b"?")
                 await loop.sock_recv(self._asking, 1)
+        except OSError as error:  # a time-out is one, too
+            log.warning("Waits go on without the API that was to be built in advance: %r", error)
 
 
 def _build(api: InProcessExecutionAPI) -> None:

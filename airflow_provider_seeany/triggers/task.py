@@ -14,10 +14,20 @@ from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 from airflow_provider_seeany import DEFAULT_CONN_ID
 from airflow_provider_seeany.api.clock import ForwardClock
 from airflow_provider_seeany.api.polling import Polling, SafetyNet, TrustGated
-from airflow_provider_seeany.api.request import checked_task_id
+from airflow_provider_seeany.api.request import checked_task_id, is_template
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import cleaned
-from airflow_provider_seeany.api.wait import LAST_ROUND, BadId, Finished, Outcome, Pause, Sighting, Wait, encode_outcome
+from airflow_provider_seeany.api.wait import (
+    LAST_ROUND,
+    BadId,
+    Finished,
+    Outcome,
+    Pause,
+    Sighting,
+    Unrendered,
+    Wait,
+    encode_outcome,
+)
 from airflow_provider_seeany.callback.doorbell import Doorbell, tell_expected
 from airflow_provider_seeany.triggers import supervisor_api
 from airflow_provider_seeany.triggers.asking import (
@@ -131,7 +141,7 @@ class SeeAnyTaskTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire one event."""
         with told_if_cancelled(self, about=self._about, may_be_rung_for=self._rung_interval is not None):
-            await supervisor_api.built()
+            await supervisor_api.built(self._deadline())
             event = await (self._ending_event() if self.ends_task else self._event())
         # Nothing is held here: a trigger cancelled at the yield would keep it until garbage collection.
         yield event
@@ -165,6 +175,10 @@ class SeeAnyTaskTrigger(BaseTrigger):
         from here.
         """
         assert self.xcoms is not None
+        if is_template(self.seeany_task_id) or is_template(self.seeany_conn_id):
+            # Airflow renders them only if the DAG, as it is by now, lets this wait begin without a worker.
+            await self._done(self.xcoms.withdraw())
+            return TriggerEvent(encode_outcome(Unrendered(began(self._deadline(), self.timeout))))
         await self._done(self.xcoms.claim())
         outcome = await self._outcome()
         task = SeeAnyTask.from_answer(outcome.answer) if isinstance(outcome, Finished) else None

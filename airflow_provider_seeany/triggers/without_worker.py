@@ -103,6 +103,9 @@ class TriggererXComs:
         """
         Make the task instance this try's own, and delete what an earlier one left.
 
+        What this very try left stays: Airflow may have given its trigger to a second triggerer while the first one,
+        which has pushed the result, is about to say so. Whoever pushes once more pushes over it.
+
         :param news: how far the wait is, if that is known.
         :raises NoLongerOurs: if it no longer waits, or a later try has claimed it.
         """
@@ -114,6 +117,9 @@ class TriggererXComs:
             unclean = Claim(owner=self._owner, record=found.record, is_unclean=True)
             await self._send(NOW_KEY, unclean.as_json())
             await self._clear(found.record)
+        elif found.owner == self._owner and found.record is not None:
+            self._is_claimed = True
+            return
         await self._send(NOW_KEY, self._signed(news or {}))
         self._is_claimed = True
 
@@ -152,6 +158,7 @@ class TriggererXComs:
         for key, value in xcoms.items():
             await self.check()
             if key == NOW_KEY:
+                await self._delete_record_unless(value["record"])
                 await self._send(key, self._signed(value))
             else:
                 await self._send(key, value if is_of_ui(key) else await _stored(value, key=key, **self._where))
@@ -182,10 +189,10 @@ class TriggererXComs:
         return {**value, **Claim(owner=self._owner).as_json()}
 
     async def _is_unclean(self, found: Claim) -> bool:
-        """Tell whether there may be XComs that are not of this run of the trigger."""
-        if found.is_unclean or (found.owner != self._owner and self._owner.try_number > 1):
-            return True
-        return found != Claim() and await self.are_there()
+        """Tell whether there may be XComs that are not of this try."""
+        if found.is_unclean or found.owner == self._owner:
+            return found.is_unclean
+        return self._owner.try_number > 1 or (found != Claim() and await self.are_there())
 
     async def _look(self) -> Claim:
         """Return the claim on the task instance, if that waits."""
@@ -202,6 +209,12 @@ class TriggererXComs:
             self._looked_at = 0.0
             raise NoLongerOurs("another try of the task has begun")
         return claim
+
+    async def _delete_record_unless(self, record_key: str) -> None:
+        """Delete the record of a triggerer that pushed before this one, unless both have the same moment and key."""
+        earlier = Claim.read(_value(await self._get(NOW_KEY)))
+        if earlier.owner == self._owner and earlier.record not in (None, record_key):
+            await self._delete(earlier.record)
 
     async def _clear(self, record_key: str | None) -> None:
         records = [] if record_key is None else [record_key]

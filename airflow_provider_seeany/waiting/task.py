@@ -21,6 +21,7 @@ from airflow_provider_seeany.api.wait import (
     Outcome,
     Pause,
     TimedOut,
+    Unrendered,
     Wait,
     decode_outcome,
     tell_abandoned,
@@ -46,6 +47,14 @@ LONGEST_PAUSE_HERE = 15.0
 Most seconds between two questions of a poke that stays to find something out, as the process of the next poke would
 know nothing of this one: whether a connection stays away, and whether an unusable answer has to be believed.
 """
+
+
+def taken_over(event: Mapping[str, Any]) -> Unrendered | None:
+    """Return what a trigger reported if a worker has to go on with the wait, which has not asked for anything yet."""
+    try:
+        return msgspec.convert(event, Unrendered)
+    except msgspec.ValidationError:
+        return None
 
 
 class TaskWait:

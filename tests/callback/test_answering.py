@@ -25,8 +25,9 @@ from airflow_provider_seeany.callback.doorbell import mark_key
 from airflow_provider_seeany.callback.rate import RateLimit
 from airflow_provider_seeany.callback.token import Ringer, WaitingTask
 from airflow_provider_seeany.callback.waiting import note_ring, resume, waits_for
+from airflow_provider_seeany.results.keys import NOW_KEY
 from tests.callback.waits_in_database import CONNECTION, add_wait, make_database, mark_failed, wait_anew
-from tests.hostile import COMPLETED, Answer, Caller, HostileServer, hang, reply, reset, task
+from tests.hostile import COMPLETED, FAILED, Answer, Caller, HostileServer, hang, reply, reset, task
 from tests.waits import starts_triggers
 
 RINGER = Ringer(CONNECTION)
@@ -397,3 +398,44 @@ async def test_a_try_that_waits_for_the_same_task_again_is_woken(hostile: Hostil
 
     assert await answer_ring(RINGER, ["x"]) == WOKEN
     assert state_of(this_try) == "success"
+
+
+@pytest.mark.parametrize("where", ["in a trigger", "in its first worker"])
+async def test_a_note_that_the_wait_may_have_come_too_late_for_asks_to_ring_again(
+    monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """The database took so long that the wait has looked for a note by then."""
+    wait = add_wait("x", 1, first_look_at=time.time() + 60)
+    if where == "in its first worker":
+        with create_session(scoped=False) as session:
+            session.execute(
+                update(TaskInstance).where(TaskInstance.id == wait).values(state="running", next_method=None)
+            )
+
+    def slowly(waiting: Any) -> bool:
+        is_there = note_ring(waiting)
+        now = time.time()
+        monkeypatch.setattr(time, "time", lambda: now + 63)
+        return is_there
+
+    monkeypatch.setattr(answering, "note_ring", slowly)
+
+    assert await answer_ring(RINGER, ["x"]) == TO_BE_REPEATED
+
+
+@starts_triggers
+@pytest.mark.parametrize("pushes", [True, False], ids=["values", "links only"])
+async def test_a_ring_that_ends_a_wait_in_a_worker_takes_what_its_trigger_kept_for_itself(
+    hostile: HostileServer, *, pushes: bool
+) -> None:
+    wait = add_wait("x", 1, worker_free=True, do_xcom_push=pushes)
+    with create_session(scoped=False) as session:
+        instance = session.get_one(TaskInstance, wait)
+        here = {name: getattr(instance, name) for name in ("dag_id", "task_id", "run_id", "map_index")}
+        claim = {"owner": {"task_instance_id": str(wait), "try_number": 1}}
+        XComModel.set(key=NOW_KEY, value=claim, serialize=False, session=session, **here)
+    hostile.script(reply(200, {**FAILED, "id": "x"}))
+
+    assert await answer_ring(RINGER, ["x"]) == WOKEN
+    with create_session(scoped=False) as session:
+        assert session.scalars(select(XComModel.key).where(XComModel.key == NOW_KEY)).all() == []

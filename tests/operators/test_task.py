@@ -8,9 +8,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, AirflowFailException, AirflowSensorTimeout
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException, AirflowSensorTimeout, TaskDeferred
 
-from airflow_provider_seeany.api.task import HIGHLIGHTS
+from airflow_provider_seeany.api.task import HIGHLIGHTS, SeeAnyTask
 from airflow_provider_seeany.exceptions import (
     SeeAnyConnectionNotFound,
     SeeAnyError,
@@ -23,6 +23,7 @@ from airflow_provider_seeany.exceptions import (
 )
 from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
+from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from tests.hostile import COMPLETED, FAILED, VIDEO, Answer, HostileServer, page, reply, reset, task
 from tests.supervisor import Supervisor
 from tests.waits import KINDS, LOST, context, deferred, finished, interval, wait
@@ -363,3 +364,47 @@ def test_seconds_that_cannot_be_are_refused_by_name_when_the_dag_file_is_parsed(
 @pytest.mark.parametrize("seconds", [90, 90.0, timedelta(minutes=1.5)], ids=repr)
 def test_seconds_can_be_a_number_or_a_timedelta(kind: Any, name: str, seconds: Any) -> None:
     assert getattr(wait(kind, **{name: seconds}), name) == 90
+
+
+UNRENDERED = {"type": "unrendered"}
+
+
+@each_kind
+def test_a_wait_whose_trigger_was_given_templates_ends_in_a_worker_if_the_task_is_done(
+    hostile: HostileServer, kind: Any
+) -> None:
+    hostile.script(reply(200, COMPLETED))
+    waiting = wait(kind, COMPLETED["id"])
+
+    result = waiting.resume_execution("execute_complete", {"event": {**UNRENDERED, "began": time.time()}}, context())
+
+    assert result == SeeAnyTask.from_answer(COMPLETED).as_json()
+
+
+@each_kind
+def test_a_wait_whose_trigger_was_given_templates_goes_on_for_the_time_that_is_left(
+    hostile: HostileServer, kind: Any
+) -> None:
+    hostile.script(task(progress=5))
+    began = time.time() - 600
+
+    with pytest.raises(TaskDeferred) as left:
+        wait(kind, "x", timeout=3600).resume_execution(
+            "execute_complete", {"event": {**UNRENDERED, "began": began}}, context()
+        )
+
+    trigger = left.value.trigger
+    assert isinstance(trigger, SeeAnyTaskTrigger)
+    assert (trigger.seeany_task_id, trigger.deadline, trigger.ends_task) == ("x", began + 3600, False)
+
+
+@each_kind
+def test_a_wait_whose_trigger_was_given_templates_gives_up_when_its_time_is_up(
+    hostile: HostileServer, kind: Any
+) -> None:
+    hostile.script(task(progress=5))
+
+    with pytest.raises(SeeAnyTaskTimeout):
+        wait(kind, "x", timeout=60).resume_execution(
+            "execute_complete", {"event": {**UNRENDERED, "began": time.time() - 61}}, context()
+        )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import entry_points
+from types import ModuleType
 
+import pytest
 from airflow.plugins_manager import AirflowPlugin
 
 from airflow_provider_seeany.plugins.seeany import SeeAnyPlugin
+from airflow_provider_seeany.triggers import supervisor_api
 from airflow_provider_seeany.versions import airflow_is_at_least
 from tests.test_layers import loaded_by
 
@@ -48,3 +52,17 @@ def test_only_the_api_server_makes_the_application() -> None:
     (served,) = plugin.fastapi_apps
     assert served["url_prefix"] == "/seeany"
     assert plugin.fastapi_apps[0]["app"] is served["app"]
+
+
+def test_a_triggerer_with_other_insides_loads_the_plugin_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "airflow.cli.commands.triggerer_command", ModuleType("triggerer_command"))
+    monkeypatch.setitem(sys.modules, "airflow.jobs.triggerer_job_runner", ModuleType("triggerer_job_runner"))
+    monkeypatch.setattr("airflow.jobs.triggerer_job_runner", ModuleType("triggerer_job_runner"), raising=False)
+    monkeypatch.setattr(supervisor_api, "_builder", None)
+
+    SeeAnyPlugin.on_load()
+
+    (line,) = caplog.records
+    assert "in_process_api_server" in line.getMessage()

@@ -14,7 +14,8 @@ from airflow.triggers.base import TaskSuccessEvent
 
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.callback.doorbell import Doorbell, mark_key
-from airflow_provider_seeany.results.keys import NOW_KEY
+from airflow_provider_seeany.results import record
+from airflow_provider_seeany.results.keys import FIRST_KEY, LAST_KEY, NOW_KEY
 from airflow_provider_seeany.triggers import progress, without_worker
 from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
@@ -223,3 +224,70 @@ async def test_a_look_is_not_repeated_for_every_xcom(
     await ended(supervisor)
 
     assert asked.count("GetTaskStates") == 1
+
+
+@pytest.mark.parametrize("with_values", [True, False], ids=["values", "links only"])
+@pytest.mark.parametrize("try_number", [1, 2])
+async def test_a_second_triggerer_of_the_same_try_takes_nothing_of_the_first_ones_result(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, try_number: int, *, with_values: bool
+) -> None:
+    """The first one has pushed, fully or half, and its event is on its way; Airflow gives the trigger to another."""
+    done = SeeAnyTask.from_answer(DONE)
+
+    def triggerer() -> TriggererXComs:
+        return TriggererXComs(own(try_number, FIRST_TRY), clears=True)
+
+    calm = triggerer()
+    await calm.claim()
+    supervisor.writes.clear()
+    await calm.push(done, conn_id="seeany_default", with_values=with_values)
+    pushes = len(supervisor.writes)
+
+    # Where only links are pushed, the claim is deleted last, and with it what tells whose the links are.
+    for pushed in range(1, pushes + with_values):
+        supervisor.xcoms.clear()
+        supervisor.state = "deferred"
+        first, second = triggerer(), triggerer()
+        await first.claim()
+        supervisor.writes.clear()
+        goes_on, stalls = asyncio.Event(), asyncio.Event()
+
+        async def asend(
+            message: Any, pushed: int = pushed, goes_on: asyncio.Event = goes_on, stalls: asyncio.Event = stalls
+        ) -> Any:
+            reply = supervisor.send(message)
+            if len(supervisor.writes) == pushed and not stalls.is_set():
+                stalls.set()
+                await goes_on.wait()
+            return reply
+
+        monkeypatch.setattr(supervisor, "asend", asend)
+        pushing = asyncio.create_task(first.push(done, conn_id="seeany_default", with_values=with_values))
+        await stalls.wait()
+        before = {key: value for key, value in supervisor.xcoms.items() if key != NOW_KEY}
+        await second.claim()
+        assert {key: supervisor.xcoms.get(key) for key in before} == before
+        goes_on.set()
+        await pushing
+        with_both = dict(supervisor.xcoms)
+        supervisor.state = "success"
+        with pytest.raises(NoLongerOurs):
+            await second.push(done, conn_id="seeany_default", with_values=with_values)
+        assert supervisor.xcoms == with_both
+        if with_values:
+            assert with_both["return_value"] == done.as_json()
+
+
+async def test_a_second_triggerer_of_the_same_try_leaves_one_record(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The answer does not say when it was completed, and a second lies between the two.
+    done = SeeAnyTask.from_answer({key: value for key, value in DONE.items() if key != "completed_at"})
+    for moment in (1_795_000_000, 1_795_000_001):
+        monkeypatch.setattr(record, "_moment", lambda completed_at, moment=moment: moment)
+        triggerer = TriggererXComs(own(1, FIRST_TRY), clears=True)
+        await triggerer.claim()
+        await triggerer.push(done, conn_id="seeany_default", with_values=True)
+
+    (key,) = [key for key in supervisor.xcoms if FIRST_KEY <= key < LAST_KEY]
+    assert supervisor.xcoms[NOW_KEY]["record"] == key

@@ -7,6 +7,7 @@ import time
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk.execution_time import task_runner
@@ -16,7 +17,9 @@ from airflow_provider_seeany.api.batch_result import BatchResult, decode_batch_o
 from airflow_provider_seeany.api.wait import Misconfigured
 from airflow_provider_seeany.sensors.batch import SeeAnyTaskBatchSensor
 from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
-from tests.waits import TaskInstance
+from airflow_provider_seeany.triggers.stored_ids import IDS_KEY, StoredIds
+from tests.supervisor import Supervisor as StatefulSupervisor
+from tests.waits import TaskInstance, starts_triggers
 
 MYSQL_TEXT = 65_535
 MANY = [f"video-0s-stored-{number:06}" for number in range(10_000)]
@@ -133,3 +136,30 @@ def test_the_worker_in_which_it_ends_deletes_them(supervisor: Supervisor, event:
 def test_where_a_trigger_could_not_read_them_they_stay_in_the_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", SimpleNamespace(send=Supervisor().send), raising=False)
     assert arguments(MANY)["seeany_task_ids"] == MANY
+
+
+@starts_triggers
+@pytest.mark.parametrize(
+    ("state", "whose", "are_left"),
+    [
+        *((state, "first", False) for state in ("success", "failed", "skipped", "removed", "up_for_retry")),
+        *((state, "first", True) for state in ("deferred", "scheduled", "queued", "running", None)),
+        ("failed", "second", True),
+    ],
+)
+async def test_ids_do_not_stay_when_a_person_ends_the_batch(
+    monkeypatch: pytest.MonkeyPatch, state: str | None, whose: str, *, are_left: bool
+) -> None:
+    supervisor = StatefulSupervisor()
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
+    task_instance = context()["ti"]
+    stored = StoredIds.of(task_instance)
+    stored.store(MANY)
+    supervisor.xcoms[IDS_KEY]["task_instance_id"] = whose
+    trigger = SeeAnyTaskBatchTrigger(seeany_task_ids=[], stored_ids=msgspec.to_builtins(stored))
+    trigger.task_instance = task_instance
+    supervisor.state = state
+
+    await trigger.on_kill()
+
+    assert (IDS_KEY in supervisor.xcoms) is are_left

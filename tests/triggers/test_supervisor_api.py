@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Coroutine, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
+from airflow_provider_seeany.api.wait import LAST_ROUND
+from airflow_provider_seeany.operators.worker_free import SWEEP_GRACE
 from airflow_provider_seeany.triggers import supervisor_api
 from airflow_provider_seeany.triggers.supervisor_api import Builder
 
@@ -109,3 +113,58 @@ async def test_waits_go_on_if_nobody_answers(slow: SlowApi, monkeypatch: pytest.
 async def test_outside_a_triggerer_there_is_nothing_to_wait_for() -> None:
     await supervisor_api.built()
     supervisor_api.built_in_template()
+
+
+def in_child(go: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run it in a process that is forked from this one; fail if that fails."""
+    if (pid := os.fork()) == 0:
+        try:
+            asyncio.new_event_loop().run_until_complete(asyncio.wait_for(go(), 20))
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+async def test_a_builder_that_the_triggers_process_made_itself_holds_up_nobody(
+    slow: SlowApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow loaded no plugin in the supervisor, so no thread was started there."""
+    monkeypatch.setattr(supervisor_api, "_builder", Builder(slow))
+
+    async with asyncio.timeout(20):
+        await supervisor_api.built()
+        supervisor_api.built_in_template()
+
+
+def test_triggers_in_the_child_are_answered_by_the_supervisor(slow: SlowApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow.go_on.set()
+    builder = Builder(slow)
+    monkeypatch.setattr(supervisor_api, "_builder", builder)
+    builder.start()
+
+    in_child(supervisor_api.built)
+
+    assert slow.built == 1
+
+
+def test_a_wait_goes_on_at_its_deadline_before_it_is_built(slow: SlowApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor_api, "_builder", Builder(slow))
+
+    in_child(lambda: supervisor_api.built(time.time() - 1))
+
+
+async def test_waits_go_on_if_the_line_to_the_supervisor_is_broken(
+    slow: SlowApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    builder = Builder(slow)
+    builder._asked.close()
+
+    async with asyncio.timeout(20):
+        await asyncio.gather(*(builder.built() for _ in range(3)))
+
+    assert caplog.text.count("go on without") == 1
+
+
+def test_a_wait_polls_well_before_airflow_ends_it() -> None:
+    assert SWEEP_GRACE.total_seconds() > supervisor_api.MAXIMUM_WAIT + LAST_ROUND

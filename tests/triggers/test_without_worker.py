@@ -270,3 +270,21 @@ async def test_xcoms_of_an_earlier_try_are_gone_even_if_airflow_refused_at_first
 
     assert isinstance(event, TaskSuccessEvent)
     assert calm.keys() - xcoms.keys() == {"resolution"}
+
+
+@pytest.mark.parametrize("field", ["seeany_task_id", "seeany_conn_id"])
+async def test_a_wait_whose_templates_airflow_does_not_render_any_more_goes_to_a_worker(
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch, field: str
+) -> None:
+    """A new version of the DAG starts the wait in a worker, and the triggerer is restarted."""
+    comms = TriggererComms({NOW_KEY: {"owner": {"task_instance_id": "try-1", "try_number": 1}, "percent": 5}})
+    deadline = time.time() + 20
+
+    event = await ended(
+        comms, monkeypatch, **{field: "{{ ti.xcom_pull(task_ids='submit') }}"}, deadline=deadline, timeout=60
+    )
+
+    assert event is not None
+    assert event.payload == {"type": "unrendered", "began": deadline - 60}
+    assert comms.xcoms == {}
+    assert hostile.requests == []
