@@ -236,9 +236,9 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
         """
         Whether this says that it is completed and has no result.
 
-        Of what is no video it is not known how results look; but a status alone may be that of the request.
+        Of what is no video it is not known how results look; but "success" alone may be that of the request.
         """
-        needs_one = self.is_video or not self.tells_of_a_task
+        needs_one = self.is_video or (_word(self.status) == "success" and not self.tells_of_a_task)
         return self.is_completed and needs_one and not self.video_url and not _results(self.answer)
 
     @property

@@ -456,7 +456,7 @@ def test_no_amount_of_white_space_hides_a_status(padded: str) -> None:
     ],
     ids=repr,
 )
-@pytest.mark.parametrize("word", ["success", "completed", "SUCCEEDED"])
+@pytest.mark.parametrize("word", ["success", " SUCCESS"])
 def test_a_word_of_success_beside_an_echoed_id_is_no_result(word: str, answer: dict[str, Any]) -> None:
     assert SeeAnyTask.from_answer({"id": "x", "status": word, **answer}).lacks_its_result
 
