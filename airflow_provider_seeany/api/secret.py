@@ -32,6 +32,8 @@ _NUMBER = (
 _ESCAPES = re.compile(rf"(?=[\\%&\x1b\x9b\xc2])(?:{_NO_LETTER}|{_NUMBER})".encode("latin-1"), re.IGNORECASE)
 # A backslash is none: it may stand before any sign.
 _LETTERS = re.compile(rf"{_NO_LETTER}|{_NUMBER}|([!-\[\]-~])", re.IGNORECASE)
+# What ends a terminal's code may as well be the first letter of a key that stands behind half a code.
+_LETTERS_IN_CODES = re.compile(rf"{_NUMBER}|([!-\[\]-~])", re.IGNORECASE)
 
 _LOWER_CASE = bytes(range(256)).lower()
 _NEITHER_LETTER_NOR_DIGIT = bytes(byte for byte in range(256) if byte >= 0x80 or not chr(byte).isalnum())
@@ -98,8 +100,13 @@ class Secret:
             return text
         if len(text) > LONGEST_SPELLED:
             return MASK
+        for letters in (_LETTERS, _LETTERS_IN_CODES):
+            text = self._mask_spelled(text, letters, goes_on=goes_on)
+        return text
+
+    def _mask_spelled(self, text: str, letters: re.Pattern[str], *, goes_on: bool) -> str:
         wanted = self._text.lower().replace("\\", "")
-        found = [(letter, match) for match in _LETTERS.finditer(text) if (letter := _letter(match))]
+        found = [(letter, match) for match in letters.finditer(text) if (letter := _letter(match))]
         spelled = "".join(letter for letter, _ in found).lower()
         pieces = []
         end = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -32,7 +33,7 @@ from airflow_provider_seeany.api.request import (
     plain,
 )
 from airflow_provider_seeany.api.retries import ask_patiently, ask_patiently_async
-from airflow_provider_seeany.api.secret import forget_locals
+from airflow_provider_seeany.api.secret import Secret, forget_locals
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import ApiError, Trouble
 from airflow_provider_seeany.api.wait import Oddities, Pause, Wait
@@ -362,7 +363,8 @@ def _settings(connection: Connection, extra: object) -> ApiSettings:
     key = checked_api_key(connection.password)
     others = {"Base URL (host)": connection.host, "schema": connection.schema, "port": connection.port, "extra": extra}
     for name, value in others.items():
-        if key.may_be_in(plain(str(value)).encode("utf-8", "replace")):
+        spelled = plain(str(value))
+        if key.may_be_in(spelled.encode("utf-8", "replace")) or key in map(Secret, re.split(r"[/:@?#\s]+", spelled)):
             # It would be looked up in the DNS, or quoted as what it cannot be.
             raise BadSettings(f"its {name} holds the API key. That belongs in the field API Key, the password, alone")
     return ApiSettings(

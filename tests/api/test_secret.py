@@ -376,3 +376,10 @@ def test_the_session_gives_the_key_to_the_apis_host_alone(
     assert [asked.all("Authorization") for asked in hostile.requests] == [[f"Bearer {KEY}"], []]
     assert [asked.all("Authorization") for asked in other_host.requests] == [[]]
     assert len(KEY) >= SHORTEST_MASKED
+
+
+@pytest.mark.parametrize("code", ["\x9b ", "\x9b", "\x1b[", "\x1b[0;1", "\\u001b["])
+def test_a_key_behind_half_a_code_of_a_terminal_is_masked(code: str) -> None:
+    shown = Secret(KEY).mask(f"{code}{KEY[:-1]}\u0301{KEY[-1]}")
+
+    assert KEY[2:-1] not in shown

@@ -281,6 +281,37 @@ def test_a_uri_can_hold_an_ipv6_address(monkeypatch: pytest.MonkeyPatch, uri: st
     assert SeeAnyHook().client.settings.base_url == means
 
 
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "{key}",
+        "https://{key}",
+        "https://{key}:8443/v1",
+        "https://api.seeany.com/{key}",
+        "{wide}",
+        "{apart}",
+        "{escaped}",
+    ],
+)
+@pytest.mark.parametrize("key", ["marked-without-any-prefix", "sk-marked", "marked8"])
+def test_the_connections_own_key_in_its_address_is_refused_and_not_shown(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, key: str, typed: str
+) -> None:
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: pytest.fail("somebody was asked for it"))
+    host = typed.format(
+        key=key,
+        wide="".join(chr(ord(c) + 0xFEE0) for c in key),
+        apart="\u200b".join(key),
+        escaped="".join(f"%25{ord(c):02x}" for c in key),
+    )
+    connect(host=host, password=key)
+
+    with pytest.raises(SeeAnyConfigError, match="holds the API key") as error:
+        SeeAnyHook().get_task("x")
+
+    assert "marked" not in str(error.value)
+
+
 # Asking.
 
 
