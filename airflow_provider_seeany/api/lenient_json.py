@@ -34,6 +34,9 @@ _UNMARKED = (
 _BACKSLASH_IN_A_CHARACTER = re.compile(rb"[\x81-\xfe]\\")
 """Where the second byte of a Chinese or Japanese character is that of a backslash, UTF-8 sees an escape."""
 
+_BEGINNING = re.compile(rb"\A(?:\xef\xbb\xbf|\s)+")
+"""White space, and marks of UTF-8 that somebody put before a text in another encoding."""
+
 _OTHER_ENCODINGS = ("gb18030", "big5hkscs", "shift_jis")
 _MULTI_BYTE = re.compile(r"gb|big5|shift_?jis|sjis|cp9|ms9|euc|windows-31j")
 """Names of the encodings in which that can be."""
@@ -69,7 +72,7 @@ def decode(body: bytes, charset: str = "") -> Any:
 def _in_encoding(body: bytes, encoding: str) -> list[Any]:
     """Return what it is in this encoding, if it is JSON in that."""
     try:
-        return [_without_depth(body.decode(encoding, "replace").strip("\0 \t\r\n"))]
+        return [_without_depth(_BEGINNING.sub(b"", body).decode(encoding, "replace").strip("\0 \t\r\n"))]
     except (ValueError, LookupError):
         return []
 

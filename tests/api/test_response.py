@@ -428,6 +428,7 @@ MANGLED: dict[str, tuple[bytes, object]] = {
 BACKSLASHES: dict[str, tuple[bytes, str, str]] = {
     "Big5": (PAID.replace(b"?", "成功許".encode("big5")), "", "成功許"),
     "GBK": (PAID.replace(b"?", "乗".encode("gbk")), "", "乗"),
+    "GBK behind a byte order mark": (b"\xef\xbb\xbf" + PAID.replace(b"?", "乗".encode("gbk")), "", "乗"),
     "Shift JIS, named": (PAID.replace(b"?", "表".encode("shift_jis")), "application/json; charset=Shift_JIS", "表"),
     "Big5, named": (PAID.replace(b"?", "許".encode("big5")), 'application/json; charset="big5"', "許"),
     "a charset that is none": (PAID.replace(b"?", "乗".encode("gbk")), "application/json; charset=gb-x", "乗"),
