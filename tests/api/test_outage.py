@@ -7,24 +7,11 @@ import pytest
 from airflow_provider_seeany.api.outage import ALL_DOWN, Outage
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.trouble import Kind, Trouble
+from tests.api.lines import Lines
 
 DOWN = Trouble(kind=Kind.TRANSIENT, text="SeeAny could not be reached")
 PAGE = Trouble(kind=Kind.UNUSABLE, text="the body is HTML")
 RUNNING = SeeAnyTask.from_answer({"id": "x", "status": "processing"})
-
-
-class Lines:
-    """A log to read afterwards."""
-
-    def __init__(self) -> None:
-        self.infos: list[str] = []
-        self.warnings: list[str] = []
-
-    def info(self, msg: str, /, *args: object) -> None:
-        self.infos.append(msg % args)
-
-    def warning(self, msg: str, /, *args: object) -> None:
-        self.warnings.append(msg % args)
 
 
 @pytest.fixture

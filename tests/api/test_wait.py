@@ -28,25 +28,10 @@ from airflow_provider_seeany.api.wait import (
     encode_outcome,
 )
 from airflow_provider_seeany.exceptions import task_timeout
+from tests.api.lines import Lines
 from tests.hostile import COMPLETED, FAILED, PROCESSING
 
 START = 1_000_000.0
-
-
-class Lines:
-    """A log to read afterwards."""
-
-    def __init__(self) -> None:
-        self.infos: list[str] = []
-        self.warnings: list[str] = []
-
-    def info(self, msg: str, /, *args: object) -> None:
-        """Keep a line."""
-        self.infos.append(msg % args)
-
-    def warning(self, msg: str, /, *args: object) -> None:
-        """Keep a line that people should look at."""
-        self.warnings.append(msg % args)
 
 
 @pytest.fixture
