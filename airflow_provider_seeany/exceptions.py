@@ -19,14 +19,9 @@ from airflow_provider_seeany.api.batch_result import (
     BatchOutcome,
     BatchResult,
     BatchTimedOut,
-    numeral,
-    were,
 )
-from airflow_provider_seeany.api.request import cut
-from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.api.trouble import KeepsState, Kind, Trouble, cleaned
-from airflow_provider_seeany.api.wait import (
-    LONGEST_RESULT_URL,
+from airflow_provider_seeany.api.errors import Kind, PicklableException, Trouble
+from airflow_provider_seeany.api.outcome import (
     BadId,
     Crashed,
     Finished,
@@ -35,15 +30,18 @@ from airflow_provider_seeany.api.wait import (
     Refused,
     TimedOut,
 )
+from airflow_provider_seeany.api.snapshot import MAX_RESULT_URL
+from airflow_provider_seeany.api.task import SeeAnyTask
+from airflow_provider_seeany.api.text import format_count, sanitize, truncate, were
 
-SHOWN_FAILURES = 100
+MAX_FAILURES_SHOWN = 100
 """Most failures of a batch that an exception's text lists."""
 
-SHOWN_UNFINISHED = 20
+MAX_UNFINISHED_IDS = 20
 """Most ids that the text of a batch's time-out names."""
 
 
-class SeeAnyError(KeepsState, AirflowException):
+class SeeAnyError(PicklableException, AirflowException):
     """Base of everything this provider raises."""
 
 
@@ -71,7 +69,7 @@ class SeeAnyTaskFailed(SeeAnyError, AirflowFailException):
     """
 
     def __init__(self, task: SeeAnyTask) -> None:
-        super().__init__(f"SeeAny task {cleaned(task.id)} failed: {task.failure_reason}")
+        super().__init__(f"SeeAny task {sanitize(task.id)} failed: {task.failure_reason}")
         self.task = task
 
 
@@ -85,15 +83,15 @@ class SeeAnyBatchFailed(SeeAnyError, AirflowFailException):
     """
 
     def __init__(self, result: BatchResult, *, fail_fast: bool, kept: str = "") -> None:
-        shown = result.failures[:SHOWN_FAILURES]
-        lines = [f"  {cleaned(failure.id, limit=100)}: {failure.reason}" for failure in shown]
+        shown = result.failures[:MAX_FAILURES_SHOWN]
+        lines = [f"  {sanitize(failure.id, limit=100)}: {failure.reason}" for failure in shown]
         if result.failed > len(shown):
-            lines.append(f"  and {numeral(result.failed - len(shown))} others")
+            lines.append(f"  and {format_count(result.failed - len(shown))} others")
         ended = (
             " fail_fast ended the wait at the first; the other tasks go on, and may cost money." if fail_fast else ""
         )
         super().__init__(
-            f"{numeral(result.failed)} of {numeral(result.total)} SeeAny tasks failed.{ended} "
+            f"{format_count(result.failed)} of {format_count(result.total)} SeeAny tasks failed.{ended} "
             f"{_what_is_left(result, kept)}\n" + "\n".join(lines)
         )
         self.result = result
@@ -101,7 +99,7 @@ class SeeAnyBatchFailed(SeeAnyError, AirflowFailException):
 
 def _what_is_left(result: BatchResult, kept: str) -> str:
     """Say what became of the completed tasks of a batch that did not succeed."""
-    completed = f"{numeral(result.completed)} {were(result.completed)} completed"
+    completed = f"{format_count(result.completed)} {were(result.completed)} completed"
     if not result.completed:
         return f"{completed}."
     one, many = "its result stays available by its id", "their results stay available by their ids"
@@ -171,14 +169,14 @@ def completed_task(outcome: Outcome, *, seeany_task_id: str, seeany_conn_id: str
     """
     match outcome:
         case Finished(answer):
-            task = SeeAnyTask.from_answer(answer)
+            task = SeeAnyTask.from_payload(answer)
             if task.is_failed:
                 raise SeeAnyTaskFailed(task)
             return task
         case TimedOut():
             raise task_timeout(outcome, seeany_task_id=seeany_task_id, timeout=timeout)
         case _:
-            about = f"SeeAny task {cleaned(cut(seeany_task_id))}"
+            about = f"SeeAny task {sanitize(truncate(seeany_task_id))}"
             raise _wait_error(outcome, about=about, seeany_task_id=seeany_task_id, seeany_conn_id=seeany_conn_id)
 
 
@@ -243,12 +241,12 @@ def batch_timeout(outcome: BatchTimedOut, *, timeout: float, kept: str = "") -> 
     """
     result = outcome.result
     left = result.total - result.done
-    shown = result.unfinished[:SHOWN_UNFINISHED]
+    shown = result.unfinished[:MAX_UNFINISHED_IDS]
     others = left - len(shown)
-    ids = ", ".join(cleaned(cut(seeany_task_id)) for seeany_task_id in shown)
-    more = f" and {numeral(others)} others" if others and ids else ""
+    ids = ", ".join(sanitize(truncate(seeany_task_id)) for seeany_task_id in shown)
+    more = f" and {format_count(others)} others" if others and ids else ""
     trouble = f"; last trouble: {outcome.last_trouble}" if outcome.last_trouble else ""
-    looked_ended = ", ".join(cleaned(cut(seeany_task_id)) for seeany_task_id in outcome.looked_ended)
+    looked_ended = ", ".join(sanitize(truncate(seeany_task_id)) for seeany_task_id in outcome.looked_ended)
     ended = (
         f"The last answers about {looked_ended} had a result URL, or a status that reads like an end: they may "
         "well have ended. The others "
@@ -256,8 +254,8 @@ def batch_timeout(outcome: BatchTimedOut, *, timeout: float, kept: str = "") -> 
         else "They "
     )
     return SeeAnyTaskTimeout(
-        f"{numeral(left)} of {numeral(result.total)} SeeAny tasks were not done within {timeout:g} s, "
-        f"{numeral(result.done)} {were(result.done)}{f'. Not done: {ids}{more}' if ids else ''}{trouble}. "
+        f"{format_count(left)} of {format_count(result.total)} SeeAny tasks were not done within {timeout:g} s, "
+        f"{format_count(result.done)} {were(result.done)}{f'. Not done: {ids}{more}' if ids else ''}{trouble}. "
         f"{ended}may still finish and cost money. To wait longer, raise timeout and clear the task."
         f"{f' {_what_is_left(result, kept)}' if result.completed else ''}"
     )
@@ -272,11 +270,11 @@ def task_timeout(outcome: TimedOut, *, seeany_task_id: str, timeout: float) -> S
     :param timeout: the seconds that the wait was given.
     """
     trouble = f"; last trouble: {outcome.last_trouble}" if outcome.last_trouble else ""
-    about = f"SeeAny task {cleaned(cut(str(seeany_task_id)))}"
-    seen = f"last seen: {outcome.last_seen or 'nothing'}{trouble}"
+    about = f"SeeAny task {sanitize(truncate(str(seeany_task_id)))}"
+    seen = f"last seen: {outcome.last_snapshot or 'nothing'}{trouble}"
     had = ""
     if outcome.result_url is not None:
-        had = f"had the result URL {cleaned(outcome.result_url, limit=LONGEST_RESULT_URL)}"
+        had = f"had the result URL {sanitize(outcome.result_url, limit=MAX_RESULT_URL)}"
     elif outcome.had_result:
         had = "had a result URL, which is too long to be named here"
     if not had and not outcome.looks_ended:
@@ -305,8 +303,8 @@ def api_error(trouble: Trouble, *, seeany_conn_id: str, seeany_task_id: str | No
     :param seeany_conn_id: the connection asked through.
     :param seeany_task_id: the task asked for, if it was one.
     """
-    about = f" about task {cut(seeany_task_id)!r}" if seeany_task_id is not None else ""
-    asked = f"Asked{about} through connection {cut(seeany_conn_id)!r}."
+    about = f" about task {truncate(seeany_task_id)!r}" if seeany_task_id is not None else ""
+    asked = f"Asked{about} through connection {truncate(seeany_conn_id)!r}."
     if trouble.refuses_key:
         return SeeAnyAuthError(f"{trouble}. {asked} Check that connection's API Key (its password).", trouble)
     if trouble.http_status in (404, 410) and seeany_task_id is not None:
@@ -316,7 +314,7 @@ def api_error(trouble: Trouble, *, seeany_conn_id: str, seeany_task_id: str | No
         )
     if trouble.kind is Kind.PERMANENT:
         return SeeAnyRequestError(f"{trouble}. {asked}", trouble)
-    if trouble.kind is Kind.UNUSABLE:
+    if trouble.kind is Kind.INVALID_RESPONSE:
         hint = "" if trouble.message else " Check its Base URL (host)."
         return SeeAnyResponseError(f"{trouble}. {asked}{hint}", trouble)
     return SeeAnyApiError(f"{trouble}. {asked}", trouble)

@@ -66,7 +66,7 @@ def played(ends: Sequence[float], *, rate: float, with_estimate: bool) -> Row:
     latencies: list[float] = []
     under_way: list[tuple[float, str]] = []
     while batch.outcome(now) is None:
-        step = batch.next_question(now)
+        step = batch.next_request(now)
         if isinstance(step, str):
             questions += 1
             under_way.append((now + TAKES, step))
@@ -79,10 +79,10 @@ def played(ends: Sequence[float], *, rate: float, with_estimate: bool) -> Row:
         left = ends[int(asked)] - now
         if left <= 0:
             latencies.append(-left)
-            batch.heard(asked, SeeAnyTask(id=asked, status="completed"), now)
+            batch.receive(asked, SeeAnyTask(id=asked, status="completed"), now)
         else:
             estimate = round(left) if with_estimate else None
-            batch.heard(asked, SeeAnyTask(id=asked, status="processing", estimated_remaining=estimate), now)
+            batch.receive(asked, SeeAnyTask(id=asked, status="processing", estimated_remaining=estimate), now)
     name = f"{rate} a second, {'estimate' if with_estimate else 'no estimate'}"
     return Row(name, questions / len(ends), latencies, now)
 

@@ -23,7 +23,7 @@ What the progress says (named in the row; whole per cents, 99 at most):
 Without progress, the trust-gated rule is that of one clock. Over several seeds, listening to the progress costs at
 most 0.05 requests and 0.1 s in any cell, apart from "stalls", where 0.3 more requests can save 7 s.
 
-What was tried and is not in ``api/polling.py``, with 800 to 1500 tasks of the same kind and ESTIMATE_FALLS at 0.3
+What was tried and is not in ``api/intervals.py``, with 800 to 1500 tasks of the same kind and MIN_ESTIMATE_SLOPE at 0.3
 (that makes it 7.0 requests and 1.6 s at ±30 %, instead of 7.2 and 1.5 s):
 
 - Going straight for the end, or in equal steps, while the forecasts agree with each other: 5.8 to 6.1 requests for an
@@ -34,7 +34,7 @@ What was tried and is not in ``api/polling.py``, with 800 to 1500 tasks of the s
   7.1 requests instead of 6.5 for an exact estimate beside uneven progress.
 - The pace of the progress since the last answer instead of since the first: whole per cents make it so coarse that
   slowing progress without an estimate was believed, with a mean latency of 9.0 s instead of 5.3 s. Believing progress
-  as easily as an estimate (PROGRESS_FALLS at 0.3): 7.1 s instead of 5.1 s where it is tied to a stuck estimate.
+  as easily as an estimate (MIN_PROGRESS_SLOPE at 0.3): 7.1 s instead of 5.1 s where it is tied to a stuck estimate.
 - Believing an estimate for good once it has fallen: 1.0 s more latency where it stalls, and no better elsewhere.
   Doubting it at the first miss: 7.4 requests instead of 7.0 at ±30 %.
 - A duration that the caller expects, with no look before 0.7 of it except every 30 s: right within ±30 %, it saves
@@ -50,7 +50,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from airflow_provider_seeany.api.polling import FixedInterval, Polling, TrustGated
+from airflow_provider_seeany.api.intervals import AdaptiveInterval, FixedInterval, PollPolicy
 
 TASKS = 2500
 SEED = 20260603
@@ -82,14 +82,14 @@ class Cell:
 
 Estimate = Callable[[Task, float, random.Random], float | None]
 Progress = Callable[[Task, float, float | None], float | None]
-Rule = Callable[[Callable[[], float]], Polling]
+Rule = Callable[[Callable[[], float]], PollPolicy]
 """Makes the rule for one wait, given its source of jitter."""
 
 
-class HalfEstimate(Polling, kw_only=True):
+class HalfEstimate(PollPolicy, kw_only=True):
     """Sleeps half of the estimate, between 2 and 30 s: the obvious rule, to compare with."""
 
-    def after_answer(self, *, estimated_remaining: float | None, progress: float | None, now: float) -> float:
+    def after_response(self, *, estimated_remaining: float | None, progress: float | None, now: float) -> float:
         """Return the seconds to sleep after an answer that said the task is still running."""
         if estimated_remaining is None:
             return self.poll_interval
@@ -126,7 +126,7 @@ PROGRESSES: Mapping[str, Progress] = {
 
 
 def _trust_gated(longest: float) -> Rule:
-    return lambda jitter: TrustGated(poll_interval=10, max_poll_interval=longest, jitter=jitter)
+    return lambda jitter: AdaptiveInterval(poll_interval=10, max_poll_interval=longest, jitter=jitter)
 
 
 FIXED_10: Rule = lambda jitter: FixedInterval(poll_interval=10)  # noqa: E731
@@ -171,7 +171,7 @@ def simulate(
 
 
 def _wait(
-    polling: Polling, task: Task, chance: random.Random, estimate: Estimate, progress: Progress, worker_looked: bool
+    polling: PollPolicy, task: Task, chance: random.Random, estimate: Estimate, progress: Progress, worker_looked: bool
 ) -> tuple[int, float]:
     """Return how many questions one wait took, and the seconds from the end to the last of them."""
 
@@ -179,7 +179,7 @@ def _wait(
         seconds = estimate(task, age, chance)
         seconds = None if seconds is None else max(round(seconds), 0)
         done = progress(task, age, seconds)
-        return polling.after_answer(
+        return polling.after_response(
             estimated_remaining=seconds,
             progress=None if done is None else min(int(100 * done), 99),
             now=age,

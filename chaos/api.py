@@ -21,7 +21,7 @@ from local_airflow.settings import HOST, free_port
 SLOWEST = 20.0
 """Seconds that every answer takes when the API is slow."""
 
-UNUSABLE_IN_A_ROW = 3
+MIN_INVALID_RESPONSES = 3
 """Most answers in a row about one task that are none of SeeAny's; a wait takes five for the API's last word."""
 
 
@@ -142,7 +142,7 @@ class FaultyApi:
             self._unusable[task_id] = 0
             return await handler(request)
         fault = self._chance.choice(_FAULTS)
-        while fault.is_unusable and self._unusable[task_id] >= UNUSABLE_IN_A_ROW:
+        while fault.is_unusable and self._unusable[task_id] >= MIN_INVALID_RESPONSES:
             fault = self._chance.choice(_FAULTS)
         self._unusable[task_id] = self._unusable[task_id] + 1 if fault.is_unusable else 0
         self.faults[fault.name] += 1

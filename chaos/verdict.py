@@ -12,9 +12,9 @@ import msgspec
 from airflow_provider_seeany.api.batch_result import Failure
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.links.task import RESULT_LINKS
-from airflow_provider_seeany.results.keys import FIRST_KEY, LAST_KEY, NOW_KEY
 from airflow_provider_seeany.simulator.answers import task_body
 from airflow_provider_seeany.simulator.scenario import Scenario
+from airflow_provider_seeany.xcoms.record_key import FIRST_KEY, LAST_KEY, PROGRESS_KEY
 from chaos.plan import PlannedWait
 
 # What the log of a wait that failed has to tell.
@@ -49,7 +49,7 @@ class Service:
         """Return the last answer about a task, as it is on a calm day."""
         scenario = Scenario.of(seeany_task_id)
         answer = task_body(scenario, scenario.at(float("inf")), started_at=self.began, files_url=f"{self.url}/files")
-        return SeeAnyTask.from_answer(dict(answer))
+        return SeeAnyTask.from_payload(dict(answer))
 
 
 def complaints(wait: PlannedWait, left: Left, service: Service) -> Iterator[str]:
@@ -61,7 +61,7 @@ def complaints(wait: PlannedWait, left: Left, service: Service) -> Iterator[str]
         yield f"took {left.tries} tries, not 1"
     expected = expected_xcoms(wait, service)
     # What a wait keeps for the UI is looked at by itself: it tells, besides, what the triggerer saw on the way.
-    own = {key for key in left.xcoms if key.startswith(NOW_KEY)}
+    own = {key for key in left.xcoms if key.startswith(PROGRESS_KEY)}
     yield from _about_xcoms(
         expected, {key: value for key, value in left.xcoms.items() if value != "" and key not in own}
     )
@@ -96,7 +96,7 @@ def expected_xcoms(wait: PlannedWait, service: Service) -> dict[str, Any]:
         return {"return_value": _batch_result(tasks)}
     (task,) = tasks
     links = {link.xcom_key: link.url_of(task) for link in RESULT_LINKS}
-    xcoms = {**task.highlights(), "return_value": task.as_json(), **links}
+    xcoms = {**task.result_fields(), "return_value": task.as_json(), **links}
     return {key: value for key, value in xcoms.items() if value != ""}
 
 

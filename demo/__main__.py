@@ -114,15 +114,15 @@ def _run_dag(plan: Plan, airflow: LocalAirflow, service_url: str | None, screen:
     watch = Watch(airflow, run, plan.all_ids, time.monotonic)
     album = Album()
 
-    def look(_: DagRun) -> None:
-        view = watch.look()
+    def poll(_: DagRun) -> None:
+        view = watch.poll()
         album.take(view)
         screen.show(view)
 
     timed_out = None
     with screen.following():
         try:
-            airflow.wait_for_run(run, timeout=plan.run_seconds, poll_seconds=_POLL_SECONDS, on_poll=look)
+            airflow.wait_for_run(run, timeout=plan.run_seconds, poll_seconds=_POLL_SECONDS, on_poll=poll)
         except WaitTimeoutError as error:
             timed_out = error
     if timed_out is not None:

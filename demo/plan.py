@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_seeany.api.request import BadSettings, BadTaskId, checked_api_key, checked_task_id
+from airflow_provider_seeany.api.request import BadSettings, checked_api_key
 from airflow_provider_seeany.api.request import base_url as resolved_base_url
+from airflow_provider_seeany.api.task_id import BadTaskId, checked_task_id
 
 DAG_ID = "seeany_demo"
 SINGLES = ("wait_shoes", "wait_bag", "wait_lamp")

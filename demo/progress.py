@@ -102,7 +102,7 @@ class Watch:
     _progress: dict[WaitName, Progress] = field(default_factory=dict)
     _begin: float | None = None
 
-    def look(self) -> View:
+    def poll(self) -> View:
         """Ask Airflow once."""
         if self._begin is None:
             self._begin = self.clock()

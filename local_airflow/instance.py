@@ -238,12 +238,12 @@ class LocalAirflow:
     ) -> DagRun:
         """Wait until the run has ended, well or badly; raise if a component dies meanwhile."""
 
-        def look(latest: DagRun) -> None:
+        def poll(latest: DagRun) -> None:
             self.check()
             if on_poll is not None:
                 on_poll(latest)
 
-        return self.client.wait_for_run(run, timeout=timeout, poll_seconds=poll_seconds, on_poll=look)
+        return self.client.wait_for_run(run, timeout=timeout, poll_seconds=poll_seconds, on_poll=poll)
 
     def wait_for_task(
         self, run: DagRun, task_id: str, states: Collection[str], *, map_index: int = -1, timeout: float = 60

@@ -23,10 +23,10 @@ from airflow.sdk.execution_time import task_runner  # noqa: E402
 from airflow_provider_seeany.api import retries, wait  # noqa: E402
 from airflow_provider_seeany.api.asynchronous import shared_client  # noqa: E402
 from airflow_provider_seeany.api.blocking import BlockingClient  # noqa: E402
+from airflow_provider_seeany.api.errors import Trouble  # noqa: E402
 from airflow_provider_seeany.api.request import ApiSettings  # noqa: E402
 from airflow_provider_seeany.api.secret import Secret  # noqa: E402
 from airflow_provider_seeany.api.task import SeeAnyTask  # noqa: E402
-from airflow_provider_seeany.api.trouble import Trouble  # noqa: E402
 from airflow_provider_seeany.simulator.server import create_app, serve  # noqa: E402
 from local_airflow.postgres import running_postgres  # noqa: E402
 from tests.hostile import HostileServer, in_background  # noqa: E402
@@ -50,13 +50,13 @@ def _nothing_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _retries_without_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask as often as ever, but sooner."""
-    monkeypatch.setattr(retries, "LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr(retries, "MAX_PAUSE", 0.01)
 
 
 @pytest.fixture
 def _unusable_answers_are_believed_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
     """Believe as many unusable answers in a row as ever, but however fast they come."""
-    monkeypatch.setattr(wait, "UNUSABLE_FOR", 0.0)
+    monkeypatch.setattr(wait, "MIN_INVALID_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def look_blocking(settings: ApiSettings, task_id: str = "x") -> SeeAnyTask | Tro
     """Ask once as a worker does."""
     client = BlockingClient(settings)
     try:
-        return client.look(task_id)
+        return client.poll(task_id)
     finally:
         client.close()
 
@@ -133,15 +133,15 @@ def look_blocking(settings: ApiSettings, task_id: str = "x") -> SeeAnyTask | Tro
 def look_async(settings: ApiSettings, task_id: str = "x") -> SeeAnyTask | Trouble:
     """Ask once as a trigger does."""
 
-    async def look() -> SeeAnyTask | Trouble:
+    async def poll() -> SeeAnyTask | Trouble:
         async with shared_client(settings) as client:
-            return await client.look(task_id)
+            return await client.poll(task_id)
 
-    return asyncio.run(look())
+    return asyncio.run(poll())
 
 
 @pytest.fixture(params=[look_blocking, look_async], ids=["blocking", "asynchronous"])
-def look(request: pytest.FixtureRequest) -> Look:
+def poll(request: pytest.FixtureRequest) -> Look:
     """Each of the two ways to ask."""
     way: Look = request.param
     return way

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-PATIENCE = 10.0
+POLL_TIMEOUT = 10.0
 """
 Most seconds to wait for something that must happen; nothing is ever asserted about how long it took.
 
@@ -139,7 +139,7 @@ class HostileServer:
     def until(self, condition: Callable[[], bool]) -> None:
         """Wait until a condition on this server holds."""
         with self._changed:
-            assert self._changed.wait_for(condition, PATIENCE), f"{self.open} open, asked: {self.requests}"
+            assert self._changed.wait_for(condition, POLL_TIMEOUT), f"{self.open} open, asked: {self.requests}"
 
     async def serve(self) -> Coroutine[Any, Any, None]:
         """Start listening; what this returns stops it."""
@@ -195,14 +195,14 @@ def in_background(start: Callable[[], Awaitable[Coroutine[Any, Any, None]]]) -> 
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
-        stop = asyncio.run_coroutine_threadsafe(_awaited(start), loop).result(PATIENCE)
+        stop = asyncio.run_coroutine_threadsafe(_awaited(start), loop).result(POLL_TIMEOUT)
         try:
             yield
         finally:
-            asyncio.run_coroutine_threadsafe(_stopped(stop), loop).result(PATIENCE)
+            asyncio.run_coroutine_threadsafe(_stopped(stop), loop).result(POLL_TIMEOUT)
     finally:
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(PATIENCE)
+        thread.join(POLL_TIMEOUT)
         loop.close()
 
 
@@ -293,7 +293,7 @@ async def close(caller: Caller) -> None:
     await caller.hang_up()
 
 
-async def hang(caller: Caller) -> None:
+async def register(caller: Caller) -> None:
     """Say nothing until the caller hangs up."""
     await caller.gone()
 

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-PATIENCE = 10.0
+POLL_TIMEOUT = 10.0
 
 
 class Certificates:
@@ -127,7 +127,7 @@ class Proxy:
         with suppress(OSError):
             if self._tls:
                 caller = self._tls.wrap_socket(caller, server_side=True)
-            caller.settimeout(PATIENCE)
+            caller.settimeout(POLL_TIMEOUT)
             head = b""
             while b"\r\n\r\n" not in head:
                 head += (got := caller.recv(65_536))
@@ -135,7 +135,7 @@ class Proxy:
                     return
             self.seen += head
             self.heads.append(head.decode("latin-1"))
-            server = socket.create_connection(("127.0.0.1", self._to), PATIENCE)
+            server = socket.create_connection(("127.0.0.1", self._to), POLL_TIMEOUT)
             if head.startswith(b"CONNECT "):
                 caller.sendall(b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 Connection established\r\n\r\n")
             else:

@@ -23,9 +23,17 @@ from airflow.providers.common.compat.sdk import (
 import airflow_provider_seeany
 from airflow_provider_seeany import exceptions
 from airflow_provider_seeany.api.batch_result import BatchResult, BatchTimedOut, Failure
+from airflow_provider_seeany.api.errors import Kind, Trouble
+from airflow_provider_seeany.api.outcome import (
+    BadId,
+    Crashed,
+    Finished,
+    Misconfigured,
+    Outcome,
+    Refused,
+    TimedOut,
+)
 from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.api.trouble import Kind, Trouble
-from airflow_provider_seeany.api.wait import BadId, Crashed, Finished, Misconfigured, Outcome, Refused, TimedOut
 from airflow_provider_seeany.exceptions import (
     SeeAnyApiError,
     SeeAnyAuthError,
@@ -44,7 +52,7 @@ from airflow_provider_seeany.exceptions import (
     completed_task,
     task_timeout,
 )
-from airflow_provider_seeany.results.record import Record
+from airflow_provider_seeany.xcoms.record import Record
 from tests.hostile import COMPLETED, FAILED, VIDEO
 
 
@@ -71,17 +79,17 @@ ENDS: dict[str, tuple[Outcome, type[SeeAnyError], list[str]]] = {
     ),
     "failed without a reason": (Finished({"id": "x", "status": "failed"}), SeeAnyTaskFailed, ["x", "without a reason"]),
     "timed out": (
-        TimedOut(last_seen="processing 65 %", last_trouble="HTTP 502"),
+        TimedOut(last_snapshot="processing 65 %", last_trouble="HTTP 502"),
         SeeAnyTaskTimeout,
         ["task x ", "90 s", "processing 65 %", "HTTP 502", "raise timeout"],
     ),
     "timed out, but the video is there": (
-        TimedOut(last_seen="delivered", result_url="https://h/v"),
+        TimedOut(last_snapshot="delivered", result_url="https://h/v"),
         SeeAnyTaskTimeout,
         ["task x ", "had the result URL https://h/v;", "last seen: delivered", "may well have ended"],
     ),
     "timed out, but it reads like an end": (
-        TimedOut(last_seen="done", looks_ended=True),
+        TimedOut(last_snapshot="done", looks_ended=True),
         SeeAnyTaskTimeout,
         ["task x ", "a status that reads like an end", "last seen: done", "may well have ended"],
     ),
@@ -92,9 +100,9 @@ ENDS: dict[str, tuple[Outcome, type[SeeAnyError], list[str]]] = {
     "410": (refused(Kind.PERMANENT, 410), SeeAnyTaskNotFound, ["'x'", "'studio'", "Check the id"]),
     "400": (refused(Kind.PERMANENT, 400), SeeAnyRequestError, ["'x'", "'studio'"]),
     "302": (refused(Kind.PERMANENT, 302), SeeAnyRequestError, ["'x'", "'studio'"]),
-    "unusable": (refused(Kind.UNUSABLE, 200), SeeAnyRepeatedResponseError, ["'x'", "'studio'", "Base URL"]),
+    "unusable": (refused(Kind.INVALID_RESPONSE, 200), SeeAnyRepeatedResponseError, ["'x'", "'studio'", "Base URL"]),
     "an error of its own": (
-        refused(Kind.UNUSABLE, 200, code="10001", message="忙"),
+        refused(Kind.INVALID_RESPONSE, 200, code="10001", message="忙"),
         SeeAnyRepeatedResponseError,
         ["'x'", "'studio'"],
     ),
@@ -142,7 +150,7 @@ ONE_QUESTION: dict[str, tuple[Trouble, type[SeeAnyApiError], bool]] = {
     "429": (trouble(Kind.THROTTLED, 429), SeeAnyApiError, True),
     "500": (trouble(Kind.TRANSIENT, 500), SeeAnyApiError, True),
     "unreachable": (trouble(Kind.TRANSIENT), SeeAnyApiError, True),
-    "unusable": (trouble(Kind.UNUSABLE, 200), SeeAnyResponseError, True),
+    "unusable": (trouble(Kind.INVALID_RESPONSE, 200), SeeAnyResponseError, True),
 }
 
 
@@ -209,7 +217,7 @@ def test_a_reason_of_the_service_cannot_forge_a_log_line() -> None:
 
 
 def test_a_time_out_that_holds_a_result_does_not_call_the_task_unfinished() -> None:
-    error = task_timeout(TimedOut(last_seen="done", result_url="https://h/v"), seeany_task_id="x", timeout=60)
+    error = task_timeout(TimedOut(last_snapshot="done", result_url="https://h/v"), seeany_task_id="x", timeout=60)
 
     assert "may still finish" not in str(error)
     assert "not done" not in str(error)
@@ -239,7 +247,7 @@ def own_exceptions() -> list[type[Exception]]:
     )
 
 
-TASK = SeeAnyTask.from_answer({**FAILED, "completed_at": 1748908920, "nested": {"a": [1, "中"]}})
+TASK = SeeAnyTask.from_payload({**FAILED, "completed_at": 1748908920, "nested": {"a": [1, "中"]}})
 A_TROUBLE = trouble(Kind.PERMANENT, 401, code="7", message="密钥", request_id="req_1", retry_after=3.0)
 BATCH = BatchResult(
     total=2,

@@ -94,7 +94,7 @@ def test_a_dag_file_loads_no_http_client_and_nothing_that_only_a_running_task_ne
         "hooks.seeany",
         "triggers.task",
         "triggers.batch",
-        "waiting.task",
+        "wait.task",
         "exceptions",
     )
     assert not {f"{ROOT}.{name}" for name in only_running} & loaded
@@ -103,12 +103,12 @@ def test_a_dag_file_loads_no_http_client_and_nothing_that_only_a_running_task_ne
 @pytest.mark.parametrize(("wait", "other"), [("task", "batch"), ("batch", "task")])
 def test_a_worker_loads_what_its_kind_of_wait_needs_and_nothing_of_the_other_kind(wait: str, other: str) -> None:
     loaded = loaded_by(
-        f"import {ROOT}.waiting.{wait}, {ROOT}.results.record",
+        f"import {ROOT}.wait.{wait}, {ROOT}.xcoms.record",
         after="from airflow.providers.common.compat.sdk import BaseHook",
     )
 
     assert f"{ROOT}.triggers.{wait}" in loaded
-    not_needed = {f"triggers.{other}", f"waiting.{other}"} | ({"api.batch", "api.turns"} if other == "batch" else set())
+    not_needed = {f"triggers.{other}", f"wait.{other}"} | ({"api.batch", "api.poll_queue"} if other == "batch" else set())
     assert not {f"{ROOT}.{name}" for name in not_needed} & loaded
 
 
@@ -117,4 +117,4 @@ def test_the_plugin_which_every_airflow_process_loads_loads_no_web_framework() -
 
     assert f"{ROOT}.plugins.seeany" in loaded
     assert not {name.split(".")[0] for name in loaded} & {"fastapi", "starlette", "pydantic", "sqlalchemy", "requests"}
-    assert not {name for name in loaded if name.startswith((f"{ROOT}.results", f"{ROOT}.web.results", f"{ROOT}.api"))}
+    assert not {name for name in loaded if name.startswith((f"{ROOT}.xcoms", f"{ROOT}.web", f"{ROOT}.api"))}

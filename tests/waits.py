@@ -8,17 +8,17 @@ from typing import Any, cast
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG, TaskDeferred
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 from airflow.sdk.definitions._internal.contextmanager import DagContext
 
-from airflow_provider_seeany.operators.base import WaitsForTask
 from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
-from airflow_provider_seeany.versions import airflow_is_at_least
+from airflow_provider_seeany.wait.base import BaseTaskWaitOperator
 
-KINDS: list[type[WaitsForTask]] = [SeeAnyTaskSensor, SeeAnyTaskResultOperator]
+KINDS: list[type[BaseTaskWaitOperator]] = [SeeAnyTaskSensor, SeeAnyTaskResultOperator]
 starts_triggers = pytest.mark.skipif(
-    not airflow_is_at_least(3, 3),
+    not AIRFLOW_V_3_3_PLUS,
     reason="Airflow starts no trigger by itself before 3.3",
 )
 LOST = ("__fail__", {"error": "Trigger timeout"})
@@ -47,7 +47,7 @@ def context() -> Any:
     return {"ti": TaskInstance()}
 
 
-def wait(kind: type[WaitsForTask], seeany_task_id: Any = "x", **more: Any) -> Any:
+def wait(kind: type[BaseTaskWaitOperator], seeany_task_id: Any = "x", **more: Any) -> Any:
     """Return a sensor or operator that logs where pytest looks."""
     with nullcontext() if DagContext.get_current() else DAG("waits", schedule=None):
         waiting = cast(Any, kind)(**{"task_id": "wait", "seeany_task_id": seeany_task_id, **more})
@@ -55,7 +55,7 @@ def wait(kind: type[WaitsForTask], seeany_task_id: Any = "x", **more: Any) -> An
     return waiting
 
 
-def interval(kind: type[WaitsForTask], seconds: Any) -> dict[str, Any]:
+def interval(kind: type[BaseTaskWaitOperator], seconds: Any) -> dict[str, Any]:
     """Return the parameter that says how often to ask."""
     return {"poke_interval" if kind is SeeAnyTaskSensor else "poll_interval": seconds}
 

@@ -13,11 +13,12 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from airflow_provider_seeany.api.request import MAX_ANSWER, ApiSettings
-from airflow_provider_seeany.api.response import Response, read_task, unreachable
+from airflow_provider_seeany.api.errors import ApiError, Trouble
+from airflow_provider_seeany.api.parse import parse_task, unreachable
+from airflow_provider_seeany.api.request import MAX_RESPONSE_BYTES, ApiSettings
+from airflow_provider_seeany.api.response import Response
 from airflow_provider_seeany.api.secret import forget_locals
 from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.api.trouble import ApiError, Trouble
 
 
 class AsyncClient:
@@ -45,14 +46,14 @@ class AsyncClient:
         # With each request, and not once for the session: aiohttp sends headers of a session to a proxy as well.
         self._with_each = _arguments(settings)
 
-    async def look(self, seeany_task_id: str) -> SeeAnyTask | Trouble:
+    async def poll(self, seeany_task_id: str) -> SeeAnyTask | Trouble:
         """
         Ask once for a task; return the answer, or why there was none.
 
         :param seeany_task_id: an id checked by :func:`~airflow_provider_seeany.api.request.checked_task_id`.
         """
         try:
-            return read_task(await self._get(self.settings.task_url(seeany_task_id)), seeany_task_id)
+            return parse_task(await self._get(self.settings.task_url(seeany_task_id)), seeany_task_id)
         except ApiError as error:
             return error.trouble
         except BaseException as error:
@@ -70,7 +71,7 @@ class AsyncClient:
             async with self._slots, self._session.get(URL(url, encoded=True), **self._with_each) as raw:
                 body = bytearray(await raw.content.readany())
                 # Nearly always that was all of it.
-                while not raw.content.at_eof() and len(body) <= MAX_ANSWER:
+                while not raw.content.at_eof() and len(body) <= MAX_RESPONSE_BYTES:
                     body += await raw.content.readany()
                 return Response(status=raw.status, headers=raw.headers, body=bytes(body), secret=key)
         except aiohttp.ConnectionTimeoutError:

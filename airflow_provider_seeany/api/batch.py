@@ -3,10 +3,10 @@ One wait for many tasks, without a clock or I/O: it says whom to ask about when,
 
 Each task is followed by a :class:`~airflow_provider_seeany.api.wait.Wait` of its own, so that a task in a batch is
 judged as any other. What is added here is that all of them share one pace: they wait for their turns, as
-:mod:`~airflow_provider_seeany.api.turns` says, which come ``max_requests_per_second`` apart, and far more seldom while
-the service is down, as :mod:`~airflow_provider_seeany.api.outage` says::
+:mod:`~airflow_provider_seeany.api.poll_queue` says, which come ``max_requests_per_second`` apart, and far more seldom
+while the service is down, as :mod:`~airflow_provider_seeany.api.circuit_breaker` says::
 
-    Batch.next_question(now) ──> "vid_1"         ask about this one now, then tell heard()
+    Batch.next_request(now) ──> "vid_1"         ask about this one now, then tell heard()
                              ──> Pause(seconds)  nothing to ask yet; ask again after that, or after the next reply
     Batch.outcome(now)       ──> None            go on
                              ──> BatchResult     every task has ended, or the first failure ends the batch
@@ -16,103 +16,26 @@ the service is down, as :mod:`~airflow_provider_seeany.api.outage` says::
 
 from __future__ import annotations
 
-import ast
-from collections import Counter
 from collections.abc import Sequence
 
-import msgspec
-
-from airflow_provider_seeany.api.batch_result import BatchAborted, BatchOutcome, BatchTimedOut, Results, numeral
-from airflow_provider_seeany.api.outage import BETWEEN_LOG_LINES, Outage
-from airflow_provider_seeany.api.polling import FixedInterval, TrustGated
-from airflow_provider_seeany.api.request import BadSettings, BadTaskId, checked_task_id, cut
+from airflow_provider_seeany.api.batch_result import BatchAborted, BatchOutcome, BatchTimedOut
+from airflow_provider_seeany.api.circuit_breaker import CircuitBreaker
+from airflow_provider_seeany.api.collector import ResultCollector
+from airflow_provider_seeany.api.errors import Kind, Trouble
+from airflow_provider_seeany.api.intervals import AdaptiveInterval, FixedInterval
+from airflow_provider_seeany.api.outcome import Finished, Refused, TimedOut
+from airflow_provider_seeany.api.poll_queue import PollQueue
+from airflow_provider_seeany.api.request import BadSettings
 from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.api.trouble import Kind, Trouble
-from airflow_provider_seeany.api.turns import Turns
-from airflow_provider_seeany.api.wait import LAST_ROUND, Finished, Log, Oddities, Pause, Refused, TimedOut, Wait
+from airflow_provider_seeany.api.text import format_count
+from airflow_provider_seeany.api.wait import LAST_POLL_SECONDS, Pause, Wait
+from airflow_provider_seeany.api.wait_log import LOG_INTERVAL, Log, Oddities, ThrottledLog
 
-MOST_TASKS = 10_000
-"""Most tasks of one batch."""
-
-SHOWN_LOOKED_ENDED = 20
+MAX_ENDED_SHOWN = 20
 """Most ids that a time-out names of tasks that have probably ended."""
 
-LONGEST_PAUSE = 3600.0
+MAX_PAUSE = 3600.0
 """Most seconds to pause where nothing is due and there is no deadline."""
-
-
-def checked_task_ids(value: object) -> list[str]:
-    """
-    Return the different ids of a list, in its order.
-
-    :param value: a list, or text that holds one as JSON or as a Python literal, which is what templates render to.
-    :raises BadTaskId: if it is no list, holds more than :data:`MOST_TASKS`, or something in it cannot be an id; the
-        text names the place.
-    """
-    hint = "Look at the XCom of the upstream task that should have delivered the ids."
-    if isinstance(value, str):
-        value = _list_in(value)
-    if not isinstance(value, Sequence) or isinstance(value, str | bytes | bytearray):
-        raise BadTaskId(f"seeany_task_ids must be a list of ids, got {type(value).__name__}. {hint}")
-    if len(value) > MOST_TASKS:
-        raise BadTaskId(
-            f"seeany_task_ids holds {len(value)} ids, more than the {MOST_TASKS} that one batch may have. Split it."
-        )
-    ids = (checked_task_id(item, name=f"seeany_task_ids[{place}]") for place, item in enumerate(value))
-    return list(dict.fromkeys(ids))
-
-
-def _list_in(text: str) -> object:
-    """Read a list out of a rendered template."""
-    if "{{" in text or "{%" in text:
-        raise BadTaskId(f"seeany_task_ids is still a template, {cut(text)!r}: it was never rendered.")
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-        pass
-    try:
-        return ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        raise BadTaskId(
-            f"seeany_task_ids is {cut(text)!r}, which is no list of ids as JSON or as a Python literal."
-        ) from None
-
-
-class _CalmLog:
-    """
-    The log of the waits inside a batch: what each of thousands would tell is left out, and of the warnings one of each
-    kind is passed on now and then.
-
-    :param log: the log of the batch.
-    """
-
-    def __init__(self, log: Log) -> None:
-        self._log = log
-        self._first: dict[str, tuple[object, ...]] = {}
-        self._held_back: Counter[str] = Counter()
-        self._quiet_until = float("-inf")
-
-    def info(self, msg: str, /, *args: object) -> None:
-        """Leave it out."""
-
-    def warning(self, msg: str, /, *args: object) -> None:
-        """Keep the first one of each kind, count the others."""
-        if msg not in self._first:
-            self._first[msg] = args
-        else:
-            self._held_back[msg] += 1
-
-    def flush(self, now: float) -> None:
-        """Pass on what was kept, if it is time."""
-        if not self._first or now < self._quiet_until:
-            return
-        for msg, args in self._first.items():
-            held_back = self._held_back[msg]
-            more = f" ({numeral(held_back)} more warnings like this one)" if held_back else ""
-            self._log.warning(f"{msg}%s", *args, more)
-        self._first.clear()
-        self._held_back.clear()
-        self._quiet_until = now + BETWEEN_LOG_LINES
 
 
 class Batch:
@@ -160,31 +83,31 @@ class Batch:
         self._spacing = 1 / max_requests_per_second
         self._max_concurrent_requests = max_concurrent_requests
         self._deadline = deadline
-        self._ends_at = float("inf") if deadline is None else max(deadline, now) + LAST_ROUND
+        self._ends_at = float("inf") if deadline is None else max(deadline, now) + LAST_POLL_SECONDS
         self._fail_fast = fail_fast
         self._began = began
         self._log = log
-        self._calm_log = _CalmLog(log)
+        self._calm_log = ThrottledLog(log)
         self._oddities = Oddities()
-        self._turns = Turns(range(len(ids)), now)
+        self._turns = PollQueue(range(len(ids)), now)
         # Made when the first answer comes.
-        self._waits: dict[int, tuple[Wait, TrustGated]] = {}
+        self._waits: dict[int, tuple[Wait, AdaptiveInterval]] = {}
         self._under_way: dict[str, int] = {}
         self._next_slot = now
-        self.results = Results(ids)
+        self.results = ResultCollector(ids)
         """What the tasks brought so far."""
         self._refused: Refused | None = None
         self._last_trouble: Trouble | None = None
         self._last_trouble_at: int | None = None
         self._is_answered = False
-        self._outage = Outage(poll_interval=poll_interval, log=log)
+        self._outage = CircuitBreaker(poll_interval=poll_interval, log=log)
         self._told = (now, 0)
-        self._log.info("Waiting for %s SeeAny task%s", numeral(len(ids)), "" if len(ids) == 1 else "s")
+        self._log.info("Waiting for %s SeeAny task%s", format_count(len(ids)), "" if len(ids) == 1 else "s")
 
-    def next_question(self, now: float) -> str | Pause:
+    def next_request(self, now: float) -> str | Pause:
         """Return the task to ask about now, or how long to pause unless a reply comes first."""
         soonest = self._ends_at
-        if len(self._under_way) < (1 if self._outage.is_on else self._max_concurrent_requests):
+        if len(self._under_way) < (1 if self._outage.is_open else self._max_concurrent_requests):
             at = max(self._turns.next_at, self._next_slot, self._next_probe_at)
             if at <= now:
                 place = self._turns.take(now)
@@ -192,7 +115,7 @@ class Batch:
                 self._under_way[self._ids[place]] = place
                 return self._ids[place]
             soonest = min(at, soonest)
-        return Pause(min(max(soonest - now, 0), LONGEST_PAUSE))
+        return Pause(min(max(soonest - now, 0), MAX_PAUSE))
 
     @property
     def _next_probe_at(self) -> float:
@@ -200,7 +123,7 @@ class Batch:
         # As in a single wait, the last question is asked at the deadline.
         return at if self._deadline is None else min(at, self._deadline)
 
-    def heard(self, seeany_task_id: str, reply: SeeAnyTask | Trouble, now: float) -> None:
+    def receive(self, seeany_task_id: str, reply: SeeAnyTask | Trouble, now: float) -> None:
         """
         Take note of what a question brought.
 
@@ -213,14 +136,14 @@ class Batch:
             return
         known = self._waits.pop(place, None)
         wait, polling = known or self._wait(seeany_task_id)
-        step = wait.heard(reply, now)
+        step = wait.receive(reply, now)
         self._turns.note(place, had_ended=isinstance(step, Finished | Refused))
         self._note_trouble(place, reply, now)
         match step:
             case Pause(seconds):
                 self._waits[place] = wait, polling
                 left = polling.seconds_left if isinstance(reply, SeeAnyTask) else None
-                self._turns.wait(place, due=now + seconds, ends=None if left is None else now + left)
+                self._turns.push(place, due=now + seconds, ends=None if left is None else now + left)
             case Finished() if isinstance(reply, SeeAnyTask) and reply.is_completed:
                 self.results.add(place, reply)
             case Finished() if isinstance(reply, SeeAnyTask):
@@ -246,21 +169,21 @@ class Batch:
         self._last_trouble, self._last_trouble_at = reply, place
         if reply.kind is Kind.THROTTLED:
             # The service asks the caller for patience, not the task.
-            self._next_slot = max(self._next_slot, now + self._pace.after_trouble(reply, in_a_row=1))
+            self._next_slot = max(self._next_slot, now + self._pace.after_error(reply, in_a_row=1))
 
     def _note_outage(self, place: int, reply: SeeAnyTask | Trouble, now: float) -> None:
-        believed = self._outage.heard(place, reply, now)
+        believed = self._outage.receive(place, reply, now)
         if believed is not None:
             self.results.fail_the_rest(str(believed))
-        if self._outage.is_on and self._deadline is not None and now >= self._deadline:
+        if self._outage.is_open and self._deadline is not None and now >= self._deadline:
             self._ends_at = min(self._ends_at, now)  # there is nobody to ask about what is left
 
-    def no_connection(self, trouble: Trouble, *, in_a_row: int, now: float) -> BatchOutcome | Pause:
+    def connection_failed(self, trouble: Trouble, *, in_a_row: int, now: float) -> BatchOutcome | Pause:
         """Take note that nobody can be asked for now, and say what to do next."""
         self._last_trouble = trouble
         self._calm_log.warning("%s; the wait goes on", trouble)
         self._calm_log.flush(now)
-        seconds = self._pace.after_trouble(trouble, in_a_row=in_a_row)
+        seconds = self._pace.after_error(trouble, in_a_row=in_a_row)
         if self._deadline is not None and now >= self._deadline:
             return self._timed_out()
         return Pause(seconds if self._deadline is None else min(seconds, self._deadline - now))
@@ -278,8 +201,8 @@ class Batch:
             return self._timed_out()
         return None
 
-    def _wait(self, seeany_task_id: str) -> tuple[Wait, TrustGated]:
-        polling = TrustGated(poll_interval=self._poll_interval, max_poll_interval=self._max_poll_interval)
+    def _wait(self, seeany_task_id: str) -> tuple[Wait, AdaptiveInterval]:
+        polling = AdaptiveInterval(poll_interval=self._poll_interval, max_poll_interval=self._max_poll_interval)
         wait = Wait(
             seeany_task_id,
             polling=polling,
@@ -295,13 +218,13 @@ class Batch:
         looked_ended = sorted(place for place, (wait, _) in self._waits.items() if wait.looked_ended)
         return BatchTimedOut(
             result=self.results.result(),
-            looked_ended=[self._ids[place] for place in looked_ended[:SHOWN_LOOKED_ENDED]],
+            looked_ended=[self._ids[place] for place in looked_ended[:MAX_ENDED_SHOWN]],
             last_trouble=str(self._last_trouble) if self._last_trouble else None,
         )
 
     def _tell(self, now: float) -> None:
         self._calm_log.flush(now)
         told_at, done = self._told
-        if now >= told_at + BETWEEN_LOG_LINES and done != self.results.done:
+        if now >= told_at + LOG_INTERVAL and done != self.results.done:
             self._told = (now, self.results.done)
             self._log.info("%s", self.results)

@@ -18,12 +18,13 @@ from weakref import WeakSet
 import requests
 import urllib3
 
-from airflow_provider_seeany.api.request import MAX_ANSWER, ApiSettings
-from airflow_provider_seeany.api.response import Response, read_json, read_task, unreachable
+from airflow_provider_seeany.api.errors import ApiError, Trouble
+from airflow_provider_seeany.api.parse import parse_json, parse_task, unreachable
+from airflow_provider_seeany.api.request import MAX_RESPONSE_BYTES, ApiSettings
+from airflow_provider_seeany.api.response import Response
 from airflow_provider_seeany.api.route import Route
 from airflow_provider_seeany.api.secret import forget_locals
 from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.api.trouble import ApiError, Trouble
 
 
 class _Headers(requests.auth.AuthBase):
@@ -59,7 +60,7 @@ class _Lines:
             if self._are_cut:
                 _hang_up(line)
 
-    def cut(self) -> None:
+    def truncate(self) -> None:
         """Hang up all of them, and those still to come."""
         with self._lock:
             self._are_cut = True
@@ -102,13 +103,13 @@ class _HeaderLines:
                 return named[1] + line[named.end() - 1 :] if named else bytes(line)
             self._may_be_folded = False
             self._left_out += 1
-            if len(line) >= limit or self._left_out > _MOST_LEFT_OUT:
+            if len(line) >= limit or self._left_out > _MAX_LEFT_OUT:
                 raise http.client.HTTPException("too much in the header that is none")
         return b""
 
 
 _NAMED = re.compile(rb"([!-9;-~]+)[ \t]*:")
-_MOST_LEFT_OUT = 100
+_MAX_LEFT_OUT = 100
 
 
 class _Response(http.client.HTTPResponse):
@@ -211,14 +212,14 @@ class BlockingClient:
         self.settings = settings
         self.session = _Session(settings)
 
-    def look(self, seeany_task_id: str) -> SeeAnyTask | Trouble:
+    def poll(self, seeany_task_id: str) -> SeeAnyTask | Trouble:
         """
         Ask once for a task; return the answer, or why there was none.
 
         :param seeany_task_id: an id checked by :func:`~airflow_provider_seeany.api.request.checked_task_id`.
         """
         try:
-            return read_task(self.get(self.settings.task_url(seeany_task_id)), seeany_task_id)
+            return parse_task(self.get(self.settings.task_url(seeany_task_id)), seeany_task_id)
         except ApiError as error:
             return error.trouble
         except BaseException as error:
@@ -233,7 +234,7 @@ class BlockingClient:
         """
         url = self.settings.url(endpoint)
         try:
-            return read_json(self.get(url, params))
+            return parse_json(self.get(url, params))
         except BaseException as error:
             forget_locals(error)
             raise
@@ -253,7 +254,7 @@ class BlockingClient:
             reply = done.get(timeout=limit)
         except Empty:
             # The old session stays with the thread that may still be using it, for as long as it takes to notice.
-            self.session.lines.cut()
+            self.session.lines.truncate()
             self.session = _Session(self.settings)
             error = requests.ReadTimeout(f"no complete answer within {limit:g} s")
             raise unreachable(error, self.settings.api_key) from None
@@ -272,7 +273,7 @@ class BlockingClient:
             with session.get(url, params=params, timeout=limits, allow_redirects=False, stream=True) as raw:
                 body = bytearray()
                 # In pieces: only a read at the end notices that a body was cut short.
-                while len(body) <= MAX_ANSWER and (piece := raw.raw.read(65_536, decode_content=False)):
+                while len(body) <= MAX_RESPONSE_BYTES and (piece := raw.raw.read(65_536, decode_content=False)):
                     body += piece
                 return Response(status=raw.status_code, headers=raw.headers, body=bytes(body), secret=key)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:

@@ -19,7 +19,7 @@ from unicodedata import category, normalize
 Read = TypeVar("Read")
 Number = int | float
 
-_LONGEST_WORD = 100
+MAX_WORD = 100
 """Longer texts are no words, numbers or times."""
 
 _DEEPEST = 4
@@ -93,7 +93,7 @@ _NO_REASONS = frozenset({"ok", "success", "成功"})
 """What is said of the request, which succeeded."""
 
 
-def understood(read: Callable[[Any], Read], value: object) -> Read | None:
+def decode_event(read: Callable[[Any], Read], value: object) -> Read | None:
     """Return what a reader makes of a field; ``None`` if it fails: no field may cost a user the rest of the answer."""
     try:
         return read(value)
@@ -123,7 +123,7 @@ def says_something(name: str, answer: Mapping[str, Any]) -> bool:
 def plain(text: str) -> str:
     """Return a word as it compares with others: without case, width, white space around it, or invisible characters."""
     text = text.strip()
-    if len(text) > _LONGEST_WORD:
+    if len(text) > MAX_WORD:
         return text
     word = normalize("NFKC", text).casefold()
     return "".join(char for char in word if char.isprintable() or char.isspace()).strip()
@@ -254,7 +254,7 @@ def _number_and_unit(value: object, units: set[str] | None = None) -> tuple[Numb
         value = f"{_text(size)} {unit}" if size is not None and unit else None
     if isinstance(value, int | float) and not isinstance(value, bool):
         return (_that_travels(value) if math.isfinite(value) else None), ""
-    if not isinstance(value, str) or len(value) > _LONGEST_WORD:
+    if not isinstance(value, str) or len(value) > MAX_WORD:
         return None, ""
     match = _NUMBER.fullmatch(plain(value))
     if match is None:
@@ -299,7 +299,7 @@ def _seconds(value: object) -> Number | None:
         scale = _SECONDS.get(unit) if unit else 1.0
         if scale is not None:
             return size if scale == 1.0 else _whole(size * scale)
-    if not isinstance(value, str) or len(value) > _LONGEST_WORD:
+    if not isinstance(value, str) or len(value) > MAX_WORD:
         return None
     said = plain(value).removeprefix("pt")
     if clock := _CLOCK.fullmatch(said):

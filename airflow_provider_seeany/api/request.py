@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import re
-import unicodedata
 from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, unquote, urlsplit
@@ -12,7 +10,8 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 import msgspec
 
 from airflow_provider_seeany import __version__
-from airflow_provider_seeany.api.secret import MASK, Secret
+from airflow_provider_seeany.api.secret import Secret
+from airflow_provider_seeany.api.text import looks_like_key, truncate
 
 if TYPE_CHECKING:
     from airflow_provider_seeany.api.route import Route
@@ -32,19 +31,13 @@ DEFAULT_MAX_CONNECTIONS = 100
 PROBE_TASK_ID = "airflow-connection-test"
 """An id that no task has. Asking for it tells whether the key is accepted: the API documents no other way."""
 
-MAX_TASK_ID = 512
-"""Longest task id, in characters, that is sent; real ones have about 20."""
 
-MAX_ANSWER = 4 * 1024 * 1024
+MAX_RESPONSE_BYTES = 4 * 1024 * 1024
 """Most bytes of an answer that are read; a real one has a few hundred."""
 
 
 class BadSettings(ValueError):
     """Raised when the API's address, key or limits cannot be used; the text says what to change."""
-
-
-class BadTaskId(ValueError):
-    """Raised when a value cannot be the id of a SeeAny task; the text says what to look at."""
 
 
 class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -101,64 +94,18 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         except ValueError:
             parts = None
         if parts is None or not endpoint.isprintable() or any(c in endpoint for c in " \\#"):
-            raise BadSettings(f"The endpoint {cut(endpoint)!r} is no path that a URL can hold.")
+            raise BadSettings(f"The endpoint {truncate(endpoint)!r} is no path that a URL can hold.")
         path = parts.path.lstrip("/")
         if parts.scheme or parts.netloc or any(unquote(segment) in (".", "..") for segment in path.split("/")):
-            raise BadSettings(f"The endpoint {cut(endpoint)!r} must be a path below {self.base_url}, without '..'.")
+            raise BadSettings(
+                f"The endpoint {truncate(endpoint)!r} must be a path below {self.base_url}, without '..'."
+            )
         query = f"?{parts.query}" if parts.query else ""
         return f"{self.base_url}/{path.removeprefix('v1/')}{query}"
 
     def task_url(self, seeany_task_id: str) -> str:
         """Return the URL of a task whose id was checked by :func:`checked_task_id`: always one path segment."""
         return f"{self.base_url}/tasks/{quote(seeany_task_id, safe='')}"
-
-
-def is_template(value: object) -> bool:
-    """Tell whether a value is a template that nobody has rendered."""
-    return isinstance(value, str) and any(begin in value for begin in ("{{", "{%", "{#"))
-
-
-def checked_task_id(value: object, *, name: str = "seeany_task_id") -> str:
-    """
-    Return the value if it can be the id of a SeeAny task.
-
-    :param value: whatever was given.
-    :param name: what the error calls it.
-    :return: the id without white space around it; an integer is the id that its digits spell, as Airflow makes one of
-        an id of digits where the DAG has ``render_template_as_native_obj``.
-    :raises BadTaskId: if it is empty, ``None``, neither text nor integer, or a template that was never rendered.
-    """
-    given, value = value, as_task_id(value)
-    hint = "Look at the XCom of the upstream task that should have delivered the id."
-    if value is None or value in ("", "None"):
-        raise BadTaskId(f"{name} is {given!r}, so there is nothing to wait for. {hint}")
-    if not isinstance(value, str):
-        raise BadTaskId(
-            f"{name} must be a string, got {type(value).__name__}. {hint} Let that task return the id alone, or "
-            "pick it: {{ ti.xcom_pull('submit')['id'] }}. If it is text there, render_template_as_native_obj has "
-            "changed its type."
-        )
-    if is_template(value):
-        raise BadTaskId(f"{name} is still a template, {cut(value)!r}: it was never rendered. {hint}")
-    if len(value) > MAX_TASK_ID:
-        raise BadTaskId(f"{name} has {len(value)} characters, more than the {MAX_TASK_ID} allowed. {hint}")
-    # HTTP clients resolve these two away even when percent-encoded, which would ask for another path.
-    if value in (".", ".."):
-        raise BadTaskId(f"{name} is {value!r}, which no URL can carry as a name. {hint}")
-    try:
-        storable = "\0" not in value and bool(value.encode())
-    except UnicodeEncodeError:
-        storable = False
-    if not storable:
-        raise BadTaskId(f"{name} is no text that can be sent and stored: {cut(value)!r}. {hint}")
-    return value
-
-
-def as_task_id(value: object) -> object:
-    """Return the id that a value spells, unchecked; the value itself if it spells none."""
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**MAX_TASK_ID:
-        return str(value)
-    return value.strip() if isinstance(value, str) else value
 
 
 def checked_api_key(value: object) -> Secret:
@@ -211,17 +158,19 @@ def base_url(host: str | None, *, port: object = None, schema: str | None = None
         raise BadSettings("its Base URL (host) is an IPv6 address with a zone (%…), which cannot be used. Give a name")
     if not name or odd:
         # What stands before an @ or behind a ? may be the key itself, typed into the wrong field.
-        shown = "" if any(c in given + prefix for c in "@?#") else f" {cut('/'.join(filter(None, (given, prefix))))!r}"
+        shown = (
+            "" if any(c in given + prefix for c in "@?#") else f" {truncate('/'.join(filter(None, (given, prefix))))!r}"
+        )
         raise BadSettings(
             f"its Base URL (host){shown} is no address. Give a host or URL such as https://api.seeany.com, "
             "without user name, query or fragment, or leave it empty"
         )
     scheme = parts.scheme or scheme or ("http" if is_loopback(name) else "https")
     if scheme not in ("http", "https"):
-        raise BadSettings(f"its Base URL (host) starts with {cut(scheme)!r}; it must be https:// or http://")
+        raise BadSettings(f"its Base URL (host) starts with {truncate(scheme)!r}; it must be https:// or http://")
     if scheme == "http" and not allow_http and not is_loopback(name):
         raise BadSettings(
-            f"its Base URL (host) would send the API key unencrypted to {cut(name)}. "
+            f"its Base URL (host) would send the API key unencrypted to {truncate(name)}. "
             'Use https://, or put {"allow_http": true} into its extra if that network is yours'
         )
     path = parts.path.rstrip("/") or (f"/{prefix}" if prefix else "")
@@ -245,7 +194,7 @@ def _port(port: object) -> str:
         return ""
     text = str(port).strip()
     if not (text.isdecimal() and text.isascii() and len(text) < 6 and 0 < int(text) < 65_536):
-        raise BadSettings(f"its port {cut(text)} is not between 1 and 65535")
+        raise BadSettings(f"its port {truncate(text)} is not between 1 and 65535")
     return f":{int(text)}"
 
 
@@ -260,7 +209,7 @@ def checked_seconds(value: object, *, name: str) -> float:
     except (TypeError, ValueError, OverflowError):
         seconds = 0.0
     if isinstance(value, bool) or not 0 < seconds <= 86_400:
-        raise BadSettings(f"its {name} must be a number of seconds above 0, not {cut(str(value))!r}")
+        raise BadSettings(f"its {name} must be a number of seconds above 0, not {truncate(str(value))!r}")
     return seconds
 
 
@@ -272,66 +221,8 @@ def checked_count(value: object, *, name: str) -> int:
     """
     count = int(text) if (text := str(value).strip()).isdecimal() and len(text) < 6 else 0
     if not 1 <= count <= 10_000:
-        raise BadSettings(f"its {name} must be a whole number from 1 to 10000, not {cut(str(value))!r}")
+        raise BadSettings(f"its {name} must be a whole number from 1 to 10000, not {truncate(str(value))!r}")
     return count
-
-
-def cut(text: str) -> str:
-    """
-    Shorten what a person typed, for quoting it in an error; a key typed into the wrong field does not show.
-
-    Whatever begins as a key does is masked, however short: a quotation loses little by it.
-    """
-    text = _BEGINS_AS_KEY.sub(MASK, text[:_LONGEST_QUOTED])
-    if _BEGINS_AS_KEY.search(spelled := plain(text)):
-        text = _BEGINS_AS_KEY.sub(MASK, spelled)
-    return text if len(text) <= 80 else text[:79] + "…"
-
-
-_LONGEST_QUOTED = 4096
-"""Most characters of a text that are looked at for quoting some of them."""
-
-_BEGINS_AS_KEY = re.compile(r"(?<![a-z0-9])sk[-_][\w%-]*", re.IGNORECASE | re.ASCII)
-_LONG_AS_KEY = re.compile(r"(?<![a-z0-9])sk[-_]([\w-]{16,})", re.IGNORECASE | re.ASCII)
-
-
-def looks_like_key(text: str) -> bool:
-    """
-    Tell whether a host, a path or a port holds what must be an API key, typed into the wrong field.
-
-    Names of machines begin with ``sk-`` as well: ``sk-mock``, ``sk-api-gateway-prod-2.example.com``. But they are made
-    of words. Only a key has 16 characters or more behind ``sk-`` without a dot and, among them, a piece of 12 or more
-    with a digit and no sign; each kind of random key, a UUID included, has one.
-    """
-    return any(
-        len(piece) >= 12 and any(c.isdigit() for c in piece)
-        for rest in _LONG_AS_KEY.findall(plain(text))
-        for piece in re.split("[-_]", rest)
-    )
-
-
-def plain(text: str) -> str:
-    """Return a text as a person reads it who wants the key: no %-escapes, no wide letters, nothing without a width."""
-    before = None
-    while text != before:
-        before = text
-        # A % that was escaped again and again, at once: a round for each time would take long.
-        text = unquote(re.sub("%(?:25)+", "%", text))
-        text = "".join(map(_plain, unicodedata.normalize("NFKD", text)))
-    return text
-
-
-def _plain(char: str) -> str:
-    if char.isascii():
-        return char if char.isprintable() or char.isspace() else ""
-    category = unicodedata.category(char)
-    if category == "Pd":
-        return "-"
-    return "" if category[0] in "MC" or char in _BLANK_LETTERS else char
-
-
-_BLANK_LETTERS = "\u115f\u1160\u2800"
-"""What Unicode calls letters or symbols, and nobody sees."""
 
 
 def is_loopback(host: str) -> bool:

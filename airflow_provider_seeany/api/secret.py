@@ -8,13 +8,13 @@ from typing import NoReturn, SupportsIndex
 
 MASK = "***"
 
-SHORTEST_MASKED = 16
+MIN_MASKED = 16
 """Shortest key, in characters, that is masked inside an answer; real ones are longer."""
 
-LONGEST_SPELLED = 65_536
+MAX_SPELLED = 65_536
 """Longest text, in characters, that is searched for a disguised key letter by letter; a longer one is masked whole."""
 
-_SHORTEST_BEGINNING = 4
+_MIN_BEGINNING = 4
 """Shortest beginning of a key, in characters, that is masked where a text was cut off in the middle of one."""
 
 # Bounded repetitions, and none that backtracks, so that the time is linear whatever a server sends.
@@ -80,9 +80,9 @@ class Secret:
         """
         Tell quickly whether a JSON body may spell the key; if not, there is nothing in it to mask.
 
-        A key of fewer than :data:`SHORTEST_MASKED` characters could be part of an honest answer, and stays there.
+        A key of fewer than :data:`MIN_MASKED` characters could be part of an honest answer, and stays there.
         """
-        return len(self._text) >= SHORTEST_MASKED and self._may_be_spelled_in(body)
+        return len(self._text) >= MIN_MASKED and self._may_be_spelled_in(body)
 
     def mask(self, text: str, *, goes_on: bool = False) -> str:
         """
@@ -98,7 +98,7 @@ class Secret:
         text = re.sub(re.escape(self._text), MASK, text, flags=re.IGNORECASE)
         if not goes_on and not self._may_be_spelled_in(text.encode("utf-8", "replace")):
             return text
-        if len(text) > LONGEST_SPELLED:
+        if len(text) > MAX_SPELLED:
             return MASK
         for letters in (_LETTERS, _LETTERS_IN_CODES):
             text = self._mask_spelled(text, letters, goes_on=goes_on)
@@ -117,7 +117,7 @@ class Secret:
             at = spelled.find(wanted, at + len(wanted))
         rest = text[end:]
         if goes_on:
-            lengths = range(len(wanted) - 1, _SHORTEST_BEGINNING - 1, -1)
+            lengths = range(len(wanted) - 1, _MIN_BEGINNING - 1, -1)
             begun = next((n for n in lengths if spelled.endswith(wanted[:n])), 0)
             if begun and (start := found[-begun][1].start()) >= end:
                 rest = text[end:start] + MASK

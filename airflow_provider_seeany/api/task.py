@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
-from urllib.parse import urlsplit
+from typing import Any, Literal
 
 import msgspec
 import pendulum
 
 from airflow_provider_seeany.api import fields
-from airflow_provider_seeany.api.trouble import cleaned
+from airflow_provider_seeany.api.result_urls import (
+    MAX_WORD,
+    find_results,
+    find_video_url,
+    is_web_url,
+    urls_in,
+    web_url,
+)
+from airflow_provider_seeany.api.text import sanitize
 
 _STATES: Mapping[str, Literal["running", "completed", "failed", "partial"]] = {
     "processing": "running",
@@ -27,32 +34,6 @@ _LIKE_AN_END = re.compile(
     r"|fail|error|cancel|abort|expire|reject|refuse|blocked|denied|killed|time_?d?_?out|stop|terminat|delet"
     r"|(?:^|_)(?:end|ended|ready)$|完成|成功|失败|取消|过期|拒绝|终止|结束"
 )
-
-_VIDEO_FILES = (".mp4", ".mov", ".webm", ".m3u8", ".mkv", ".avi", ".m4v")
-_LONGEST_WORD = 100
-"""Longer texts are kept out of the cache; none of them is a status."""
-
-_INPUTS = ("input", "reference", "prompt", "callback", "webhook")
-"""Beginnings of words in keys under which an answer repeats what was asked for."""
-
-_SOURCES = frozenset({"source", "sources"})
-"""What was asked for, too, unless a result has sources: a video in several qualities."""
-
-_NO_RESULTS = frozenset(
-    {"ref", "refs", "request", "params", "parameters", "notify"}
-    | {"error", "message", "status", "cancel", "poll", "polling", "self", "docs", "doc", "documentation", "help"}
-)
-"""Other words in keys under which no result stands."""
-
-_COVERS = ("thumb", "cover", "poster", "frame")
-"""Beginnings of words in keys of pictures that only come with a video."""
-
-_PLACES = frozenset({"url", "urls", "uri", "uris", "href", "link", "links", "download"})
-_OUTPUTS = frozenset({"output", "outputs", "result", "results", "file", "files"})
-_PICTURES = frozenset({"image", "images", "picture", "pictures", "photo", "photos"})
-"""Words in keys under which a result may stand."""
-
-_PICTURE_FILES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif")
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,7 +102,7 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
     unclear: tuple[str, ...] = ()
 
     @classmethod
-    def from_answer(cls, answer: Mapping[str, Any]) -> SeeAnyTask:
+    def from_payload(cls, answer: Mapping[str, Any]) -> SeeAnyTask:
         """
         Read a decoded JSON answer.
 
@@ -145,9 +126,9 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"it has no usable `id`: {answer.get('id')!r}")
         if not isinstance(status, str) or not _word(status):
             raise ValueError(f"it has no usable `status`: {status!r}")
-        read = {name: fields.understood(reader, answer.get(name)) for name, reader in _READERS.items()}
-        cost, cost_unit = fields.understood(fields.cost, answer.get("usage")) or (None, None)
-        code, message = fields.understood(fields.error, answer.get("error")) or (None, None)
+        read = {name: fields.decode_event(reader, answer.get(name)) for name, reader in _READERS.items()}
+        cost, cost_unit = fields.decode_event(fields.cost, answer.get("usage")) or (None, None)
+        code, message = fields.decode_event(fields.error, answer.get("error")) or (None, None)
         found = {**read, "usage": cost, "error": message if code is None else code}
         task = cls(
             id=seeany_task_id,
@@ -160,11 +141,11 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
         )
         if task.is_failed and not fields.is_reason(message):
             # Some tell it beside the error, or in its place.
-            told = fields.understood(fields.error_beside, answer) or (None, None)
+            told = fields.decode_event(fields.error_beside, answer) or (None, None)
             error = TaskError(code=code or (code if told[0] is None else told[0]), message=told[1])
             return msgspec.structs.replace(task, error=error)
         if task.is_completed and task.is_video and not is_web_url(task.video_url):
-            return msgspec.structs.replace(task, video_url=_video_url(answer) or task.video_url)
+            return msgspec.structs.replace(task, video_url=find_video_url(answer) or task.video_url)
         return task
 
     @property
@@ -189,7 +170,7 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
         """
         state = _STATES.get(self.status) or _STATES.get(_word(self.status), "running")
         if state == "partial":
-            return "completed" if _results(self.answer) else "failed"
+            return "completed" if find_results(self.answer) else "failed"
         return state
 
     @property
@@ -221,15 +202,15 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
     def early_result_url(self) -> str | None:
         """A result URL in the answer, whatever its status."""
         if self.is_video:
-            return _video_url(self.answer)
-        return next((found.url for found in _results(self.answer)), None)
+            return find_video_url(self.answer)
+        return next((found.url for found in find_results(self.answer)), None)
 
     @property
     def failure_reason(self) -> str:
         """Why a failed task failed, in the service's words, for a person."""
         said = "without a reason" if _word(self.status) == "failed" else f"its status is {self.status}"
-        reason = cleaned(self.error.message or said)
-        return f"{reason} ({cleaned(str(self.error.code))})" if self.error.code else reason
+        reason = sanitize(self.error.message or said)
+        return f"{reason} ({sanitize(str(self.error.code))})" if self.error.code else reason
 
     @property
     def lacks_its_result(self) -> bool:
@@ -239,7 +220,7 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
         Of what is no video it is not known how results look; but "success" alone may be that of the request.
         """
         needs_one = self.is_video or (_word(self.status) == "success" and not self.tells_of_a_task)
-        return self.is_completed and needs_one and not self.video_url and not _results(self.answer)
+        return self.is_completed and needs_one and not self.video_url and not find_results(self.answer)
 
     @property
     def tells_of_a_task(self) -> bool:
@@ -271,9 +252,9 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
             return dict(self.answer)
         return {**self.answer, "completed_at": self.completed_at.to_iso8601_string()}
 
-    def highlights(self) -> dict[str, Any]:
+    def result_fields(self) -> dict[str, Any]:
         """
-        Return the :data:`HIGHLIGHTS` as plain JSON values; what the answer lacks is left out.
+        Return the :data:`RESULT_FIELDS` as plain JSON values; what the answer lacks is left out.
 
         So is a URL that is no http(s) one: what takes it downstream may open it, or show it as a link.
         """
@@ -287,10 +268,10 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
             self.completed_at and self.completed_at.to_iso8601_string(),
             list(self.result_urls) or None,
         )
-        return {name: value for name, value in zip(HIGHLIGHTS, values, strict=True) if value is not None}
+        return {name: value for name, value in zip(RESULT_FIELDS, values, strict=True) if value is not None}
 
 
-HIGHLIGHTS = (
+RESULT_FIELDS = (
     "video_url",
     "thumbnail_url",
     "cost",
@@ -308,37 +289,10 @@ _DOCUMENTED = tuple(name for name in SeeAnyTask.__struct_fields__ if name not in
 _OF_A_TASK = tuple(name for name in _DOCUMENTED if name not in ("id", "status", "error"))
 
 
-def web_url(url: str | None) -> str | None:
-    """Return the URL if it is an absolute http(s) one."""
-    return url if is_web_url(url) else None
-
-
-def is_web_url(url: object) -> bool:
-    """Tell whether a value is an absolute http(s) URL that may be shown as a link."""
-    if not isinstance(url, str) or not url.isprintable() or " " in url:
-        return False
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname)
-    except ValueError:
-        return False
-
-
-def urls_in(answer: Mapping[str, Any]) -> tuple[str, ...]:
-    """
-    Return every http(s) URL of an answer that is a result, at any depth; each once.
-
-    The endpoint also serves image sets, whose result fields the platform does not document, so results are known by
-    their keys, such as ``url`` and ``*_urls``, or by their file names; if none is, by what is left without thumbnails,
-    covers, and what the answer repeats of the request.
-    """
-    return tuple(dict.fromkeys(found.url for found in _results(answer)))
-
-
 def _word(said: str) -> str:
     """Return a word of the service as it compares with others."""
     said = said.strip()
-    return _short_word(said) if len(said) <= _LONGEST_WORD else said
+    return _short_word(said) if len(said) <= MAX_WORD else said
 
 
 @lru_cache(maxsize=256)
@@ -354,7 +308,7 @@ def _moment(value: object) -> pendulum.DateTime | None:
 def _decode_time(kind: type, value: object) -> object:
     if kind is not pendulum.DateTime:
         raise NotImplementedError(f"no reading of {kind}")
-    moment = fields.understood(_moment, value)
+    moment = fields.decode_event(_moment, value)
     if moment is None:
         raise ValueError("`completed_at` is no time")
     return moment
@@ -370,88 +324,3 @@ _READERS: Mapping[str, Callable[[object], Any]] = {
     "resolution": fields.resolution,
     "completed_at": _moment,
 }
-
-
-def _results(answer: Mapping[str, Any]) -> list[_Url]:
-    found = list(_urls(answer))
-    return [each for each in found if each.is_named or each.may_be_video] or found
-
-
-def _video_url(answer: Mapping[str, Any]) -> str | None:
-    """Find the video of a completed answer that does not name it as documented."""
-    found = _results(answer)
-    videos = [each.url for each in found if each.may_be_video]
-    others = [each.url for each in found if not each.is_picture]
-    return next(iter(videos + others), None)
-
-
-class _Place(NamedTuple):
-    """What the keys say, under which something stands."""
-
-    is_named: bool = False
-    """Whether one of them names a URL or a result."""
-    is_of_output: bool = False
-    is_of_video: bool = False
-    is_of_picture: bool = False
-
-    def under(self, key: str) -> _Place | None:
-        """Return what they say together with one more; ``None`` if no result stands there."""
-        words = _words(key) if len(key) <= _LONGEST_WORD else frozenset()
-        if _is_no_result(words) or (words & _SOURCES and not (self.is_of_output and len(words) == 1)):
-            return None
-        is_of_video = self.is_of_video or any(word.startswith("video") for word in words)
-        is_of_output = self.is_of_output or is_of_video or bool(words & _OUTPUTS)
-        return _Place(
-            is_named=self.is_named or bool(words & _PLACES) or bool(words & _OUTPUTS),
-            is_of_output=is_of_output,
-            is_of_video=is_of_video,
-            is_of_picture=self.is_of_picture or bool(words & _PICTURES),
-        )
-
-
-class _Url(NamedTuple):
-    url: str
-    place: _Place
-
-    @property
-    def is_named(self) -> bool:
-        return self.place.is_named
-
-    @property
-    def is_picture(self) -> bool:
-        path = urlsplit(self.url).path.lower()
-        if path.endswith(_PICTURE_FILES):
-            return True
-        return self.place.is_of_picture and not self.place.is_of_video and not path.endswith(_VIDEO_FILES)
-
-    @property
-    def may_be_video(self) -> bool:
-        is_file = urlsplit(self.url).path.lower().endswith(_VIDEO_FILES)
-        return is_file or (self.place.is_of_video and not self.is_picture)
-
-
-@lru_cache(maxsize=1024)
-def _words(key: str) -> frozenset[str]:
-    """Return the words of a key: those of ``image_urls``, ``image-urls`` and ``imageURLs`` are the same."""
-    key = re.sub(r"URL(s?)(?![a-z])", r"_url\1_", key)
-    return frozenset(re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[\W_]+", " ", key).lower().split())
-
-
-@lru_cache(maxsize=1024)
-def _is_no_result(words: frozenset[str]) -> bool:
-    return bool(words & _NO_RESULTS) or any(word.startswith(_INPUTS + _COVERS) or "thumb" in word for word in words)
-
-
-def _urls(answer: Mapping[str, Any]) -> Iterator[_Url]:
-    """Walk the answer in its own order, with a stack instead of recursion so that depth cannot hurt."""
-    stack: list[tuple[_Place, object]] = [(_Place(), answer)]
-    while stack:
-        place, value = stack.pop()
-        if isinstance(value, str):
-            if is_web_url(url := value.strip()):
-                yield _Url(url, place)
-        elif isinstance(value, Mapping):
-            inner = [(under, item) for key, item in value.items() if (under := place.under(key)) is not None]
-            stack.extend(reversed(inner))
-        elif isinstance(value, list | tuple):
-            stack.extend((place, item) for item in reversed(value))

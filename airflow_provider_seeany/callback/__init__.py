@@ -11,5 +11,5 @@ How it hangs together::
     waiting         finds the waits by their marks, and resumes one, exactly once
     answering       answers a ring: find, ask SeeAny, resume
 
-The web part is :mod:`airflow_provider_seeany.web.callback`.
+The web part is :mod:`airflow_provider_seeany.web.callback.routes`.
 """

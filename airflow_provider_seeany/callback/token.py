@@ -8,16 +8,16 @@ from collections.abc import Sequence
 import msgspec
 from itsdangerous import BadData, URLSafeSerializer
 
-LONGEST_TOKEN = 6144
+MAX_TOKEN = 6144
 """Longest token that is read; one for the longest names has about 1 200 characters, and never more than 5 500."""
 
-LONGEST_NAME = 250
+MAX_NAME = 250
 """Longest id of a DAG, a run, a task or a connection that Airflow stores, in characters."""
 
-LARGEST_MAP_INDEX = 2**31 - 1
+MAX_MAP_INDEX = 2**31 - 1
 
 
-class WaitingTask(msgspec.Struct, frozen=True, array_like=True):
+class TaskInstanceKey(msgspec.Struct, frozen=True, array_like=True):
     """
     The task instance that waits, or will.
 
@@ -33,11 +33,11 @@ class WaitingTask(msgspec.Struct, frozen=True, array_like=True):
         for field in ("dag_id", "run_id", "task_id"):
             _check_name(getattr(self, field), field)
         # A text would be signed, and refused when it is read.
-        if type(self.map_index) is not int or not -1 <= self.map_index <= LARGEST_MAP_INDEX:
-            raise ValueError(f"map_index must be a whole number from -1 to {LARGEST_MAP_INDEX}")
+        if type(self.map_index) is not int or not -1 <= self.map_index <= MAX_MAP_INDEX:
+            raise ValueError(f"map_index must be a whole number from -1 to {MAX_MAP_INDEX}")
 
 
-class Ringer(msgspec.Struct, frozen=True, array_like=True):
+class TokenClaims(msgspec.Struct, frozen=True, array_like=True):
     """
     Who may ring, and for what.
 
@@ -47,24 +47,24 @@ class Ringer(msgspec.Struct, frozen=True, array_like=True):
     """
 
     seeany_conn_id: str
-    waiting: WaitingTask | None = None
+    waiting: TaskInstanceKey | None = None
 
     def __post_init__(self) -> None:
         _check_name(self.seeany_conn_id, "seeany_conn_id")
 
 
-def signed(ringer: Ringer, *, secret: str) -> str:
+def sign(ringer: TokenClaims, *, secret: str) -> str:
     """Return the token that says so; the same one each time."""
     return str(_serializer([secret]).dumps(msgspec.to_builtins(ringer)))
 
 
-def read(token: str, *, secrets: Sequence[str]) -> Ringer | None:
+def verify(token: str, *, secrets: Sequence[str]) -> TokenClaims | None:
     """Return what a token says, or ``None`` if it was signed with none of these secrets."""
-    if not secrets or len(token) > LONGEST_TOKEN:
+    if not secrets or len(token) > MAX_TOKEN:
         return None
     try:
         # The signature is compared in constant time, and nothing is decoded before it has proved right.
-        return msgspec.convert(_serializer(secrets).loads(token), Ringer)
+        return msgspec.convert(_serializer(secrets).loads(token), TokenClaims)
     except (BadData, msgspec.ValidationError, UnicodeEncodeError):
         return None
 
@@ -77,7 +77,7 @@ def _serializer(secrets: Sequence[str]) -> URLSafeSerializer:
 
 def _check_name(name: object, field: str) -> None:
     """Refuse what a database cannot compare with its columns: the error would come with the ring, each time anew."""
-    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME:
-        raise ValueError(f"{field} must be a text of 1 to {LONGEST_NAME} characters")
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
+        raise ValueError(f"{field} must be a text of 1 to {MAX_NAME} characters")
     if "\0" in name or any("\ud800" <= character <= "\udfff" for character in name):
         raise ValueError(f"{field} holds a character that Airflow's database cannot store")

@@ -7,13 +7,13 @@ from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_provider_seeany.callback.token import Ringer, signed
+from airflow_provider_seeany.callback.token import TokenClaims, sign
 from airflow_provider_seeany.exceptions import SeeAnyConfigError
 
 MOUNTED_AT = "/seeany"
 """The path of the api-server below which the plugin serves."""
 
-SHORTEST_SECRET = 16
+MIN_SECRET = 16
 
 
 def callback_secrets() -> tuple[str, ...]:
@@ -28,16 +28,16 @@ def callback_secrets() -> tuple[str, ...]:
     text = str(conf.get("seeany", "callback_secret", fallback=None) or "")
     secrets = tuple(filter(None, re.split(r"[\s,]+", text)))
     for number, secret in enumerate(secrets, start=1):
-        if len(secret) < SHORTEST_SECRET:
+        if len(secret) < MIN_SECRET:
             which = "[seeany] callback_secret" if len(secrets) == 1 else f"Secret {number} in [seeany] callback_secret"
             raise SeeAnyConfigError(
-                f"{which} is too short: at least {SHORTEST_SECRET} characters, such as `openssl rand -hex 32` prints. "
+                f"{which} is too short: at least {MIN_SECRET} characters, such as `openssl rand -hex 32` prints. "
                 "White space and commas stand between one secret and the next."
             )
     return secrets
 
 
-def why_nobody_can_ring() -> str | None:
+def why_no_callback() -> str | None:
     """Return why no ring can be answered, as far as this process can tell; ``None`` if it sees no reason."""
     try:
         return None if callback_secrets() else "[seeany] callback_secret is not set here."
@@ -57,7 +57,7 @@ def why_unusable(error: Exception) -> str:
     return f"[seeany] callback_secret could not be read: {type(error).__name__}"
 
 
-def callback_url(ringer: Ringer) -> str:
+def callback_url(ringer: TokenClaims) -> str:
     """
     Return the URL at which this may be rung for.
 
@@ -76,4 +76,4 @@ def callback_url(ringer: Ringer) -> str:
             f"There is no callback URL without [api] base_url, which is {base_url!r}. Set it to the address at which "
             "SeeAny reaches the api-server, such as https://airflow.example.com."
         )
-    return f"{base_url}{MOUNTED_AT}/callback/{signed(ringer, secret=secrets[0])}"
+    return f"{base_url}{MOUNTED_AT}/callback/{sign(ringer, secret=secrets[0])}"

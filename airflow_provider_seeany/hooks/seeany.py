@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -15,41 +14,30 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 
 from airflow_provider_seeany import DEFAULT_CONN_ID
 from airflow_provider_seeany.api.clock import ForwardClock
-from airflow_provider_seeany.api.polling import FixedInterval
+from airflow_provider_seeany.api.errors import ApiError, Trouble
+from airflow_provider_seeany.api.intervals import FixedInterval
 from airflow_provider_seeany.api.request import (
-    DEFAULT_CONNECT_TIMEOUT,
-    DEFAULT_MAX_CONNECTIONS,
-    DEFAULT_REQUEST_TIMEOUT,
     PROBE_TASK_ID,
     ApiSettings,
     BadSettings,
-    BadTaskId,
-    base_url,
-    checked_api_key,
-    checked_count,
-    checked_seconds,
-    checked_task_id,
-    cut,
-    plain,
 )
-from airflow_provider_seeany.api.retries import ask_patiently, ask_patiently_async
-from airflow_provider_seeany.api.secret import Secret, forget_locals
+from airflow_provider_seeany.api.retries import acall_with_retries, call_with_retries
 from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.api.trouble import ApiError, Trouble
-from airflow_provider_seeany.api.wait import Oddities, Pause, Wait
+from airflow_provider_seeany.api.task_id import BadTaskId, checked_task_id
+from airflow_provider_seeany.api.wait import Pause, Wait
+from airflow_provider_seeany.api.wait_log import Oddities
 from airflow_provider_seeany.exceptions import (
     SeeAnyConfigError,
-    SeeAnyConnectionNotFound,
     SeeAnyTaskIdError,
     api_error,
     completed_task,
 )
-from airflow_provider_seeany.hooks.steady import CONNECTION_ERRORS, Patience, SteadyAsyncClient
+from airflow_provider_seeany.hooks.connection import api_settings, naming_connection, runs_in_one_process
+from airflow_provider_seeany.hooks.reauth import CONNECTION_ERRORS, ReauthenticatingClient, RetryBudget
 from airflow_provider_seeany.provider_info import CONNECTION_TYPE
 
 if TYPE_CHECKING:
     import requests
-    from airflow.providers.common.compat.sdk import Connection
 
     from airflow_provider_seeany.api.blocking import BlockingClient
 
@@ -74,7 +62,7 @@ class SeeAnyHook(BaseHook):
         super().__init__(**kwargs)
         self.seeany_conn_id = seeany_conn_id
         self._oddities = Oddities()
-        self._patience = Patience()
+        self._patience = RetryBudget()
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
@@ -121,7 +109,7 @@ class SeeAnyHook(BaseHook):
             client.close()
 
     @asynccontextmanager
-    async def async_client(self) -> AsyncIterator[SteadyAsyncClient]:
+    async def async_client(self) -> AsyncIterator[ReauthenticatingClient]:
         """
         Lend the running event loop's client for this connection.
 
@@ -131,14 +119,14 @@ class SeeAnyHook(BaseHook):
         # In a thread: loading aiohttp takes some 0.2 s, which would stop every other trigger for as long.
         transport = await asyncio.to_thread(import_module, "airflow_provider_seeany.api.asynchronous")
 
-        async with SteadyAsyncClient(self._aread_settings, transport.shared_client) as client:
+        async with ReauthenticatingClient(self._aread_settings, transport.shared_client) as client:
             yield client
 
     def _read_settings(self) -> ApiSettings:
-        with _naming(self.seeany_conn_id):
+        with naming_connection(self.seeany_conn_id):
             connection = self.get_connection(self.seeany_conn_id)
             try:
-                settings = _settings(connection, connection.extra_dejson)
+                settings = api_settings(connection, connection.extra_dejson)
             finally:
                 del connection  # Its repr() shows the key, and a crash report may keep local variables.
             settings.route  # noqa: B018  # found here, where what is wrong with it gets the connection's name
@@ -148,7 +136,7 @@ class SeeAnyHook(BaseHook):
         from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
         from asgiref.sync import sync_to_async
 
-        with _naming(self.seeany_conn_id):
+        with naming_connection(self.seeany_conn_id):
             try:
                 connection = await get_async_connection(self.seeany_conn_id, hook=self)
             except AirflowNotFoundException:
@@ -157,7 +145,7 @@ class SeeAnyHook(BaseHook):
                     raise
                 return await sync_to_async(self._read_settings)()
             try:
-                settings = _settings(connection, await get_async_extra_dejson(connection))
+                settings = api_settings(connection, await get_async_extra_dejson(connection))
             finally:
                 del connection
             await asyncio.to_thread(getattr, settings, "route")
@@ -182,7 +170,7 @@ class SeeAnyHook(BaseHook):
                 return error.trouble
 
         try:
-            reply = ask_patiently(ask)
+            reply = call_with_retries(ask)
         except BadSettings as error:
             raise SeeAnyConfigError(str(error)) from None
         if isinstance(reply, Trouble):
@@ -199,15 +187,15 @@ class SeeAnyHook(BaseHook):
         :raises SeeAnyApiError: if that brought no answer.
         """
         checked = checked_id(seeany_task_id)
-        return self._answer(ask_patiently(lambda: self.look(checked)), checked)
+        return self._answer(call_with_retries(lambda: self.poll(checked)), checked)
 
     async def aget_task(self, seeany_task_id: str) -> SeeAnyTask:
         """Return a task, as :meth:`get_task` does, without blocking the event loop."""
         checked = checked_id(seeany_task_id)
         async with self.async_client() as client:
-            return self._answer(await ask_patiently_async(lambda: client.look(checked)), checked)
+            return self._answer(await acall_with_retries(lambda: client.poll(checked)), checked)
 
-    def look(self, seeany_task_id: str) -> SeeAnyTask | Trouble:
+    def poll(self, seeany_task_id: str) -> SeeAnyTask | Trouble:
         """
         Ask once for a task and return the answer, or why there was none.
 
@@ -217,19 +205,19 @@ class SeeAnyHook(BaseHook):
         :raises SeeAnyConfigError: if the connection cannot be used.
         """
         checked = checked_id(seeany_task_id)
-        reply = self.client.look(checked)
+        reply = self.client.poll(checked)
         if not (isinstance(reply, Trouble) and reply.refuses_key):
-            self._patience.restore()
+            self._patience.reset()
             return reply
         try:
             settings = self._read_settings()
         except CONNECTION_ERRORS as error:
-            return self._patience.bear(error)
-        self._patience.restore()
+            return self._patience.record_failure(error)
+        self._patience.reset()
         if settings == self.client.settings:
             return reply
         self.close()
-        return self.client.look(checked)
+        return self.client.poll(checked)
 
     def wait_for_task(self, seeany_task_id: str, interval: float = 10, timeout: float = 300) -> SeeAnyTask:
         """
@@ -255,7 +243,7 @@ class SeeAnyHook(BaseHook):
             log=self.log,
             began=began,
         )
-        while isinstance(step := wait.heard(self.look(checked), clock()), Pause):
+        while isinstance(step := wait.receive(self.poll(checked), clock()), Pause):
             time.sleep(step.seconds)
         return completed_task(step, seeany_task_id=checked, seeany_conn_id=self.seeany_conn_id, timeout=timeout)
 
@@ -275,15 +263,15 @@ class SeeAnyHook(BaseHook):
         :param map_index: which of its instances, if it is mapped.
         :raises SeeAnyConfigError: if an option is not set.
         """
-        from airflow_provider_seeany.callback.token import Ringer, WaitingTask
+        from airflow_provider_seeany.callback.token import TaskInstanceKey, TokenClaims
         from airflow_provider_seeany.callback.url import callback_url
 
         waiting = None
         if dag_id is not None or run_id is not None or task_id is not None:
             if dag_id is None or run_id is None or task_id is None:
                 raise ValueError("dag_id, run_id and task_id name the task that waits together: give all three")
-            waiting = WaitingTask(dag_id, run_id, task_id, map_index)
-        return callback_url(Ringer(self.seeany_conn_id, waiting))
+            waiting = TaskInstanceKey(dag_id, run_id, task_id, map_index)
+        return callback_url(TokenClaims(self.seeany_conn_id, waiting))
 
     def test_connection(self) -> tuple[bool, str]:
         """
@@ -293,7 +281,7 @@ class SeeAnyHook(BaseHook):
         the key was accepted.
         """
         try:
-            reply = self.look(PROBE_TASK_ID)
+            reply = self.poll(PROBE_TASK_ID)
         except Exception as error:
             return False, str(error)
         if isinstance(reply, SeeAnyTask):
@@ -321,67 +309,3 @@ def checked_id(seeany_task_id: object) -> str:
         return checked_task_id(seeany_task_id)
     except BadTaskId as error:
         raise SeeAnyTaskIdError(str(error)) from None
-
-
-def runs_in_one_process() -> bool:
-    """
-    Tell whether task and trigger run in the process of `airflow dags test` or `airflow tasks test`.
-
-    Airflow cannot be asked without blocking there: it says "not found" of any connection that only its database has.
-    """
-    from airflow.sdk.execution_time import task_runner
-
-    comms = getattr(task_runner, "SUPERVISOR_COMMS", None)
-    return comms is not None and not hasattr(comms, "asend")
-
-
-@contextmanager
-def _naming(seeany_conn_id: str) -> Iterator[None]:
-    """Turn whatever is wrong with the connection into an error that names it."""
-    try:
-        yield
-    except AirflowNotFoundException as error:
-        forget_locals(error)
-        raise SeeAnyConnectionNotFound(
-            f"The Airflow connection {cut(seeany_conn_id)!r} was not found, or could not be read. Add it under "
-            "Admin > Connections with the type SeeAny and the API key. If it is an environment variable: in a URI the "
-            "key is percent-encoded, JSON has to be valid."
-        ) from None
-    except BadSettings as error:
-        forget_locals(error)
-        raise SeeAnyConfigError(f"The Airflow connection {cut(seeany_conn_id)!r} cannot be used: {error}.") from None
-
-
-def _settings(connection: Connection, extra: object) -> ApiSettings:
-    if not isinstance(extra, dict):
-        raise BadSettings("its extra must be a JSON object")
-
-    def given(name: str, default: float) -> object:
-        value = extra.get(name)  # the form saves an emptied field as null
-        return default if value is None else value
-
-    key = checked_api_key(connection.password)
-    others = {"Base URL (host)": connection.host, "schema": connection.schema, "port": connection.port, "extra": extra}
-    for name, value in others.items():
-        spelled = plain(str(value))
-        if key.may_be_in(spelled.encode("utf-8", "replace")) or key in map(Secret, re.split(r"[/:@?#\s]+", spelled)):
-            # It would be looked up in the DNS, or quoted as what it cannot be.
-            raise BadSettings(f"its {name} holds the API key. That belongs in the field API Key, the password, alone")
-    return ApiSettings(
-        base_url=base_url(
-            connection.host,
-            port=connection.port,
-            schema=connection.schema,
-            allow_http=str(extra.get("allow_http")).lower() == "true",
-        ),
-        api_key=key,
-        request_timeout=checked_seconds(
-            given("request_timeout", DEFAULT_REQUEST_TIMEOUT), name="Request timeout (request_timeout in the extra)"
-        ),
-        connect_timeout=checked_seconds(
-            given("connect_timeout", DEFAULT_CONNECT_TIMEOUT), name="connect_timeout (in the extra)"
-        ),
-        max_connections=checked_count(
-            given("max_connections", DEFAULT_MAX_CONNECTIONS), name="max_connections (in the extra)"
-        ),
-    )

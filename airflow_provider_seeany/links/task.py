@@ -26,7 +26,7 @@ class _ResultLink(BaseOperatorLink):
 
     def url_of(self, task: SeeAnyTask | None) -> str:
         """Return the URL to show for a task that has ended, or an empty string."""
-        from airflow_provider_seeany.api.task import web_url
+        from airflow_provider_seeany.api.result_urls import web_url
 
         return (web_url(self._url_in(task)) if task is not None else None) or ""
 

@@ -6,13 +6,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_seeany import DEFAULT_CONN_ID
-from airflow_provider_seeany.operators.base import WaitsForTask, interval_seconds
+from airflow_provider_seeany.wait.base import BaseTaskWaitOperator, interval_seconds
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class SeeAnyTaskResultOperator(WaitsForTask):
+class SeeAnyTaskResultOperator(BaseTaskWaitOperator):
     """
     Pushes the result of a SeeAny task to XCom; waits for it, in the triggerer, if it is still running.
 
@@ -33,7 +33,7 @@ class SeeAnyTaskResultOperator(WaitsForTask):
     :param worker_free: start and end in the triggerer as well, so that no worker is needed at all (Airflow 3.3+; a
         failure still ends in a worker). Only if everything set on the task is known to come out the same there: with
         callbacks on success, ``outlets``, a pool, something mapped over it and so on it starts in a worker, and the log
-        says why; see :mod:`airflow_provider_seeany.operators.worker_free`. ``None`` follows ``[seeany] worker_free``,
+        says why; see :mod:`airflow_provider_seeany.wait.start_from_trigger`. ``None`` follows ``[seeany] worker_free``,
         which is off.
     :param expect_callback: SeeAny calls back when the task has ended (see ``SeeAnyHook.callback_url``), which wakes the
         wait at once; until then the triggerer hardly asks. Needs ``[seeany] callback_secret`` and ``deferrable``.
@@ -78,7 +78,7 @@ class SeeAnyTaskResultOperator(WaitsForTask):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Push the result at once if it is there; else wait for it, or raise."""
-        self.explain_worker()
+        self.log_why_worker()
         with self.failure_on_record(context):
             if not self.wait_for_completion:
                 return self.deliver(context, self.task_wait.result())

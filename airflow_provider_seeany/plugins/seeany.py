@@ -13,9 +13,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import AirflowPlugin, conf
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_2_PLUS
 
 from airflow_provider_seeany import DEFAULT_CONN_ID
-from airflow_provider_seeany.versions import airflow_is_at_least
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class SeeAnyPlugin(AirflowPlugin):
             {"url_route": "seeany-result", "destination": "task_instance"},
             {"url_route": "seeany", "destination": "nav", "category": "browse"},
         )
-        if airflow_is_at_least(3, 2)
+        if AIRFLOW_V_3_2_PLUS
     ]
 
     @classmethod

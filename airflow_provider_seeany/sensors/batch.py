@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_seeany import DEFAULT_CONN_ID
-from airflow_provider_seeany.operators.base import EndsWithReason, interval_seconds
+from airflow_provider_seeany.wait.base import BaseSeeAnyOperator, interval_seconds
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_seeany.api.batch_result import BatchResult
     from airflow_provider_seeany.exceptions import SeeAnyTaskTimeout
-    from airflow_provider_seeany.waiting.batch import BatchWait
+    from airflow_provider_seeany.wait.batch import BatchWait
 
 
-class SeeAnyTaskBatchSensor(EndsWithReason, BaseSensorOperator):
+class SeeAnyTaskBatchSensor(BaseSeeAnyOperator, BaseSensorOperator):
     """
     Waits until many SeeAny tasks have ended: one task instance and one trigger for up to 10 000 of them.
 
@@ -113,7 +113,7 @@ class SeeAnyTaskBatchSensor(EndsWithReason, BaseSensorOperator):
     @cached_property
     def batch_wait(self) -> BatchWait:
         """The part of the wait that happens in this process. Its time starts when it is first used."""
-        from airflow_provider_seeany.waiting.batch import BatchWait
+        from airflow_provider_seeany.wait.batch import BatchWait
 
         return BatchWait(
             seeany_task_ids=self.seeany_task_ids,
@@ -136,7 +136,7 @@ class SeeAnyTaskBatchSensor(EndsWithReason, BaseSensorOperator):
                 # The base class applies soft_fail and never_fail to what the ids are found to be.
                 return super().execute(context)
             except AirflowSkipException as skip:
-                self.explain_skip(skip.__cause__)
+                self.log_skip(skip.__cause__)
                 raise
 
     def poke(self, context: Context) -> PokeReturnValue:
@@ -147,7 +147,7 @@ class SeeAnyTaskBatchSensor(EndsWithReason, BaseSensorOperator):
         self.defer(
             trigger=self.batch_wait.trigger(ids, context),
             method_name="execute_complete",
-            timeout=self.batch_wait.sweep_timeout,
+            timeout=self.batch_wait.defer_timeout,
         )
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
@@ -171,8 +171,8 @@ class SeeAnyTaskBatchSensor(EndsWithReason, BaseSensorOperator):
         """Push what an unsuccessful batch has brought, as it returns nothing, and say where it is then."""
         if not self.do_xcom_push:
             return ""
-        from airflow_provider_seeany.results.record import PARTIAL_RESULT_KEY
-        from airflow_provider_seeany.waiting.batch import kept_in
+        from airflow_provider_seeany.wait.batch import kept_in
+        from airflow_provider_seeany.xcoms.record import PARTIAL_RESULT_KEY
 
         try:
             context["ti"].xcom_push(key=PARTIAL_RESULT_KEY, value=result.as_json())
@@ -182,9 +182,9 @@ class SeeAnyTaskBatchSensor(EndsWithReason, BaseSensorOperator):
         return kept_in(result, PARTIAL_RESULT_KEY)
 
     def _delivered(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
-        from airflow_provider_seeany.results.record import Record
+        from airflow_provider_seeany.xcoms.record import Record
 
-        self.keep_record(context, Record.of_batch(result, conn_id=self.seeany_conn_id))
+        self.push_record(context, Record.of_batch(result, conn_id=self.seeany_conn_id))
         return result
 
     def unreported(self) -> SeeAnyTaskTimeout:

@@ -13,13 +13,13 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_seeany import DEFAULT_CONN_ID
-from airflow_provider_seeany.operators.base import WaitsForTask, interval_seconds
+from airflow_provider_seeany.wait.base import BaseTaskWaitOperator, interval_seconds
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class SeeAnyTaskSensor(WaitsForTask, BaseSensorOperator):
+class SeeAnyTaskSensor(BaseTaskWaitOperator, BaseSensorOperator):
     """
     Waits until a SeeAny task is completed, returns the finished task and pushes its fields, so that
     ``wait.output["video_url"]`` works downstream in every mode. The XComs are those of
@@ -43,7 +43,7 @@ class SeeAnyTaskSensor(WaitsForTask, BaseSensorOperator):
     :param worker_free: start and end in the triggerer as well, so that no worker is needed at all (Airflow 3.3+; a
         failure still ends in a worker). Only if everything set on the task is known to come out the same there: with
         callbacks on success, ``outlets``, a pool, something mapped over it and so on it starts in a worker, and the log
-        says why; see :mod:`airflow_provider_seeany.operators.worker_free`. ``None`` follows ``[seeany] worker_free``,
+        says why; see :mod:`airflow_provider_seeany.wait.start_from_trigger`. ``None`` follows ``[seeany] worker_free``,
         which is off.
     :param expect_callback: SeeAny calls back when the task has ended (see ``SeeAnyHook.callback_url``), which wakes the
         wait at once; until then the triggerer hardly asks. Needs ``[seeany] callback_secret`` and ``deferrable``.
@@ -88,7 +88,7 @@ class SeeAnyTaskSensor(WaitsForTask, BaseSensorOperator):
         """Look once and defer, or poke until done."""
         from airflow_provider_seeany.exceptions import SeeAnyTaskTimeout
 
-        self.explain_worker()
+        self.log_why_worker()
         if self.reschedule and (began := context["ti"].get_first_reschedule_date(context)) is not None:
             self.began = began.timestamp()
         with self.failure_on_record(context):
@@ -98,7 +98,7 @@ class SeeAnyTaskSensor(WaitsForTask, BaseSensorOperator):
             except AirflowSkipException as skip:
                 # The base class skips for a time-out of its own without naming a cause.
                 reason = skip.__cause__ or self.task_wait.timed_out()
-                self.explain_skip(reason)
+                self.log_skip(reason)
                 raise skip from reason
             except AirflowSensorTimeout as error:
                 if isinstance(error, SeeAnyTaskTimeout):
@@ -112,7 +112,7 @@ class SeeAnyTaskSensor(WaitsForTask, BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue | bool:
         """Ask once; leave for the triggerer if the task is still running and the sensor is deferrable."""
-        task = self.look(context)
+        task = self.poll(context)
         if task is not None:
             return PokeReturnValue(is_done=True, xcom_value=self.deliver(context, task))
         if self.deferrable:

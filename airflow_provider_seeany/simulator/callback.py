@@ -16,7 +16,7 @@ PAUSES: Sequence[float] = (0.0, 1.0, 5.0, 15.0)
 """Seconds before each attempt; it gives up after the last."""
 
 
-class Ringer:
+class TokenClaims:
     """
     Posts to one URL.
 

@@ -17,7 +17,7 @@ from aiohttp.abc import AbstractAccessLogger
 from aiohttp.typedefs import Handler, Middleware
 
 from .answers import Body, error_body, task_body
-from .callback import Ringer
+from .callback import TokenClaims
 from .scenario import Completed, Failed, Scenario, UnknownTaskError
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class TaskRequest:
 CLOCK: web.AppKey[Callable[[], float]] = web.AppKey("CLOCK")
 STARTED: web.AppKey[dict[str, float]] = web.AppKey("STARTED")
 REQUESTS: web.AppKey[list[TaskRequest]] = web.AppKey("REQUESTS")
-RINGER: web.AppKey[Ringer] = web.AppKey("RINGER")
+RINGER: web.AppKey[TokenClaims] = web.AppKey("RINGER")
 
 
 def create_app(
@@ -55,7 +55,7 @@ def create_app(
     app[STARTED] = {}
     app[REQUESTS] = []
     if callback_url is not None:
-        app[RINGER] = Ringer(callback_url)
+        app[RINGER] = TokenClaims(callback_url)
         app.on_shutdown.append(_stop_ringing)
     app.on_response_prepare.append(_name_response)
     app.router.add_get("/v1/tasks/{task_id}", _answer_task)

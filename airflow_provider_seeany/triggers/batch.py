@@ -12,28 +12,30 @@ import msgspec
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_seeany import DEFAULT_CONN_ID
-from airflow_provider_seeany.api.batch import Batch, checked_task_ids
-from airflow_provider_seeany.api.batch_result import BatchAborted, BatchOutcome, Results, numeral
+from airflow_provider_seeany.api.batch import Batch
+from airflow_provider_seeany.api.batch_result import BatchAborted, BatchOutcome
 from airflow_provider_seeany.api.clock import ForwardClock
-from airflow_provider_seeany.api.trouble import cleaned
-from airflow_provider_seeany.api.wait import Crashed, Misconfigured
+from airflow_provider_seeany.api.collector import ResultCollector
+from airflow_provider_seeany.api.outcome import Crashed, Misconfigured
+from airflow_provider_seeany.api.task_id import checked_task_ids
+from airflow_provider_seeany.api.text import format_count, sanitize
 from airflow_provider_seeany.triggers import supervisor_api
-from airflow_provider_seeany.triggers.asking import (
+from airflow_provider_seeany.triggers.base import (
     TAKEN_ON,
-    asked_patiently,
     began,
-    is_made_anew,
+    is_restart,
+    log_if_cancelled,
+    log_killed,
+    poll_through_connection,
     reported,
     sleep_until,
-    tell_killed,
-    told_if_cancelled,
 )
 from airflow_provider_seeany.triggers.progress import ProgressPublisher
 from airflow_provider_seeany.triggers.stored_ids import StoredIds
-from airflow_provider_seeany.triggers.without_worker import TriggererXComs, state_of
+from airflow_provider_seeany.triggers.xcoms import TriggererXComs, state_of
 
 if TYPE_CHECKING:
-    from airflow_provider_seeany.hooks.steady import SteadyAsyncClient
+    from airflow_provider_seeany.hooks.reauth import ReauthenticatingClient
 
 
 class SeeAnyTaskBatchTrigger(BaseTrigger):
@@ -54,7 +56,7 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
     :param max_concurrent_requests: most questions under way at once.
     :param fail_fast: fire at the first failure.
     :param deadline: when to give up, in Unix seconds; ``None`` for never.
-    :param first_look_at: ask no sooner than this, in Unix seconds; ``None`` for at once.
+    :param first_poll_at: ask no sooner than this, in Unix seconds; ``None`` for at once.
     :param timeout: seconds that the wait was given; with the deadline, they tell when it began.
     :param do_xcom_push: whether the Airflow task pushes XComs; how far the wait is, is one.
     :param stored_ids: where the ids are instead, if there are very many, as fields of
@@ -72,7 +74,7 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
         max_concurrent_requests: int = 20,
         fail_fast: bool = False,
         deadline: float | None = None,
-        first_look_at: float | None = None,
+        first_poll_at: float | None = None,
         timeout: float | None = None,
         do_xcom_push: bool = True,
         stored_ids: dict[str, Any] | None = None,
@@ -86,11 +88,11 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
         self.max_concurrent_requests = max_concurrent_requests
         self.fail_fast = fail_fast
         self.deadline = deadline
-        self.first_look_at = first_look_at
+        self.first_poll_at = first_poll_at
         self.timeout = timeout
         self.do_xcom_push = do_xcom_push
         self.stored_ids = stored_ids
-        self._results: Results | None = None
+        self._collector: ResultCollector | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what Airflow stores to make this trigger again elsewhere."""
@@ -105,7 +107,7 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
                 "max_concurrent_requests": self.max_concurrent_requests,
                 "fail_fast": self.fail_fast,
                 "deadline": self.deadline,
-                "first_look_at": self.first_look_at,
+                "first_poll_at": self.first_poll_at,
                 "timeout": self.timeout,
                 "do_xcom_push": self.do_xcom_push,
                 **({"stored_ids": self.stored_ids} if self.stored_ids else {}),
@@ -114,12 +116,12 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire one event."""
-        with told_if_cancelled(self, about=self._about):
+        with log_if_cancelled(self, about=self._about):
             await supervisor_api.built(self.deadline)
             outcome = await reported(self._outcome(), about=self._about, log=self.log)
-            if self._results is not None and self._results.done and isinstance(outcome, Misconfigured | Crashed):
+            if self._collector is not None and self._collector.done and isinstance(outcome, Misconfigured | Crashed):
                 # Whatever broke off: what is completed was paid.
-                outcome = BatchAborted(why=outcome, result=self._results.result())
+                outcome = BatchAborted(why=outcome, result=self._collector.result())
         # Nothing is held here: a trigger cancelled at the yield would keep it until garbage collection.
         yield TriggerEvent(msgspec.to_builtins(outcome))
 
@@ -130,7 +132,7 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
 
     async def on_kill(self) -> None:
         """Say what goes on without this wait. Called by Airflow 3.3 and newer."""
-        await tell_killed(self, about=self._about)
+        await log_killed(self, about=self._about)
         if self.stored_ids is None or await state_of(self.task_instance) in (*TAKEN_ON, None):
             return
         # A person has ended the task, so no worker will do it.
@@ -141,7 +143,7 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
         ids = self.seeany_task_ids
         if isinstance(ids, str) or not ids:
             return "a batch of SeeAny tasks"
-        return f"a batch of {numeral(len(ids))} SeeAny tasks, the first of them {cleaned(str(ids[0]))}"
+        return f"a batch of {format_count(len(ids))} SeeAny tasks, the first of them {sanitize(str(ids[0]))}"
 
     async def _ids(self) -> Sequence[str]:
         if self.stored_ids is None:
@@ -152,7 +154,7 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
         wait_began = began(self.deadline, self.timeout)
         # The queue of the questions is ordered by this time, so it must not go back as the time of day may.
         now = ForwardClock(wait_began)
-        await sleep_until(self.first_look_at, now)
+        await sleep_until(self.first_poll_at, now)
         batch = Batch(
             checked_task_ids(await self._ids()),
             poll_interval=self.poll_interval,
@@ -165,18 +167,18 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
             now=now(),
             began=wait_began,
         )
-        self._results = batch.results
+        self._collector = batch.results
         with ProgressPublisher(self) as progress:
-            return await asked_patiently(
+            return await poll_through_connection(
                 self.seeany_conn_id,
                 lambda client: _ask_until_the_end(batch, client, now, progress),
-                lambda trouble, in_a_row: batch.no_connection(trouble, in_a_row=in_a_row, now=now()),
-                was_used=is_made_anew(wait_began, now()),
+                lambda trouble, in_a_row: batch.connection_failed(trouble, in_a_row=in_a_row, now=now()),
+                was_used=is_restart(wait_began, now()),
             )
 
 
 async def _ask_until_the_end(
-    batch: Batch, client: SteadyAsyncClient, now: Callable[[], float], progress: ProgressPublisher
+    batch: Batch, client: ReauthenticatingClient, now: Callable[[], float], progress: ProgressPublisher
 ) -> BatchOutcome:
     """Ask as the batch says, many questions at a time."""
     news = asyncio.Event()
@@ -184,8 +186,8 @@ async def _ask_until_the_end(
     ended: list[asyncio.Task[None]] = []
 
     async def ask(seeany_task_id: str) -> None:
-        batch.heard(seeany_task_id, await client.look(seeany_task_id), now())
-        progress.saw_batch(batch.results)
+        batch.receive(seeany_task_id, await client.poll(seeany_task_id), now())
+        progress.update_batch(batch.results)
 
     def note_end(task: asyncio.Task[None]) -> None:
         under_way.discard(task)
@@ -194,7 +196,7 @@ async def _ask_until_the_end(
 
     try:
         while (outcome := batch.outcome(now())) is None:
-            step = batch.next_question(now())
+            step = batch.next_request(now())
             if isinstance(step, str):
                 task = asyncio.create_task(ask(step))
                 under_way.add(task)

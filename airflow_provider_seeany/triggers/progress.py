@@ -9,16 +9,17 @@ from typing import Any, ClassVar, Protocol
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_provider_seeany.api.batch_result import Results
-from airflow_provider_seeany.api.trouble import cleaned
-from airflow_provider_seeany.api.wait import Log, Sighting
-from airflow_provider_seeany.results.record import Progress, Share, exact
-from airflow_provider_seeany.triggers.without_worker import NoLongerOurs, TriggererXComs
+from airflow_provider_seeany.api.collector import ResultCollector
+from airflow_provider_seeany.api.snapshot import Snapshot
+from airflow_provider_seeany.api.text import sanitize
+from airflow_provider_seeany.api.wait_log import Log
+from airflow_provider_seeany.triggers.xcoms import NotOwned, TriggererXComs
+from airflow_provider_seeany.xcoms.record import BatchCounts, Progress, exact
 
-LEAST_INTERVAL = 10.0
+MIN_INTERVAL = 10.0
 """Fewest seconds between two publications of one wait."""
 
-MOST_PER_SECOND = 2.0
+MAX_PER_SECOND = 2.0
 """About the most publications of all waits of a triggerer in a second: each is a write to Airflow's database."""
 
 
@@ -78,17 +79,17 @@ class ProgressPublisher:
             # Not waited for. What was sent already is written before anything that this trigger sends from now on.
             self._under_way.cancel()
 
-    def saw(self, seen: Sighting | None) -> None:
+    def saw(self, seen: Snapshot | None) -> None:
         """Take note of what was last seen of a task."""
         if seen is not None and self._is_due():
             self._publish(percent=seen.progress, seconds_left=seen.estimated_remaining)
 
-    def saw_batch(self, results: Results) -> None:
+    def update_batch(self, results: ResultCollector) -> None:
         """Take note of how far a batch is."""
         if self._is_due():
             self._publish(
                 percent=round(100 * results.done / results.total, 1),
-                batch=Share(total=results.total, completed=results.completed, failed=results.failed),
+                batch=BatchCounts(total=results.total, completed=results.completed, failed=results.failed),
                 cost=exact(results.costs),
             )
 
@@ -99,25 +100,25 @@ class ProgressPublisher:
         before = self._published
         progress = Progress(
             conn_id=self._conn_id,
-            seeany_task_id=cleaned(self._seeany_task_id) if self._seeany_task_id else None,
+            seeany_task_id=sanitize(self._seeany_task_id) if self._seeany_task_id else None,
             at=int(time.time()),
             **news,
         )
         if before is not None and _without_time(before) == _without_time(progress):
             return
         self._published = progress
-        self._next_at = monotonic() + max(LEAST_INTERVAL, ProgressPublisher._live / MOST_PER_SECOND)
+        self._next_at = monotonic() + max(MIN_INTERVAL, ProgressPublisher._live / MAX_PER_SECOND)
         self._under_way = asyncio.create_task(self._write(progress))
 
     async def _write(self, progress: Progress) -> None:
         assert self._xcoms is not None
         try:
             await self._xcoms.publish(progress.as_json())
-        except NoLongerOurs:
+        except NotOwned:
             self._on = False
         except Exception as error:
             self._on = False
-            self._log.warning("The progress is not published for the UI any more: %s", cleaned(repr(error)))
+            self._log.warning("The progress is not published for the UI any more: %s", sanitize(repr(error)))
         finally:
             self._under_way = None
 

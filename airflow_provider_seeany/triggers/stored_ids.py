@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from airflow_provider_seeany.api.request import BadSettings
-from airflow_provider_seeany.triggers.without_worker import place_of
+from airflow_provider_seeany.xcoms.task_instance import place_of
 
 IDS_KEY = "_seeany_ids"
 

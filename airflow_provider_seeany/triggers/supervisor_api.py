@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MAXIMUM_WAIT = 120.0
+MAX_WAIT = 120.0
 """
 Seconds after which a wait goes on all the same: the supervisor then builds as it does without this. Well below the time
 that Airflow lets pass after a wait's deadline before it ends the wait itself.
@@ -139,7 +139,7 @@ class Builder:
     async def _ask(self) -> None:
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(MAXIMUM_WAIT):
+            async with asyncio.timeout(MAX_WAIT):
                 await loop.sock_sendall(self._asking, b"?")
                 await loop.sock_recv(self._asking, 1)
         except OSError as error:  # a time-out is one, too

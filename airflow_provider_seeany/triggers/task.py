@@ -13,47 +13,46 @@ from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_seeany import DEFAULT_CONN_ID
 from airflow_provider_seeany.api.clock import ForwardClock
-from airflow_provider_seeany.api.polling import Polling, SafetyNet, TrustGated
-from airflow_provider_seeany.api.request import checked_task_id, is_template
-from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.api.trouble import cleaned
-from airflow_provider_seeany.api.wait import (
-    LAST_ROUND,
+from airflow_provider_seeany.api.intervals import AdaptiveInterval, JitteredInterval, PollPolicy
+from airflow_provider_seeany.api.outcome import (
     BadId,
     Finished,
     Outcome,
-    Pause,
-    Sighting,
     Unrendered,
-    Wait,
     encode_outcome,
 )
-from airflow_provider_seeany.callback.doorbell import Doorbell, tell_expected
+from airflow_provider_seeany.api.snapshot import Snapshot
+from airflow_provider_seeany.api.task import SeeAnyTask
+from airflow_provider_seeany.api.task_id import checked_task_id, is_template
+from airflow_provider_seeany.api.text import sanitize
+from airflow_provider_seeany.api.wait import LAST_POLL_SECONDS, Pause, Wait
+from airflow_provider_seeany.callback.registration import CallbackRegistration, log_expected
 from airflow_provider_seeany.triggers import supervisor_api
-from airflow_provider_seeany.triggers.asking import (
-    asked_patiently,
+from airflow_provider_seeany.triggers.base import (
     began,
-    is_made_anew,
+    is_restart,
+    log_if_cancelled,
+    log_killed,
+    poll_through_connection,
     reported,
     sleep_until,
-    tell_killed,
-    told_if_cancelled,
 )
 from airflow_provider_seeany.triggers.progress import ProgressPublisher
-from airflow_provider_seeany.triggers.without_worker import NoLongerOurs, TemplateTaskInstance, TriggererXComs
+from airflow_provider_seeany.triggers.templates import TemplateTaskInstance
+from airflow_provider_seeany.triggers.xcoms import NotOwned, TriggererXComs
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from jinja2 import Environment
 
-    from airflow_provider_seeany.hooks.steady import SteadyAsyncClient
+    from airflow_provider_seeany.hooks.reauth import ReauthenticatingClient
 
 Answer = TypeVar("Answer")
 
-NOTE_TAKES = 2.0
+NOTE_SECONDS = 2.0
 """
 Seconds that the api-server is given to write down a ring that came too early to resume the task instance: one before
-``first_look_at``. That much its clock may be behind, too.
+``first_poll_at``. That much its clock may be behind, too.
 """
 
 
@@ -72,19 +71,19 @@ class SeeAnyTaskTrigger(BaseTrigger):
     :param seeany_conn_id: the connection to ask through.
     :param poll_interval: seconds between two questions while nothing better is known.
     :param max_poll_interval: most seconds between two questions, once the service's estimate has proved true; see
-        :mod:`airflow_provider_seeany.api.polling`.
+        :mod:`airflow_provider_seeany.api.intervals`.
     :param callback_poll_interval: seconds between two questions while SeeAny's callback is expected, which may end the
         wait from outside; ``None`` if none is. It stands in for the two above.
     :param deadline: when to give up, in Unix seconds; ``None`` for never. Absolute, so that a restart of the
         triggerer neither extends nor forgets it.
-    :param first_look_at: ask no sooner than this, in Unix seconds; ``None`` for at once. A trigger that fires
+    :param first_poll_at: ask no sooner than this, in Unix seconds; ``None`` for at once. A trigger that fires
         within seconds of the deferral can lose its task to the scheduler (apache/airflow#72716).
     :param time_after_deadline: seconds between the deadline and the time limit that Airflow set on the deferral, if
         the deadline is to be told from that limit: a wait that began without a worker.
-    :param ends_task: push the XComs of a completed task and end the Airflow task from here, without a worker.
+    :param end_from_trigger: push the XComs of a completed task and end the Airflow task from here, without a worker.
     :param timeout: seconds that the wait was given; with the deadline, they tell when it began.
     :param do_xcom_push: whether the Airflow task pushes XComs; how far the wait is, is one.
-    :param last_seen: what the worker saw when it deferred, as fields of
+    :param last_snapshot: what the worker saw when it deferred, as fields of
         :class:`~airflow_provider_seeany.api.wait.Sighting`.
     """
 
@@ -97,10 +96,10 @@ class SeeAnyTaskTrigger(BaseTrigger):
         max_poll_interval: float = 30,
         callback_poll_interval: float | None = None,
         deadline: float | None = None,
-        first_look_at: float | None = None,
-        last_seen: dict[str, Any] | None = None,
+        first_poll_at: float | None = None,
+        last_snapshot: dict[str, Any] | None = None,
         time_after_deadline: float | None = None,
-        ends_task: bool = False,
+        end_from_trigger: bool = False,
         do_xcom_push: bool = True,
         timeout: float | None = None,
     ) -> None:
@@ -111,10 +110,10 @@ class SeeAnyTaskTrigger(BaseTrigger):
         self.max_poll_interval = max_poll_interval
         self.callback_poll_interval = callback_poll_interval
         self.deadline = deadline
-        self.first_look_at = first_look_at
-        self.last_seen = last_seen
+        self.first_poll_at = first_poll_at
+        self.last_snapshot = last_snapshot
         self.time_after_deadline = time_after_deadline
-        self.ends_task = ends_task
+        self.end_from_trigger = end_from_trigger
         self.do_xcom_push = do_xcom_push
         self.timeout = timeout
 
@@ -129,10 +128,10 @@ class SeeAnyTaskTrigger(BaseTrigger):
                 "max_poll_interval": self.max_poll_interval,
                 "callback_poll_interval": self.callback_poll_interval,
                 "deadline": self.deadline,
-                "first_look_at": self.first_look_at,
-                "last_seen": self.last_seen,
+                "first_poll_at": self.first_poll_at,
+                "last_snapshot": self.last_snapshot,
                 "time_after_deadline": self.time_after_deadline,
-                "ends_task": self.ends_task,
+                "end_from_trigger": self.end_from_trigger,
                 "do_xcom_push": self.do_xcom_push,
                 "timeout": self.timeout,
             },
@@ -140,9 +139,9 @@ class SeeAnyTaskTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire one event."""
-        with told_if_cancelled(self, about=self._about, may_be_rung_for=self._rung_interval is not None):
+        with log_if_cancelled(self, about=self._about, may_be_rung_for=self._rung_interval is not None):
             await supervisor_api.built(self._deadline())
-            event = await (self._ending_event() if self.ends_task else self._event())
+            event = await (self._ending_event() if self.end_from_trigger else self._event())
         # Nothing is held here: a trigger cancelled at the yield would keep it until garbage collection.
         yield event
 
@@ -150,10 +149,10 @@ class SeeAnyTaskTrigger(BaseTrigger):
         """Say what goes on without this wait. Called by Airflow 3.3 and newer."""
         doorbell = self._doorbell()
         # By its state alone a task that a ring ended could not be told from one that a person did: it may have failed.
-        if doorbell is not None and not await self._heard_or(True, doorbell.is_hanging()):
+        if doorbell is not None and not await self._heard_or(True, doorbell.is_registered()):
             self.log.info("SeeAny called back: %s has ended, and the Airflow task goes on with that", self._about)
             return
-        await tell_killed(self, about=self._about)
+        await log_killed(self, about=self._about)
 
     def render_template_fields(self, context: Context, jinja_env: Environment | None = None) -> None:
         """Render the id and the connection of a wait that began without a worker, as a worker would."""
@@ -181,7 +180,7 @@ class SeeAnyTaskTrigger(BaseTrigger):
             return TriggerEvent(encode_outcome(Unrendered(began(self._deadline(), self.timeout))))
         await self._done(self.xcoms.claim())
         outcome = await self._outcome()
-        task = SeeAnyTask.from_answer(outcome.answer) if isinstance(outcome, Finished) else None
+        task = SeeAnyTask.from_payload(outcome.answer) if isinstance(outcome, Finished) else None
         if task is None or task.is_failed:
             await self._done(self.xcoms.withdraw())
         elif await self._done(self.xcoms.push(task, conn_id=self.seeany_conn_id, with_values=self.do_xcom_push)):
@@ -192,13 +191,13 @@ class SeeAnyTaskTrigger(BaseTrigger):
     @cached_property
     def xcoms(self) -> TriggererXComs | None:
         """The XComs of the task instance that waits; ``None`` outside a triggerer."""
-        return None if self.task_instance is None else TriggererXComs(self.task_instance, clears=self.ends_task)
+        return None if self.task_instance is None else TriggererXComs(self.task_instance, clears=self.end_from_trigger)
 
     async def _done(self, change: Awaitable[None]) -> bool:
         """Change XComs and tell whether that happened; Airflow's database may be away for a moment."""
         try:
             await change
-        except NoLongerOurs as error:
+        except NotOwned as error:
             self.log.info("This triggerer writes nothing more for %s: %s", self._about, error)
             return False
         except Exception:
@@ -214,7 +213,7 @@ class SeeAnyTaskTrigger(BaseTrigger):
 
     @property
     def _about(self) -> str:
-        return f"SeeAny task {cleaned(str(self.seeany_task_id))}"
+        return f"SeeAny task {sanitize(str(self.seeany_task_id))}"
 
     @property
     def _rung_interval(self) -> float | None:
@@ -225,17 +224,17 @@ class SeeAnyTaskTrigger(BaseTrigger):
         """
         return None if self.task_instance is None else self.callback_poll_interval
 
-    def _polling(self) -> Polling:
+    def _polling(self) -> PollPolicy:
         if self._rung_interval is not None:
-            return SafetyNet(poll_interval=self._rung_interval)
-        return TrustGated(poll_interval=self.poll_interval, max_poll_interval=self.max_poll_interval)
+            return JitteredInterval(poll_interval=self._rung_interval)
+        return AdaptiveInterval(poll_interval=self.poll_interval, max_poll_interval=self.max_poll_interval)
 
-    def _doorbell(self) -> Doorbell | None:
+    def _doorbell(self) -> CallbackRegistration | None:
         """Return the mark by which a callback finds this wait, if one is expected."""
         if self._rung_interval is None:
             return None
         task_instance: Any = self.task_instance
-        return Doorbell(
+        return CallbackRegistration(
             task_instance, seeany_conn_id=self.seeany_conn_id, seeany_task_id=checked_task_id(self.seeany_task_id)
         )
 
@@ -246,7 +245,7 @@ class SeeAnyTaskTrigger(BaseTrigger):
         outcome = await reported(self._wait_until_the_end(), about=self._about, log=self.log)
         if not isinstance(outcome, BadId) and (doorbell := self._doorbell()):
             # With the mark goes the right to end the wait: a ring that comes now finds nobody waiting.
-            await self._heard_or(None, doorbell.atake_down())
+            await self._heard_or(None, doorbell.aunregister())
         return outcome
 
     async def _until_first_question(self, wait: Wait, now: ForwardClock, progress: ProgressPublisher) -> None:
@@ -254,35 +253,35 @@ class SeeAnyTaskTrigger(BaseTrigger):
         doorbell = self._doorbell()
         if doorbell is None:
             return
-        if self.ends_task:
+        if self.end_from_trigger:
             await self._heard_or(None, self._hang(doorbell))
-            tell_expected(self.log, poll_interval=self._rung_interval)
+            log_expected(self.log, poll_interval=self._rung_interval)
             return
         # What the worker saw: until the safety net asks there may be nothing newer to show.
-        progress.saw(wait.last_seen)
-        if self.first_look_at is not None:
-            await sleep_until(self.first_look_at + NOTE_TAKES, now)
-        if not await self._heard_or(True, doorbell.has_rung()):
-            await sleep_until(wait.first_question_at, now)
+        progress.saw(wait.last_snapshot)
+        if self.first_poll_at is not None:
+            await sleep_until(self.first_poll_at + NOTE_SECONDS, now)
+        if not await self._heard_or(True, doorbell.was_received()):
+            await sleep_until(wait.first_poll_at, now)
 
-    async def _hang(self, doorbell: Doorbell) -> None:
+    async def _hang(self, doorbell: CallbackRegistration) -> None:
         assert self.xcoms is not None
         await self.xcoms.check()
-        await doorbell.ahang()
+        await doorbell.aregister()
 
     async def _heard_or(self, otherwise: Answer, at_the_doorbell: Awaitable[Answer]) -> Answer:
         """Return what was to be done with the mark; where Airflow could not do it, the wait goes on without."""
         try:
             return await at_the_doorbell
         except Exception as error:
-            self.log.warning("A callback may not be heard: %s: %s", type(error).__name__, cleaned(str(error)))
+            self.log.warning("A callback may not be heard: %s: %s", type(error).__name__, sanitize(str(error)))
             return otherwise
 
     async def _wait_until_the_end(self) -> Outcome:
         deadline = self._deadline()
         wait_began = began(deadline, self.timeout)
         now = ForwardClock(wait_began)
-        await sleep_until(self.first_look_at, now)
+        await sleep_until(self.first_poll_at, now)
         seeany_task_id = checked_task_id(self.seeany_task_id)
         wait = Wait(
             seeany_task_id,
@@ -290,28 +289,28 @@ class SeeAnyTaskTrigger(BaseTrigger):
             deadline=deadline,
             log=self.log,
             began=wait_began,
-            last_seen=msgspec.convert(self.last_seen, Sighting) if self.last_seen else None,
+            last_snapshot=msgspec.convert(self.last_snapshot, Snapshot) if self.last_snapshot else None,
         )
 
         # A wait that did not begin here has asked in a worker.
-        was_used = not self.ends_task or is_made_anew(wait_began, now())
+        was_used = not self.end_from_trigger or is_restart(wait_began, now())
 
-        async def ask(client: SteadyAsyncClient) -> Outcome:
-            while isinstance(step := wait.heard(await client.look(seeany_task_id), now()), Pause):
-                progress.saw(wait.last_seen)
+        async def ask(client: ReauthenticatingClient) -> Outcome:
+            while isinstance(step := wait.receive(await client.poll(seeany_task_id), now()), Pause):
+                progress.saw(wait.last_snapshot)
                 await asyncio.sleep(step.seconds)
             return step
 
         with ProgressPublisher(self, seeany_task_id=seeany_task_id) as progress:
             await self._until_first_question(wait, now, progress)
             # Also a question that hangs, or waits for its turn behind others that do, ends before Airflow's own limit.
-            limit = None if deadline is None else max(deadline - now(), 0) + LAST_ROUND
+            limit = None if deadline is None else max(deadline - now(), 0) + LAST_POLL_SECONDS
             try:
                 async with asyncio.timeout(limit) as patience:
-                    return await asked_patiently(
+                    return await poll_through_connection(
                         self.seeany_conn_id,
                         ask,
-                        lambda trouble, _: wait.heard(trouble, now()),
+                        lambda trouble, _: wait.receive(trouble, now()),
                         was_used=was_used,
                     )
             except TimeoutError:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from airflow_provider_seeany.web import callback, results
+from airflow_provider_seeany.web.callback import routes as callback
+from airflow_provider_seeany.web.results import routes as results
 from airflow_provider_seeany.web.static_files import RevalidatedFiles
 
 STATIC = Path(__file__).with_name("static")

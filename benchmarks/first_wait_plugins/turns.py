@@ -10,7 +10,7 @@ from typing import Any
 from airflow.plugins_manager import AirflowPlugin
 
 
-class Turns(AirflowPlugin):
+class PollQueue(AirflowPlugin):
     """Watches a triggerer."""
 
     name = "first_wait_turns"

@@ -9,12 +9,12 @@ import msgspec
 import pytest
 
 from airflow_provider_seeany.api.asynchronous import AsyncClient, shared_client
+from airflow_provider_seeany.api.errors import Kind, Trouble
 from airflow_provider_seeany.api.request import ApiSettings
 from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.api.trouble import Kind, Trouble
 from tests.conftest import KEY, eventually, settings_for
-from tests.hostile import Answer, Caller, HostileServer, close, hang, reply, task
+from tests.hostile import Answer, Caller, HostileServer, close, register, reply, task
 
 
 async def test_waits_with_the_same_settings_share_one_client_and_its_connection(hostile: HostileServer) -> None:
@@ -22,8 +22,8 @@ async def test_waits_with_the_same_settings_share_one_client_and_its_connection(
     async with shared_client(settings_for(hostile)) as one, shared_client(settings_for(hostile)) as two:
         assert one is two
         for _ in range(3):
-            assert isinstance(await one.look("x"), SeeAnyTask)
-            assert isinstance(await two.look("x"), SeeAnyTask)
+            assert isinstance(await one.poll("x"), SeeAnyTask)
+            assert isinstance(await two.poll("x"), SeeAnyTask)
         assert hostile.connections == 1
     await eventually(hostile, lambda: hostile.open == 0)
 
@@ -34,8 +34,8 @@ async def test_another_key_or_address_has_a_client_of_its_own(hostile: HostileSe
     hostile.script(task())
     async with shared_client(settings) as one, shared_client(other) as two:
         assert one is not two
-        await one.look("x")
-        await two.look("x")
+        await one.poll("x")
+        await two.poll("x")
 
     assert [asked.all("Authorization") for asked in hostile.requests] == [[f"Bearer {KEY}"], ["Bearer sk-other"]]
 
@@ -46,14 +46,14 @@ async def test_a_wait_that_ends_leaves_the_connections_to_the_others(hostile: Ho
         await first.enter_async_context(shared_client(settings_for(hostile)))
         await first.aclose()
 
-        assert isinstance(await second.look("x"), SeeAnyTask)
+        assert isinstance(await second.poll("x"), SeeAnyTask)
 
 
 async def test_after_the_last_wait_the_next_gets_a_new_client(hostile: HostileServer) -> None:
     hostile.script(task())
     for _ in range(2):
         async with shared_client(settings_for(hostile)) as client:
-            assert isinstance(await client.look("x"), SeeAnyTask)
+            assert isinstance(await client.poll("x"), SeeAnyTask)
         await eventually(hostile, lambda: hostile.open == 0)
 
     assert hostile.connections == 2
@@ -64,7 +64,7 @@ async def test_an_error_in_one_wait_gives_its_share_back(hostile: HostileServer)
 
     async def break_off() -> None:
         async with shared_client(settings_for(hostile)) as client:
-            await client.look("x")
+            await client.poll("x")
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -74,12 +74,12 @@ async def test_an_error_in_one_wait_gives_its_share_back(hostile: HostileServer)
 
 
 async def test_a_cancelled_wait_hangs_up_and_leaves_the_others_alone(hostile: HostileServer) -> None:
-    hostile.script(hang, task_id="slow")
+    hostile.script(register, task_id="slow")
     hostile.script(task())
 
     async def ask() -> None:
         async with shared_client(settings_for(hostile)) as client:
-            await client.look("slow")
+            await client.poll("slow")
 
     async with shared_client(settings_for(hostile)) as client:
         asking = asyncio.create_task(ask())
@@ -88,7 +88,7 @@ async def test_a_cancelled_wait_hangs_up_and_leaves_the_others_alone(hostile: Ho
         with pytest.raises(asyncio.CancelledError):
             await asking
         await eventually(hostile, lambda: hostile.open == 0)
-        assert isinstance(await client.look("x"), SeeAnyTask)
+        assert isinstance(await client.poll("x"), SeeAnyTask)
     await eventually(hostile, lambda: hostile.open == 0)
 
 
@@ -97,7 +97,7 @@ def test_each_event_loop_has_a_client_of_its_own(hostile: HostileServer) -> None
 
     async def ask() -> AsyncClient:
         async with shared_client(settings_for(hostile)) as client:
-            assert isinstance(await client.look("x"), SeeAnyTask)
+            assert isinstance(await client.poll("x"), SeeAnyTask)
             return client
 
     assert asyncio.run(ask()) is not asyncio.run(ask())
@@ -106,30 +106,30 @@ def test_each_event_loop_has_a_client_of_its_own(hostile: HostileServer) -> None
 async def test_many_questions_at_once_are_all_answered(hostile: HostileServer) -> None:
     hostile.script(task())
     async with shared_client(settings_for(hostile)) as client:
-        replies = await asyncio.gather(*(client.look("x") for _ in range(150)))
+        replies = await asyncio.gather(*(client.poll("x") for _ in range(150)))
 
     assert {type(reply_) for reply_ in replies} == {SeeAnyTask}
     await eventually(hostile, lambda: hostile.open == 0)
 
 
 async def test_a_slow_answer_does_not_hold_up_the_others(hostile: HostileServer) -> None:
-    hostile.script(hang, task_id="slow")
+    hostile.script(register, task_id="slow")
     hostile.script(task())
     async with shared_client(settings_for(hostile)) as client:
-        slow = asyncio.create_task(client.look("slow"))
+        slow = asyncio.create_task(client.poll("slow"))
         await eventually(hostile, lambda: len(hostile.requests) == 1)
 
-        assert isinstance(await client.look("x"), SeeAnyTask)
+        assert isinstance(await client.poll("x"), SeeAnyTask)
 
         assert not slow.done()
         slow.cancel()
 
 
-@pytest.mark.parametrize("fault", [close, hang])
+@pytest.mark.parametrize("fault", [close, register])
 async def test_a_client_goes_on_after_a_fault(hostile: HostileServer, fault: Answer) -> None:
     hostile.script(fault, fault, task())
     async with shared_client(settings_for(hostile, request_timeout=1)) as client:
-        replies = [await client.look("x") for _ in range(3)]
+        replies = [await client.poll("x") for _ in range(3)]
 
     assert isinstance(replies[0], Trouble)
     assert replies[0].kind is Kind.TRANSIENT
@@ -140,8 +140,8 @@ async def test_a_cookie_that_the_server_sets_is_not_sent_back(other_host: Hostil
     """The host is called by a name, for cookies of mere addresses are not kept anyway."""
     other_host.script(reply(200, {"id": "x", "status": "queued"}, ("Set-Cookie", "route=a; Path=/")))
     async with shared_client(settings_for(other_host)) as client:
-        await client.look("x")
-        await client.look("x")
+        await client.poll("x")
+        await client.poll("x")
 
     assert other_host.requests[0].headers == other_host.requests[1].headers
 
@@ -152,7 +152,7 @@ async def test_a_cookie_that_the_server_sets_is_not_sent_back(other_host: Hostil
 )
 async def test_a_server_that_is_not_there_is_a_passing_fault(base_url: str) -> None:
     async with shared_client(ApiSettings(base_url=base_url, api_key=Secret(KEY))) as client:
-        trouble = await client.look("x")
+        trouble = await client.poll("x")
 
     assert isinstance(trouble, Trouble)
     assert trouble.kind is Kind.TRANSIENT
@@ -164,7 +164,7 @@ async def test_a_server_that_speaks_no_tls_is_a_passing_fault(hostile: HostileSe
     async with shared_client(
         ApiSettings(base_url=hostile.url.replace("http:", "https:"), api_key=Secret(KEY))
     ) as client:
-        trouble = await client.look("x")
+        trouble = await client.poll("x")
 
     assert isinstance(trouble, Trouble)
     assert trouble.kind is Kind.TRANSIENT
@@ -184,7 +184,7 @@ async def test_waiting_for_a_connection_that_others_hold_is_no_time_out(hostile:
 
     hostile.script(slowly)
     async with shared_client(settings_for(hostile, request_timeout=1, max_connections=2)) as client:
-        replies = await asyncio.gather(*(client.look("x") for _ in range(12)))
+        replies = await asyncio.gather(*(client.poll("x") for _ in range(12)))
 
     assert all(isinstance(reply_, SeeAnyTask) for reply_ in replies), replies
     assert max(most) == 2

@@ -13,24 +13,26 @@ from typing import Any
 import msgspec
 import pytest
 
-from airflow_provider_seeany.api.batch import LAST_ROUND, Batch, checked_task_ids
+from airflow_provider_seeany.api.batch import LAST_POLL_SECONDS, Batch
 from airflow_provider_seeany.api.batch_result import (
-    MOST_RESULT_BYTES,
+    MAX_RESULT_BYTES,
     BatchAborted,
     BatchOutcome,
     BatchResult,
     BatchTimedOut,
-    Costs,
     Failure,
-    Results,
     decode_batch_outcome,
-    numeral,
     result_in,
 )
-from airflow_provider_seeany.api.request import BadSettings, BadTaskId
+from airflow_provider_seeany.api.collector import ResultCollector
+from airflow_provider_seeany.api.costs import Costs
+from airflow_provider_seeany.api.errors import Kind, Trouble
+from airflow_provider_seeany.api.outcome import Crashed, Misconfigured, Refused
+from airflow_provider_seeany.api.request import BadSettings
 from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.api.trouble import Kind, Trouble
-from airflow_provider_seeany.api.wait import Crashed, Misconfigured, Pause, Refused
+from airflow_provider_seeany.api.task_id import BadTaskId, checked_task_ids
+from airflow_provider_seeany.api.text import format_count
+from airflow_provider_seeany.api.wait import Pause
 from airflow_provider_seeany.exceptions import batch_timeout
 
 Reply = SeeAnyTask | Trouble
@@ -53,7 +55,7 @@ class Lines:
 
 
 def answer(seeany_task_id: str, status: str = "processing", **fields: Any) -> SeeAnyTask:
-    return SeeAnyTask.from_answer({"id": seeany_task_id, "status": status, **fields})
+    return SeeAnyTask.from_payload({"id": seeany_task_id, "status": status, **fields})
 
 
 def completed(seeany_task_id: str, cost: float = 0.7, unit: str = "CNY") -> SeeAnyTask:
@@ -97,7 +99,7 @@ class Played:
         self.now = start
         under_way: list[tuple[float, str]] = []
         while (outcome := batch.outcome(self.now)) is None:
-            step = batch.next_question(self.now)
+            step = batch.next_request(self.now)
             if isinstance(step, str):
                 self.asked.append((self.now, step))
                 under_way.append((self.now + takes, step))
@@ -108,7 +110,7 @@ class Played:
                 self.now, seeany_task_id = under_way.pop(0)
                 if log:
                     log.now = self.now
-                batch.heard(seeany_task_id, ask(seeany_task_id, self.now), self.now)
+                batch.receive(seeany_task_id, ask(seeany_task_id, self.now), self.now)
             else:
                 self.now = max(wake, self.now + 1e-6)
         self.outcome: BatchOutcome = outcome
@@ -208,7 +210,7 @@ def test_every_task_is_asked_about_and_returned_in_the_order_asked() -> None:
 
 
 def test_an_empty_batch_is_over_at_once() -> None:
-    assert batch_of([]).outcome(0.0) == Results([]).result()
+    assert batch_of([]).outcome(0.0) == ResultCollector([]).result()
 
 
 def test_questions_keep_their_distance() -> None:
@@ -264,19 +266,19 @@ def test_when_the_service_asks_for_patience_all_questions_stop() -> None:
 
 def test_of_two_wishes_for_patience_the_longer_one_counts() -> None:
     batch = batch_of(IDS)
-    assert [batch.next_question(0.0), batch.next_question(0.02)] == ["b", "a"]
+    assert [batch.next_request(0.0), batch.next_request(0.02)] == ["b", "a"]
 
-    batch.heard("b", Trouble(kind=Kind.THROTTLED, text="busy", http_status=429, retry_after=60), 1.0)
-    batch.heard("a", Trouble(kind=Kind.THROTTLED, text="busy", http_status=429, retry_after=5), 1.1)
+    batch.receive("b", Trouble(kind=Kind.THROTTLED, text="busy", http_status=429, retry_after=60), 1.0)
+    batch.receive("a", Trouble(kind=Kind.THROTTLED, text="busy", http_status=429, retry_after=5), 1.1)
 
-    assert batch.next_question(60.9) == Pause(pytest.approx(0.1))
+    assert batch.next_request(60.9) == Pause(pytest.approx(0.1))
 
 
 def test_a_pause_is_never_endless() -> None:
     batch = batch_of(IDS, max_concurrent_requests=1)
-    batch.next_question(0.0)
+    batch.next_request(0.0)
 
-    assert batch.next_question(0.1) == Pause(3600)
+    assert batch.next_request(0.1) == Pause(3600)
 
 
 def test_a_task_whose_question_brought_no_answer_has_no_precedence() -> None:
@@ -287,11 +289,11 @@ def test_a_task_whose_question_brought_no_answer_has_no_precedence() -> None:
         ("quiet", 30.0, answer("quiet")),
         ("promised", 35.0, DOWN),
     ):
-        assert batch.next_question(now) == seeany_task_id
-        batch.heard(seeany_task_id, reply, now)
+        assert batch.next_request(now) == seeany_task_id
+        batch.receive(seeany_task_id, reply, now)
 
     # Both are due, and its old word says that it should have ended.
-    assert batch.next_question(100.0) == "quiet"
+    assert batch.next_request(100.0) == "quiet"
 
 
 def test_a_task_that_is_refused_is_a_result_sooner_as_well() -> None:
@@ -300,13 +302,13 @@ def test_a_task_that_is_refused_is_a_result_sooner_as_well() -> None:
     asked: list[int] = []
     for count in range(400 + 150):
         now = 200 * (count >= 400) + count / 1000
-        task_id = str(batch.next_question(now))
+        task_id = str(batch.next_request(now))
         asked.append(int(task_id[1:]))
         is_even = asked[-1] % 2 == 0
         if count < 400:
-            batch.heard(task_id, answer(task_id, estimated_remaining=50 if is_even else None), now)
+            batch.receive(task_id, answer(task_id, estimated_remaining=50 if is_even else None), now)
         else:
-            batch.heard(task_id, refusal(404) if is_even else completed(task_id), now)
+            batch.receive(task_id, refusal(404) if is_even else completed(task_id), now)
 
     assert sum(number % 2 == 0 for number in asked[400:]) > 120
 
@@ -454,14 +456,14 @@ def test_tasks_that_bring_no_answer_do_not_slow_down_a_service_that_answers_for_
 def test_an_answer_that_was_under_way_ends_an_outage_at_once() -> None:
     ids = [f"v{number}" for number in range(100)]
     batch = batch_of(ids, max_requests_per_second=1000, max_concurrent_requests=31)
-    asked = [batch.next_question(number / 100) for number in range(31)]
+    asked = [batch.next_request(number / 100) for number in range(31)]
     for task_id in asked[:30]:
-        batch.heard(str(task_id), DOWN, 1.0)
-    assert isinstance(batch.next_question(1.0), Pause)
+        batch.receive(str(task_id), DOWN, 1.0)
+    assert isinstance(batch.next_request(1.0), Pause)
 
-    batch.heard(str(asked[30]), completed(str(asked[30])), 1.5)
+    batch.receive(str(asked[30]), completed(str(asked[30])), 1.5)
 
-    assert [batch.next_question(1.5 + number / 100) for number in range(31)] == ids[31:62]
+    assert [batch.next_request(1.5 + number / 100) for number in range(31)] == ids[31:62]
 
 
 def test_a_service_that_knows_none_of_the_tasks_is_not_down() -> None:
@@ -492,7 +494,7 @@ def test_a_long_interval_does_not_put_off_what_finds_the_end_of_an_outage() -> N
 def test_unusable_answers_about_all_tasks_are_believed_of_all_after_a_minute() -> None:
     """As they would be of one; it takes no five questions about each of thousands."""
     ids = [f"v{number}" for number in range(5000)]
-    page = Trouble(kind=Kind.UNUSABLE, text="the body is HTML")
+    page = Trouble(kind=Kind.INVALID_RESPONSE, text="the body is HTML")
 
     played = Played(batch_of(ids), lambda task_id, now: page if now > 1 else completed(task_id))
 
@@ -506,14 +508,14 @@ def test_unusable_answers_about_all_tasks_are_believed_of_all_after_a_minute() -
 def test_an_answer_that_comes_after_its_task_was_given_up_counts_for_nothing() -> None:
     ids = [f"v{number}" for number in range(40)]
     batch = batch_of(ids, max_requests_per_second=1000, max_concurrent_requests=40)
-    page = Trouble(kind=Kind.UNUSABLE, text="the body is HTML")
-    assert [batch.next_question(number / 100) for number in range(40)] == ids
+    page = Trouble(kind=Kind.INVALID_RESPONSE, text="the body is HTML")
+    assert [batch.next_request(number / 100) for number in range(40)] == ids
     for task_id in ids[:30]:
-        batch.heard(task_id, page, 1.0)
+        batch.receive(task_id, page, 1.0)
 
-    batch.heard(ids[30], page, 62.0)
-    batch.heard(ids[31], completed(ids[31]), 62.0)
-    batch.heard(ids[32], refusal(401), 62.0)
+    batch.receive(ids[30], page, 62.0)
+    batch.receive(ids[31], completed(ids[31]), 62.0)
+    batch.receive(ids[32], refusal(401), 62.0)
 
     result = batch.outcome(62.0)
     assert isinstance(result, BatchResult)
@@ -550,7 +552,7 @@ def test_a_field_that_cannot_be_understood_is_warned_of_once_for_all() -> None:
     def odd(task_id: str, now: float) -> SeeAnyTask | Trouble:
         if now < 20:
             return Trouble(kind=Kind.TRANSIENT, text="SeeAny answered HTTP 502")
-        return SeeAnyTask.from_answer(
+        return SeeAnyTask.from_payload(
             {"id": task_id, "status": "completed", "duration": "long", "usage": {"cost": "7"}}
         )
 
@@ -564,7 +566,7 @@ def test_a_field_that_cannot_be_understood_is_warned_of_once_for_all() -> None:
 def test_the_time_out_names_those_that_have_probably_ended() -> None:
     def last(task_id: str, now: float) -> SeeAnyTask:
         odd = {"b": {"status": "delivered", "video_url": "https://h/v"}, "c": {"status": "finished"}}
-        return SeeAnyTask.from_answer({"id": task_id, "status": "processing", **odd.get(task_id, {})})
+        return SeeAnyTask.from_payload({"id": task_id, "status": "processing", **odd.get(task_id, {})})
 
     played = Played(batch_of(["a", "b", "c"], deadline=30.0), last)
 
@@ -576,7 +578,7 @@ def test_the_time_out_names_those_that_have_probably_ended() -> None:
 
 
 def test_unusable_answers_are_believed_after_a_few() -> None:
-    odd = Trouble(kind=Kind.UNUSABLE, text="no JSON")
+    odd = Trouble(kind=Kind.INVALID_RESPONSE, text="no JSON")
 
     result = Played(batch_of(["a"]), lambda task_id, now: odd).result
 
@@ -611,7 +613,7 @@ def test_the_last_round_after_the_deadline_ends() -> None:
     played = Played(batch_of(ids, deadline=-5.0), lambda task_id, now: answer(task_id))
 
     assert isinstance(played.outcome, BatchTimedOut)
-    assert played.now == pytest.approx(LAST_ROUND, abs=0.1)
+    assert played.now == pytest.approx(LAST_POLL_SECONDS, abs=0.1)
 
 
 def test_the_time_out_tells_of_trouble() -> None:
@@ -628,11 +630,11 @@ def test_without_a_connection_it_waits_up_to_the_deadline() -> None:
     batch = batch_of(IDS, log, deadline=12.0)
     gone = Trouble(kind=Kind.TRANSIENT, text="no connection")
 
-    assert batch.no_connection(gone, in_a_row=1, now=0.0) == Pause(10)
+    assert batch.connection_failed(gone, in_a_row=1, now=0.0) == Pause(10)
     assert [line for _, line in log.warnings] == ["no connection; the wait goes on"]
-    assert batch.no_connection(gone, in_a_row=2, now=10.0) == Pause(2)
-    assert batch.no_connection(gone, in_a_row=3, now=12.0) == BatchTimedOut(
-        result=Results(IDS).result(), last_trouble="no connection"
+    assert batch.connection_failed(gone, in_a_row=2, now=10.0) == Pause(2)
+    assert batch.connection_failed(gone, in_a_row=3, now=12.0) == BatchTimedOut(
+        result=ResultCollector(IDS).result(), last_trouble="no connection"
     )
 
 
@@ -700,7 +702,7 @@ def test_no_cost_is_too_large_to_be_stored(cost: float) -> None:
 
 
 def test_counts_are_grouped() -> None:
-    assert [numeral(number) for number in (0, 999, 1240, 10_000)] == ["0", "999", "1 240", "10 000"]
+    assert [format_count(number) for number in (0, 999, 1240, 10_000)] == ["0", "999", "1 240", "10 000"]
 
 
 # How large it may get
@@ -709,14 +711,14 @@ def test_counts_are_grouped() -> None:
 @pytest.mark.parametrize(("count", "detail"), [(100, "answers"), (300, "table"), (5000, "totals")])
 def test_a_result_holds_as_much_as_fits(count: int, detail: str) -> None:
     ids = [f"vid_{number:06}" for number in range(count)]
-    results = Results(ids)
+    results = ResultCollector(ids)
     for place in random.Random(7).sample(range(count), count):
         results.add(place, completed(ids[place]))
 
     result = results.result()
 
     assert (result.detail, result.completed, result.cost) == (detail, count, {"CNY": pytest.approx(count * 0.7)})
-    assert len(json.dumps(result.as_json())) <= MOST_RESULT_BYTES
+    assert len(json.dumps(result.as_json())) <= MAX_RESULT_BYTES
     assert [task["id"] for task in result.tasks] == (ids if detail != "totals" else [])
     if detail == "table":
         assert result.tasks[0] == {
@@ -731,21 +733,21 @@ def test_many_currencies_leave_less_room_for_answers() -> None:
     details = set()
     for count in range(140, 220, 2):
         ids = [f"vid_{number:06}" for number in range(count)]
-        results = Results(ids)
+        results = ResultCollector(ids)
         for place, task_id in enumerate(ids):
             results.add(place, completed(task_id, unit=f"currency {place:011}"))
 
         result = results.result()
 
         assert len(result.cost) == count
-        assert len(json.dumps(result.as_json())) <= MOST_RESULT_BYTES
+        assert len(json.dumps(result.as_json())) <= MAX_RESULT_BYTES
         details.add(result.detail)
     assert details == {"answers", "table"}
 
 
 def test_the_table_names_the_first_result_of_what_is_no_video() -> None:
     ids = [f"set_{number:06}" for number in range(150)]
-    results = Results(ids)
+    results = ResultCollector(ids)
     for place, task_id in enumerate(ids):
         images = [{"url": f"https://cdn.seeany.com/{task_id}/{number}.jpg"} for number in range(9)]
         results.add(place, answer(task_id, "completed", images=images))
@@ -758,7 +760,7 @@ def test_the_table_names_the_first_result_of_what_is_no_video() -> None:
 
 def test_ten_thousand_failures_with_long_reasons_are_cut_to_what_fits() -> None:
     ids = [f"vid_{number:06}" for number in range(10_000)]
-    results = Results(ids)
+    results = ResultCollector(ids)
     for place in range(10_000):
         results.fail(place, "违反" * 1000)
 
@@ -767,13 +769,13 @@ def test_ten_thousand_failures_with_long_reasons_are_cut_to_what_fits() -> None:
     assert result.failed == 10_000
     assert 10 < len(result.failures) < 10_000
     assert [failure.id for failure in result.failures] == ids[: len(result.failures)]
-    assert len(json.dumps(result.as_json())) <= MOST_RESULT_BYTES
+    assert len(json.dumps(result.as_json())) <= MAX_RESULT_BYTES
 
 
-def mixed(*, completed_count: int, failed_count: int, unfinished_count: int) -> Results:
+def mixed(*, completed_count: int, failed_count: int, unfinished_count: int) -> ResultCollector:
     """Return results of ids as long as real ones, with long reasons."""
     ids = [f"vid_{number:016}" for number in range(completed_count + failed_count + unfinished_count)]
-    results = Results(ids)
+    results = ResultCollector(ids)
     for place in range(completed_count):
         results.add(place, completed(ids[place]))
     for place in range(completed_count, completed_count + failed_count):
@@ -795,7 +797,7 @@ def test_failures_and_what_is_unfinished_leave_room_for_the_ids_of_all_that_was_
     listed = [task["id"] for task in result.tasks] or result.completed_ids
     assert listed == [f"vid_{number:016}" for number in range(completed_count)]
     assert len(result.failures) >= min(failed_count, 8)
-    assert len(json.dumps(msgspec.to_builtins(result))) <= MOST_RESULT_BYTES
+    assert len(json.dumps(msgspec.to_builtins(result))) <= MAX_RESULT_BYTES
     if completed_count <= 200:
         assert all(task["video_url"] and task.get("cost", 0.7) == 0.7 for task in result.tasks)
 
@@ -813,7 +815,7 @@ def test_a_success_lists_nothing_that_it_does_not_need() -> None:
 
 
 def test_an_outcome_survives_its_way_to_the_worker() -> None:
-    results = Results(IDS)
+    results = ResultCollector(IDS)
     results.add(0, completed("b"))
     results.fail(1, "no")
     outcomes: list[BatchOutcome] = [

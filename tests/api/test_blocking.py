@@ -9,12 +9,12 @@ import threading
 import pytest
 
 from airflow_provider_seeany.api.blocking import BlockingClient
+from airflow_provider_seeany.api.errors import ApiError, Kind, Trouble
 from airflow_provider_seeany.api.request import ApiSettings
 from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.api.trouble import ApiError, Kind, Trouble
 from tests.conftest import KEY, look_blocking, settings_for
-from tests.hostile import PATIENCE, Answer, HostileServer, close, hang, raw, reply, task, trickle
+from tests.hostile import POLL_TIMEOUT, Answer, HostileServer, close, raw, register, reply, task, trickle
 
 
 def test_one_connection_serves_many_questions_and_is_closed_at_the_end(hostile: HostileServer) -> None:
@@ -22,7 +22,7 @@ def test_one_connection_serves_many_questions_and_is_closed_at_the_end(hostile: 
     client = BlockingClient(settings_for(hostile))
 
     for _ in range(3):
-        assert isinstance(client.look("x"), SeeAnyTask)
+        assert isinstance(client.poll("x"), SeeAnyTask)
 
     assert (hostile.connections, len(hostile.requests)) == (1, 3)
     client.close()
@@ -33,18 +33,18 @@ def test_a_connection_that_the_server_closed_meanwhile_is_replaced(hostile: Host
     hostile.script(reply(200, {"id": "x", "status": "queued"}, ("Connection", "close")), task())
     client = BlockingClient(settings_for(hostile))
 
-    replies = [client.look("x") for _ in range(2)]
+    replies = [client.poll("x") for _ in range(2)]
 
     client.close()
     assert [type(reply_) for reply_ in replies] == [SeeAnyTask, SeeAnyTask]
 
 
-@pytest.mark.parametrize("fault", [close, hang])
+@pytest.mark.parametrize("fault", [close, register])
 def test_a_client_goes_on_after_a_fault(hostile: HostileServer, fault: Answer) -> None:
     hostile.script(fault, task())
     client = BlockingClient(settings_for(hostile, request_timeout=1))
 
-    first, second = client.look("x"), client.look("x")
+    first, second = client.poll("x"), client.poll("x")
 
     client.close()
     assert isinstance(first, Trouble)
@@ -66,10 +66,10 @@ def test_a_server_that_trickles_holds_neither_a_thread_nor_a_socket(hostile: Hos
     hostile.script(trickle(TRICKLES[name], b"y" * 80, taken))
     client = BlockingClient(settings_for(hostile, request_timeout=0.3))
 
-    assert isinstance(client.look("x"), Trouble)
+    assert isinstance(client.poll("x"), Trouble)
 
     for thread in set(threading.enumerate()) - before:
-        thread.join(PATIENCE)
+        thread.join(POLL_TIMEOUT)
     assert not set(threading.enumerate()) - before
     hostile.until(lambda: hostile.open == 0)
     assert taken == []
@@ -102,8 +102,8 @@ def test_a_cookie_that_the_server_sets_is_not_sent_back(other_host: HostileServe
     other_host.script(reply(200, {"id": "x", "status": "queued"}, ("Set-Cookie", "route=a; Path=/")))
     client = BlockingClient(settings_for(other_host))
 
-    client.look("x")
-    client.look("x")
+    client.poll("x")
+    client.poll("x")
 
     client.close()
     assert other_host.requests[0].headers == other_host.requests[1].headers
@@ -116,7 +116,7 @@ def test_a_cookie_that_the_server_sets_is_not_sent_back(other_host: HostileServe
 def test_a_server_that_is_not_there_is_a_passing_fault(base_url: str) -> None:
     client = BlockingClient(ApiSettings(base_url=base_url, api_key=Secret(KEY)))
 
-    trouble = client.look("x")
+    trouble = client.poll("x")
 
     assert isinstance(trouble, Trouble)
     assert trouble.kind is Kind.TRANSIENT
@@ -127,7 +127,7 @@ def test_a_server_that_speaks_no_tls_is_a_passing_fault(hostile: HostileServer) 
     hostile.script(task())
     client = BlockingClient(ApiSettings(base_url=hostile.url.replace("http:", "https:"), api_key=Secret(KEY)))
 
-    trouble = client.look("x")
+    trouble = client.poll("x")
 
     assert isinstance(trouble, Trouble)
     assert trouble.kind is Kind.TRANSIENT

@@ -15,20 +15,17 @@ from hypothesis import strategies as st
 from airflow_provider_seeany import __version__
 from airflow_provider_seeany.api.blocking import BlockingClient
 from airflow_provider_seeany.api.request import (
-    MAX_TASK_ID,
     ApiSettings,
     BadSettings,
-    BadTaskId,
     base_url,
     checked_api_key,
     checked_count,
     checked_seconds,
-    checked_task_id,
-    cut,
-    plain,
 )
 from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.task import SeeAnyTask
+from airflow_provider_seeany.api.task_id import MAX_TASK_ID, BadTaskId, checked_task_id
+from airflow_provider_seeany.api.text import plain, truncate
 from tests.conftest import KEY, Look, settings_for
 from tests.hostile import HostileServer, reply, task
 
@@ -54,10 +51,10 @@ ODD_IDS = [
 
 
 @pytest.mark.parametrize("task_id", ODD_IDS, ids=range(len(ODD_IDS)))
-def test_any_task_id_travels_as_one_path_segment(hostile: HostileServer, look: Look, task_id: str) -> None:
+def test_any_task_id_travels_as_one_path_segment(hostile: HostileServer, poll: Look, task_id: str) -> None:
     hostile.script(task(id=task_id))
 
-    read = look(settings_for(hostile), checked_task_id(task_id))
+    read = poll(settings_for(hostile), checked_task_id(task_id))
 
     assert isinstance(read, SeeAnyTask), read
     (asked,) = hostile.requests
@@ -111,10 +108,10 @@ def test_a_whole_answer_in_place_of_an_id_says_how_to_pass_the_id() -> None:
         checked_task_id({"id": "vid"})
 
 
-def test_every_request_carries_each_header_exactly_once(hostile: HostileServer, look: Look) -> None:
+def test_every_request_carries_each_header_exactly_once(hostile: HostileServer, poll: Look) -> None:
     hostile.script(task())
 
-    look(settings_for(hostile))
+    poll(settings_for(hostile))
 
     (asked,) = hostile.requests
     assert asked.all("Authorization") == [f"Bearer {KEY}"]
@@ -125,7 +122,7 @@ def test_every_request_carries_each_header_exactly_once(hostile: HostileServer, 
 
 
 def test_a_password_in_netrc_does_not_replace_the_key(
-    hostile: HostileServer, look: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hostile: HostileServer, poll: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login somebody password other\ndefault login somebody password other\n")
@@ -133,17 +130,17 @@ def test_a_password_in_netrc_does_not_replace_the_key(
     monkeypatch.setenv("NETRC", str(netrc))
     hostile.script(task())
 
-    look(settings_for(hostile))
+    poll(settings_for(hostile))
 
     assert hostile.requests[0].all("Authorization") == [f"Bearer {KEY}"]
 
 
 @pytest.mark.parametrize("prefix", ["/api", "/a/b", "/v1", "/%e5%89%8d", "/v2/v1"])
-def test_a_path_prefix_stands_before_the_version(hostile: HostileServer, look: Look, prefix: str) -> None:
+def test_a_path_prefix_stands_before_the_version(hostile: HostileServer, poll: Look, prefix: str) -> None:
     hostile.script(task())
     url = base_url(f"{hostile.url}{prefix}/")
 
-    look(ApiSettings(base_url=url, api_key=Secret(KEY)))
+    poll(ApiSettings(base_url=url, api_key=Secret(KEY)))
 
     assert hostile.requests[0].target.lower() == f"{prefix.removesuffix('/v1')}/v1/tasks/x"
 
@@ -332,7 +329,7 @@ def test_a_key_in_odd_spelling_is_not_quoted(name: str) -> None:
     spelled = ODD_SPELLINGS[name]("sk-marked-0123456789abcdef")
 
     for text in (spelled, f"not {spelled} at all", f"{'x' * 70} {spelled}"):
-        quoted = plain(cut(text))
+        quoted = plain(truncate(text))
         assert "marked" not in quoted.lower()
         assert "0123" not in quoted
 
@@ -340,12 +337,12 @@ def test_a_key_in_odd_spelling_is_not_quoted(name: str) -> None:
 @given(st.text() | st.text("%2536bskSK-\u200b－ｓ"))
 def test_a_text_is_read_plainly_once_and_for_all(text: str) -> None:
     assert plain(plain(text)) == plain(text)
-    assert len(cut(text)) <= 80
+    assert len(truncate(text)) <= 80
 
 
 def test_an_honest_text_is_quoted_as_it_is() -> None:
     for text in ("https://ä.example.com/%2541", "生成视频—１", "a\u200bb", "desk-1"):
-        assert cut(text) == text
+        assert truncate(text) == text
 
 
 @pytest.mark.parametrize(

@@ -20,11 +20,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_seeany.api.blocking import BlockingClient
-from airflow_provider_seeany.api.request import MAX_ANSWER, ApiSettings
-from airflow_provider_seeany.api.response import Response, read_json, read_task
+from airflow_provider_seeany.api.errors import ApiError, Kind, Trouble
+from airflow_provider_seeany.api.parse import parse_json, parse_task
+from airflow_provider_seeany.api.request import MAX_RESPONSE_BYTES, ApiSettings
+from airflow_provider_seeany.api.response import Response
 from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.api.trouble import ApiError, Kind, Trouble
 from tests.conftest import KEY, Look, look_async, look_blocking, settings_for
 from tests.hostile import (
     COMPLETED,
@@ -37,11 +38,11 @@ from tests.hostile import (
     close,
     compressed,
     flood,
-    hang,
     http,
     nested,
     page,
     raw,
+    register,
     reply,
     reset,
     task,
@@ -49,7 +50,12 @@ from tests.hostile import (
     truncated,
 )
 
-PERMANENT, THROTTLED, TRANSIENT, UNUSABLE = Kind.PERMANENT, Kind.THROTTLED, Kind.TRANSIENT, Kind.UNUSABLE
+PERMANENT, THROTTLED, TRANSIENT, INVALID_RESPONSE = (
+    Kind.PERMANENT,
+    Kind.THROTTLED,
+    Kind.TRANSIENT,
+    Kind.INVALID_RESPONSE,
+)
 
 BODY = {"id": "x", "status": "processing"}
 OK = json.dumps(BODY).encode()
@@ -74,14 +80,14 @@ def bad(kind: Kind, http_status: int | None, *says: str, **fields: object) -> Ba
 
 def unusable(*says: str) -> Bad:
     """Say that a response with a success status must be no answer."""
-    return bad(UNUSABLE, 200, "cannot be used", *says)
+    return bad(INVALID_RESPONSE, 200, "cannot be used", *says)
 
 
 def ask_both_ways(server: HostileServer, answer: Answer, task_id: str, seconds: float = 10) -> SeeAnyTask | Trouble:
     """Ask the same question in both ways, see that they agree, and return what they agree on."""
     server.script(answer)
     settings = settings_for(server, request_timeout=seconds)
-    replies = [look(settings, task_id) for look in (look_blocking, look_async)]
+    replies = [poll(settings, task_id) for poll in (look_blocking, look_async)]
     for reply_ in replies:
         if isinstance(reply_, Trouble):
             assert_fit_to_show(reply_)
@@ -125,7 +131,7 @@ TASKS = {
     "an integer beyond 64 bits": (task(seed=10**30), "x", None),
     "a field that databases add": (task(__v=0), "x", BODY | {"__v": 0}),
     "duplicate keys": (reply(200, OK[:-1] + b', "status": "completed"}'), "x", BODY | {"status": "completed"}),
-    "almost too large": (task(pad="x" * (MAX_ANSWER - 1000)), "x", None),
+    "almost too large": (task(pad="x" * (MAX_RESPONSE_BYTES - 1000)), "x", None),
     "unicode id": (task(id="任务 1"), "任务 1", BODY | {"id": "任务 1"}),
 }
 
@@ -142,11 +148,11 @@ def test_an_answer_about_the_task_is_read_alike_in_both_ways(hostile: HostileSer
         assert read.answer == body
 
 
-def test_a_short_key_garbles_no_answer(hostile: HostileServer, look: Look) -> None:
+def test_a_short_key_garbles_no_answer(hostile: HostileServer, poll: Look) -> None:
     """A key such as ``test`` is found in many an address, so it cannot be masked there."""
     hostile.script(task(status="completed", url="https://cdn/test/1.mp4"))
 
-    read = look(msgspec.structs.replace(settings_for(hostile), api_key=Secret("test")))
+    read = poll(msgspec.structs.replace(settings_for(hostile), api_key=Secret("test")))
 
     assert isinstance(read, SeeAnyTask)
     assert read.result_urls == ("https://cdn/test/1.mp4",)
@@ -229,15 +235,15 @@ REFUSALS = {
     ),
     "envelope, a code of three digits that is no error": (
         reply(200, {"code": 302, "msg": "no"}),
-        bad(UNUSABLE, 200, "no (302)", code="302", message="no"),
+        bad(INVALID_RESPONSE, 200, "no (302)", code="302", message="no"),
     ),
     "envelope, own code": (
         reply(200, {"code": 10001, "msg": "no"}),
-        bad(UNUSABLE, 200, "no (10001)", code="10001", message="no"),
+        bad(INVALID_RESPONSE, 200, "no (10001)", code="10001", message="no"),
     ),
     "envelope, error object": (
         reply(200, {"error": {"code": "gone", "message": "no"}}),
-        bad(UNUSABLE, 200, code="gone", message="no"),
+        bad(INVALID_RESPONSE, 200, code="gone", message="no"),
     ),
 }
 
@@ -287,10 +293,10 @@ def test_retry_after_is_obeyed_as_seconds_or_as_a_date_and_garbage_is_ignored(
     assert (trouble.kind, trouble.retry_after) == (kind, seconds)
 
 
-def test_a_retry_after_date_ahead_is_the_time_until_then(hostile: HostileServer, look: Look) -> None:
+def test_a_retry_after_date_ahead_is_the_time_until_then(hostile: HostileServer, poll: Look) -> None:
     hostile.script(reply(429, b"", ("Retry-After", format_datetime(datetime.now(UTC) + timedelta(hours=1)))))
 
-    trouble = look(settings_for(hostile))
+    trouble = poll(settings_for(hostile))
 
     assert isinstance(trouble, Trouble)
     assert trouble.retry_after is not None
@@ -333,10 +339,10 @@ LOCATIONS = {
 
 
 @pytest.mark.parametrize("name", LOCATIONS)
-def test_a_redirect_to_nonsense_is_a_refusal_too(hostile: HostileServer, look: Look, name: str) -> None:
+def test_a_redirect_to_nonsense_is_a_refusal_too(hostile: HostileServer, poll: Look, name: str) -> None:
     hostile.script(reply(302, b"", *LOCATIONS[name]))
 
-    trouble = look(settings_for(hostile))
+    trouble = poll(settings_for(hostile))
 
     assert_is(trouble, bad(PERMANENT, 302, "redirected to", "not followed"))
     assert_fit_to_show(trouble)
@@ -347,7 +353,7 @@ UNUSABLES: dict[str, tuple[Answer, Bad]] = {
     "a page": (page(200, "<!DOCTYPE html><p>Log in"), unusable("HTML", "<!DOCTYPE html><p>Log in")),
     "a page without a type": (reply(200, "<html>hi"), unusable("HTML", "<html>hi")),
     "nothing": (reply(200), unusable("the body is empty")),
-    "nothing at all": (reply(204), bad(UNUSABLE, 204, "the body is empty")),
+    "nothing at all": (reply(204), bad(INVALID_RESPONSE, 204, "the body is empty")),
     "white space": (reply(200, b" \r\n\t "), unusable("the body is empty")),
     "half of it": (reply(200, OK[:20]), unusable("JSON", OK[:20].decode())),
     "two of it": (reply(200, OK + OK), unusable("JSON")),
@@ -488,7 +494,7 @@ def test_no_compression_makes_more_than_an_answer_may_have(encoding: str, body: 
     headers = {"Content-Encoding": encoding}
 
     with pytest.raises(ApiError, match="larger than 4 MiB"):
-        read_task(Response(status=200, headers=headers, body=body, secret=Secret(KEY)), "x")
+        parse_task(Response(status=200, headers=headers, body=body, secret=Secret(KEY)), "x")
 
 
 OF_THE_REQUEST: dict[str, tuple[dict[str, Any], Kind]] = {
@@ -590,13 +596,13 @@ def test_an_id_of_other_digits_is_another_task(hostile: HostileServer, echoed: o
     ids=["5 MiB", "64 MiB in a small gzip"],
 )
 def test_an_answer_of_more_than_4_mib_is_not_read(hostile: HostileServer, answer: Answer) -> None:
-    assert_is(ask_both_ways(hostile, answer, "x"), bad(UNUSABLE, 200, "larger than 4 MiB"))
+    assert_is(ask_both_ways(hostile, answer, "x"), bad(INVALID_RESPONSE, 200, "larger than 4 MiB"))
 
 
 UNREACHABLES = {
     "reset": reset,
     "closed": close,
-    "hanging": hang,
+    "hanging": register,
     "cut short": truncated(),
     "chunk cut short": raw(CHUNKED + b"50\r\n" + OK),
     "chunk of negative length": raw(CHUNKED + b"-1\r\n" + OK + b"\r\n0\r\n\r\n"),
@@ -669,15 +675,15 @@ ODD = {
 
 @pytest.mark.parametrize("name", ODD)
 def test_a_response_that_some_http_libraries_cannot_read_never_ends_a_wait(
-    hostile: HostileServer, look: Look, name: str
+    hostile: HostileServer, poll: Look, name: str
 ) -> None:
     hostile.script(ODD[name])
 
-    reply_ = look(settings_for(hostile))
+    reply_ = poll(settings_for(hostile))
 
     if isinstance(reply_, Trouble):
         assert_fit_to_show(reply_)
-        assert reply_.kind in (TRANSIENT, UNUSABLE)
+        assert reply_.kind in (TRANSIENT, INVALID_RESPONSE)
 
 
 LATE = b"y" * 80
@@ -694,18 +700,18 @@ SLOW = {
 
 
 @pytest.mark.parametrize("name", SLOW)
-def test_a_trickle_of_bytes_cannot_outlast_the_request_timeout(hostile: HostileServer, look: Look, name: str) -> None:
+def test_a_trickle_of_bytes_cannot_outlast_the_request_timeout(hostile: HostileServer, poll: Look, name: str) -> None:
     taken: list[bytes] = []
     hostile.script(trickle(*SLOW[name], taken))
 
-    reply_ = look(settings_for(hostile, request_timeout=0.4))
+    reply_ = poll(settings_for(hostile, request_timeout=0.4))
 
     assert taken == []
     assert isinstance(reply_, Trouble)
     assert reply_.kind in (TRANSIENT, PERMANENT if "redirect" in name else TRANSIENT)
 
 
-def test_a_server_that_accepts_no_connection_is_given_up_after_the_connect_timeout(look: Look) -> None:
+def test_a_server_that_accepts_no_connection_is_given_up_after_the_connect_timeout(poll: Look) -> None:
     """It never answers the TLS handshake; waiting for the whole request would take longer than a test may."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         settings = ApiSettings(
@@ -715,7 +721,7 @@ def test_a_server_that_accepts_no_connection_is_given_up_after_the_connect_timeo
             connect_timeout=0.2,
         )
 
-        reply_ = look(settings)
+        reply_ = poll(settings)
 
     assert isinstance(reply_, Trouble)
     assert reply_.kind is TRANSIENT
@@ -727,7 +733,7 @@ def test_a_key_with_a_slash_is_masked_however_json_spells_it(status: int) -> Non
     body = rb'{"id": "x", "status": "processing", "quoted": "sk-abcdefgh\/ijklmnop"}'
 
     try:
-        seen = json.dumps(read_json(Response(status=status, headers={}, body=body, secret=Secret(key))))
+        seen = json.dumps(parse_json(Response(status=status, headers={}, body=body, secret=Secret(key))))
     except ApiError as error:
         seen = str(error)
 
@@ -736,12 +742,12 @@ def test_a_key_with_a_slash_is_masked_however_json_spells_it(status: int) -> Non
 
 
 @pytest.mark.parametrize("status", [200, 302, 404, 500])
-def test_a_flood_of_bytes_is_not_read_to_its_end(hostile: HostileServer, look: Look, status: int) -> None:
+def test_a_flood_of_bytes_is_not_read_to_its_end(hostile: HostileServer, poll: Look, status: int) -> None:
     taken: list[int] = []
     head = f"HTTP/1.1 {status} Said\r\nLocation: /\r\nContent-Length: {64 << 20}\r\n\r\n"
     hostile.script(flood(head.encode(), 64, taken))
 
-    assert isinstance(look(settings_for(hostile)), Trouble)
+    assert isinstance(poll(settings_for(hostile)), Trouble)
     hostile.until(lambda: hostile.open == 0)
 
     # What is on its way when the caller hangs up counts too.
@@ -847,7 +853,7 @@ HEADERS = st.dictionaries(st.sampled_from(["Retry-After", "Content-Type", "Locat
 @given(status=st.integers(100, 999), headers=HEADERS, body=BODIES)
 def test_any_response_at_all_is_a_task_or_typed_trouble(status: int, headers: dict[str, str], body: bytes) -> None:
     response = Response(status=status, headers=headers, body=body, secret=Secret(KEY))
-    for read in (lambda: read_json(response), lambda: read_task(response, "x")):
+    for read in (lambda: parse_json(response), lambda: parse_task(response, "x")):
         try:
             read()
         except ApiError as error:

@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 
 from airflow_provider_seeany.api import retries
+from airflow_provider_seeany.api.errors import Kind, Trouble
 from airflow_provider_seeany.api.retries import (
-    LONGEST_RETRY_AFTER_OF_A_CALL,
-    MOST_QUESTIONS,
-    ask_patiently,
-    ask_patiently_async,
+    MAX_ATTEMPTS,
+    MAX_RETRY_AFTER,
+    acall_with_retries,
+    call_with_retries,
 )
-from airflow_provider_seeany.api.trouble import Kind, Trouble
 
 Ask = Callable[[Callable[[], Any]], Any]
 
-LONGEST_PAUSE = retries.LONGEST_PAUSE
+MAX_PAUSE = retries.MAX_PAUSE
 """As it is outside of tests."""
 
 
@@ -41,7 +41,7 @@ class Time:
 def passing(monkeypatch: pytest.MonkeyPatch) -> Time:
     """A time in which nobody has to wait."""
     passing = Time()
-    monkeypatch.setattr(retries, "LONGEST_PAUSE", LONGEST_PAUSE)
+    monkeypatch.setattr(retries, "MAX_PAUSE", MAX_PAUSE)
     monkeypatch.setattr(time, "monotonic", lambda: passing.now)
     monkeypatch.setattr(time, "sleep", passing.sleep)
     return passing
@@ -58,14 +58,14 @@ def trouble(kind: Kind, retry_after: float | None = None) -> Trouble:
     return Trouble(kind=kind, text="no", retry_after=retry_after)
 
 
-@pytest.mark.parametrize("kind", [Kind.TRANSIENT, Kind.THROTTLED, Kind.UNUSABLE])
+@pytest.mark.parametrize("kind", [Kind.TRANSIENT, Kind.THROTTLED, Kind.INVALID_RESPONSE])
 def test_what_may_pass_is_asked_about_again(passing: Time, kind: Kind) -> None:
-    assert ask_patiently(replies(trouble(kind), trouble(kind), "answer")) == "answer"
+    assert call_with_retries(replies(trouble(kind), trouble(kind), "answer")) == "answer"
     assert len(passing.slept) == 2
 
 
 def test_what_asking_again_cannot_mend_is_not(passing: Time) -> None:
-    assert ask_patiently(replies(trouble(Kind.PERMANENT), "answer")) == trouble(Kind.PERMANENT)
+    assert call_with_retries(replies(trouble(Kind.PERMANENT), "answer")) == trouble(Kind.PERMANENT)
     assert passing.slept == []
 
 
@@ -73,8 +73,8 @@ def test_after_so_many_questions_the_last_trouble_is_returned(passing: Time) -> 
     asked = []
     reply = replies(*[trouble(Kind.TRANSIENT)] * 20)
 
-    assert ask_patiently(lambda: asked.append(1) or reply()) == trouble(Kind.TRANSIENT)
-    assert len(asked) == MOST_QUESTIONS
+    assert call_with_retries(lambda: asked.append(1) or reply()) == trouble(Kind.TRANSIENT)
+    assert len(asked) == MAX_ATTEMPTS
 
 
 def test_what_is_raised_is_not_asked_about_again(passing: Time) -> None:
@@ -85,23 +85,23 @@ def test_what_is_raised_is_not_asked_about_again(passing: Time) -> None:
         raise ValueError("no endpoint")
 
     with pytest.raises(ValueError, match="no endpoint"):
-        ask_patiently(ask)
+        call_with_retries(ask)
     assert len(asked) == 1
 
 
 def test_pauses_grow_within_their_bounds_and_are_spread_over_them(passing: Time) -> None:
     for _ in range(300):
-        ask_patiently(replies(*[trouble(Kind.TRANSIENT)] * 20))
+        call_with_retries(replies(*[trouble(Kind.TRANSIENT)] * 20))
 
-    for number in range(MOST_QUESTIONS - 1):
-        pauses = passing.slept[number :: MOST_QUESTIONS - 1]
-        longest = min(2**number, LONGEST_PAUSE)
+    for number in range(MAX_ATTEMPTS - 1):
+        pauses = passing.slept[number :: MAX_ATTEMPTS - 1]
+        longest = min(2**number, MAX_PAUSE)
         assert 0 <= min(pauses) < 0.1 * longest
         assert 0.9 * longest < max(pauses) <= longest
 
 
 def test_the_service_is_left_alone_as_long_as_it_asks(passing: Time) -> None:
-    ask_patiently(replies(trouble(Kind.THROTTLED, retry_after=20), "answer"))
+    call_with_retries(replies(trouble(Kind.THROTTLED, retry_after=20), "answer"))
 
     assert passing.slept == [20]
 
@@ -109,22 +109,22 @@ def test_the_service_is_left_alone_as_long_as_it_asks(passing: Time) -> None:
 def test_a_wish_to_be_asked_at_once_does_not_take_the_pauses_away(passing: Time) -> None:
     """It would make all callers of a busy service come back together."""
     for _ in range(100):
-        ask_patiently(replies(trouble(Kind.THROTTLED, retry_after=0), "answer"))
+        call_with_retries(replies(trouble(Kind.THROTTLED, retry_after=0), "answer"))
 
     assert min(passing.slept) < 0.1 < 0.9 < max(passing.slept)
 
 
-@pytest.mark.parametrize("kind", [Kind.TRANSIENT, Kind.UNUSABLE])
+@pytest.mark.parametrize("kind", [Kind.TRANSIENT, Kind.INVALID_RESPONSE])
 def test_only_a_service_that_is_too_busy_is_left_alone_for_as_long_as_it_says(passing: Time, kind: Kind) -> None:
-    ask_patiently(replies(trouble(kind, retry_after=20), "answer"))
+    call_with_retries(replies(trouble(kind, retry_after=20), "answer"))
 
     assert passing.slept[0] <= 1
 
 
 def test_an_absurd_wish_is_obeyed_up_to_a_bound(passing: Time) -> None:
-    ask_patiently(replies(trouble(Kind.THROTTLED, retry_after=86_400), "answer"))
+    call_with_retries(replies(trouble(Kind.THROTTLED, retry_after=86_400), "answer"))
 
-    assert passing.slept == [LONGEST_RETRY_AFTER_OF_A_CALL]
+    assert passing.slept == [MAX_RETRY_AFTER]
 
 
 @pytest.mark.parametrize("retry_after", [None, 29.0, 1e9])
@@ -132,7 +132,7 @@ def test_no_question_is_asked_after_so_many_seconds(passing: Time, retry_after: 
     began, asked_at = passing.now, []
     reply = replies(trouble(Kind.THROTTLED, retry_after=retry_after))
 
-    ask_patiently(lambda: asked_at.append(passing.now) or reply())
+    call_with_retries(lambda: asked_at.append(passing.now) or reply())
 
     assert asked_at[-1] - began <= 60
 
@@ -146,7 +146,7 @@ def test_the_event_loop_goes_on_meanwhile() -> None:
 
     async def both() -> tuple[Any, int]:
         turns = 0
-        asking = asyncio.create_task(ask_patiently_async(ask))
+        asking = asyncio.create_task(acall_with_retries(ask))
         while not asking.done():
             turns += 1
             await asyncio.sleep(0)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_seeany.api.errors import Trouble
 from airflow_provider_seeany.api.request import ApiSettings, BadSettings, base_url
 from airflow_provider_seeany.api.route import route_to
 from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.api.trouble import Trouble
 from tests.conftest import KEY, Look
 from tests.hostile import HostileServer, reply, task
 from tests.proxies import Certificates, Proxy, TaskServer, serving
@@ -64,11 +64,11 @@ def basic(credentials: bytes | None) -> list[str]:
 @pytest.mark.parametrize("credentials", ["", "user:pass%40w%2Frd@", "user:@", "user@", "用户:密码@"])
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
 def test_a_tunnels_proxy_gets_its_own_credentials_and_never_the_key(
-    server: TaskServer, proxy: Proxy, look: Look, monkeypatch: pytest.MonkeyPatch, credentials: str, variable: str
+    server: TaskServer, proxy: Proxy, poll: Look, monkeypatch: pytest.MonkeyPatch, credentials: str, variable: str
 ) -> None:
     monkeypatch.setenv(variable, f"http://{credentials}{proxy.address}")
 
-    assert isinstance(look(settings()), SeeAnyTask)
+    assert isinstance(poll(settings()), SeeAnyTask)
 
     (head,) = proxy.heads
     assert head.startswith("CONNECT seeany.test:443 HTTP/1.")
@@ -83,13 +83,13 @@ def test_a_tunnels_proxy_gets_its_own_credentials_and_never_the_key(
 @pytest.mark.parametrize("scheme", ["", "http://"])
 @pytest.mark.parametrize("credentials", ["", "user:pass%40w%2Frd@"])
 def test_without_a_tunnel_the_proxy_gets_its_credentials_beside_the_request(
-    look: Look, monkeypatch: pytest.MonkeyPatch, credentials: str, scheme: str
+    poll: Look, monkeypatch: pytest.MonkeyPatch, credentials: str, scheme: str
 ) -> None:
     """The key goes unencrypted there, as the connection's extra has to allow."""
     with serving(server := TaskServer()), serving(proxy := Proxy(server.port)):
         monkeypatch.setenv("http_proxy", f"{scheme}{credentials}{proxy.address}")
 
-        assert isinstance(look(settings(base_url("http://seeany.test", allow_http=True))), SeeAnyTask)
+        assert isinstance(poll(settings(base_url("http://seeany.test", allow_http=True))), SeeAnyTask)
 
     (head,) = proxy.heads
     assert head.startswith("GET http://seeany.test/v1/tasks/x HTTP/1.1\r\n")
@@ -99,16 +99,16 @@ def test_without_a_tunnel_the_proxy_gets_its_credentials_beside_the_request(
 
 @pytest.mark.parametrize("url", ["https://seeany.test/v1", "http://seeany.test/v1"])
 def test_a_proxy_may_itself_be_reached_by_tls(
-    server: TaskServer, certificates: Certificates, look: Look, monkeypatch: pytest.MonkeyPatch, url: str
+    server: TaskServer, certificates: Certificates, poll: Look, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     behind = server if url.startswith("https") else TaskServer()
     with serving(proxy := Proxy(behind.port, certificates.server)):
         monkeypatch.setenv("ALL_PROXY", f"https://user:word@{proxy.address}")
         if behind is server:
-            replies = [look(settings(url))]
+            replies = [poll(settings(url))]
         else:
             with serving(behind):
-                replies = [look(settings(url))]
+                replies = [poll(settings(url))]
 
     assert isinstance(replies[0], SeeAnyTask), replies
     (head,) = proxy.heads
@@ -117,25 +117,25 @@ def test_a_proxy_may_itself_be_reached_by_tls(
 
 
 def test_a_proxy_by_tls_that_is_not_trusted_gets_nothing(
-    server: TaskServer, certificates: Certificates, look: Look, monkeypatch: pytest.MonkeyPatch
+    server: TaskServer, certificates: Certificates, poll: Look, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serving(proxy := Proxy(server.port, certificates.server)):
         monkeypatch.delenv("REQUESTS_CA_BUNDLE")
         monkeypatch.setenv("HTTPS_PROXY", f"https://user:word@{proxy.address}")
 
-        assert isinstance(look(settings()), Trouble)
+        assert isinstance(poll(settings()), Trouble)
 
     assert proxy.seen == b""
 
 
 @pytest.mark.parametrize("status", ["407 who are you?", "403 user:prox-ysecret", "500 no", "200"])
 def test_neither_the_proxys_password_nor_the_key_is_in_what_is_said_of_a_refusal(
-    hostile: HostileServer, look: Look, monkeypatch: pytest.MonkeyPatch, status: str
+    hostile: HostileServer, poll: Look, monkeypatch: pytest.MonkeyPatch, status: str
 ) -> None:
     hostile.script(reply(int(status[:3]), "no"))
     monkeypatch.setenv("HTTPS_PROXY", hostile.url.replace("://", "://user:proxysecret@"))
 
-    trouble = look(settings())
+    trouble = poll(settings())
 
     assert isinstance(trouble, Trouble)
     assert "proxysecret" not in str(trouble)
@@ -158,12 +158,12 @@ LOOPBACK = [
 
 @pytest.mark.parametrize("host", LOOPBACK)
 def test_what_may_go_unencrypted_as_it_stays_on_this_machine_stays_there(
-    hostile: HostileServer, look: Look, monkeypatch: pytest.MonkeyPatch, host: str
+    hostile: HostileServer, poll: Look, monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.setenv(name, hostile.url)
 
-    assert isinstance(look(settings(base_url(host))), Trouble)
+    assert isinstance(poll(settings(base_url(host))), Trouble)
 
     assert hostile.connections == 0
 
@@ -199,7 +199,7 @@ ENVIRONMENTS: dict[str, tuple[dict[str, str], str, bool]] = {
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_the_environment_means_the_same_to_both_transports(
-    hostile: HostileServer, look: Look, monkeypatch: pytest.MonkeyPatch, name: str
+    hostile: HostileServer, poll: Look, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     environment, url, through = ENVIRONMENTS[name]
     hostile.script(task() if url.startswith("http:") else reply(502))
@@ -211,7 +211,7 @@ def test_the_environment_means_the_same_to_both_transports(
         # Nobody is there: what matters is that the proxy is not asked.
         asked = ApiSettings(base_url=asked.base_url, api_key=asked.api_key, request_timeout=0.5, connect_timeout=0.5)
 
-    look(asked)
+    poll(asked)
 
     assert (len(hostile.requests) > 0) == through
 
@@ -230,12 +230,12 @@ BAD_PROXIES = {
 
 @pytest.mark.parametrize("value", BAD_PROXIES)
 def test_a_proxy_that_cannot_be_used_is_refused_by_the_name_of_its_variable(
-    look: Look, monkeypatch: pytest.MonkeyPatch, value: str
+    poll: Look, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", value)
 
     with pytest.raises(BadSettings, match=rf"HTTPS_PROXY.*{BAD_PROXIES[value]}") as refusal:
-        look(settings())
+        poll(settings())
 
     assert "proxysecret" not in str(refusal.value)
 
@@ -257,33 +257,33 @@ def bundles(folder: Path) -> dict[str, tuple[Path, str]]:
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
 @pytest.mark.parametrize("name", ["missing", "empty", "garbage", "broken", "below a file"])
 def test_certificates_that_cannot_be_read_are_refused_by_variable_and_path(
-    look: Look, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, name: str
+    poll: Look, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, name: str
 ) -> None:
     path, says = bundles(tmp_path)[name]
     monkeypatch.setenv(variable, str(path))
 
     with pytest.raises(BadSettings, match=rf"{variable}.*{path}.*{says}"):
-        look(settings())
+        poll(settings())
 
 
 def test_certificates_matter_only_where_something_is_encrypted(
-    hostile: HostileServer, look: Look, monkeypatch: pytest.MonkeyPatch
+    hostile: HostileServer, poll: Look, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/file")
     hostile.script(task())
 
-    assert isinstance(look(settings(f"{hostile.url}/v1")), SeeAnyTask)
+    assert isinstance(poll(settings(f"{hostile.url}/v1")), SeeAnyTask)
 
 
 @pytest.mark.parametrize("variable", [None, "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
 def test_both_transports_trust_those_that_are_named_and_nobody_else(
-    server: TaskServer, certificates: Certificates, look: Look, monkeypatch: pytest.MonkeyPatch, variable: str | None
+    server: TaskServer, certificates: Certificates, poll: Look, monkeypatch: pytest.MonkeyPatch, variable: str | None
 ) -> None:
     monkeypatch.delenv("REQUESTS_CA_BUNDLE")
     if variable:
         monkeypatch.setenv(variable, str(certificates.bundle))
 
-    reply_ = look(settings(f"https://127.0.0.1:{server.port}/v1"))
+    reply_ = poll(settings(f"https://127.0.0.1:{server.port}/v1"))
 
     assert isinstance(reply_, SeeAnyTask if variable else Trouble), reply_
 
@@ -301,23 +301,23 @@ def test_certificates_that_are_named_are_trusted_alone(
 
 
 def test_a_folder_of_certificates_can_be_named(
-    server: TaskServer, certificates: Certificates, look: Look, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    server: TaskServer, certificates: Certificates, poll: Look, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "hashed").mkdir()
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", os.fspath(tmp_path / "hashed"))
 
-    trouble = look(settings(f"https://127.0.0.1:{server.port}/v1"))
+    trouble = poll(settings(f"https://127.0.0.1:{server.port}/v1"))
 
     assert isinstance(trouble, Trouble)
     assert "certificate" in str(trouble).lower()
 
 
 def test_a_mended_bundle_is_found_by_the_next_client(
-    server: TaskServer, certificates: Certificates, look: Look, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    server: TaskServer, certificates: Certificates, poll: Look, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", os.fspath(path := tmp_path / "bundle.pem"))
     with pytest.raises(BadSettings):
-        look(settings(f"https://127.0.0.1:{server.port}/v1"))
+        poll(settings(f"https://127.0.0.1:{server.port}/v1"))
     path.write_bytes(certificates.bundle.read_bytes())
 
-    assert isinstance(look(settings(f"https://127.0.0.1:{server.port}/v1")), SeeAnyTask)
+    assert isinstance(poll(settings(f"https://127.0.0.1:{server.port}/v1")), SeeAnyTask)

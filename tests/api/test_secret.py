@@ -23,10 +23,12 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.traceback import Traceback
 
+from airflow_provider_seeany.api.errors import ApiError
+from airflow_provider_seeany.api.parse import parse_json
 from airflow_provider_seeany.api.request import ApiSettings, checked_api_key
-from airflow_provider_seeany.api.response import Response, read_json
-from airflow_provider_seeany.api.secret import SHORTEST_MASKED, Secret
-from airflow_provider_seeany.api.trouble import ApiError, cleaned
+from airflow_provider_seeany.api.response import Response
+from airflow_provider_seeany.api.secret import MIN_MASKED, Secret
+from airflow_provider_seeany.api.text import sanitize
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook
 from tests.conftest import KEY, Look, settings_for
 from tests.hostile import HostileServer, reply, task
@@ -88,7 +90,7 @@ SPELLINGS = {
 @pytest.mark.parametrize("before", ["", "no such key: ", "x" * 480, "100%", "\\", "&#"])
 @pytest.mark.parametrize("name", SPELLINGS)
 def test_the_key_is_masked_in_a_text_however_that_spells_it(name: str, before: str) -> None:
-    shown = cleaned(f"{before}{SPELLINGS[name]} was given", secret=SECRET)
+    shown = sanitize(f"{before}{SPELLINGS[name]} was given", secret=SECRET)
 
     assert bare(KEY)[:12] not in bare(html.unescape(shown))
     assert not re.search(r"6d|\b109\b|x6D", shown.partition("***")[2])
@@ -104,7 +106,7 @@ def test_the_key_is_masked_in_an_answer_however_that_spells_it(name: str) -> Non
         json.dumps({**honest, "said": f"<{spelled}>", spelled: [spelled]}).encode(),
         json.dumps({**honest, "said": f"<{spelled}>", spelled: [spelled]}, ensure_ascii=False).encode(),
     ):
-        answer = read_json(Response(status=200, headers={}, body=body, secret=SECRET))
+        answer = parse_json(Response(status=200, headers={}, body=body, secret=SECRET))
 
         # The key alone is masked: what is left of a byte order mark or the like stays around it.
         left = {re.sub(r"[^!-~]", "", name): value for name, value in answer.items()}
@@ -132,7 +134,7 @@ def test_the_key_is_masked_in_trouble_however_that_spells_it(name: str, where: s
         status, body = 200, json.dumps({"code": spelled, "msg": spelled}).encode()
 
     with pytest.raises(ApiError) as error:
-        read_json(Response(status=status, headers=headers, body=body, secret=SECRET))
+        parse_json(Response(status=status, headers=headers, body=body, secret=SECRET))
 
     trouble = error.value.trouble
     assert bare(KEY)[:12] not in bare(str(msgspec.to_builtins(trouble)))
@@ -163,7 +165,7 @@ def test_a_text_without_the_key_is_left_alone(text: str) -> None:
 
 @given(st.integers(0, 4100), st.sampled_from(["", "\u200b", "\x00"]), st.sampled_from([" ", "\n", "\u200b", "x"]))
 def test_a_key_that_stands_where_the_text_is_cut_off_is_masked_too(length: int, noise: str, filler: str) -> None:
-    shown = cleaned("x" + filler * length + noise.join(KEY) + "y" * 9000, secret=SECRET)
+    shown = sanitize("x" + filler * length + noise.join(KEY) + "y" * 9000, secret=SECRET)
 
     assert bare(KEY)[:6] not in bare(shown)
 
@@ -171,7 +173,7 @@ def test_a_key_that_stands_where_the_text_is_cut_off_is_masked_too(length: int, 
 def test_a_short_key_garbles_no_answer() -> None:
     body = b'{"status": "testing", "TEST": "a test"}'
 
-    assert read_json(Response(status=200, headers={}, body=body, secret=Secret("test"))) == json.loads(body)
+    assert parse_json(Response(status=200, headers={}, body=body, secret=Secret("test"))) == json.loads(body)
 
 
 def test_a_key_with_signs_is_found_as_url_and_json_write_it() -> None:
@@ -325,14 +327,14 @@ INNERMOST: dict[str, tuple[object, str]] = {
 
 @pytest.mark.parametrize("name", INNERMOST)
 def test_a_crash_report_of_what_nobody_foresaw_in_a_library_does_not_show_the_key(
-    hostile: HostileServer, look: Look, monkeypatch: pytest.MonkeyPatch, name: str
+    hostile: HostileServer, poll: Look, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     hostile.script(task())
     settings = settings_for(hostile, request_timeout=2)
     with monkeypatch.context() as patch:
         patch.setattr(*INNERMOST[name], fail, raising=False)
         try:
-            look(settings)
+            poll(settings)
         except OddError as error:
             found: BaseException = error
         except RuntimeError as error:
@@ -345,10 +347,10 @@ def test_a_crash_report_of_what_nobody_foresaw_in_a_library_does_not_show_the_ke
 
 
 def test_a_cancelled_question_shows_no_key(hostile: HostileServer, connect: Callable[..., None]) -> None:
-    async def hang(caller: Any) -> None:
+    async def register(caller: Any) -> None:
         await caller.gone()
 
-    hostile.script(hang)
+    hostile.script(register)
     connect(host=hostile.url)
 
     async def ask() -> None:
@@ -375,7 +377,7 @@ def test_the_session_gives_the_key_to_the_apis_host_alone(
 
     assert [asked.all("Authorization") for asked in hostile.requests] == [[f"Bearer {KEY}"], []]
     assert [asked.all("Authorization") for asked in other_host.requests] == [[]]
-    assert len(KEY) >= SHORTEST_MASKED
+    assert len(KEY) >= MIN_MASKED
 
 
 @pytest.mark.parametrize("code", ["\x9b ", "\x9b", "\x1b[", "\x1b[0;1", "\\u001b["])

@@ -12,19 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_seeany.api import fields
-from airflow_provider_seeany.api.batch_result import _row
-from airflow_provider_seeany.api.task import SeeAnyTask, is_web_url
-from airflow_provider_seeany.api.wait import Sighting
+from airflow_provider_seeany.api.collector import _row
+from airflow_provider_seeany.api.result_urls import is_web_url
+from airflow_provider_seeany.api.snapshot import Snapshot
+from airflow_provider_seeany.api.task import SeeAnyTask
 from tests.hostile import COMPLETED, FAILED, PROCESSING, VIDEO
 
 
 def completed(**fields: object) -> SeeAnyTask:
     """Return a completed task with these fields."""
-    return SeeAnyTask.from_answer({"id": "x", "status": "completed", **fields})
+    return SeeAnyTask.from_payload({"id": "x", "status": "completed", **fields})
 
 
 def test_a_running_task_tells_how_far_it_is() -> None:
-    task = SeeAnyTask.from_answer(PROCESSING)
+    task = SeeAnyTask.from_payload(PROCESSING)
 
     assert (task.id, task.object, task.status) == (VIDEO, "video_generation", "processing")
     assert (task.progress, task.estimated_remaining) == (65, 42)
@@ -33,7 +34,7 @@ def test_a_running_task_tells_how_far_it_is() -> None:
 
 
 def test_a_completed_task_tells_its_video_and_its_cost() -> None:
-    task = SeeAnyTask.from_answer(COMPLETED)
+    task = SeeAnyTask.from_payload(COMPLETED)
 
     assert (task.is_running, task.is_completed, task.is_failed) == (False, True, False)
     assert task.video_url == "https://cdn.seeany.com/video/vid_001/output.mp4"
@@ -44,7 +45,7 @@ def test_a_completed_task_tells_its_video_and_its_cost() -> None:
 
 
 def test_a_failed_task_tells_why_in_the_services_own_words() -> None:
-    task = SeeAnyTask.from_answer(FAILED)
+    task = SeeAnyTask.from_payload(FAILED)
 
     assert (task.is_running, task.is_completed, task.is_failed) == (False, False, True)
     assert (task.error.code, task.error.message) == ("content_policy_violation", "生成内容违反内容安全策略")
@@ -65,7 +66,7 @@ FAILED_WORDS = ["failed", "FAILED", "failed ", "error", "cancelled", "Canceled",
 
 @pytest.mark.parametrize("word", COMPLETED_WORDS, ids=ascii)
 def test_a_completed_task_is_known_by_any_word_for_that_whatever_its_case_and_space(word: str) -> None:
-    task = SeeAnyTask.from_answer({**COMPLETED, "status": word})
+    task = SeeAnyTask.from_payload({**COMPLETED, "status": word})
 
     assert (task.is_running, task.is_completed, task.is_failed) == (False, True, False)
     assert task.result_urls == (COMPLETED["video_url"],)
@@ -74,14 +75,14 @@ def test_a_completed_task_is_known_by_any_word_for_that_whatever_its_case_and_sp
 
 @pytest.mark.parametrize("word", FAILED_WORDS)
 def test_a_failed_task_is_known_by_any_word_for_that_whatever_its_case_and_space(word: str) -> None:
-    task = SeeAnyTask.from_answer({**FAILED, "status": word})
+    task = SeeAnyTask.from_payload({**FAILED, "status": word})
 
     assert (task.is_running, task.is_completed, task.is_failed) == (False, False, True)
 
 
 @pytest.mark.parametrize("word", ["PROCESSING", "processing ", " Processing"])
 def test_a_running_task_is_known_whatever_the_case_and_space_of_its_word(word: str) -> None:
-    task = SeeAnyTask.from_answer({**PROCESSING, "status": word})
+    task = SeeAnyTask.from_payload({**PROCESSING, "status": word})
 
     assert task.is_running
     assert task.has_known_status
@@ -89,12 +90,12 @@ def test_a_running_task_is_known_whatever_the_case_and_space_of_its_word(word: s
 
 @pytest.mark.parametrize("word", ["partial_failed", "PARTIAL_FAILED", "partial-failed", "partial failed"])
 def test_an_end_with_some_results_counts_as_completed_only_if_there_is_one(word: str) -> None:
-    assert SeeAnyTask.from_answer({"id": "x", "status": word, "images": [{"url": "https://h/1"}]}).is_completed
-    nothing = SeeAnyTask.from_answer({"id": "x", "status": word, "source_url": "https://h/i"})
+    assert SeeAnyTask.from_payload({"id": "x", "status": word, "images": [{"url": "https://h/1"}]}).is_completed
+    nothing = SeeAnyTask.from_payload({"id": "x", "status": word, "source_url": "https://h/i"})
     assert nothing.is_failed
     assert nothing.failure_reason == f"its status is {word}"
     asked_for = {"input_image_url": "https://h/i", "callback_url": "https://h/cb"}
-    assert SeeAnyTask.from_answer({"id": "x", "status": word, **asked_for}).is_failed
+    assert SeeAnyTask.from_payload({"id": "x", "status": word, **asked_for}).is_failed
 
 
 REASONS: dict[str, tuple[dict[str, Any], str]] = {
@@ -130,15 +131,15 @@ REASONS: dict[str, tuple[dict[str, Any], str]] = {
 def test_a_failed_task_has_failed_whatever_its_error_looks_like(name: str) -> None:
     fields, reason = REASONS[name]
 
-    task = SeeAnyTask.from_answer({"id": "x", "status": "failed", **fields})
+    task = SeeAnyTask.from_payload({"id": "x", "status": "failed", **fields})
 
     assert task.is_failed
     assert task.failure_reason == reason
 
 
 def test_a_word_for_a_failure_is_its_reason_where_there_is_no_other() -> None:
-    assert SeeAnyTask.from_answer({"id": "x", "status": "expired"}).failure_reason == "its status is expired"
-    assert SeeAnyTask.from_answer({**FAILED, "status": "expired"}).failure_reason.startswith("生成内容")
+    assert SeeAnyTask.from_payload({"id": "x", "status": "expired"}).failure_reason == "its status is expired"
+    assert SeeAnyTask.from_payload({**FAILED, "status": "expired"}).failure_reason.startswith("生成内容")
 
 
 @pytest.mark.parametrize(
@@ -158,12 +159,12 @@ def test_a_word_for_a_failure_is_its_reason_where_there_is_no_other() -> None:
     ],
 )
 def test_an_unknown_word_that_reads_like_an_end_is_told_from_others(word: str, ended: bool) -> None:
-    assert SeeAnyTask.from_answer({"id": "x", "status": word}).looks_ended == ended
+    assert SeeAnyTask.from_payload({"id": "x", "status": word}).looks_ended == ended
 
 
 @pytest.mark.parametrize("word", ["queued", "finished", "not completed", "completed?", "ok", "失败", "0"])
 def test_a_status_word_that_is_not_known_is_running_and_never_success(word: str) -> None:
-    task = SeeAnyTask.from_answer({**COMPLETED, "status": word})
+    task = SeeAnyTask.from_payload({**COMPLETED, "status": word})
 
     assert (task.is_running, task.is_completed, task.is_failed) == (True, False, False)
     assert task.result_urls == ()
@@ -220,15 +221,15 @@ ODD: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]] = {
 
 @pytest.mark.parametrize("name", ODD)
 def test_a_side_field_is_understood_or_left_out_and_stays_as_it_came(name: str) -> None:
-    odd, understood, unclear = ODD[name]
+    odd, decode_event, unclear = ODD[name]
 
     task = completed(video_url="https://h/v", **odd)
 
     assert task.is_completed
-    assert task.highlights() == {"video_url": "https://h/v", "result_urls": ["https://h/v"], **understood}
+    assert task.result_fields() == {"video_url": "https://h/v", "result_urls": ["https://h/v"], **decode_event}
     assert task.unclear == unclear
     assert task.answer == {"id": "x", "status": "completed", "video_url": "https://h/v", **odd}
-    if "completed_at" not in understood:
+    if "completed_at" not in decode_event:
         assert task.as_json() == task.answer
 
 
@@ -244,7 +245,7 @@ def test_a_side_field_is_understood_or_left_out_and_stays_as_it_came(name: str) 
 def test_progress_and_estimate_are_read_from_what_people_write(
     odd: dict[str, Any], progress: float | None, left: float | None
 ) -> None:
-    task = SeeAnyTask.from_answer({**PROCESSING, **odd})
+    task = SeeAnyTask.from_payload({**PROCESSING, **odd})
 
     assert (task.is_running, task.progress, task.estimated_remaining) == (True, progress, left)
 
@@ -252,7 +253,7 @@ def test_progress_and_estimate_are_read_from_what_people_write(
 @pytest.mark.parametrize("answer", [{}, {"id": None}, {"id": " "}, {"id": True}, {"id": []}, {"id": {}}], ids=str)
 def test_what_has_no_id_is_no_answer(answer: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="`id`"):
-        SeeAnyTask.from_answer({"status": "completed", **answer})
+        SeeAnyTask.from_payload({"status": "completed", **answer})
 
 
 @pytest.mark.parametrize("status", [None, "", " ", 1, True, ["completed"], {"status": "completed"}])
@@ -295,7 +296,7 @@ def test_the_video_is_found_where_it_is_not_named_as_documented(name: str) -> No
     task = completed(object="video_generation", **fields)
 
     assert not task.lacks_its_result
-    assert task.highlights()["video_url"] == video_url
+    assert task.result_fields()["video_url"] == video_url
 
 
 def test_an_image_set_has_no_video() -> None:
@@ -304,16 +305,16 @@ def test_an_image_set_has_no_video() -> None:
 
 @pytest.mark.parametrize("answer", [PROCESSING, COMPLETED, FAILED], ids=["processing", "completed", "failed"])
 def test_an_answer_survives_the_way_through_an_xcom(answer: dict[str, Any]) -> None:
-    task = SeeAnyTask.from_answer(answer)
+    task = SeeAnyTask.from_payload(answer)
 
     stored = json.loads(json.dumps(task.as_json()))
 
-    assert SeeAnyTask.from_answer(stored).as_json() == task.as_json()
-    assert SeeAnyTask.from_answer(stored).completed_at == task.completed_at
+    assert SeeAnyTask.from_payload(stored).as_json() == task.as_json()
+    assert SeeAnyTask.from_payload(stored).completed_at == task.completed_at
 
 
 def test_what_a_dag_waits_for_is_there_under_names_of_its_own() -> None:
-    assert SeeAnyTask.from_answer(COMPLETED).highlights() == {
+    assert SeeAnyTask.from_payload(COMPLETED).result_fields() == {
         "video_url": COMPLETED["video_url"],
         "thumbnail_url": COMPLETED["thumbnail_url"],
         "cost": 0.70,
@@ -323,7 +324,7 @@ def test_what_a_dag_waits_for_is_there_under_names_of_its_own() -> None:
         "completed_at": "2025-06-03T00:02:00Z",
         "result_urls": [COMPLETED["video_url"]],
     }
-    assert completed(usage={"cost": 0}).highlights() == {"cost": 0}
+    assert completed(usage={"cost": 0}).result_fields() == {"cost": 0}
 
 
 IMAGE_SETS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
@@ -422,11 +423,11 @@ def test_only_web_addresses_are_results_whatever_the_answer_looks_like(value: ob
 def test_a_completed_video_without_a_video_is_recognised() -> None:
     without = {**COMPLETED, "video_url": ""}
 
-    assert SeeAnyTask.from_answer(without).lacks_its_result
+    assert SeeAnyTask.from_payload(without).lacks_its_result
     assert completed(object="video_generation").lacks_its_result
     assert completed(object="video_generation", input_video_url="https://h/i", thumb_url="https://h/t").lacks_its_result
     assert not completed(object="image_set").lacks_its_result
-    assert not SeeAnyTask.from_answer({**PROCESSING}).lacks_its_result
+    assert not SeeAnyTask.from_payload({**PROCESSING}).lacks_its_result
 
 
 @pytest.mark.parametrize("field", ["video_url", "thumbnail_url"])
@@ -434,16 +435,16 @@ def test_a_completed_video_without_a_video_is_recognised() -> None:
     "url", ["javascript:alert(1)", "file:///etc/passwd", "/v.mp4", "//h/v.mp4", "data:text/html,x", ""]
 )
 def test_what_is_no_web_address_is_handed_on_in_the_whole_answer_only(field: str, url: str) -> None:
-    task = SeeAnyTask.from_answer({**COMPLETED, field: url})
+    task = SeeAnyTask.from_payload({**COMPLETED, field: url})
 
-    assert field not in task.highlights()
+    assert field not in task.result_fields()
     assert url not in task.result_urls
     assert task.as_json()[field] == url
 
 
 @pytest.mark.parametrize("padded", ["COMPLETED" + " " * 200, "\n" * 200 + "completed"])
 def test_no_amount_of_white_space_hides_a_status(padded: str) -> None:
-    assert SeeAnyTask.from_answer({**COMPLETED, "status": padded}).is_completed
+    assert SeeAnyTask.from_payload({**COMPLETED, "status": padded}).is_completed
 
 
 @pytest.mark.parametrize(
@@ -458,7 +459,7 @@ def test_no_amount_of_white_space_hides_a_status(padded: str) -> None:
 )
 @pytest.mark.parametrize("word", ["success", " SUCCESS"])
 def test_a_word_of_success_beside_an_echoed_id_is_no_result(word: str, answer: dict[str, Any]) -> None:
-    assert SeeAnyTask.from_answer({"id": "x", "status": word, **answer}).lacks_its_result
+    assert SeeAnyTask.from_payload({"id": "x", "status": word, **answer}).lacks_its_result
 
 
 def test_an_answer_whose_data_tells_another_state_contradicts_itself() -> None:
@@ -482,10 +483,10 @@ HUGE: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("fields", HUGE, ids=repr)
 def test_a_number_too_large_for_an_integer_of_64_bits_can_be_sent_on(fields: dict[str, Any]) -> None:
-    task = SeeAnyTask.from_answer({**COMPLETED, **fields})
+    task = SeeAnyTask.from_payload({**COMPLETED, **fields})
 
     assert task.video_url == COMPLETED["video_url"]
-    for sent in (task.highlights(), task.as_json(), msgspec.to_builtins(Sighting.of(task, 1.0)), _row(task)):
+    for sent in (task.result_fields(), task.as_json(), msgspec.to_builtins(Snapshot.of(task, 1.0)), _row(task)):
         msgspec.msgpack.encode(sent)
 
 
@@ -516,7 +517,7 @@ def test_a_reader_that_fails_costs_its_own_field_only(monkeypatch: pytest.Monkey
     monkeypatch.setattr(fields, "moment", fail)
     monkeypatch.setattr(fields, "cost", fail)
 
-    task = SeeAnyTask.from_answer({**COMPLETED, "usage": "0.7"})
+    task = SeeAnyTask.from_payload({**COMPLETED, "usage": "0.7"})
 
     assert (task.is_completed, task.video_url, task.duration) == (True, COMPLETED["video_url"], 5)
     assert task.unclear == ("completed_at", "usage")

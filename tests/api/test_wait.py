@@ -8,25 +8,22 @@ from typing import Any
 import msgspec
 import pytest
 
-from airflow_provider_seeany.api.polling import FixedInterval, Polling
-from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.api.trouble import Kind, Trouble
-from airflow_provider_seeany.api.wait import (
-    UNUSABLE_FOR,
-    UNUSABLE_IN_A_ROW,
+from airflow_provider_seeany.api.errors import Kind, Trouble
+from airflow_provider_seeany.api.intervals import FixedInterval, PollPolicy
+from airflow_provider_seeany.api.outcome import (
     BadId,
     Crashed,
     Finished,
     Misconfigured,
     Outcome,
-    Pause,
     Refused,
-    Sighting,
     TimedOut,
-    Wait,
     decode_outcome,
     encode_outcome,
 )
+from airflow_provider_seeany.api.snapshot import Snapshot
+from airflow_provider_seeany.api.task import SeeAnyTask
+from airflow_provider_seeany.api.wait import MIN_INVALID_RESPONSES, MIN_INVALID_SECONDS, Pause, Wait
 from airflow_provider_seeany.exceptions import task_timeout
 from tests.api.lines import Lines
 from tests.hostile import COMPLETED, FAILED, PROCESSING
@@ -47,7 +44,7 @@ def wait(log: Lines, *, deadline: float | None = None, task_id: str = "x", **mor
 
 def answer(**fields: object) -> SeeAnyTask:
     """Return an answer about a running task."""
-    return SeeAnyTask.from_answer({"id": "x", "status": "processing", **fields})
+    return SeeAnyTask.from_payload({"id": "x", "status": "processing", **fields})
 
 
 def trouble(kind: Kind = Kind.TRANSIENT, text: str = "SeeAny answered HTTP 502", **fields: Any) -> Trouble:
@@ -56,49 +53,49 @@ def trouble(kind: Kind = Kind.TRANSIENT, text: str = "SeeAny answered HTTP 502",
 
 
 def test_a_running_task_is_asked_for_again_after_the_interval(log: Lines) -> None:
-    assert wait(log).heard(answer(), START) == Pause(10)
+    assert wait(log).receive(answer(), START) == Pause(10)
 
 
 @pytest.mark.parametrize("end", [COMPLETED, FAILED], ids=["completed", "failed"])
 def test_a_finished_task_ends_the_wait_with_the_services_own_answer(log: Lines, end: dict[str, Any]) -> None:
-    assert wait(log).heard(SeeAnyTask.from_answer(end), START) == Finished(end)
+    assert wait(log).receive(SeeAnyTask.from_payload(end), START) == Finished(end)
 
 
 def test_the_last_question_is_asked_at_the_deadline_so_that_a_task_that_just_made_it_is_not_lost(log: Lines) -> None:
     waiting = wait(log, deadline=START + 14)
 
-    assert waiting.heard(answer(), START) == Pause(10)
-    assert waiting.heard(answer(), START + 10) == Pause(4)
-    assert waiting.heard(SeeAnyTask.from_answer(COMPLETED), START + 14) == Finished(COMPLETED)
+    assert waiting.receive(answer(), START) == Pause(10)
+    assert waiting.receive(answer(), START + 10) == Pause(4)
+    assert waiting.receive(SeeAnyTask.from_payload(COMPLETED), START + 14) == Finished(COMPLETED)
 
 
 def test_a_task_that_finished_after_the_deadline_still_counts_when_it_is_seen(log: Lines) -> None:
-    assert isinstance(wait(log, deadline=START).heard(SeeAnyTask.from_answer(COMPLETED), START + 500), Finished)
+    assert isinstance(wait(log, deadline=START).receive(SeeAnyTask.from_payload(COMPLETED), START + 500), Finished)
 
 
 @pytest.mark.parametrize("late", [0, 0.001, 86_400])
 def test_a_task_still_running_at_the_deadline_has_timed_out(log: Lines, late: float) -> None:
     waiting = wait(log, deadline=START)
 
-    assert waiting.heard(answer(progress=65, estimated_remaining=42), START + late) == TimedOut(
-        last_seen="processing 65 %, about 42 s left"
+    assert waiting.receive(answer(progress=65, estimated_remaining=42), START + late) == TimedOut(
+        last_snapshot="processing 65 %, about 42 s left"
     )
 
 
 def test_a_timed_out_wait_tells_what_was_last_seen_and_the_trouble_it_ended_in(log: Lines) -> None:
     waiting = wait(log, deadline=START + 20)
-    waiting.heard(answer(progress=65), START)
+    waiting.receive(answer(progress=65), START)
 
-    assert waiting.heard(trouble(), START + 20) == TimedOut(
-        last_seen="processing 65 %", last_trouble="SeeAny answered HTTP 502"
+    assert waiting.receive(trouble(), START + 20) == TimedOut(
+        last_snapshot="processing 65 %", last_trouble="SeeAny answered HTTP 502"
     )
 
 
 def test_trouble_that_is_over_is_not_the_reason_of_a_time_out(log: Lines) -> None:
     waiting = wait(log, deadline=START + 20)
-    waiting.heard(trouble(), START)
+    waiting.receive(trouble(), START)
 
-    assert waiting.heard(answer(), START + 20) == TimedOut(last_seen="processing")
+    assert waiting.receive(answer(), START + 20) == TimedOut(last_snapshot="processing")
 
 
 NOT_FOUND = {"kind": Kind.PERMANENT, "http_status": 404}
@@ -107,45 +104,45 @@ NOT_FOUND = {"kind": Kind.PERMANENT, "http_status": 404}
 def test_a_task_that_is_not_visible_yet_is_asked_for_until_that_can_be_told(log: Lines) -> None:
     waiting = wait(log, began=START)
 
-    assert waiting.heard(trouble(**NOT_FOUND), START) == Pause(10)
-    assert waiting.heard(trouble(**NOT_FOUND), START + 10) == Pause(15)
-    assert waiting.heard(trouble(**NOT_FOUND), START + 25) == Pause(5)
-    assert waiting.heard(trouble(**NOT_FOUND), START + 30) == Refused(trouble(**NOT_FOUND))
+    assert waiting.receive(trouble(**NOT_FOUND), START) == Pause(10)
+    assert waiting.receive(trouble(**NOT_FOUND), START + 10) == Pause(15)
+    assert waiting.receive(trouble(**NOT_FOUND), START + 25) == Pause(5)
+    assert waiting.receive(trouble(**NOT_FOUND), START + 30) == Refused(trouble(**NOT_FOUND))
     assert len(log.warnings) == 1
     assert "may not be visible yet" in log.warnings[0]
 
 
 def test_a_task_that_became_visible_is_waited_for(log: Lines) -> None:
     waiting = wait(log, began=START)
-    waiting.heard(trouble(**NOT_FOUND), START)
+    waiting.receive(trouble(**NOT_FOUND), START)
 
-    assert waiting.heard(answer(), START + 10) == Pause(10)
-    assert waiting.heard(SeeAnyTask.from_answer(COMPLETED), START + 20) == Finished(COMPLETED)
+    assert waiting.receive(answer(), START + 10) == Pause(10)
+    assert waiting.receive(SeeAnyTask.from_payload(COMPLETED), START + 20) == Finished(COMPLETED)
 
 
 @pytest.mark.parametrize("began", [None, START - 30, START - 86_400])
 def test_a_task_that_must_be_visible_by_now_is_unknown(log: Lines, began: float | None) -> None:
-    assert wait(log, began=began).heard(trouble(**NOT_FOUND), START) == Refused(trouble(**NOT_FOUND))
+    assert wait(log, began=began).receive(trouble(**NOT_FOUND), START) == Refused(trouble(**NOT_FOUND))
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 410, 422, 302])
 def test_no_other_refusal_may_be_over_soon(log: Lines, status: int) -> None:
     refusal = trouble(Kind.PERMANENT, http_status=status)
 
-    assert wait(log, began=START).heard(refusal, START) == Refused(refusal)
+    assert wait(log, began=START).receive(refusal, START) == Refused(refusal)
 
 
 def test_a_task_not_visible_up_to_the_deadline_is_told_with_the_time_out(log: Lines) -> None:
     waiting = wait(log, began=START, deadline=START + 12)
 
-    assert waiting.heard(trouble(**NOT_FOUND), START) == Pause(10)
-    assert waiting.heard(trouble(**NOT_FOUND), START + 10) == Pause(2)
-    assert waiting.heard(trouble(**NOT_FOUND), START + 12) == TimedOut(last_trouble="SeeAny answered HTTP 502")
+    assert waiting.receive(trouble(**NOT_FOUND), START) == Pause(10)
+    assert waiting.receive(trouble(**NOT_FOUND), START + 10) == Pause(2)
+    assert waiting.receive(trouble(**NOT_FOUND), START + 12) == TimedOut(last_trouble="SeeAny answered HTTP 502")
 
 
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "file:///etc/passwd", "/relative.mp4", "ftp://h/x"])
 def test_a_video_url_that_is_no_web_address_is_warned_of(log: Lines, url: str) -> None:
-    wait(log).heard(SeeAnyTask.from_answer({**COMPLETED, "video_url": url}), START)
+    wait(log).receive(SeeAnyTask.from_payload({**COMPLETED, "video_url": url}), START)
 
     assert len(log.warnings) == 1
     assert "no http(s) URL" in log.warnings[0]
@@ -154,19 +151,19 @@ def test_a_video_url_that_is_no_web_address_is_warned_of(log: Lines, url: str) -
 def test_a_pause_never_reaches_past_the_deadline_whatever_the_service_asks(log: Lines) -> None:
     waiting = wait(log, deadline=START + 30)
 
-    assert waiting.heard(trouble(Kind.THROTTLED, retry_after=1e9), START) == Pause(30)
+    assert waiting.receive(trouble(Kind.THROTTLED, retry_after=1e9), START) == Pause(30)
 
 
 def test_without_a_deadline_a_wait_goes_on(log: Lines) -> None:
     waiting = wait(log)
 
-    assert all(isinstance(waiting.heard(trouble(), START + n * 60), Pause) for n in range(1000))
+    assert all(isinstance(waiting.receive(trouble(), START + n * 60), Pause) for n in range(1000))
 
 
 def test_progress_is_logged_when_it_changed_and_not_on_every_poll(log: Lines) -> None:
     waiting = wait(log)
     for progress, estimate in ((65, 42), (65, 40), (65, 38), (70, 30)):
-        waiting.heard(answer(progress=progress, estimated_remaining=estimate), START)
+        waiting.receive(answer(progress=progress, estimated_remaining=estimate), START)
 
     assert log.infos == [
         "SeeAny task x: processing 65 %, about 42 s left",
@@ -179,7 +176,7 @@ def stalled_at(log: Lines, waiting: Wait, seconds: range, **fields: object) -> l
     told = []
     for second in seconds:
         before = len(log.infos)
-        waiting.heard(answer(**fields), START + second)
+        waiting.receive(answer(**fields), START + second)
         if "as for a long while" in "".join(log.infos[before:]):
             told.append(second)
     return told
@@ -203,25 +200,25 @@ def test_a_task_that_gets_on_again_may_stall_again(log: Lines) -> None:
 
 
 def test_what_the_worker_saw_counts_for_a_stall(log: Lines) -> None:
-    waiting = wait(log, last_seen=Sighting(status="processing", progress=50, at=START - 500))
+    waiting = wait(log, last_snapshot=Snapshot(status="processing", progress=50, at=START - 500))
 
     assert stalled_at(log, waiting, range(0, 1200, 60), progress=50) == [120]
 
 
 def test_a_trigger_does_not_repeat_what_the_worker_already_logged(log: Lines) -> None:
-    waiting = wait(log, last_seen=Sighting(status="queued", progress=5))
+    waiting = wait(log, last_snapshot=Snapshot(status="queued", progress=5))
 
-    waiting.heard(answer(status="queued", progress=5), START)
+    waiting.receive(answer(status="queued", progress=5), START)
 
     assert (log.infos, log.warnings) == ([], [])
 
 
-class Told(Polling, kw_only=True):
+class Told(PollPolicy, kw_only=True):
     """Keeps what it is told."""
 
     told: list[tuple[object, object, float]] = msgspec.field(default_factory=list)
 
-    def after_answer(self, *, estimated_remaining: object, progress: object, now: float) -> float:
+    def after_response(self, *, estimated_remaining: object, progress: object, now: float) -> float:
         """Keep it."""
         self.told.append((estimated_remaining, progress, now))
         return self.poll_interval
@@ -229,26 +226,26 @@ class Told(Polling, kw_only=True):
 
 def test_the_pace_follows_from_every_answer_and_from_what_the_worker_saw(log: Lines) -> None:
     polling = Told(poll_interval=10)
-    waiting = wait(log, polling=polling, last_seen=Sighting(status="x", estimated_remaining=50, at=START))
+    waiting = wait(log, polling=polling, last_snapshot=Snapshot(status="x", estimated_remaining=50, at=START))
 
-    waiting.heard(answer(progress=20, estimated_remaining=42), START + 8)
-    waiting.heard(answer(), START + 18)
+    waiting.receive(answer(progress=20, estimated_remaining=42), START + 8)
+    waiting.receive(answer(), START + 18)
 
     assert polling.told == [(50, None, START), (42, 20, START + 8), (None, None, START + 18)]
-    assert waiting.last_seen is not None
-    assert waiting.last_seen.at == START + 18
+    assert waiting.last_snapshot is not None
+    assert waiting.last_snapshot.at == START + 18
 
 
 def test_a_sighting_of_an_older_version_that_has_no_time_says_nothing_about_the_pace(log: Lines) -> None:
     polling = Told(poll_interval=10)
 
-    wait(log, polling=polling, last_seen=Sighting(status="x", estimated_remaining=50))
+    wait(log, polling=polling, last_snapshot=Snapshot(status="x", estimated_remaining=50))
 
     assert polling.told == []
 
 
 def test_the_end_is_logged_in_one_line_with_url_and_cost(log: Lines) -> None:
-    wait(log, task_id="vid_20260603_001").heard(SeeAnyTask.from_answer(COMPLETED), START)
+    wait(log, task_id="vid_20260603_001").receive(SeeAnyTask.from_payload(COMPLETED), START)
 
     assert log.infos == [
         "SeeAny task vid_20260603_001 completed: https://cdn.seeany.com/video/vid_001/output.mp4, cost 0.7 CNY"
@@ -264,14 +261,14 @@ def test_the_end_is_logged_in_one_line_with_url_and_cost(log: Lines) -> None:
     ],
 )
 def test_the_end_of_any_kind_of_task_is_logged(log: Lines, fields: dict[str, Any], said: str) -> None:
-    wait(log).heard(answer(status="completed", **fields), START)
+    wait(log).receive(answer(status="completed", **fields), START)
 
     assert log.infos == [f"SeeAny task x completed: {said}"]
 
 
 def test_each_undocumented_status_word_is_warned_of_once(log: Lines) -> None:
     waiting = wait(log)
-    steps = [waiting.heard(answer(status=word), START) for word in ("queued", "queued", "paused", "queued", "paused")]
+    steps = [waiting.receive(answer(status=word), START) for word in ("queued", "queued", "paused", "queued", "paused")]
 
     assert steps == [Pause(10)] * 5
     assert len(log.warnings) == 2
@@ -283,8 +280,8 @@ def test_each_undocumented_status_word_is_warned_of_once(log: Lines) -> None:
 def test_each_field_that_cannot_be_understood_is_warned_of_once(log: Lines) -> None:
     waiting = wait(log)
     for fields in ({"progress": "most"}, {"progress": "all"}, {"progress": "?", "estimated_remaining": "soon"}):
-        assert waiting.heard(answer(**fields), START) == Pause(10)
-    waiting.heard(answer(status="completed", object="image_set", progress="", usage={"cost": "free"}), START)
+        assert waiting.receive(answer(**fields), START) == Pause(10)
+    waiting.receive(answer(status="completed", object="image_set", progress="", usage={"cost": "free"}), START)
 
     assert [line.partition(" in ")[2] for line in log.warnings] == [
         f"{field} that cannot be understood, so it is left out"
@@ -293,10 +290,10 @@ def test_each_field_that_cannot_be_understood_is_warned_of_once(log: Lines) -> N
 
 
 def test_a_trigger_does_not_warn_of_what_the_worker_warned_of(log: Lines) -> None:
-    seen = Sighting.of(answer(status="queued", progress="most"), START)
-    stored = msgspec.convert(json.loads(json.dumps(msgspec.to_builtins(seen))), Sighting)
+    seen = Snapshot.of(answer(status="queued", progress="most"), START)
+    stored = msgspec.convert(json.loads(json.dumps(msgspec.to_builtins(seen))), Snapshot)
 
-    wait(log, last_seen=stored).heard(answer(status="queued", progress="most"), START)
+    wait(log, last_snapshot=stored).receive(answer(status="queued", progress="most"), START)
 
     assert log.warnings == []
 
@@ -326,9 +323,9 @@ HELD = {
 def test_a_time_out_tells_what_the_last_answer_held(log: Lines, name: str) -> None:
     fields, url, looks_ended = HELD[name]
     waiting = wait(log, deadline=START + 10)
-    waiting.heard(answer(**fields), START)
+    waiting.receive(answer(**fields), START)
 
-    outcome = waiting.heard(trouble(), START + 10)
+    outcome = waiting.receive(trouble(), START + 10)
 
     assert isinstance(outcome, TimedOut)
     assert (outcome.result_url, outcome.looks_ended) == (url, looks_ended)
@@ -336,10 +333,10 @@ def test_a_time_out_tells_what_the_last_answer_held(log: Lines, name: str) -> No
 
 
 def test_a_time_out_tells_what_the_worker_saw_too(log: Lines) -> None:
-    seen = Sighting.of(answer(status="done", video_url="https://h/v"), START)
-    stored = msgspec.convert(json.loads(json.dumps(msgspec.to_builtins(seen))), Sighting)
+    seen = Snapshot.of(answer(status="done", video_url="https://h/v"), START)
+    stored = msgspec.convert(json.loads(json.dumps(msgspec.to_builtins(seen))), Snapshot)
 
-    outcome = wait(log, deadline=START + 10, last_seen=stored).heard(trouble(), START + 10)
+    outcome = wait(log, deadline=START + 10, last_snapshot=stored).receive(trouble(), START + 10)
 
     assert isinstance(outcome, TimedOut)
     assert (outcome.result_url, outcome.looks_ended) == ("https://h/v", True)
@@ -347,9 +344,9 @@ def test_a_time_out_tells_what_the_worker_saw_too(log: Lines) -> None:
 
 def test_a_time_out_tells_of_a_url_that_is_too_long_to_be_kept(log: Lines) -> None:
     waiting = wait(log, deadline=START + 10)
-    waiting.heard(answer(status="queued", video_url="https://h/" + "v" * 5000), START)
+    waiting.receive(answer(status="queued", video_url="https://h/" + "v" * 5000), START)
 
-    outcome = waiting.heard(trouble(), START + 10)
+    outcome = waiting.receive(trouble(), START + 10)
 
     assert isinstance(outcome, TimedOut)
     assert (outcome.result_url, outcome.had_result, waiting.looked_ended) == (None, True, True)
@@ -368,11 +365,11 @@ ECHOES: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("fields", ECHOES, ids=repr)
 def test_the_success_of_a_request_is_not_that_of_the_task(log: Lines, fields: dict[str, Any]) -> None:
-    assert isinstance(wait(log).heard(answer(**fields), START), Pause)
+    assert isinstance(wait(log).receive(answer(**fields), START), Pause)
 
 
 def test_a_field_and_a_status_of_one_name_are_both_warned_of(log: Lines) -> None:
-    wait(log).heard(answer(status="duration", duration="long"), START)
+    wait(log).receive(answer(status="duration", duration="long"), START)
 
     assert len(log.warnings) == 2
 
@@ -381,34 +378,34 @@ def test_a_field_and_a_status_of_one_name_are_both_warned_of(log: Lines) -> None
 def test_a_passing_fault_never_ends_a_wait(log: Lines, kind: Kind) -> None:
     waiting = wait(log, deadline=START + 1e6)
 
-    assert all(isinstance(waiting.heard(trouble(kind), START), Pause) for _ in range(200))
+    assert all(isinstance(waiting.receive(trouble(kind), START), Pause) for _ in range(200))
 
 
 def test_trouble_is_told_once_when_it_begins_and_once_when_it_is_over(log: Lines) -> None:
     waiting = wait(log)
     for n in range(7):
-        waiting.heard(trouble(request_id="req_1"), START + 10 * n)
-    waiting.heard(answer(), START + 94)
+        waiting.receive(trouble(request_id="req_1"), START + 10 * n)
+    waiting.receive(answer(), START + 94)
 
     assert log.warnings == ["SeeAny answered HTTP 502 (request id req_1); asking for SeeAny task x goes on"]
     assert log.infos[0] == "SeeAny answered again after 7 failures in 94 s"
-    waiting.heard(trouble(), START + 100)
+    waiting.receive(trouble(), START + 100)
     assert len(log.warnings) == 2
 
 
 def test_a_refusal_ends_the_wait_at_once(log: Lines) -> None:
     refusal = trouble(Kind.PERMANENT, http_status=401)
 
-    assert wait(log).heard(refusal, START) == Refused(refusal)
+    assert wait(log).receive(refusal, START) == Refused(refusal)
 
 
 def test_several_unusable_answers_in_a_row_are_believed(log: Lines) -> None:
     waiting = wait(log)
-    unusable = trouble(Kind.UNUSABLE)
+    unusable = trouble(Kind.INVALID_RESPONSE)
 
-    steps = [waiting.heard(unusable, START + n * UNUSABLE_FOR / 4) for n in range(UNUSABLE_IN_A_ROW)]
+    steps = [waiting.receive(unusable, START + n * MIN_INVALID_SECONDS / 4) for n in range(MIN_INVALID_RESPONSES)]
 
-    assert [type(step) for step in steps] == [Pause] * (UNUSABLE_IN_A_ROW - 1) + [Refused]
+    assert [type(step) for step in steps] == [Pause] * (MIN_INVALID_RESPONSES - 1) + [Refused]
     assert steps[-1] == Refused(unusable)
 
 
@@ -416,18 +413,20 @@ def test_unusable_answers_that_come_fast_are_believed_no_sooner_than_slow_ones(l
     """A proxy that is restarted answers with a page for some seconds, to whoever asks and however often."""
     waiting = wait(log, polling=FixedInterval(poll_interval=0.5))
     now, asked = START, 0
-    while isinstance(step := waiting.heard(trouble(Kind.UNUSABLE), now), Pause):
+    while isinstance(step := waiting.receive(trouble(Kind.INVALID_RESPONSE), now), Pause):
         now, asked = now + step.seconds, asked + 1
 
     assert isinstance(step, Refused)
-    assert START + UNUSABLE_FOR <= now < START + 2 * UNUSABLE_FOR
+    assert START + MIN_INVALID_SECONDS <= now < START + 2 * MIN_INVALID_SECONDS
     assert asked < 20
 
 
 def test_a_few_unusable_answers_are_not_believed_however_long_they_take(log: Lines) -> None:
     waiting = wait(log)
 
-    steps = [waiting.heard(trouble(Kind.UNUSABLE), START + 3600 * n) for n in range(UNUSABLE_IN_A_ROW - 1)]
+    steps = [
+        waiting.receive(trouble(Kind.INVALID_RESPONSE), START + 3600 * n) for n in range(MIN_INVALID_RESPONSES - 1)
+    ]
 
     assert all(isinstance(step, Pause) for step in steps)
 
@@ -436,26 +435,26 @@ def test_unusable_answers_with_other_trouble_between_them_are_not_in_a_row(log: 
     waiting = wait(log)
 
     for n in range(50):
-        kind = Kind.UNUSABLE if n % UNUSABLE_IN_A_ROW else Kind.TRANSIENT
-        assert isinstance(waiting.heard(trouble(kind), START + 60 * n), Pause)
+        kind = Kind.INVALID_RESPONSE if n % MIN_INVALID_RESPONSES else Kind.TRANSIENT
+        assert isinstance(waiting.receive(trouble(kind), START + 60 * n), Pause)
 
 
 def test_unusable_answers_now_and_then_are_forgiven(log: Lines) -> None:
     waiting = wait(log)
 
     for _ in range(20):
-        for n in range(UNUSABLE_IN_A_ROW - 1):
-            assert isinstance(waiting.heard(trouble(Kind.UNUSABLE), START + n * UNUSABLE_FOR), Pause)
-        assert isinstance(waiting.heard(answer(), START), Pause)
+        for n in range(MIN_INVALID_RESPONSES - 1):
+            assert isinstance(waiting.receive(trouble(Kind.INVALID_RESPONSE), START + n * MIN_INVALID_SECONDS), Pause)
+        assert isinstance(waiting.receive(answer(), START), Pause)
 
 
 def test_a_completed_video_without_its_url_is_asked_for_again_before_it_is_an_error(log: Lines) -> None:
     waiting = wait(log)
     without = answer(status="completed", object="video_generation")
 
-    for _ in range(UNUSABLE_IN_A_ROW - 1):
-        assert isinstance(waiting.heard(without, START), Pause)
-    refused = waiting.heard(without, START + UNUSABLE_FOR)
+    for _ in range(MIN_INVALID_RESPONSES - 1):
+        assert isinstance(waiting.receive(without, START), Pause)
+    refused = waiting.receive(without, START + MIN_INVALID_SECONDS)
 
     assert isinstance(refused, Refused)
     assert "no video_url" in str(refused.trouble)
@@ -466,7 +465,7 @@ def test_a_completed_video_without_its_url_is_asked_for_again_before_it_is_an_er
 def test_no_number_is_too_large_to_be_told(log: Lines, number: float) -> None:
     waiting = wait(log, deadline=START)
 
-    outcome = waiting.heard(answer(progress=number, estimated_remaining=number), START)
+    outcome = waiting.receive(answer(progress=number, estimated_remaining=number), START)
 
     assert isinstance(outcome, TimedOut)
     assert len(log.infos) == 1
@@ -475,8 +474,10 @@ def test_no_number_is_too_large_to_be_told(log: Lines, number: float) -> None:
 
 def test_a_servers_words_cannot_forge_a_log_line(log: Lines) -> None:
     waiting = wait(log, task_id="x\nERROR forged")
-    waiting.heard(answer(status="new\nERROR forged\x1b[2J"), START)
-    waiting.heard(answer(status="completed", usage={"cost": 1, "cost_unit": "\nERROR"}, url="https://h/\nERROR"), START)
+    waiting.receive(answer(status="new\nERROR forged\x1b[2J"), START)
+    waiting.receive(
+        answer(status="completed", usage={"cost": 1, "cost_unit": "\nERROR"}, url="https://h/\nERROR"), START
+    )
 
     assert log.infos
     assert all(line.isprintable() for line in log.infos + log.warnings)
@@ -488,7 +489,7 @@ OUTCOMES: list[Outcome] = [
     Refused(trouble(Kind.PERMANENT)),
     Refused(
         trouble(
-            Kind.UNUSABLE,
+            Kind.INVALID_RESPONSE,
             http_status=503,
             code="c",
             message="m",
@@ -498,8 +499,8 @@ OUTCOMES: list[Outcome] = [
         )
     ),
     TimedOut(),
-    TimedOut(last_seen="processing 65 %", last_trouble="HTTP 502"),
-    TimedOut(last_seen="done", result_url="https://h/v", looks_ended=True),
+    TimedOut(last_snapshot="processing 65 %", last_trouble="HTTP 502"),
+    TimedOut(last_snapshot="done", result_url="https://h/v", looks_ended=True),
     Misconfigured("no key"),
     BadId("no id"),
     Crashed("RuntimeError: 怪"),
@@ -521,7 +522,7 @@ def test_an_outcome_of_another_version_is_told_from_a_known_one(event: dict[str,
 
 
 def test_what_was_seen_reads_like_a_sentence() -> None:
-    assert str(Sighting.of(SeeAnyTask.from_answer(PROCESSING), START)) == "processing 65 %, about 42 s left"
-    assert str(Sighting(status="queued")) == "queued"
-    assert str(Sighting(status="processing", progress=12.345)) == "processing 12.3 %"
-    assert str(Sighting(status="processing", estimated_remaining=3600)) == "processing, about 3600 s left"
+    assert str(Snapshot.of(SeeAnyTask.from_payload(PROCESSING), START)) == "processing 65 %, about 42 s left"
+    assert str(Snapshot(status="queued")) == "queued"
+    assert str(Snapshot(status="processing", progress=12.345)) == "processing 12.3 %"
+    assert str(Snapshot(status="processing", estimated_remaining=3600)) == "processing, about 3600 s left"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_seeany.callback.token import Ringer
-from airflow_provider_seeany.callback.url import SHORTEST_SECRET, callback_url, why_nobody_can_ring
+from airflow_provider_seeany.callback.token import TokenClaims
+from airflow_provider_seeany.callback.url import MIN_SECRET, callback_url, why_no_callback
 from airflow_provider_seeany.exceptions import SeeAnyConfigError
 
-SECRET = "s" * SHORTEST_SECRET
+SECRET = "s" * MIN_SECRET
 """Just long enough."""
 
 
@@ -19,8 +19,8 @@ def _options(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_secret_of_the_length_that_is_asked_for_is_enough() -> None:
-    assert why_nobody_can_ring() is None
-    assert callback_url(Ringer("studio")).startswith("https://airflow.example/seeany/callback/")
+    assert why_no_callback() is None
+    assert callback_url(TokenClaims("studio")).startswith("https://airflow.example/seeany/callback/")
 
 
 @pytest.mark.parametrize("base_url", ["https://", "https:///prefix", "airflow.example.com", "//airflow.example.com"])
@@ -28,7 +28,7 @@ def test_an_address_that_nobody_can_reach_is_no_base_of_a_url(monkeypatch: pytes
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", base_url)
 
     with pytest.raises(SeeAnyConfigError, match="base_url"):
-        callback_url(Ringer("studio"))
+        callback_url(TokenClaims("studio"))
 
 
 def test_a_secret_whose_command_fails_is_a_reason_and_not_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,7 +36,7 @@ def test_a_secret_whose_command_fails_is_a_reason_and_not_an_error(monkeypatch: 
     monkeypatch.delenv("AIRFLOW__SEEANY__CALLBACK_SECRET")
     monkeypatch.setenv("AIRFLOW__SEEANY__CALLBACK_SECRET_CMD", "sh -c 'echo sk-printed; echo sk-printed >&2; exit 1'")
 
-    reason = why_nobody_can_ring()
+    reason = why_no_callback()
 
     assert reason is not None
     # Airflow 3.1 itself takes such an option for one that is not set.

@@ -10,12 +10,12 @@ from itertools import groupby
 import pytest
 
 from airflow_provider_seeany.api.blocking import BlockingClient
+from airflow_provider_seeany.api.errors import Kind, Trouble
 from airflow_provider_seeany.api.request import ApiSettings
 from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.api.trouble import Kind, Trouble
 from chaos import api
-from chaos.api import UNUSABLE_IN_A_ROW, FaultyApi, Spell, Weather
+from chaos.api import MIN_INVALID_RESPONSES, FaultyApi, Spell, Weather
 
 TASK = "video-0s"
 
@@ -35,27 +35,27 @@ def kind(reply: SeeAnyTask | Trouble) -> Kind | None:
 
 def test_garbage_is_of_every_passing_kind_and_never_what_a_wait_believes() -> None:
     with asking(Spell(Weather.GARBAGE, 0, 600)) as (running, client):
-        kinds = [kind(client.look(TASK)) for _ in range(300)]
+        kinds = [kind(client.poll(TASK)) for _ in range(300)]
 
-    assert set(kinds) == {None, Kind.TRANSIENT, Kind.THROTTLED, Kind.UNUSABLE}
-    rows = [len(list(row)) for what, row in groupby(kinds) if what is Kind.UNUSABLE]
-    assert max(rows) <= UNUSABLE_IN_A_ROW
+    assert set(kinds) == {None, Kind.TRANSIENT, Kind.THROTTLED, Kind.INVALID_RESPONSE}
+    rows = [len(list(row)) for what, row in groupby(kinds) if what is Kind.INVALID_RESPONSE]
+    assert max(rows) <= MIN_INVALID_RESPONSES
     assert running.requests == {TASK: 300}
     assert running.faults.total() == sum(what is not None for what in kinds)
 
 
 def test_an_api_that_is_down_can_be_reached_again_when_the_spell_is_over() -> None:
     with asking(Spell(Weather.DOWN, 0, 1)) as (_, client):
-        assert kind(client.look(TASK)) is Kind.TRANSIENT
+        assert kind(client.poll(TASK)) is Kind.TRANSIENT
         deadline = time.monotonic() + 10
-        while kind(client.look(TASK)) is not None:
+        while kind(client.poll(TASK)) is not None:
             assert time.monotonic() < deadline
 
 
 def test_a_slow_answer_is_a_true_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api, "SLOWEST", 0.1)
     with asking(Spell(Weather.SLOW, 0, 600)) as (running, client):
-        assert kind(client.look(TASK)) is None
+        assert kind(client.poll(TASK)) is None
 
     assert running.faults.total() == 1
 
@@ -67,7 +67,7 @@ def test_tasks_end_by_the_clock_whether_or_not_somebody_could_ask() -> None:
         assert running.began is not None
         time.sleep(max(running.began + 1.1 - time.time(), 0))
         client = BlockingClient(ApiSettings(base_url=f"{running.url}/v1", api_key=Secret("sk-test")))
-        reply = client.look("video-1s")
+        reply = client.poll("video-1s")
         client.close()
 
     assert isinstance(reply, SeeAnyTask)

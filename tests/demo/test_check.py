@@ -37,7 +37,7 @@ def served_answer(seeany_id: str) -> dict[str, Any]:
 def good_evidence(plan: Plan) -> Evidence:
     """Return what a run leaves when all is well, made by the provider's own reading of the answers."""
     served = {seeany_id: served_answer(seeany_id) for seeany_id in plan.ids.values()}
-    tasks = {seeany_id: SeeAnyTask.from_answer(answer) for seeany_id, answer in served.items()}
+    tasks = {seeany_id: SeeAnyTask.from_payload(answer) for seeany_id, answer in served.items()}
     error = {"code": "content_policy_violation", "message": MESSAGE}
     return Evidence(
         run_state="success",
@@ -47,7 +47,7 @@ def good_evidence(plan: Plan) -> Evidence:
             WaitName("handle"): "success",
         },
         received=tuple(
-            Received(name, tasks[seeany_id].as_json(), tasks[seeany_id].highlights())
+            Received(name, tasks[seeany_id].as_json(), tasks[seeany_id].result_fields())
             for name, seeany_id in plan.ids.items()
         ),
         failure={

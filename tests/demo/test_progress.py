@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_seeany.api.wait import Sighting
+from airflow_provider_seeany.api.snapshot import Snapshot
 from demo.plan import WaitName
 from demo.progress import Progress, View, WaitView, last_progress
 
@@ -36,12 +36,12 @@ def test_a_line_of_the_log_is_read(line: str, form: str, expected: Progress | No
 @pytest.mark.parametrize(
     "seen",
     [
-        Sighting(status="processing", progress=12.345, estimated_remaining=7),
-        Sighting(status="processing", progress=100),
-        Sighting(status="queued", estimated_remaining=3.5),
+        Snapshot(status="processing", progress=12.345, estimated_remaining=7),
+        Snapshot(status="processing", progress=100),
+        Snapshot(status="queued", estimated_remaining=3.5),
     ],
 )
-def test_what_the_provider_logs_is_understood(seen: Sighting) -> None:
+def test_what_the_provider_logs_is_understood(seen: Snapshot) -> None:
     found = last_progress(f"SeeAny task x: {seen}", "x")
     assert found is not None
     assert found.status == seen.status

@@ -7,11 +7,14 @@ import json
 import msgspec
 from hypothesis import given
 
-from airflow_provider_seeany.api.polling import TrustGated
-from airflow_provider_seeany.api.response import Response, read_task
-from airflow_provider_seeany.api.task import HIGHLIGHTS, SeeAnyTask, is_web_url
-from airflow_provider_seeany.api.trouble import ApiError, Trouble
-from airflow_provider_seeany.api.wait import Pause, Wait, decode_outcome, encode_outcome
+from airflow_provider_seeany.api.errors import ApiError, Trouble
+from airflow_provider_seeany.api.intervals import AdaptiveInterval
+from airflow_provider_seeany.api.outcome import decode_outcome, encode_outcome
+from airflow_provider_seeany.api.parse import parse_task
+from airflow_provider_seeany.api.response import Response
+from airflow_provider_seeany.api.result_urls import is_web_url
+from airflow_provider_seeany.api.task import RESULT_FIELDS, SeeAnyTask
+from airflow_provider_seeany.api.wait import Pause, Wait
 from airflow_provider_seeany.exceptions import SeeAnyError, api_error, completed_task
 from airflow_provider_seeany.links.task import RESULT_LINKS
 from tests.conftest import KEY
@@ -19,14 +22,14 @@ from tests.fuzz import examples
 from tests.fuzz.answers import responses
 from tests.hostile import VIDEO
 
-LONGEST_TEXT = 1500
+MAX_TEXT_LENGTH = 1500
 """No text for people is longer than that: 500 characters of foreign text, twice, and our own words."""
 
 
 def read(response: Response) -> SeeAnyTask | Trouble:
     """Read a response as both transports do."""
     try:
-        return read_task(response, VIDEO)
+        return parse_task(response, VIDEO)
     except ApiError as error:
         return error.trouble
 
@@ -34,7 +37,7 @@ def read(response: Response) -> SeeAnyTask | Trouble:
 def assert_fit_to_show(text: str) -> None:
     """See that a text can neither forge a line of a log nor spread the key."""
     assert text.isprintable(), ascii(text)
-    assert len(text) <= LONGEST_TEXT
+    assert len(text) <= MAX_TEXT_LENGTH
     assert KEY not in text
 
 
@@ -52,10 +55,12 @@ class _Lines:
 @given(responses())
 def test_any_response_ends_in_a_task_a_typed_error_or_a_wait(response: Response) -> None:
     log = _Lines()
-    wait = Wait(VIDEO, polling=TrustGated(poll_interval=10, max_poll_interval=30), deadline=None, log=log, began=0.0)
+    wait = Wait(
+        VIDEO, polling=AdaptiveInterval(poll_interval=10, max_poll_interval=30), deadline=None, log=log, began=0.0
+    )
 
     reply = read(response)
-    step = wait.heard(reply, 5.0)
+    step = wait.receive(reply, 5.0)
 
     for line in log.lines:
         assert_fit_to_show(line)
@@ -73,8 +78,8 @@ def test_any_response_ends_in_a_task_a_typed_error_or_a_wait(response: Response)
     except SeeAnyError as error:
         assert_fit_to_show(str(error))
         return
-    xcoms = task.highlights()
-    assert set(xcoms) <= set(HIGHLIGHTS)
+    xcoms = task.result_fields()
+    assert set(xcoms) <= set(RESULT_FIELDS)
     urls = [xcoms.get("video_url"), xcoms.get("thumbnail_url"), *xcoms.get("result_urls", [])]
     urls += [link.url_of(task) or None for link in RESULT_LINKS]
     assert all(url is None or is_web_url(url) for url in urls)

@@ -1,7 +1,7 @@
 """
 Whatever a side field of an answer holds, and whatever bytes are inside its texts, state and video survive.
 
-Triggers, workers, hook, batch and callback read answers by one function, ``read_task``, after either transport; it is
+Triggers, workers, hook, batch and callback read answers by one function, ``parse_task``, after either transport; it is
 tried ten thousand times. Each transport is tried over a socket, and each mode once with an answer that is odd all over.
 """
 
@@ -19,19 +19,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_seeany.api.asynchronous import shared_client
-from airflow_provider_seeany.api.batch_result import _row
 from airflow_provider_seeany.api.blocking import BlockingClient
-from airflow_provider_seeany.api.response import Response, read_task
+from airflow_provider_seeany.api.collector import _row
+from airflow_provider_seeany.api.outcome import Finished, decode_outcome
+from airflow_provider_seeany.api.parse import parse_task
+from airflow_provider_seeany.api.response import Response
 from airflow_provider_seeany.api.secret import Secret
+from airflow_provider_seeany.api.snapshot import Snapshot
 from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.api.wait import Finished, Sighting, decode_outcome
-from airflow_provider_seeany.callback.answering import _asked
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook
-from airflow_provider_seeany.results.record import Record
 from airflow_provider_seeany.sensors.batch import SeeAnyTaskBatchSensor
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
+from airflow_provider_seeany.web.callback.handler import _asked
+from airflow_provider_seeany.xcoms.record import Record
 from tests.conftest import KEY, settings_for
 from tests.fuzz import examples
 from tests.fuzz.answers import VALUES
@@ -95,21 +97,21 @@ def odd_answers(draw: st.DrawFn) -> tuple[dict[str, Any], bytes]:
 def assert_survived(task: object, valid: dict[str, Any]) -> None:
     """See that the state and the video are those of the valid answer, and that all of it can be handed on."""
     assert isinstance(task, SeeAnyTask), task
-    right = SeeAnyTask.from_answer(valid)
+    right = SeeAnyTask.from_payload(valid)
     assert (task.id, task.status, task.state) == (VIDEO, right.status, right.state)
     if "video_url" in valid:
         assert task.video_url == URL
-        assert task.state != "completed" or task.highlights()["video_url"] == URL
+        assert task.state != "completed" or task.result_fields()["video_url"] == URL
     msgspec.msgpack.encode(dict(task.answer))
-    for sent in (task.highlights(), task.as_json(), msgspec.to_builtins(Sighting.of(task, 1.0)), _row(task)):
+    for sent in (task.result_fields(), task.as_json(), msgspec.to_builtins(Snapshot.of(task, 1.0)), _row(task)):
         msgspec.msgpack.encode(sent)
-    for value in (task.as_json(), task.highlights()):
+    for value in (task.as_json(), task.result_fields()):
         XCom.serialize_value(value)
         # As PostgreSQL takes it: no NUL, no half of a pair, no NaN.
         assert "\\u0000" not in json.dumps(value, allow_nan=False)
         json.dumps(value, ensure_ascii=False).encode()
     json.dumps(Record.of_task(task, conn_id="c").xcoms({"dag_id": "d", "run_id": "r", "task_id": "t", "map_index": -1}))
-    assert SeeAnyTask.from_answer(json.loads(json.dumps(task.as_json()))).state == task.state
+    assert SeeAnyTask.from_payload(json.loads(json.dumps(task.as_json()))).state == task.state
 
 
 @examples(10_000)
@@ -117,7 +119,7 @@ def assert_survived(task: object, valid: dict[str, Any]) -> None:
 def test_state_and_video_survive_whatever_a_side_field_holds(odd: tuple[dict[str, Any], bytes]) -> None:
     valid, body = odd
 
-    assert_survived(read_task(Response(status=200, headers={}, body=body, secret=Secret(KEY)), VIDEO), valid)
+    assert_survived(parse_task(Response(status=200, headers={}, body=body, secret=Secret(KEY)), VIDEO), valid)
 
 
 @pytest.mark.parametrize("way", ["blocking", "asynchronous"])
@@ -142,10 +144,10 @@ def _client(hostile: HostileServer, way: str, runner: asyncio.Runner) -> tuple[C
     settings = settings_for(hostile)
     if way == "blocking":
         blocking = BlockingClient(settings)
-        return lambda: blocking.look(VIDEO), blocking.close
+        return lambda: blocking.poll(VIDEO), blocking.close
     lent = shared_client(settings)
     client = runner.run(lent.__aenter__())
-    return lambda: runner.run(client.look(VIDEO)), lambda: runner.run(lent.__aexit__(None, None, None)) and None
+    return lambda: runner.run(client.poll(VIDEO)), lambda: runner.run(lent.__aexit__(None, None, None)) and None
 
 
 ODDEST = (
@@ -228,4 +230,4 @@ async def test_a_callback_delivers_it() -> None:
     outcome = await _asked("seeany_default", VIDEO)
 
     assert outcome is not None
-    assert_delivered(SeeAnyTask.from_answer(outcome.answer).as_json())
+    assert_delivered(SeeAnyTask.from_payload(outcome.answer).as_json())

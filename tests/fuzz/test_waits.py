@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from airflow_provider_seeany.api.batch import Batch
 from airflow_provider_seeany.api.batch_result import BatchResult, BatchTimedOut
 from airflow_provider_seeany.api.clock import ForwardClock
-from airflow_provider_seeany.api.polling import FixedInterval, Polling, TrustGated
+from airflow_provider_seeany.api.errors import Kind, Trouble
+from airflow_provider_seeany.api.intervals import AdaptiveInterval, FixedInterval, PollPolicy
+from airflow_provider_seeany.api.outcome import Finished, Refused, TimedOut
 from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.api.trouble import Kind, Trouble
-from airflow_provider_seeany.api.wait import Finished, Pause, Refused, TimedOut, Wait
+from airflow_provider_seeany.api.wait import Pause, Wait
 from tests.fuzz import examples
 
 START = 1_748_908_800.0
@@ -22,7 +23,7 @@ INTERVALS = st.sampled_from([0.1, 1.0, 10.0, 300.0]) | st.floats(0.01, 3600)
 SECONDS = st.none() | st.integers(-10, 10**9) | st.floats() | st.just(10**400)
 TROUBLES = st.builds(
     Trouble,
-    kind=st.sampled_from([Kind.TRANSIENT, Kind.THROTTLED, Kind.UNUSABLE]),
+    kind=st.sampled_from([Kind.TRANSIENT, Kind.THROTTLED, Kind.INVALID_RESPONSE]),
     text=st.just("trouble"),
     retry_after=st.none() | st.floats(0, 1e300),
 )
@@ -51,28 +52,28 @@ class _Quiet:
 
 
 @st.composite
-def pollings(draw: st.DrawFn) -> tuple[Polling, float]:
+def pollings(draw: st.DrawFn) -> tuple[PollPolicy, float]:
     """Return a polling policy and the longest pause that it may take."""
     interval = draw(INTERVALS)
     if draw(st.booleans()):
         return FixedInterval(poll_interval=interval), interval
     longest = draw(INTERVALS)
     jitter = draw(st.floats(0, 1, exclude_max=True))
-    polling = TrustGated(poll_interval=interval, max_poll_interval=longest, jitter=lambda: jitter)
+    polling = AdaptiveInterval(poll_interval=interval, max_poll_interval=longest, jitter=lambda: jitter)
     return polling, max(interval, longest)
 
 
 @examples(7_000)
 @given(pollings(), st.none() | st.floats(-100, 5000), st.lists(st.tuples(REPLIES, st.floats(0, 60)), max_size=10))
 def test_a_pause_is_within_bounds_and_a_wait_ends_at_its_deadline(
-    polling: tuple[Polling, float], timeout: float | None, replies: list[tuple[Any, float]]
+    polling: tuple[PollPolicy, float], timeout: float | None, replies: list[tuple[Any, float]]
 ) -> None:
     rule, longest = polling
     deadline = None if timeout is None else START + timeout
     wait = Wait("x", polling=rule, deadline=deadline, log=_Quiet(), began=START)
     now = START
     for reply, late in replies:
-        step = wait.heard(reply, now)
+        step = wait.receive(reply, now)
         if not isinstance(step, Pause):
             assert isinstance(step, Finished | Refused | TimedOut)
             return
@@ -122,7 +123,7 @@ def test_a_batch_ends_keeps_to_its_pace_and_counts_each_task_once(
         outcome = batch.outcome(now())
         if outcome is not None:
             break
-        step = batch.next_question(now())
+        step = batch.next_request(now())
         if isinstance(step, Pause):
             assert 0 <= step.seconds <= timeout + 61
             passed = max(step.seconds, 1e-3)
@@ -132,7 +133,7 @@ def test_a_batch_ends_keeps_to_its_pace_and_counts_each_task_once(
         asked_before = now()
         script = scripts[ids.index(step)]
         reply = script.pop(0) if len(script) > 1 else script[0]
-        batch.heard(step, _about(step, reply), now())
+        batch.receive(step, _about(step, reply), now())
         if jumps:
             wall += jumps.pop()
     else:

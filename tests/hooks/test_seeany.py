@@ -16,11 +16,12 @@ from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
     Connection,
 )
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_2_PLUS
 
-from airflow_provider_seeany.api.retries import MOST_QUESTIONS
+from airflow_provider_seeany.api.retries import MAX_ATTEMPTS
 from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.api.wait import UNUSABLE_IN_A_ROW
+from airflow_provider_seeany.api.wait import MIN_INVALID_RESPONSES
 from airflow_provider_seeany.exceptions import (
     SeeAnyApiError,
     SeeAnyAuthError,
@@ -36,9 +37,8 @@ from airflow_provider_seeany.exceptions import (
     SeeAnyTaskTimeout,
 )
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook
-from airflow_provider_seeany.versions import airflow_is_at_least
 from tests.conftest import KEY
-from tests.hostile import Answer, HostileServer, hang, page, reply, reset, task, trickle
+from tests.hostile import Answer, HostileServer, page, register, reply, reset, task, trickle
 
 Connect = Callable[..., None]
 Ask = Callable[[SeeAnyHook, str], SeeAnyTask]
@@ -227,7 +227,7 @@ BAD_CONNECTIONS: dict[str, tuple[str | None, str]] = {
 
 
 # Airflow before 3.2 does not get as far as to say what is wrong with the extra.
-_UNREADABLE = ("extra is a list", "extra is a number") if not airflow_is_at_least(3, 2) else ()
+_UNREADABLE = ("extra is a list", "extra is a number") if not AIRFLOW_V_3_2_PLUS else ()
 BAD_CONNECTIONS |= {name: (BAD_CONNECTIONS[name][0], "was not found, or could not be read") for name in _UNREADABLE}
 
 NOT_FOUND = ("missing", "broken JSON", *_UNREADABLE)
@@ -388,7 +388,7 @@ def test_a_question_without_an_answer_names_the_task_and_the_connection(
     assert "'seeany_default'" in str(error.value)
     may_pass = not issubclass(kind, AirflowFailException)
     # aiohttp itself asks again, once, where a connection broke.
-    assert len(hostile.requests) == (MOST_QUESTIONS if may_pass else 1) or name == "reset"
+    assert len(hostile.requests) == (MAX_ATTEMPTS if may_pass else 1) or name == "reset"
 
 
 def test_a_passing_fault_does_not_reach_the_caller(hook: SeeAnyHook, hostile: HostileServer, ask: Ask) -> None:
@@ -541,7 +541,7 @@ def test_waiting_believes_a_wall_of_web_pages_after_a_few(hook: SeeAnyHook, host
 
     assert isinstance(error.value, AirflowFailException)
     assert isinstance(error.value, SeeAnyResponseError)
-    assert len(hostile.requests) == UNUSABLE_IN_A_ROW
+    assert len(hostile.requests) == MIN_INVALID_RESPONSES
 
 
 def test_a_failed_task_whose_reason_quotes_the_key_does_not_spread_it(hook: SeeAnyHook, hostile: HostileServer) -> None:
@@ -573,7 +573,7 @@ NOT_ACCEPTED: dict[str, tuple[Answer, str]] = {
     "a task": (task(id="airflow-connection-test"), "cannot exist was found"),
     "another task": (task(id=KEY), "another task"),
     "reset": (reset, "could not be reached"),
-    "hanging": (hang, "could not be reached"),
+    "hanging": (register, "could not be reached"),
     "a trickle": (trickle(b"HTTP/1.1 200 OK\r\nX: ", b"y" * 80, []), "could not be reached"),
 }
 

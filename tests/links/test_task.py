@@ -7,7 +7,12 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_seeany.links.task import RESULT_LINKS, FirstFileLink, ThumbnailLink, WatchVideoLink
+from airflow_provider_seeany.links.task import (
+    RESULT_LINKS,
+    FirstFileLink,
+    ThumbnailLink,
+    WatchVideoLink,
+)
 from tests.hostile import COMPLETED, VIDEO, HostileServer, reply, task
 from tests.waits import KINDS, context, finished, wait
 

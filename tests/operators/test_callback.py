@@ -10,15 +10,15 @@ import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk.execution_time import task_runner
 
-from airflow_provider_seeany.api.wait import Finished, encode_outcome
-from airflow_provider_seeany.callback.doorbell import KEY_PREFIX, mark_key
+from airflow_provider_seeany.api.outcome import Finished, encode_outcome
+from airflow_provider_seeany.callback.registration import KEY_PREFIX, registration_key
 from airflow_provider_seeany.exceptions import SeeAnyRequestError, SeeAnyTaskIdError
 from tests.hostile import COMPLETED, Answer, Caller, HostileServer, reply, task
 from tests.supervisor import Supervisor
 from tests.waits import KINDS, context, wait
 
 each_kind = pytest.mark.parametrize("kind", KINDS)
-KEY = mark_key("seeany_default", "x")
+KEY = registration_key("seeany_default", "x")
 TRY = "019a0000-0000-7000-8000-000000000001"
 
 
@@ -43,11 +43,11 @@ def run(waiting: Any) -> Any:
 
 
 def seen_by(supervisor: Supervisor, answer: Answer, seen: list[set[str]]) -> Answer:
-    async def look(caller: Caller) -> None:
+    async def poll(caller: Caller) -> None:
         seen.append(marks(supervisor))
         await answer(caller)
 
-    return look
+    return poll
 
 
 @each_kind
@@ -63,7 +63,7 @@ def test_a_ring_can_find_the_wait_before_it_asks_and_after_it_is_deferred(
     trigger: Any = left.value.trigger
     assert (seen, marks(supervisor)) == ([{KEY}], {KEY})
     assert trigger.callback_poll_interval == 300
-    assert trigger.first_look_at < time.time() + 11
+    assert trigger.first_poll_at < time.time() + 11
 
 
 @each_kind

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException, AirflowSensorTimeout, TaskDeferred
 
-from airflow_provider_seeany.api.task import HIGHLIGHTS, SeeAnyTask
+from airflow_provider_seeany.api.task import RESULT_FIELDS, SeeAnyTask
 from airflow_provider_seeany.exceptions import (
     SeeAnyConnectionNotFound,
     SeeAnyError,
@@ -96,7 +96,7 @@ def test_a_task_that_is_done_is_delivered_at_once(hostile: HostileServer, kind: 
 
     assert value == {**COMPLETED, "completed_at": "2025-06-03T00:02:00Z"}
     assert ctx["ti"].pushed == PUSHED
-    assert tuple(PUSHED) == HIGHLIGHTS
+    assert tuple(PUSHED) == RESULT_FIELDS
     assert len(hostile.requests) == 1
 
 
@@ -122,17 +122,17 @@ def test_a_running_task_is_left_to_the_triggerer_with_all_it_has_to_know(hostile
     after = time.time()
     _, stored = trigger.serialize()
     assert before + 1800 <= stored.pop("deadline") <= after + 1800
-    assert before + 5 <= stored.pop("first_look_at") <= after + 10
-    assert before <= stored["last_seen"].pop("at") <= after
+    assert before + 5 <= stored.pop("first_poll_at") <= after + 10
+    assert before <= stored["last_snapshot"].pop("at") <= after
     assert stored == {
         "seeany_task_id": "x",
         "seeany_conn_id": "seeany_default",
         "poll_interval": 12,
         "max_poll_interval": 45,
         "callback_poll_interval": None,
-        "last_seen": {"status": "processing", "progress": 65, "estimated_remaining": 42},
+        "last_snapshot": {"status": "processing", "progress": 65, "estimated_remaining": 42},
         "time_after_deadline": None,
-        "ends_task": False,
+        "end_from_trigger": False,
         "do_xcom_push": True,
         "timeout": 1800,
     }
@@ -149,7 +149,7 @@ def test_a_first_look_without_an_answer_is_left_to_the_triggerer(
 
     trigger, _ = deferred(wait(kind))
 
-    assert trigger.last_seen is None
+    assert trigger.last_snapshot is None
 
 
 @each_kind
@@ -159,8 +159,8 @@ def test_the_trigger_does_not_ask_before_the_service_wants_to_be_asked(hostile: 
 
     trigger, _ = deferred(wait(kind))
 
-    assert trigger.first_look_at is not None
-    assert trigger.first_look_at >= before + 600
+    assert trigger.first_poll_at is not None
+    assert trigger.first_poll_at >= before + 600
 
 
 @each_kind
@@ -322,7 +322,7 @@ def test_a_user_who_ends_a_wait_in_a_worker_is_told_that_the_task_goes_on(
 ) -> None:
     hostile.script(task())
     waiting = wait(kind, deferrable=False)
-    assert waiting.look(context()) is None
+    assert waiting.poll(context()) is None
 
     waiting.on_kill()
 
@@ -378,7 +378,7 @@ def test_a_wait_whose_trigger_was_given_templates_ends_in_a_worker_if_the_task_i
 
     result = waiting.resume_execution("execute_complete", {"event": {**UNRENDERED, "began": time.time()}}, context())
 
-    assert result == SeeAnyTask.from_answer(COMPLETED).as_json()
+    assert result == SeeAnyTask.from_payload(COMPLETED).as_json()
 
 
 @each_kind
@@ -395,7 +395,7 @@ def test_a_wait_whose_trigger_was_given_templates_goes_on_for_the_time_that_is_l
 
     trigger = left.value.trigger
     assert isinstance(trigger, SeeAnyTaskTrigger)
-    assert (trigger.seeany_task_id, trigger.deadline, trigger.ends_task) == ("x", began + 3600, False)
+    assert (trigger.seeany_task_id, trigger.deadline, trigger.end_from_trigger) == ("x", began + 3600, False)
 
 
 @each_kind

@@ -8,10 +8,10 @@ from types import ModuleType
 
 import pytest
 from airflow.plugins_manager import AirflowPlugin
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_2_PLUS
 
 from airflow_provider_seeany.plugins.seeany import SeeAnyPlugin
 from airflow_provider_seeany.triggers import supervisor_api
-from airflow_provider_seeany.versions import airflow_is_at_least
 from tests.test_layers import loaded_by
 
 
@@ -25,7 +25,7 @@ def test_airflow_finds_the_plugin() -> None:
 
 def test_tab_and_page_are_offered_to_an_airflow_that_can_draw_them() -> None:
     assert [app["destination"] for app in SeeAnyPlugin.react_apps] == (
-        ["task_instance", "nav"] if airflow_is_at_least(3, 2) else []
+        ["task_instance", "nav"] if AIRFLOW_V_3_2_PLUS else []
     )
 
 

@@ -11,10 +11,11 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, TaskDeferred
 from airflow.sdk.bases.xcom import BaseXCom
 
-from airflow_provider_seeany.api.batch_result import BatchAborted, BatchOutcome, BatchTimedOut, Results
+from airflow_provider_seeany.api.batch_result import BatchAborted, BatchOutcome, BatchTimedOut
+from airflow_provider_seeany.api.collector import ResultCollector
+from airflow_provider_seeany.api.errors import Kind, Trouble
+from airflow_provider_seeany.api.outcome import BadId, Crashed, Misconfigured, Refused
 from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.api.trouble import Kind, Trouble
-from airflow_provider_seeany.api.wait import BadId, Crashed, Misconfigured, Refused
 from airflow_provider_seeany.exceptions import (
     SeeAnyAuthError,
     SeeAnyBatchFailed,
@@ -23,9 +24,9 @@ from airflow_provider_seeany.exceptions import (
     SeeAnyTaskIdError,
     SeeAnyTaskTimeout,
 )
-from airflow_provider_seeany.results.keys import NOW_KEY
-from airflow_provider_seeany.results.record import Progress, Share
 from airflow_provider_seeany.sensors.batch import SeeAnyTaskBatchSensor
+from airflow_provider_seeany.xcoms.record import BatchCounts, Progress
+from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY
 from tests.supervisor import Supervisor
 from tests.waits import LOST, context
 
@@ -39,8 +40,8 @@ def event_of(outcome: BatchOutcome) -> dict[str, Any]:
     return event
 
 
-def results(*, completed: int = 0, failed: int = 0, unfinished: int = 0) -> Results:
-    made = Results([f"v{number}" for number in range(completed + failed + unfinished)])
+def results(*, completed: int = 0, failed: int = 0, unfinished: int = 0) -> ResultCollector:
+    made = ResultCollector([f"v{number}" for number in range(completed + failed + unfinished)])
     for place in range(completed):
         url = f"https://cdn.seeany.com/video/{place}/output.mp4"
         answer = {
@@ -49,7 +50,7 @@ def results(*, completed: int = 0, failed: int = 0, unfinished: int = 0) -> Resu
             "video_url": url,
             "usage": {"cost": 0.7, "cost_unit": "CNY"},
         }
-        made.add(place, SeeAnyTask.from_answer(answer))
+        made.add(place, SeeAnyTask.from_payload(answer))
     for place in range(completed, completed + failed):
         made.fail(place, "违反内容安全策略")
     return made
@@ -62,7 +63,7 @@ def test_it_leaves_the_wait_to_one_trigger(ids: Any) -> None:
         sensor(ids, timeout=100, fail_fast=True, max_requests_per_second=5, poke_interval=7).execute({})
 
     kwargs = deferred.value.trigger.serialize()[1]
-    assert before + 5 <= kwargs.pop("first_look_at") <= time.time() + 10
+    assert before + 5 <= kwargs.pop("first_poll_at") <= time.time() + 10
     assert before + 100 <= kwargs.pop("deadline") <= time.time() + 100
     assert kwargs == {
         "seeany_task_ids": ["a", "b"],
@@ -218,7 +219,7 @@ def test_a_batch_that_does_not_succeed_keeps_what_was_paid_and_says_where(
     assert [task["id"] for task in kept["tasks"]] == ["v0", "v1"]
     assert [task["video_url"][-12:] for task in kept["tasks"]] == ["0/output.mp4", "1/output.mp4"]
     assert (kept["completed"], kept["cost"]) == (2, {"CNY": 1.4})
-    record = supervisor.xcoms[supervisor.xcoms[NOW_KEY]["record"]]
+    record = supervisor.xcoms[supervisor.xcoms[PROGRESS_KEY]["record"]]
     assert (record["state"], record["cost"], record["batch"]["completed"]) == (state, {"CNY": "1.4"}, 2)
 
 
@@ -263,13 +264,13 @@ def test_the_tab_is_named_only_where_it_shows_what_was_brought(
 def test_a_batch_of_which_no_triggerer_reported_keeps_the_spend_that_was_known(
     soft_fail: bool, supervisor: Supervisor
 ) -> None:
-    progress = Progress(conn_id="c", at=1, batch=Share(total=5, completed=2, failed=1), cost={"CNY": "1.4"})
-    supervisor.xcoms[NOW_KEY] = progress.as_json()
+    progress = Progress(conn_id="c", at=1, batch=BatchCounts(total=5, completed=2, failed=1), cost={"CNY": "1.4"})
+    supervisor.xcoms[PROGRESS_KEY] = progress.as_json()
 
     with pytest.raises((SeeAnyTaskTimeout, AirflowSkipException)):
         sensor(soft_fail=soft_fail).resume_execution(*LOST, context())
 
-    key = supervisor.xcoms[NOW_KEY]["record"]
+    key = supervisor.xcoms[PROGRESS_KEY]["record"]
     record = supervisor.xcoms[key]
     assert (record["state"], record["cost"], record["batch"]) == (
         "timed_out",
@@ -283,22 +284,22 @@ def test_a_batch_of_which_no_triggerer_reported_keeps_the_spend_that_was_known(
     "before", [None, 7, {"conn_id": "c", "at": 1}, {"record": "x"}, {"cost": {"CNY": "1"}}], ids=str
 )
 def test_a_batch_that_published_nothing_is_on_record_without_spend(before: object, supervisor: Supervisor) -> None:
-    supervisor.xcoms[NOW_KEY] = before
+    supervisor.xcoms[PROGRESS_KEY] = before
     with pytest.raises(SeeAnyTaskTimeout):
         sensor().resume_execution(*LOST, context())
 
-    record = supervisor.xcoms[supervisor.xcoms[NOW_KEY]["record"]]
+    record = supervisor.xcoms[supervisor.xcoms[PROGRESS_KEY]["record"]]
     assert (record["state"], record.get("cost"), record.get("batch")) == ("timed_out", None, None)
 
 
 def test_what_a_batch_reported_is_not_mixed_up_with_what_it_had_published_before(supervisor: Supervisor) -> None:
-    progress = Progress(conn_id="c", at=1, batch=Share(total=3, completed=1), cost={"CNY": "0.7"})
-    supervisor.xcoms[NOW_KEY] = progress.as_json()
+    progress = Progress(conn_id="c", at=1, batch=BatchCounts(total=3, completed=1), cost={"CNY": "0.7"})
+    supervisor.xcoms[PROGRESS_KEY] = progress.as_json()
     outcome = BatchTimedOut(result=results(completed=2, unfinished=1).result())
     with pytest.raises(SeeAnyTaskTimeout):
         sensor().resume_execution("execute_complete", {"event": event_of(outcome)}, context())
 
-    record = supervisor.xcoms[supervisor.xcoms[NOW_KEY]["record"]]
+    record = supervisor.xcoms[supervisor.xcoms[PROGRESS_KEY]["record"]]
     assert (record["cost"], record["batch"]) == ({"CNY": "1.4"}, {"total": 3, "completed": 2})
 
 

@@ -12,7 +12,13 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipException
 
-from airflow_provider_seeany.api.wait import Crashed, Misconfigured, Outcome, TimedOut, encode_outcome
+from airflow_provider_seeany.api.outcome import (
+    Crashed,
+    Misconfigured,
+    Outcome,
+    TimedOut,
+    encode_outcome,
+)
 from airflow_provider_seeany.exceptions import (
     SeeAnyApiError,
     SeeAnyAuthError,
@@ -173,7 +179,7 @@ def test_a_failure_seen_by_the_trigger_is_skipped_if_wanted_and_the_log_says_why
 @pytest.mark.parametrize(
     ("outcome", "says"),
     [
-        (TimedOut(last_seen="processing 65 %"), "last seen: processing 65 %"),
+        (TimedOut(last_snapshot="processing 65 %"), "last seen: processing 65 %"),
         (Misconfigured("no API key"), "no API key"),
         (Crashed("RuntimeError: odd"), "RuntimeError: odd"),
     ],

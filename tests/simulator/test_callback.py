@@ -21,13 +21,13 @@ class Door:
     def __init__(self) -> None:
         self.bodies: list[dict[str, Any]] = []
         self.refuses = 0
-        self.rung = asyncio.Event()
+        self.received = asyncio.Event()
 
     async def answer(self, request: web.Request) -> web.Response:
         self.bodies.append(await request.json())
         if len(self.bodies) <= self.refuses:
             return web.Response(status=503)
-        self.rung.set()
+        self.received.set()
         return web.Response(status=202)
 
 
@@ -53,7 +53,7 @@ async def test_it_rings_once_when_the_task_has_ended(door: Any, task_id: str, st
         async with door.ask(task_id) as response:
             assert (await response.json())["status"] == "processing"
 
-    await asyncio.wait_for(door.rung.wait(), 10)
+    await asyncio.wait_for(door.received.wait(), 10)
     async with door.ask(task_id) as response:
         assert door.bodies == [{"event": f"task.{status}", "data": await response.json()}]
 
@@ -63,5 +63,5 @@ async def test_it_rings_again_if_nobody_took_it(door: Any) -> None:
     async with door.ask("video-0s"):
         pass
 
-    await asyncio.wait_for(door.rung.wait(), 10)
+    await asyncio.wait_for(door.received.wait(), 10)
     assert len(door.bodies) == 3

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from airflow_provider_seeany.results.keys import FIRST_KEY, LAST_KEY
+from airflow_provider_seeany.xcoms.record_key import FIRST_KEY, LAST_KEY
 from local_airflow import DagRun, LocalAirflow, TaskInstance
 from tests.hostile import HostileServer, in_background
 from tests.system.echoes import ECHOES, KEY

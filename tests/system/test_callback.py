@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
-from airflow_provider_seeany.results.keys import FIRST_KEY, LAST_KEY
-from airflow_provider_seeany.versions import airflow_is_at_least
+from airflow_provider_seeany.xcoms.record_key import FIRST_KEY, LAST_KEY
 from benchmarks.callback import airflow_with_callbacks
 from local_airflow import LocalAirflow
 from tests.system.conftest import FinishedRun
@@ -25,7 +25,7 @@ WOKEN = {
 }
 
 
-class Rung:
+class CallbackResult:
     """The run of the DAG, and what the two simulators were asked."""
 
     def __init__(self, airflow: LocalAirflow, run: FinishedRun, ringing: str, silent: str) -> None:
@@ -45,14 +45,14 @@ class Rung:
 
 
 @pytest.fixture(scope="module")
-def rung(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rung]:
+def received(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CallbackResult]:
     """Everything that rings, after it has rung."""
     dags = Path(__file__).with_name("callback_dags")
     home = tmp_path_factory.mktemp("callback") / "home"
     with airflow_with_callbacks(home, dags, base_url_path="/airflow") as (airflow, ringing, silent):
         airflow.wait_for_dags(["callbacks"])
         run = airflow.wait_for_run(airflow.trigger_dag("callbacks"), timeout=240)
-        yield Rung(airflow, FinishedRun(airflow, run), ringing, silent)
+        yield CallbackResult(airflow, FinishedRun(airflow, run), ringing, silent)
 
 
 def task(name: str) -> tuple[str, int | None]:
@@ -61,65 +61,65 @@ def task(name: str) -> tuple[str, int | None]:
 
 
 @pytest.mark.parametrize("name", WOKEN)
-def test_a_wait_that_is_woken_costs_two_questions(rung: Rung, name: str) -> None:
-    assert rung.run.task(*task(name)).state == "success"
-    assert rung.asked[WOKEN[name]] == 2
+def test_a_wait_that_is_woken_costs_two_questions(received: CallbackResult, name: str) -> None:
+    assert received.run.task(*task(name)).state == "success"
+    assert received.asked[WOKEN[name]] == 2
 
 
 @pytest.mark.parametrize("name", [*WOKEN, "operator", "sibling", "early", "at_once", "lost", "lost_worker_free"])
-def test_a_wait_that_is_woken_leaves_what_one_that_polls_leaves(rung: Rung, name: str) -> None:
+def test_a_wait_that_is_woken_leaves_what_one_that_polls_leaves(received: CallbackResult, name: str) -> None:
     def left(*task: str | int | None) -> tuple[dict[str, str], set[str]]:
-        xcoms = rung.airflow.xcoms(rung.run.run, task[0], map_index=-1 if task[1] is None else task[1])  # type: ignore[arg-type]
+        xcoms = received.airflow.xcoms(received.run.run, task[0], map_index=-1 if task[1] is None else task[1])  # type: ignore[arg-type]
         # The key of the UI's record is the moment at which the wait ended.
         same = {"record" if FIRST_KEY <= key < LAST_KEY else key: type(value).__name__ for key, value in xcoms.items()}
         return same, set(xcoms["return_value"])
 
     assert left(*task(name)) == left("polling", None)
-    xcoms = rung.run.xcoms(*task(name))
+    xcoms = received.run.xcoms(*task(name))
     assert xcoms["return_value"]["usage"] == {"cost": xcoms["cost"], "cost_unit": "CNY"}  # type: ignore[index]
-    assert rung.run.links(*task(name))["Watch video"] == xcoms["video_url"]
+    assert received.run.links(*task(name))["Watch video"] == xcoms["video_url"]
 
 
-def test_all_that_wait_for_the_same_id_are_woken_by_one_ring(rung: Rung) -> None:
-    assert [rung.run.task(name).state for name in ("operator", "sibling")] == ["success", "success"]
-    assert rung.asked["video-25s-operator"] == 3
+def test_all_that_wait_for_the_same_id_are_woken_by_one_ring(received: CallbackResult) -> None:
+    assert [received.run.task(name).state for name in ("operator", "sibling")] == ["success", "success"]
+    assert received.asked["video-25s-operator"] == 3
 
 
 @pytest.mark.parametrize("name", ["failed", "failed_worker_free"])
-def test_a_failure_is_as_always(rung: Rung, name: str) -> None:
-    assert (rung.run.task(name).state, rung.run.task(name).try_number) == ("failed", 1)
-    assert "SeeAnyTaskFailed" in rung.run.log(name)
-    assert rung.run.xcoms(name) == {}
+def test_a_failure_is_as_always(received: CallbackResult, name: str) -> None:
+    assert (received.run.task(name).state, received.run.task(name).try_number) == ("failed", 1)
+    assert "SeeAnyTaskFailed" in received.run.log(name)
+    assert received.run.xcoms(name) == {}
 
 
-def test_a_ring_that_comes_too_early_to_resume_the_task_is_not_lost(rung: Rung) -> None:
-    instance = rung.run.task("early")
+def test_a_ring_that_comes_too_early_to_resume_the_task_is_not_lost(received: CallbackResult) -> None:
+    instance = received.run.task("early")
     assert instance.state == "success"
-    assert rung.asked["video-2s-early"] == 2
+    assert received.asked["video-2s-early"] == 2
 
 
 @pytest.mark.parametrize("name", ["lost", "lost_worker_free"])
-def test_a_callback_that_gets_lost_costs_time_and_no_result(rung: Rung, name: str) -> None:
-    assert rung.run.task(name).state == "success"
+def test_a_callback_that_gets_lost_costs_time_and_no_result(received: CallbackResult, name: str) -> None:
+    assert received.run.task(name).state == "success"
 
 
 @pytest.mark.parametrize("name", [*WOKEN, "operator", "failed", "failed_worker_free"])
-def test_the_log_of_a_woken_wait_does_not_warn(rung: Rung, name: str) -> None:
-    log = rung.run.log(*task(name))
+def test_the_log_of_a_woken_wait_does_not_warn(received: CallbackResult, name: str) -> None:
+    log = received.run.log(*task(name))
     assert "SeeAny called back" in log
     assert not [line for line in log.splitlines() if "WARNING" in line and "may still finish" in line]
-    if airflow_is_at_least(3, 3):  # an older one does not let a trigger find out
+    if AIRFLOW_V_3_3_PLUS:  # an older one does not let a trigger find out
         assert "Trigger cancelled by user action" in log  # which is how Airflow calls it
         assert "may still finish" not in log
 
 
-def test_a_late_ring_wakes_nobody_and_asks_nothing(rung: Rung) -> None:
+def test_a_late_ring_wakes_nobody_and_asks_nothing(received: CallbackResult) -> None:
     for body in (b"", b'{"data": {"id": "video-25s-operator"}}', b'{"id": "nobody"}'):
-        answer = requests.post(rung.url, data=body, timeout=30)
+        answer = requests.post(received.url, data=body, timeout=30)
         assert (answer.status_code, answer.json()) == (200, {"happened": "nobody_waits", "task_instances": 0})
-    assert rung.asked_by_now() == rung.asked
+    assert received.asked_by_now() == received.asked
 
 
-def test_the_url_has_the_prefix_and_a_token_that_is_changed_finds_nothing(rung: Rung) -> None:
-    assert urlsplit(rung.url).path.startswith("/airflow/seeany/callback/")
-    assert requests.post(rung.url[:-2], json={"id": "x"}, timeout=30).status_code == 404
+def test_the_url_has_the_prefix_and_a_token_that_is_changed_finds_nothing(received: CallbackResult) -> None:
+    assert urlsplit(received.url).path.startswith("/airflow/seeany/callback/")
+    assert requests.post(received.url[:-2], json={"id": "x"}, timeout=30).status_code == 404

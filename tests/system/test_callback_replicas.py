@@ -14,18 +14,18 @@ from pathlib import Path
 
 import pytest
 import requests
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 from sqlalchemy import create_engine, text
 
-from airflow_provider_seeany.callback.doorbell import KEY_PREFIX
-from airflow_provider_seeany.callback.token import Ringer, WaitingTask, signed
-from airflow_provider_seeany.versions import airflow_is_at_least
-from airflow_provider_seeany.waiting.deferral import FIRST_LOOK_AFTER
+from airflow_provider_seeany.callback.registration import KEY_PREFIX
+from airflow_provider_seeany.callback.token import TaskInstanceKey, TokenClaims, signed
+from airflow_provider_seeany.wait.deferral import FIRST_POLL_DELAY
 from demo.simulator import running_simulator
 from local_airflow import LocalAirflow
 from local_airflow.client import wait_until
-from tests.callback.state_changes import keep_state_changes, states_after_deferral
 from tests.system.conftest import REPOSITORY, FinishedRun
 from tests.system.replicas import ALL, CONNECTION, RACING, RUNG_FOR, SECONDS, SIBLINGS, is_worker_free, seeany_task_id
+from tests.web.callback.state_changes import keep_state_changes, states_after_deferral
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("callback_replicas")]
 
@@ -79,7 +79,7 @@ def ring_at_once(urls: Sequence[str], body: object, *, at: float = 0) -> list[He
         return list(threads.map(ring, urls))
 
 
-def callback_urls(airflow: LocalAirflow, ringer: Ringer, secret: str) -> list[str]:
+def callback_urls(airflow: LocalAirflow, ringer: TokenClaims, secret: str) -> list[str]:
     """Return the callback URL as it is at each api-server."""
     return [f"{url}/seeany/callback/{signed(ringer, secret=secret)}" for url in airflow.urls]
 
@@ -119,7 +119,7 @@ def run_course(airflow: LocalAirflow, *, simulator: str, database_url: str, secr
         keep_state_changes(database)
     run = airflow.trigger_dag("replicas")
     counts = partial(_of_simulator, simulator, "requests")
-    own_urls = callback_urls(airflow, Ringer(CONNECTION), secret) * RINGS_AT_EACH
+    own_urls = callback_urls(airflow, TokenClaims(CONNECTION), secret) * RINGS_AT_EACH
     ids = list(dict.fromkeys(map(seeany_task_id, [*RUNG_FOR, *SIBLINGS])))
     with ThreadPoolExecutor(len(ALL)) as threads:
         racing = {
@@ -128,20 +128,20 @@ def run_course(airflow: LocalAirflow, *, simulator: str, database_url: str, secr
         }
         for task_id in (*RUNG_FOR, *SIBLINGS):
             airflow.wait_for_task(run, task_id, {"deferred"}, timeout=120)
-        may_be_resumed = time.time() + FIRST_LOOK_AFTER[1]
+        may_be_resumed = time.time() + FIRST_POLL_DELAY[1]
         _wait_for_the_end_of(ids, simulator)
         time.sleep(max(may_be_resumed - time.time(), 0))
         deferred = airflow.client.task_instances_in("deferred")
         course.triggerers_with_waits = len({each.triggerer_id for each in deferred} - {None})
 
         course.asked_before_strangers = counts()
-        stranger = callback_urls(airflow, Ringer("stranger"), secret)
+        stranger = callback_urls(airflow, TokenClaims("stranger"), secret)
         rings: list[Callable[[], list[Heard]]] = [partial(ring_at_once, stranger, {"id": each}) for each in ids]
         for task_id in (*RUNG_FOR, *SIBLINGS):
-            named = Ringer("stranger", WaitingTask("replicas", run.run_id, task_id))
+            named = TokenClaims("stranger", TaskInstanceKey("replicas", run.run_id, task_id))
             rings.append(partial(ring_at_once, callback_urls(airflow, named, secret), {}))
-        for heard in threads.map(lambda ring: ring(), rings):
-            course.answers_to_strangers += heard
+        for receive in threads.map(lambda ring: ring(), rings):
+            course.answers_to_strangers += receive
         course.asked_after_strangers = counts()
         course.states_after_strangers = Counter(
             each.state for each in airflow.task_instances(run) if each.task_id not in RACING
@@ -149,7 +149,7 @@ def run_course(airflow: LocalAirflow, *, simulator: str, database_url: str, secr
 
         at = time.time() + 0.5
         own = {each: threads.submit(ring_at_once, own_urls, {"data": {"id": each}}, at=at) for each in ids}
-        course.answers = {each: heard.result() for each, heard in {**own, **racing}.items()}
+        course.answers = {each: receive.result() for each, receive in {**own, **racing}.items()}
     course.state = airflow.wait_for_run(run, timeout=120).state
     finished = FinishedRun(airflow, airflow.client.dag_run(run))
     course.xcoms = {task_id: finished.xcoms(task_id) for task_id in ALL}
@@ -191,8 +191,8 @@ def _race(simulator: str, urls: Sequence[str], task_id: str, after: float) -> li
 
 @pytest.mark.parametrize("task_id", ALL)
 def test_a_wait_ends_exactly_once_with_two_of_each_process(course: Course, task_id: str) -> None:
-    without_worker = is_worker_free(task_id) and airflow_is_at_least(3, 3)
-    assert course.states[task_id] == ["success"] if without_worker else ["scheduled", "queued", "running", "success"]
+    from_trigger = is_worker_free(task_id) and AIRFLOW_V_3_3_PLUS
+    assert course.states[task_id] == ["success"] if from_trigger else ["scheduled", "queued", "running", "success"]
     assert course.xcoms[task_id]["return_value"]["id"] == seeany_task_id(task_id)  # type: ignore[index]
 
 
@@ -200,16 +200,18 @@ def test_a_wait_ends_exactly_once_with_two_of_each_process(course: Course, task_
 def test_of_the_rings_that_come_at_one_moment_one_wakes_each_wait(course: Course, seeany_id: str) -> None:
     waits = [task_id for task_id in ALL if seeany_task_id(task_id) == seeany_id]
     answers = course.answers[seeany_id]
-    assert sum(heard.task_instances for heard in answers) == len(waits)
+    assert sum(receive.task_instances for receive in answers) == len(waits)
     assert len(answers) == 2 * RINGS_AT_EACH
-    for heard in answers:
-        assert heard == (Heard(202, WOKEN, heard.task_instances) if heard.task_instances else Heard(200, NOBODY, 0))
+    for receive in answers:
+        assert receive == (
+            Heard(202, WOKEN, receive.task_instances) if receive.task_instances else Heard(200, NOBODY, 0)
+        )
 
 
 @pytest.mark.parametrize("task_id", RACING)
 def test_a_ring_that_comes_after_the_triggerers_own_question_wakes_nobody(course: Course, task_id: str) -> None:
     answers = course.answers[seeany_task_id(task_id)]
-    assert sum(heard.happened == WOKEN for heard in answers) in (0, 1)
+    assert sum(receive.happened == WOKEN for receive in answers) in (0, 1)
     # On a busy machine the wait may be so young that a ring only leaves a note.
     assert set(answers) <= {Heard(202, WOKEN, 1), Heard(202, "noted", 1), Heard(200, NOBODY, 0)}
 

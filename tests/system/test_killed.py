@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
-from airflow_provider_seeany.versions import airflow_is_at_least
 from local_airflow import DagRun, LocalAirflow
 from local_airflow.client import wait_until
 from tests.system.echoes import HELD
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.system, pytest.mark.xdist_group("airflow")]
 
 ENDED = "may still finish and cost money"
 
-has_on_kill = airflow_is_at_least(3, 3)
+has_on_kill = AIRFLOW_V_3_3_PLUS
 
 
 @pytest.fixture(scope="module")

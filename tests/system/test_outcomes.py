@@ -127,7 +127,7 @@ def test_the_id_may_come_from_an_upstream_task(run_dag: RunDag, task_id: str) ->
     [
         ("missing", "seeany_task_id is 'None', so there is nothing to wait for"),
         ("whole_answer", "Let that task return the id alone, or pick it"),
-        ("no_connection", "The Airflow connection 'seeany_missing' was not found"),
+        ("connection_failed", "The Airflow connection 'seeany_missing' was not found"),
         ("no_key", "The Airflow connection 'seeany_no_key' cannot be used: it has no API key"),
         ("not_waiting", "SeeAny task never-not-waiting is not done yet: processing"),
     ],

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
-from airflow_provider_seeany.callback.doorbell import KEY_PREFIX
-from airflow_provider_seeany.results.keys import NOW_KEY
-from airflow_provider_seeany.versions import airflow_is_at_least
+from airflow_provider_seeany.callback.registration import KEY_PREFIX
+from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY
 from local_airflow import DagRun, LocalAirflow
 from local_airflow.client import wait_until
 from tests.hostile import HostileServer, in_background, reply
@@ -21,7 +21,7 @@ from tests.system.suspended import ALL, WAITS, batch_ids, seeany_task_id
 pytestmark = [
     pytest.mark.system,
     pytest.mark.xdist_group("suspended"),
-    pytest.mark.skipif(not airflow_is_at_least(3, 3), reason="triggers write no results before Airflow 3.3"),
+    pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="triggers write no results before Airflow 3.3"),
 ]
 
 STARTED = " starting"
@@ -118,7 +118,7 @@ def _has_written(airflow: LocalAirflow, run: DagRun, task_id: str) -> bool:
     log = airflow.log(run, task_id)
     has_asked = STARTED in log and any(told in log for told in HAS_ASKED)
     publishes = WAITS.get(task_id, {}).get("do_xcom_push", True)
-    return has_asked and (not publishes or "percent" in airflow.xcoms(run, task_id).get(NOW_KEY, {}))
+    return has_asked and (not publishes or "percent" in airflow.xcoms(run, task_id).get(PROGRESS_KEY, {}))
 
 
 def _wait_until_all_old_triggers_have_ended(airflow: LocalAirflow, run: DagRun) -> None:

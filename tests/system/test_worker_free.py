@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
-from airflow_provider_seeany.versions import airflow_is_at_least
 from local_airflow import DagRun, LocalAirflow
 from tests.system.conftest import REPOSITORY, FinishedRun
 from tests.system.echoes import KEY
@@ -25,7 +25,7 @@ from tests.system.ways import (
 pytestmark = [
     pytest.mark.system,
     pytest.mark.xdist_group("airflow"),
-    pytest.mark.skipif(not airflow_is_at_least(3, 3), reason="Airflow starts no trigger by itself before 3.3"),
+    pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="Airflow starts no trigger by itself before 3.3"),
 ]
 
 RunDag = Callable[[str], FinishedRun]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_seeany.api.task import HIGHLIGHTS
+from airflow_provider_seeany.api.task import RESULT_FIELDS
 from benchmarks.callback import airflow_with_callbacks
 from local_airflow import LocalAirflow
 from tests.system.conftest import FinishedRun
@@ -95,7 +95,7 @@ def test_the_page_lists_all_results(left: Left) -> None:
 @pytest.mark.parametrize("task_id", COMPLETED)
 def test_the_user_s_values_are_in_the_backend_whoever_pushed_them(left: Left, task_id: str) -> None:
     values = left.run.xcoms(task_id)
-    assert set(values) == {*HIGHLIGHTS, "return_value"}
+    assert set(values) == {*RESULT_FIELDS, "return_value"}
     assert {value for value in values.values() if not str(value).startswith(PREFIX)} == set()
 
 
@@ -104,4 +104,4 @@ def test_the_backend_has_nothing_else_and_nothing_is_left_behind(left: Left) -> 
     values = [value for task in instances for value in left.run.all_xcoms(task.task_id).values()]
     named = {value.removeprefix(PREFIX) for value in values if isinstance(value, str) and value.startswith(PREFIX)}
     assert {file.name for file in left.folder.iterdir()} == named
-    assert len(named) > len(COMPLETED) * len(HIGHLIGHTS)
+    assert len(named) > len(COMPLETED) * len(RESULT_FIELDS)

@@ -13,18 +13,18 @@ import pytest
 
 from airflow_provider_seeany.api.batch import Batch
 from airflow_provider_seeany.api.batch_result import (
-    MOST_RESULT_BYTES,
+    MAX_RESULT_BYTES,
     BatchAborted,
     BatchOutcome,
     BatchResult,
     BatchTimedOut,
     decode_batch_outcome,
 )
-from airflow_provider_seeany.api.wait import BadId, Crashed, Misconfigured, Refused
-from airflow_provider_seeany.hooks import steady
+from airflow_provider_seeany.api.outcome import BadId, Crashed, Misconfigured, Refused
+from airflow_provider_seeany.hooks import reauth
 from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
 from tests.conftest import KEY, eventually
-from tests.hostile import PATIENCE, Answer, Caller, HostileServer, accepting, hang, reply, reset, task
+from tests.hostile import POLL_TIMEOUT, Answer, Caller, HostileServer, accepting, register, reply, reset, task
 
 Connect = Callable[..., None]
 
@@ -44,7 +44,7 @@ async def outcome_of(waiting: SeeAnyTaskBatchTrigger) -> BatchOutcome:
     assert len(events) == 1
     travelled = json.dumps(events[0].payload)
     assert KEY not in travelled
-    assert len(travelled) < MOST_RESULT_BYTES + 1000
+    assert len(travelled) < MAX_RESULT_BYTES + 1000
     return decode_batch_outcome(json.loads(travelled))
 
 
@@ -73,7 +73,7 @@ def test_a_stored_trigger_is_made_again_as_it_was() -> None:
         "max_concurrent_requests": 3,
         "fail_fast": True,
         "deadline": 1_748_908_920.5,
-        "first_look_at": 1_748_900_000.0,
+        "first_poll_at": 1_748_900_000.0,
         "timeout": 3600.0,
         "do_xcom_push": False,
     }
@@ -108,10 +108,10 @@ async def test_failed_and_unknown_tasks_are_told_with_their_reasons(simulator_ur
 
 async def test_fail_fast_hangs_up_on_the_others(hostile: HostileServer, connect: Connect) -> None:
     connect(host=hostile.url, extra={"request_timeout": 3600})
-    hostile.script(hang)
+    hostile.script(register)
     hostile.script(task(id="bad", status="failed"), task_id="bad")
 
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(POLL_TIMEOUT):
         result = await result_of(trigger(["x", "y", "bad"], fail_fast=True))
 
     assert [failure.id for failure in result.failures] == ["bad"]
@@ -261,11 +261,11 @@ async def test_bad_ids_are_told_before_any_request(hostile: HostileServer, ids: 
 
 
 async def test_a_connection_that_cannot_be_used_is_reported(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steady, "PATIENCE_AT_FIRST", 0.1)
+    monkeypatch.setattr(reauth, "FIRST_CONNECTION_RETRY_SECONDS", 0.1)
     connect("studio", password=None)
 
     # However seldom it asks: it looks once more when its patience ends.
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(POLL_TIMEOUT):
         outcome = await outcome_of(trigger(["a"], seeany_conn_id="studio", poll_interval=3600, deadline=None))
 
     assert isinstance(outcome, Misconfigured)
@@ -282,7 +282,7 @@ async def test_a_connection_that_does_not_exist_is_looked_for_up_to_the_deadline
 async def test_a_batch_that_goes_on_in_another_triggerer_has_the_patience_of_one_that_has_asked_before(
     hostile: HostileServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(steady, "PATIENCE_AT_FIRST", 0.0)
+    monkeypatch.setattr(reauth, "FIRST_CONNECTION_RETRY_SECONDS", 0.0)
     hostile.script(task(id="a", status="completed"), task_id="a")
     waiting = asyncio.create_task(result_of(trigger(["a"], seeany_conn_id="studio", timeout=WELL_UNDER_WAY)))
     await asyncio.sleep(0.05)
@@ -296,15 +296,15 @@ async def test_a_batch_that_goes_on_in_another_triggerer_has_the_patience_of_one
 async def test_what_nobody_thought_of_is_reported_and_leaves_nothing_open(
     hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heard = Batch.heard
+    receive = Batch.receive
 
     def broken(self: Batch, seeany_task_id: str, *args: Any) -> None:
         if seeany_task_id == "a":
             raise RuntimeError("nobody thought of this")
-        heard(self, seeany_task_id, *args)
+        receive(self, seeany_task_id, *args)
 
     monkeypatch.setattr(Batch, "heard", broken)
-    hostile.script(hang)
+    hostile.script(register)
     hostile.script(task(id="paid", status="completed"), task_id="paid")
     hostile.script(task(id="a"), task_id="a")
 
@@ -318,12 +318,12 @@ async def test_what_nobody_thought_of_is_reported_and_leaves_nothing_open(
 
 async def test_a_cancelled_batch_hangs_up(hostile: HostileServer, connect: Connect) -> None:
     connect(host=hostile.url, extra={"request_timeout": 3600})
-    hostile.script(hang)
+    hostile.script(register)
     waiting = asyncio.create_task(outcome_of(trigger([f"t{number}" for number in range(10)])))
     await eventually(hostile, lambda: len(hostile.requests) == 10)
 
     waiting.cancel()
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(POLL_TIMEOUT):
         with pytest.raises(asyncio.CancelledError):
             await waiting
 
@@ -331,7 +331,7 @@ async def test_a_cancelled_batch_hangs_up(hostile: HostileServer, connect: Conne
 
 
 async def test_no_question_is_asked_before_the_first_look_is_due(hostile: HostileServer) -> None:
-    waiting = asyncio.create_task(outcome_of(trigger(["a"], first_look_at=time.time() + 3600)))
+    waiting = asyncio.create_task(outcome_of(trigger(["a"], first_poll_at=time.time() + 3600)))
     await asyncio.sleep(0.2)
 
     assert hostile.connections == 0

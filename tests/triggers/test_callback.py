@@ -10,21 +10,21 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import XComResult
 from airflow.triggers.base import TaskSuccessEvent
 
-from airflow_provider_seeany.api.wait import Finished, decode_outcome
-from airflow_provider_seeany.callback.doorbell import mark_key
+from airflow_provider_seeany.api.outcome import Finished, decode_outcome
+from airflow_provider_seeany.callback.registration import registration_key
 from airflow_provider_seeany.triggers import task as trigger_module
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
-from airflow_provider_seeany.versions import airflow_is_at_least
-from tests.hostile import COMPLETED, PATIENCE, Caller, HostileServer, reply, task
+from tests.hostile import COMPLETED, POLL_TIMEOUT, Caller, HostileServer, reply, task
 from tests.waits import starts_triggers
 
 WHERE = {"dag_id": "dag", "task_id": "wait", "run_id": "run", "map_index": 2}
 DONE = {**COMPLETED, "id": "x"}
-KEY = mark_key("seeany_default", "x")
+KEY = registration_key("seeany_default", "x")
 TRY = "019a0000-0000-7000-8000-000000000001"
 MARK = {"seeany_conn_id": "seeany_default", "seeany_task_id": "x", "task_instance_id": TRY, "rung": False}
 
@@ -57,7 +57,7 @@ class Comms:
 @pytest.fixture
 def comms(monkeypatch: pytest.MonkeyPatch, hostile: HostileServer, connect: Callable[..., None]) -> Comms:
     connect(host=hostile.url, extra={"request_timeout": 5})
-    monkeypatch.setattr(trigger_module, "NOTE_TAKES", 0)
+    monkeypatch.setattr(trigger_module, "NOTE_SECONDS", 0)
     comms = Comms()
     monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", comms, raising=False)
     return comms
@@ -77,14 +77,14 @@ def seen(ago: float) -> dict[str, Any]:
 
 async def end_of(waiting: SeeAnyTaskTrigger) -> Any:
     # Less than until the deadline, at which it would look again anyhow.
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(POLL_TIMEOUT):
         (event,) = [event async for event in waiting.run()]
     return event
 
 
 async def test_what_the_worker_saw_is_the_first_look(hostile: HostileServer, comms: Comms) -> None:
     comms.xcoms[KEY] = MARK
-    running = asyncio.create_task(end_of(trigger(callback_poll_interval=60, last_seen=seen(1))))
+    running = asyncio.create_task(end_of(trigger(callback_poll_interval=60, last_snapshot=seen(1))))
     await asyncio.sleep(0.2)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
@@ -93,12 +93,12 @@ async def test_what_the_worker_saw_is_the_first_look(hostile: HostileServer, com
     assert comms.xcoms[KEY] == MARK
 
 
-@pytest.mark.skipif(not airflow_is_at_least(3, 3), reason="Before Airflow 3.3 a trigger cannot push XComs")
+@pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="Before Airflow 3.3 a trigger cannot push XComs")
 async def test_what_the_worker_saw_is_shown_until_the_safety_net_knows_more(
     hostile: HostileServer, comms: Comms
 ) -> None:
     comms.xcoms[KEY] = MARK
-    waiting = trigger(callback_poll_interval=60, last_seen={**seen(1), "progress": 40, "estimated_remaining": 9})
+    waiting = trigger(callback_poll_interval=60, last_snapshot={**seen(1), "progress": 40, "estimated_remaining": 9})
     running = asyncio.create_task(end_of(waiting))
     await asyncio.sleep(0.2)
     running.cancel()
@@ -130,7 +130,7 @@ async def test_a_ring_that_was_noted_makes_it_look_at_once(hostile: HostileServe
     hostile.script(reply(200, DONE))
     comms.xcoms.update({KEY: NOTED[name]} if NOTED[name] else {})
 
-    event = await end_of(trigger(callback_poll_interval=60, last_seen=seen(1)))
+    event = await end_of(trigger(callback_poll_interval=60, last_snapshot=seen(1)))
 
     assert isinstance(decode_outcome(event.payload), Finished)
     assert len(hostile.requests) == 1
@@ -140,11 +140,11 @@ async def test_a_ring_that_is_noted_at_the_last_moment_is_read(
     hostile: HostileServer, comms: Comms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # It was too early to wake the task when the api-server looked, and is written down only now.
-    monkeypatch.setattr(trigger_module, "NOTE_TAKES", 1)
+    monkeypatch.setattr(trigger_module, "NOTE_SECONDS", 1)
     hostile.script(reply(200, DONE))
     comms.xcoms[KEY] = MARK
     running = asyncio.create_task(
-        end_of(trigger(callback_poll_interval=60, last_seen=seen(1), first_look_at=time.time()))
+        end_of(trigger(callback_poll_interval=60, last_snapshot=seen(1), first_poll_at=time.time()))
     )
     await asyncio.sleep(0.1)
     comms.xcoms[KEY] = {**MARK, "rung": True}
@@ -156,7 +156,7 @@ async def test_a_callback_that_does_not_come_is_not_waited_for_for_ever(hostile:
     hostile.script(task(), reply(200, DONE))
     comms.xcoms[KEY] = MARK
 
-    event = await end_of(trigger(last_seen=seen(60)))
+    event = await end_of(trigger(last_snapshot=seen(60)))
 
     assert isinstance(decode_outcome(event.payload), Finished)
     assert KEY not in comms.xcoms
@@ -172,7 +172,7 @@ async def test_without_a_worker_it_can_be_found_before_it_asks(hostile: HostileS
 
     hostile.script(answer)
 
-    event = await end_of(trigger(ends_task=True))
+    event = await end_of(trigger(end_from_trigger=True))
 
     assert isinstance(event, TaskSuccessEvent)
     assert [seen.get(KEY) for seen in marks] == [MARK]
@@ -185,20 +185,20 @@ async def test_the_xcoms_of_a_ring_that_was_quicker_stay(hostile: HostileServer,
     comms.state = "success"
     comms.xcoms["return_value"] = "of the ring"
 
-    await end_of(trigger(ends_task=True))
+    await end_of(trigger(end_from_trigger=True))
 
     assert comms.xcoms == {"return_value": "of the ring"}
 
 
-@pytest.mark.parametrize("ends_task", [False, True])
+@pytest.mark.parametrize("end_from_trigger", [False, True])
 async def test_a_database_that_is_away_loses_the_callback_and_not_the_wait(
-    hostile: HostileServer, comms: Comms, ends_task: bool
+    hostile: HostileServer, comms: Comms, end_from_trigger: bool
 ) -> None:
     hostile.script(reply(200, DONE))
     comms.is_away = True
 
     # It asks at once, as a ring may have been noted.
-    event = await end_of(trigger(callback_poll_interval=60, ends_task=ends_task, last_seen=seen(1)))
+    event = await end_of(trigger(callback_poll_interval=60, end_from_trigger=end_from_trigger, last_snapshot=seen(1)))
 
     assert isinstance(decode_outcome(event.payload), Finished)
 
@@ -242,13 +242,13 @@ async def test_a_wait_that_a_person_ended_is_told_as_given_up(
     assert "may still finish" in capsys.readouterr().out
 
 
-@pytest.mark.skipif(airflow_is_at_least(3, 3), reason="Airflow 3.3 and newer call on_kill")
+@pytest.mark.skipif(AIRFLOW_V_3_3_PLUS, reason="Airflow 3.3 and newer call on_kill")
 @pytest.mark.parametrize("expected", [True, False])
 async def test_an_airflow_that_cannot_say_why_warns_only_where_no_ring_is_expected(
     hostile: HostileServer, comms: Comms, capsys: pytest.CaptureFixture[str], expected: bool
 ) -> None:
     hostile.script(task())
-    waiting = trigger(callback_poll_interval=60 if expected else None, last_seen=seen(1))
+    waiting = trigger(callback_poll_interval=60 if expected else None, last_snapshot=seen(1))
     running = asyncio.create_task(end_of(waiting))
     await asyncio.sleep(0.2)
     running.cancel()

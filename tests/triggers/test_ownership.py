@@ -13,21 +13,21 @@ from airflow.sdk.execution_time import task_runner
 from airflow.triggers.base import TaskSuccessEvent
 
 from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.callback.doorbell import Doorbell, mark_key
-from airflow_provider_seeany.results import record
-from airflow_provider_seeany.results.keys import FIRST_KEY, LAST_KEY, NOW_KEY
-from airflow_provider_seeany.triggers import progress, without_worker
+from airflow_provider_seeany.callback.registration import CallbackRegistration, registration_key
+from airflow_provider_seeany.triggers import progress, xcoms
 from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
-from airflow_provider_seeany.triggers.without_worker import NoLongerOurs, TriggererXComs
-from tests.hostile import COMPLETED, PATIENCE, Answer, Caller, HostileServer, reply, task
+from airflow_provider_seeany.triggers.xcoms import NotOwned, TriggererXComs
+from airflow_provider_seeany.xcoms import record
+from airflow_provider_seeany.xcoms.record_key import FIRST_KEY, LAST_KEY, PROGRESS_KEY
+from tests.hostile import COMPLETED, POLL_TIMEOUT, Answer, Caller, HostileServer, reply, task
 from tests.supervisor import Supervisor
 from tests.waits import starts_triggers
 
 pytestmark = starts_triggers
 
 WHERE = {"dag_id": "dag", "task_id": "wait", "run_id": "run", "map_index": -1}
-MARK = mark_key("seeany_default", "x")
+MARK = registration_key("seeany_default", "x")
 FIRST_TRY, SECOND_TRY = "019a0000-0000-7000-8000-000000000001", "019a0000-0000-7000-8000-000000000002"
 DONE = {**COMPLETED, "id": "x"}
 
@@ -47,25 +47,25 @@ def supervisor(monkeypatch: pytest.MonkeyPatch, hostile: HostileServer, connect:
     supervisor = Supervisor()
     monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
     # As if the clock showed each time that the triggerer was suspended.
-    monkeypatch.setattr(without_worker, "A_LOOK_COUNTS", -1.0)
-    monkeypatch.setattr(progress, "LEAST_INTERVAL", 0.0)
-    monkeypatch.setattr(progress, "MOST_PER_SECOND", float("inf"))
+    monkeypatch.setattr(xcoms, "CHECK_VALID_FOR", -1.0)
+    monkeypatch.setattr(progress, "MIN_INTERVAL", 0.0)
+    monkeypatch.setattr(progress, "MAX_PER_SECOND", float("inf"))
     return supervisor
 
 
 WAITS: dict[str, Callable[[], Any]] = {
     "classic": lambda: SeeAnyTaskTrigger(seeany_task_id="x", poll_interval=0.01, deadline=time.time() + 20),
     "worker-free": lambda: SeeAnyTaskTrigger(
-        seeany_task_id="x", poll_interval=0.01, deadline=time.time() + 20, ends_task=True
+        seeany_task_id="x", poll_interval=0.01, deadline=time.time() + 20, end_from_trigger=True
     ),
     "worker-free, links only": lambda: SeeAnyTaskTrigger(
-        seeany_task_id="x", poll_interval=0.01, deadline=time.time() + 20, ends_task=True, do_xcom_push=False
+        seeany_task_id="x", poll_interval=0.01, deadline=time.time() + 20, end_from_trigger=True, do_xcom_push=False
     ),
     "worker-free, rung": lambda: SeeAnyTaskTrigger(
         seeany_task_id="x",
         callback_poll_interval=0.01,
         deadline=time.time() + 20,
-        ends_task=True,
+        end_from_trigger=True,
     ),
     "classic, rung": lambda: SeeAnyTaskTrigger(
         seeany_task_id="x", callback_poll_interval=0.01, deadline=time.time() + 20
@@ -79,7 +79,7 @@ MEANWHILE: dict[str, tuple[str | None, dict[str, Any]]] = {
     "in a worker again": ("running", {}),
     "waiting again, not seen yet": ("deferred", {}),
     "waiting again": ("deferred", {**claim(2, SECOND_TRY), "percent": 5}),
-    "ended again": ("success", {"record": f"{NOW_KEY}_20261124T203015Z:the:record"}),
+    "ended again": ("success", {"record": f"{PROGRESS_KEY}_20261124T203015Z:the:record"}),
     "failed by a person": ("failed", claim(1, FIRST_TRY)),
     "given to nobody": ("up_for_retry", claim(1, FIRST_TRY)),
 }
@@ -103,20 +103,20 @@ async def test_a_trigger_that_wakes_up_when_its_try_is_over_writes_nothing(
     before: dict[str, Any] = {}
 
     async def sleeps(caller: Caller) -> None:
-        while NOW_KEY not in supervisor.xcoms:
+        while PROGRESS_KEY not in supervisor.xcoms:
             await asyncio.sleep(0.01)
         supervisor.state, told = MEANWHILE[meanwhile]
         supervisor.xcoms.clear()
         supervisor.xcoms.update(
             {"video_url": "https://second", "_link_WatchVideoLink": "https://second", MARK: mark(SECOND_TRY)}
         )
-        supervisor.xcoms.update({NOW_KEY: told} if told else {})
+        supervisor.xcoms.update({PROGRESS_KEY: told} if told else {})
         before.update(supervisor.xcoms)
         supervisor.writes.clear()
         await task(progress=70)(caller)
 
     hostile.script(task(progress=60), sleeps, ENDS[end])
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(POLL_TIMEOUT):
         (event,) = [event async for event in waiting.run()]
 
     assert not isinstance(event, TaskSuccessEvent)
@@ -160,7 +160,7 @@ async def test_a_trigger_that_begins_when_a_later_try_has_begun_writes_nothing(
     hostile: HostileServer, supervisor: Supervisor
 ) -> None:
     hostile.script(reply(200, DONE))
-    supervisor.xcoms[NOW_KEY] = claim(2, SECOND_TRY)
+    supervisor.xcoms[PROGRESS_KEY] = claim(2, SECOND_TRY)
 
     assert await ended(supervisor) == []
 
@@ -170,14 +170,14 @@ async def test_what_anybody_may_have_pushed_there_is_no_claim(
     hostile: HostileServer, supervisor: Supervisor, kept: Any
 ) -> None:
     hostile.script(reply(200, DONE))
-    supervisor.xcoms[NOW_KEY] = kept
+    supervisor.xcoms[PROGRESS_KEY] = kept
 
     assert "return_value" in await ended(supervisor)
 
 
 async def test_a_key_that_is_no_record_s_is_not_deleted_as_one(hostile: HostileServer, supervisor: Supervisor) -> None:
     hostile.script(reply(200, DONE))
-    supervisor.xcoms.update({NOW_KEY: {"record": "mine"}, "mine": 1, "_link_WatchVideoLink": "https://x"})
+    supervisor.xcoms.update({PROGRESS_KEY: {"record": "mine"}, "mine": 1, "_link_WatchVideoLink": "https://x"})
 
     await ended(supervisor)
 
@@ -191,12 +191,12 @@ async def test_progress_does_not_take_the_place_of_a_result_that_another_trigger
     first, second = (TriggererXComs(own(1, FIRST_TRY), clears=True) for _ in range(2))
     await first.claim()
     await second.claim()
-    await first.push(SeeAnyTask.from_answer(DONE), conn_id="c", with_values=True)
+    await first.push(SeeAnyTask.from_payload(DONE), conn_id="c", with_values=True)
 
-    with pytest.raises(NoLongerOurs):
+    with pytest.raises(NotOwned):
         await second.publish({"percent": 90})
 
-    assert supervisor.xcoms[NOW_KEY]["record"] in supervisor.xcoms
+    assert supervisor.xcoms[PROGRESS_KEY]["record"] in supervisor.xcoms
 
 
 @pytest.mark.parametrize("whose", ["own", "another try's", "nobody's"])
@@ -204,7 +204,7 @@ async def test_a_trigger_takes_down_its_own_mark_alone(supervisor: Supervisor, w
     marks = {"own": {MARK: mark(FIRST_TRY)}, "another try's": {MARK: mark(SECOND_TRY)}, "nobody's": {}}[whose]
     supervisor.xcoms.update(marks)
 
-    await Doorbell(own(1, FIRST_TRY), seeany_conn_id="seeany_default", seeany_task_id="x").atake_down()
+    await CallbackRegistration(own(1, FIRST_TRY), seeany_conn_id="seeany_default", seeany_task_id="x").aunregister()
 
     assert supervisor.xcoms == ({} if whose == "own" else marks)
 
@@ -212,7 +212,7 @@ async def test_a_trigger_takes_down_its_own_mark_alone(supervisor: Supervisor, w
 async def test_a_look_is_not_repeated_for_every_xcom(
     hostile: HostileServer, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(without_worker, "A_LOOK_COUNTS", 3600.0)
+    monkeypatch.setattr(xcoms, "CHECK_VALID_FOR", 3600.0)
     hostile.script(reply(200, DONE))
     asked: list[str] = []
 
@@ -232,7 +232,7 @@ async def test_a_second_triggerer_of_the_same_try_takes_nothing_of_the_first_one
     supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, try_number: int, *, with_values: bool
 ) -> None:
     """The first one has pushed, fully or half, and its event is on its way; Airflow gives the trigger to another."""
-    done = SeeAnyTask.from_answer(DONE)
+    done = SeeAnyTask.from_payload(DONE)
 
     def triggerer() -> TriggererXComs:
         return TriggererXComs(own(try_number, FIRST_TRY), clears=True)
@@ -264,14 +264,14 @@ async def test_a_second_triggerer_of_the_same_try_takes_nothing_of_the_first_one
         monkeypatch.setattr(supervisor, "asend", asend)
         pushing = asyncio.create_task(first.push(done, conn_id="seeany_default", with_values=with_values))
         await stalls.wait()
-        before = {key: value for key, value in supervisor.xcoms.items() if key != NOW_KEY}
+        before = {key: value for key, value in supervisor.xcoms.items() if key != PROGRESS_KEY}
         await second.claim()
         assert {key: supervisor.xcoms.get(key) for key in before} == before
         goes_on.set()
         await pushing
         with_both = dict(supervisor.xcoms)
         supervisor.state = "success"
-        with pytest.raises(NoLongerOurs):
+        with pytest.raises(NotOwned):
             await second.push(done, conn_id="seeany_default", with_values=with_values)
         assert supervisor.xcoms == with_both
         if with_values:
@@ -282,7 +282,7 @@ async def test_a_second_triggerer_of_the_same_try_leaves_one_record(
     supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The answer does not say when it was completed, and a second lies between the two.
-    done = SeeAnyTask.from_answer({key: value for key, value in DONE.items() if key != "completed_at"})
+    done = SeeAnyTask.from_payload({key: value for key, value in DONE.items() if key != "completed_at"})
     for moment in (1_795_000_000, 1_795_000_001):
         monkeypatch.setattr(record, "_moment", lambda completed_at, moment=moment: moment)
         triggerer = TriggererXComs(own(1, FIRST_TRY), clears=True)
@@ -290,4 +290,4 @@ async def test_a_second_triggerer_of_the_same_try_leaves_one_record(
         await triggerer.push(done, conn_id="seeany_default", with_values=True)
 
     (key,) = [key for key in supervisor.xcoms if FIRST_KEY <= key < LAST_KEY]
-    assert supervisor.xcoms[NOW_KEY]["record"] == key
+    assert supervisor.xcoms[PROGRESS_KEY]["record"] == key

@@ -13,10 +13,10 @@ import pytest
 from airflow.providers.common.compat.sdk import XCom
 from airflow.sdk.execution_time import task_runner
 
-from airflow_provider_seeany.api.wait import Sighting
+from airflow_provider_seeany.api.snapshot import Snapshot
 from airflow_provider_seeany.triggers import progress as module
 from airflow_provider_seeany.triggers.progress import ProgressPublisher
-from airflow_provider_seeany.triggers.without_worker import TriggererXComs
+from airflow_provider_seeany.triggers.xcoms import TriggererXComs
 from tests.supervisor import Supervisor
 
 pytestmark = pytest.mark.skipif(not hasattr(XCom, "aset"), reason="triggers cannot push XComs before Airflow 3.3")
@@ -50,8 +50,8 @@ def publisher(*, wanted: bool = True, task: Any = TASK) -> ProgressPublisher:
     return ProgressPublisher(trigger, seeany_task_id="vid")
 
 
-def seen(progress: float) -> Sighting:
-    return Sighting(status="processing", progress=progress, estimated_remaining=9)
+def seen(progress: float) -> Snapshot:
+    return Snapshot(status="processing", progress=progress, estimated_remaining=9)
 
 
 async def test_it_publishes_what_was_seen(pushed: list[dict[str, Any]]) -> None:
@@ -117,8 +117,8 @@ async def test_a_write_that_fails_is_the_last_and_raises_nothing(
         raise OSError("away")
 
     monkeypatch.setattr(comms, "asend", asend)
-    monkeypatch.setattr(module, "LEAST_INTERVAL", 0)
-    monkeypatch.setattr(module, "MOST_PER_SECOND", float("inf"))
+    monkeypatch.setattr(module, "MIN_INTERVAL", 0)
+    monkeypatch.setattr(module, "MAX_PER_SECOND", float("inf"))
     with publisher() as progress:
         for percent in range(5):
             progress.saw(seen(percent))

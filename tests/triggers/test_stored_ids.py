@@ -14,7 +14,7 @@ from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import DeleteXCom, GetXCom, SetXCom
 
 from airflow_provider_seeany.api.batch_result import BatchResult, decode_batch_outcome
-from airflow_provider_seeany.api.wait import Misconfigured
+from airflow_provider_seeany.api.outcome import Misconfigured
 from airflow_provider_seeany.sensors.batch import SeeAnyTaskBatchSensor
 from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
 from airflow_provider_seeany.triggers.stored_ids import IDS_KEY, StoredIds
@@ -71,7 +71,7 @@ def arguments(ids: list[str], try_id: str = "first", **more: Any) -> dict[str, A
 
 
 async def outcome_of(kwargs: dict[str, Any]) -> Any:
-    trigger = SeeAnyTaskBatchTrigger(**{**kwargs, "first_look_at": None, "deadline": time.time() + 60})
+    trigger = SeeAnyTaskBatchTrigger(**{**kwargs, "first_poll_at": None, "deadline": time.time() + 60})
     (event,) = [event async for event in trigger.run()]
     return decode_batch_outcome(event.payload)
 

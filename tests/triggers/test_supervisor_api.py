@@ -13,10 +13,10 @@ from typing import Any
 import httpx
 import pytest
 
-from airflow_provider_seeany.api.wait import LAST_ROUND
-from airflow_provider_seeany.operators.worker_free import SWEEP_GRACE
+from airflow_provider_seeany.api.wait import LAST_POLL_SECONDS
 from airflow_provider_seeany.triggers import supervisor_api
 from airflow_provider_seeany.triggers.supervisor_api import Builder
+from airflow_provider_seeany.wait.start_from_trigger import DEFER_GRACE
 
 
 class SlowApi:
@@ -105,7 +105,7 @@ async def test_waits_go_on_if_it_cannot_be_built_in_advance(caplog: pytest.LogCa
 
 
 async def test_waits_go_on_if_nobody_answers(slow: SlowApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor_api, "MAXIMUM_WAIT", 0.01)
+    monkeypatch.setattr(supervisor_api, "MAX_WAIT", 0.01)
 
     await Builder(slow).built()
 
@@ -167,4 +167,4 @@ async def test_waits_go_on_if_the_line_to_the_supervisor_is_broken(
 
 
 def test_a_wait_polls_well_before_airflow_ends_it() -> None:
-    assert SWEEP_GRACE.total_seconds() > supervisor_api.MAXIMUM_WAIT + LAST_ROUND
+    assert DEFER_GRACE.total_seconds() > supervisor_api.MAX_WAIT + LAST_POLL_SECONDS

@@ -13,10 +13,8 @@ import msgspec
 import pytest
 from airflow.triggers.base import BaseTrigger
 
-from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.api.trouble import Kind
-from airflow_provider_seeany.api.wait import (
-    UNUSABLE_IN_A_ROW,
+from airflow_provider_seeany.api.errors import Kind
+from airflow_provider_seeany.api.outcome import (
     BadId,
     Crashed,
     Finished,
@@ -26,19 +24,21 @@ from airflow_provider_seeany.api.wait import (
     TimedOut,
     decode_outcome,
 )
-from airflow_provider_seeany.hooks import steady
+from airflow_provider_seeany.api.task import SeeAnyTask
+from airflow_provider_seeany.api.wait import MIN_INVALID_RESPONSES
+from airflow_provider_seeany.hooks import reauth
 from airflow_provider_seeany.triggers import task as trigger_module
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from tests.conftest import KEY, eventually
 from tests.hostile import (
-    PATIENCE,
+    POLL_TIMEOUT,
     Answer,
     HostileServer,
     accepting,
     close,
-    hang,
     nested,
     page,
+    register,
     reply,
     reset,
     task,
@@ -78,10 +78,10 @@ def test_a_stored_trigger_is_made_again_as_it_was() -> None:
         "max_poll_interval": 45.5,
         "callback_poll_interval": 240.5,
         "deadline": 1_748_908_920.5,
-        "first_look_at": 1_748_900_000.0,
-        "last_seen": {"status": "processing", "progress": 65, "at": 1_748_899_990.5},
+        "first_poll_at": 1_748_900_000.0,
+        "last_snapshot": {"status": "processing", "progress": 65, "at": 1_748_899_990.5},
         "time_after_deadline": 300.0,
-        "ends_task": True,
+        "end_from_trigger": True,
         "do_xcom_push": False,
         "timeout": 3600.0,
     }
@@ -104,10 +104,10 @@ def test_a_trigger_stored_by_an_older_version_still_works() -> None:
         "max_poll_interval": 30,
         "callback_poll_interval": None,
         "deadline": None,
-        "first_look_at": None,
-        "last_seen": None,
+        "first_poll_at": None,
+        "last_snapshot": None,
         "time_after_deadline": None,
-        "ends_task": False,
+        "end_from_trigger": False,
         "do_xcom_push": True,
         "timeout": None,
     }
@@ -119,7 +119,7 @@ async def test_a_completed_task_is_reported_with_its_whole_answer(simulator_url:
     outcome = await outcome_of(trigger("video-0.5s-trigger", poll_interval=0.1))
 
     assert isinstance(outcome, Finished)
-    assert SeeAnyTask.from_answer(outcome.answer).usage.cost == 0.7
+    assert SeeAnyTask.from_payload(outcome.answer).usage.cost == 0.7
 
 
 async def test_a_failed_task_is_reported_with_its_reason(simulator_url: str, connect: Connect) -> None:
@@ -137,8 +137,8 @@ async def test_a_task_that_never_ends_is_reported_at_the_deadline(simulator_url:
     outcome = await outcome_of(trigger("never", deadline=time.time() + 0.3))
 
     assert isinstance(outcome, TimedOut)
-    assert outcome.last_seen is not None
-    assert outcome.last_seen.startswith("processing")
+    assert outcome.last_snapshot is not None
+    assert outcome.last_snapshot.startswith("processing")
 
 
 async def test_a_task_that_is_not_known_is_reported(simulator_url: str, connect: Connect) -> None:
@@ -161,7 +161,7 @@ async def test_a_refused_key_is_reported(simulator_url: str, connect: Connect) -
 
 BUMPY: dict[str, list[Answer]] = {
     "faults": [reset, close, reply(500), reply(503, b"", ("Retry-After", "0")), truncated({"id": "x"})],
-    "now and then a page": [*[page(200)] * (UNUSABLE_IN_A_ROW - 1), task()] * 2,
+    "now and then a page": [*[page(200)] * (MIN_INVALID_RESPONSES - 1), task()] * 2,
     "undocumented words": [task(status="queued"), task(status="paused"), task(status="queued")],
     "going back": [task(progress=90), task(progress=10), task(progress=None)],
 }
@@ -181,12 +181,12 @@ async def test_a_wait_outlasts_what_passes(hostile: HostileServer, name: str) ->
 REFUSED: dict[str, tuple[Answer, Kind]] = {
     "403": (reply(403), Kind.PERMANENT),
     "a redirect": (reply(302, b"", ("Location", "http://[")), Kind.PERMANENT),
-    "pages only": (page(200), Kind.UNUSABLE),
-    "another task": (task(id="y"), Kind.UNUSABLE),
-    "an error of its own": (reply(200, {"code": 10001, "msg": "no"}), Kind.UNUSABLE),
+    "pages only": (page(200), Kind.INVALID_RESPONSE),
+    "another task": (task(id="y"), Kind.INVALID_RESPONSE),
+    "an error of its own": (reply(200, {"code": 10001, "msg": "no"}), Kind.INVALID_RESPONSE),
     "a key quoted": (reply(401, f"bad key {KEY}"), Kind.PERMANENT),
-    "no video": (task(status="completed", object="video_generation"), Kind.UNUSABLE),
-    "no video, a key quoted": (task(status="completed", object="video_generation", key=KEY), Kind.UNUSABLE),
+    "no video": (task(status="completed", object="video_generation"), Kind.INVALID_RESPONSE),
+    "no video, a key quoted": (task(status="completed", object="video_generation", key=KEY), Kind.INVALID_RESPONSE),
 }
 
 
@@ -212,7 +212,7 @@ async def test_trouble_up_to_the_deadline_is_told_with_the_time_out(hostile: Hos
     outcome = await outcome_of(trigger(deadline=time.time() + 0.3))
 
     assert isinstance(outcome, TimedOut)
-    assert outcome.last_seen == "processing 65 %"
+    assert outcome.last_snapshot == "processing 65 %"
     assert outcome.last_trouble
 
 
@@ -254,24 +254,24 @@ async def test_a_question_that_hangs_ends_with_the_wait_before_airflows_own_limi
     hostile: HostileServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect(host=hostile.url, extra={"request_timeout": 3600})
-    monkeypatch.setattr(trigger_module, "LAST_ROUND", 0.2)
-    hostile.script(task(progress=65), hang)
+    monkeypatch.setattr(trigger_module, "LAST_POLL_SECONDS", 0.2)
+    hostile.script(task(progress=65), register)
 
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(POLL_TIMEOUT):
         outcome = await outcome_of(trigger(deadline=time.time() + 0.2))
 
     assert isinstance(outcome, TimedOut)
-    assert outcome.last_seen == "processing 65 %"
+    assert outcome.last_snapshot == "processing 65 %"
     await eventually(hostile, lambda: hostile.open == 0)
 
 
 async def test_what_the_worker_saw_is_not_forgotten(hostile: HostileServer) -> None:
     hostile.script(reset)
 
-    outcome = await outcome_of(trigger(deadline=time.time(), last_seen={"status": "processing", "progress": 65}))
+    outcome = await outcome_of(trigger(deadline=time.time(), last_snapshot={"status": "processing", "progress": 65}))
 
     assert isinstance(outcome, TimedOut)
-    assert outcome.last_seen == "processing 65 %"
+    assert outcome.last_snapshot == "processing 65 %"
 
 
 async def test_a_deadline_that_passed_while_no_triggerer_ran_still_gives_the_task_one_look(
@@ -302,7 +302,7 @@ BAD_CONNECTIONS: dict[str, dict[str, Any]] = {
 async def test_a_connection_that_cannot_be_used_is_reported_by_its_name(
     connect: Connect, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(steady, "PATIENCE_WITH_CONNECTION", 0.0)
+    monkeypatch.setattr(reauth, "CONNECTION_RETRY_SECONDS", 0.0)
     connect("studio", **BAD_CONNECTIONS[name])
 
     outcome = await outcome_of(trigger(seeany_conn_id="studio"))
@@ -312,7 +312,7 @@ async def test_a_connection_that_cannot_be_used_is_reported_by_its_name(
 
 
 async def test_a_missing_connection_is_reported_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steady, "PATIENCE_WITH_CONNECTION", 0.0)
+    monkeypatch.setattr(reauth, "CONNECTION_RETRY_SECONDS", 0.0)
 
     outcome = await outcome_of(trigger(seeany_conn_id="no_such_connection"))
 
@@ -325,7 +325,7 @@ async def test_a_connection_that_appears_meanwhile_is_used(
 ) -> None:
     """A secrets backend that is down for a moment must not end a wait that has gone on for an hour."""
     hostile.script(task(status="completed"))
-    monkeypatch.setattr(steady, "PATIENCE_AT_FIRST", 0.0)  # that of a wait no part of which has asked yet
+    monkeypatch.setattr(reauth, "FIRST_CONNECTION_RETRY_SECONDS", 0.0)  # that of a wait no part of which has asked yet
     waiting = asyncio.create_task(outcome_of(trigger(seeany_conn_id="studio")))
     await asyncio.sleep(0.05)
     assert not waiting.done()
@@ -429,7 +429,7 @@ async def test_a_key_refused_while_the_connection_is_missing_is_not_the_end(
     hostile: HostileServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever replaces a connection may delete it first."""
-    monkeypatch.setattr(steady, "READ_AGAIN_AFTER", 0.0)
+    monkeypatch.setattr(reauth, "MIN_RELOAD_INTERVAL", 0.0)
     hostile.script(task(), accepting(NEW_KEY, task(status="completed"), otherwise=reply(401)))
     waiting = asyncio.create_task(outcome_of(trigger()))
     await eventually(hostile, lambda: len(hostile.requests) == 1)
@@ -444,7 +444,7 @@ async def test_a_key_refused_while_the_connection_is_missing_is_not_the_end(
 async def test_a_connection_that_stays_missing_after_a_refused_key_is_named(
     hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(steady, "PATIENCE_WITH_CONNECTION", 0.1)
+    monkeypatch.setattr(reauth, "CONNECTION_RETRY_SECONDS", 0.1)
     hostile.script(task(), reply(401))
     waiting = asyncio.create_task(outcome_of(trigger()))
     await eventually(hostile, lambda: len(hostile.requests) == 1)
@@ -500,7 +500,7 @@ async def test_a_first_look_is_not_put_off_by_a_clock_that_was_set_back(
 ) -> None:
     hostile.script(task(status="completed"))
     deferred_at = time.time()
-    waiting = trigger(deadline=deferred_at + 100, timeout=100, first_look_at=deferred_at + 0.1)
+    waiting = trigger(deadline=deferred_at + 100, timeout=100, first_poll_at=deferred_at + 0.1)
     monkeypatch.setattr(time, "time", lambda right=time.time: right() - 5 * 3600)
 
     async with asyncio.timeout(10):
@@ -508,7 +508,7 @@ async def test_a_first_look_is_not_put_off_by_a_clock_that_was_set_back(
 
 
 @pytest.mark.parametrize(
-    "more", [{"last_seen": {"progress": "many"}}, {"poll_interval": "10"}], ids=["last_seen", "poll_interval"]
+    "more", [{"last_snapshot": {"progress": "many"}}, {"poll_interval": "10"}], ids=["last_snapshot", "poll_interval"]
 )
 async def test_what_nobody_thought_of_is_an_event_too(hostile: HostileServer, more: dict[str, Any]) -> None:
     """Airflow would report an exception of the trigger without a word of what happened."""
@@ -544,7 +544,7 @@ async def test_no_question_is_asked_before_the_first_look_is_due(hostile: Hostil
     """The other wait asks many times meanwhile, so that this one had every chance to."""
     hostile.script(task(id="early"), *[task(id="early")] * 30, task(id="early", status="completed"), task_id="early")
     hostile.script(task())
-    later = asyncio.create_task(outcome_of(trigger("later", first_look_at=time.time() + 3600)))
+    later = asyncio.create_task(outcome_of(trigger("later", first_poll_at=time.time() + 3600)))
 
     await outcome_of(trigger("early"))
 
@@ -556,10 +556,10 @@ async def test_no_question_is_asked_before_the_first_look_is_due(hostile: Hostil
 async def test_a_first_look_that_is_due_or_overdue_is_made(hostile: HostileServer) -> None:
     hostile.script(task(status="completed"))
 
-    assert isinstance(await outcome_of(trigger(first_look_at=time.time() - 3600)), Finished)
+    assert isinstance(await outcome_of(trigger(first_poll_at=time.time() - 3600)), Finished)
 
 
-@pytest.mark.parametrize("answer", [hang, task()], ids=["while asking", "between two questions"])
+@pytest.mark.parametrize("answer", [register, task()], ids=["while asking", "between two questions"])
 async def test_a_cancelled_wait_hangs_up(hostile: HostileServer, answer: Answer) -> None:
     hostile.script(answer)
     waiting = asyncio.create_task(outcome_of(trigger(poll_interval=60)))

@@ -86,7 +86,7 @@ def studio(airflow: LocalAirflow, simulator_url: str) -> Studio:  # noqa: F811
         [
             sys.executable,
             "-m",
-            "tests.results.history",
+            "tests.web.results.history",
             simulator_url,
             "--dag=weekly_campaign",
             "--dag=product_teasers",
@@ -142,7 +142,7 @@ class Looker:
 
 
 @pytest.fixture
-def look(browser: Browser, airflow: LocalAirflow) -> Iterator[object]:
+def poll(browser: Browser, airflow: LocalAirflow) -> Iterator[object]:
     lookers: list[Looker] = []
     to_be_expected: list[str] = []
 

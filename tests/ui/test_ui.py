@@ -76,8 +76,8 @@ def tab_to(page: Page, name: str, *, most: int = 60) -> list[str]:
 
 
 # The first of all tests: it looks at an Airflow in which nothing has waited yet.
-def test_a_fresh_airflow_shows_how_to_begin(airflow: LocalAirflow, look: Look) -> None:
-    page = look(f"{airflow.url}/plugin/seeany")
+def test_a_fresh_airflow_shows_how_to_begin(airflow: LocalAirflow, poll: Look) -> None:
+    page = poll(f"{airflow.url}/plugin/seeany")
 
     expect(page.get_by_role("heading", name="Nothing here yet")).to_be_visible()
     expect(page.get_by_text("from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor")).to_be_visible()
@@ -91,8 +91,8 @@ def test_a_fresh_airflow_shows_how_to_begin(airflow: LocalAirflow, look: Look) -
     assert page.url == f"{airflow.url}/connections"
 
 
-def test_a_finished_task_shows_its_video_and_what_it_cost(studio: Studio, look: Look) -> None:
-    page = look(studio.task("finished"))
+def test_a_finished_task_shows_its_video_and_what_it_cost(studio: Studio, poll: Look) -> None:
+    page = poll(studio.task("finished"))
 
     video = page.get_by_label("Video video-3s-red-shoes")
     expect(video).to_be_visible()
@@ -109,8 +109,8 @@ def test_a_finished_task_shows_its_video_and_what_it_cost(studio: Studio, look: 
     assert serious_findings(page, our_part(page, "video-3s-red-shoes")) == []
 
 
-def test_a_waiting_task_moves_by_itself_and_asks_nothing_while_hidden(studio: Studio, look: Look) -> None:
-    page = look(studio.task("under_way"), dark=True)
+def test_a_waiting_task_moves_by_itself_and_asks_nothing_while_hidden(studio: Studio, poll: Look) -> None:
+    page = poll(studio.task("under_way"), dark=True)
 
     bar = page.get_by_label("Progress").first
     expect(page.get_by_text(re.compile(r"^\d+ %$"))).to_be_visible(timeout=40_000)
@@ -136,19 +136,19 @@ def test_a_waiting_task_moves_by_itself_and_asks_nothing_while_hidden(studio: St
         page.evaluate("() => { delete document.hidden; document.dispatchEvent(new Event('visibilitychange')); }")
 
 
-def test_a_failed_task_shows_the_code_and_the_services_words(studio: Studio, look: Look) -> None:
-    page = look(studio.task("failed"))
+def test_a_failed_task_shows_the_code_and_the_services_words(studio: Studio, poll: Look) -> None:
+    page = poll(studio.task("failed"))
 
     expect(page.get_by_text("SeeAny's error: content_policy_violation")).to_be_visible()
     expect(page.get_by_text("生成内容违反内容安全策略")).to_be_visible()
 
 
-def test_a_timed_out_task_says_so(studio: Studio, look: Look) -> None:
-    expect(look(studio.task("timed_out")).get_by_text("The wait timed out")).to_be_visible()
+def test_a_timed_out_task_says_so(studio: Studio, poll: Look) -> None:
+    expect(poll(studio.task("timed_out")).get_by_text("The wait timed out")).to_be_visible()
 
 
-def test_an_image_set_is_a_grid(studio: Studio, look: Look) -> None:
-    page = look(studio.task("image_set"))
+def test_an_image_set_is_a_grid(studio: Studio, poll: Look) -> None:
+    page = poll(studio.task("image_set"))
 
     expect(page.get_by_role("img", name=re.compile("^Image "))).to_have_count(5)
     page.wait_for_function(
@@ -159,8 +159,8 @@ def test_an_image_set_is_a_grid(studio: Studio, look: Look) -> None:
     assert len(page.evaluate("navigator.clipboard.readText()").split("\n")) == 5
 
 
-def test_a_batch_is_a_table_with_totals_in_chinese_too(studio: Studio, look: Look) -> None:
-    page = look(studio.task("batch"), language="zh")
+def test_a_batch_is_a_table_with_totals_in_chinese_too(studio: Studio, poll: Look) -> None:
+    page = poll(studio.task("batch"), language="zh")
 
     expect(page.get_by_text("已完成 8 / 9，失败 1 · ¥5.50")).to_be_visible()
     expect(page.get_by_role("row")).to_have_count(10)
@@ -169,26 +169,26 @@ def test_a_batch_is_a_table_with_totals_in_chinese_too(studio: Studio, look: Loo
     picture(page, "ui-tab-batch-zh")
 
 
-def test_a_batch_counts_the_same_on_tab_and_page(studio: Studio, look: Look) -> None:
-    expect(look(studio.task("batch")).get_by_text("8 of 9 completed, 1 failed · ¥5.50")).to_be_visible()
-    page = look(studio.page)
+def test_a_batch_counts_the_same_on_tab_and_page(studio: Studio, poll: Look) -> None:
+    expect(poll(studio.task("batch")).get_by_text("8 of 9 completed, 1 failed · ¥5.50")).to_be_visible()
+    page = poll(studio.page)
 
     page.get_by_role("button", name="Table").click()
     row = page.get_by_role("row").filter(has=page.get_by_role("link", name="batch", exact=True))
     expect(row.get_by_text("8 of 9 completed, 1 failed", exact=True)).to_be_visible()
 
 
-def test_a_batch_that_failed_lists_all_of_it(studio: Studio, look: Look) -> None:
-    page = look(studio.task("refused"))
+def test_a_batch_that_failed_lists_all_of_it(studio: Studio, poll: Look) -> None:
+    page = poll(studio.task("refused"))
 
     expect(page.get_by_text("30 of 30 SeeAny tasks failed.")).to_be_visible()
     expect(page.get_by_role("row")).to_have_count(31)
 
 
 def test_a_batch_that_failed_says_how_many_it_does_not_list_and_how_many_were_not_done(
-    studio: Studio, look: Look
+    studio: Studio, poll: Look
 ) -> None:
-    def cut(page: Page) -> None:
+    def truncate(page: Page) -> None:
         page.route("**/seeany/api/dags/**", answer)
 
     def answer(route: Route) -> None:
@@ -196,24 +196,24 @@ def test_a_batch_that_failed_says_how_many_it_does_not_list_and_how_many_were_no
         view["result"]["total"] = 35
         route.fulfill(json={**view, "batch": view["batch"][:20]})
 
-    page = look(studio.task("refused"), before=cut)
+    page = poll(studio.task("refused"), before=truncate)
     expect(page.get_by_text("0 of 35 completed, 30 failed, 5 not done")).to_be_visible()
     expect(page.get_by_text("Only 20 of 30 are listed.")).to_be_visible()
 
 
-def test_a_task_that_waits_in_a_worker_says_where_its_progress_is(studio: Studio, look: Look) -> None:
-    expect(look(studio.task("poking")).get_by_text("Waiting. The log tells how far it is.")).to_be_visible()
+def test_a_task_that_waits_in_a_worker_says_where_its_progress_is(studio: Studio, poll: Look) -> None:
+    expect(poll(studio.task("poking")).get_by_text("Waiting. The log tells how far it is.")).to_be_visible()
 
 
-def test_a_task_that_was_passed_over_says_so(studio: Studio, look: Look) -> None:
-    expect(look(studio.task("passed_over")).get_by_text("This task did not wait")).to_be_visible()
+def test_a_task_that_was_passed_over_says_so(studio: Studio, poll: Look) -> None:
+    expect(poll(studio.task("passed_over")).get_by_text("This task did not wait")).to_be_visible()
 
 
-def test_moments_are_those_of_the_time_zone_chosen_in_airflow(studio: Studio, look: Look) -> None:
+def test_moments_are_those_of_the_time_zone_chosen_in_airflow(studio: Studio, poll: Look) -> None:
     def choose(page: Page) -> None:
         page.add_init_script("localStorage.setItem('timezone', JSON.stringify('Asia/Kolkata'))")
 
-    expect(look(studio.task("finished"), before=choose).get_by_text("GMT+5:30")).to_be_visible()
+    expect(poll(studio.task("finished"), before=choose).get_by_text("GMT+5:30")).to_be_visible()
 
 
 TROUBLE = [
@@ -226,16 +226,16 @@ TROUBLE = [
 
 
 @pytest.mark.parametrize(("status", "said", "shown"), TROUBLE)
-def test_trouble_is_told(studio: Studio, look: Look, status: int, said: str, shown: str) -> None:
+def test_trouble_is_told(studio: Studio, poll: Look, status: int, said: str, shown: str) -> None:
     def break_down(page: Page) -> None:
         page.route("**/seeany/api/**", lambda route: route.fulfill(status=status, body=said))
 
-    page = look(studio.task("finished"), before=break_down, complaint="Failed to load resource")
+    page = poll(studio.task("finished"), before=break_down, complaint="Failed to load resource")
     expect(page.get_by_role("alert").get_by_text(shown)).to_be_visible()
 
 
-def test_nothing_moves_on_without_news(studio: Studio, look: Look) -> None:
-    page = look(studio.task("under_way"), complaint="Failed to load resource")
+def test_nothing_moves_on_without_news(studio: Studio, poll: Look) -> None:
+    page = poll(studio.task("under_way"), complaint="Failed to load resource")
     expect(page.get_by_text(re.compile(r"^\d+ %$"))).to_be_visible(timeout=40_000)
 
     page.route("**/seeany/api/**", lambda route: route.abort())
@@ -247,8 +247,8 @@ def test_nothing_moves_on_without_news(studio: Studio, look: Look) -> None:
     assert bar.evaluate("node => node.getBoundingClientRect().width") == width
 
 
-def test_a_tab_that_was_left_asks_nothing(studio: Studio, look: Look) -> None:
-    page = look(studio.task("under_way"))
+def test_a_tab_that_was_left_asks_nothing(studio: Studio, poll: Look) -> None:
+    page = poll(studio.task("under_way"))
     expect(page.get_by_label("Progress").first).to_be_visible()
 
     page.get_by_role("link", name="Details", exact=True).click()
@@ -262,7 +262,7 @@ def test_a_tab_that_was_left_asks_nothing(studio: Studio, look: Look) -> None:
 ODD = "<img src=x onerror=alert(1)>" + "x" * 900
 
 
-def test_odd_values_stay_text_and_break_nothing(studio: Studio, look: Look) -> None:
+def test_odd_values_stay_text_and_break_nothing(studio: Studio, poll: Look) -> None:
     """What nobody expects: Airflow lets anybody who writes a DAG push anything."""
 
     def oddly(page: Page) -> None:
@@ -286,7 +286,7 @@ def test_odd_values_stay_text_and_break_nothing(studio: Studio, look: Look) -> N
         ]
         route.fulfill(json=view)
 
-    page = look(studio.task("batch"), before=oddly)
+    page = poll(studio.task("batch"), before=oddly)
     expect(page.get_by_role("row")).to_have_count(6)
     assert page.get_by_role("table").get_by_role("link").count() == 1
     for text in ("credits", "ZZZ", "¥-1,000", "333,333,333.33 s"):
@@ -311,7 +311,7 @@ def lines(cell: Locator) -> int:
 
 
 @pytest.mark.parametrize("phone", [False, True])
-def test_names_in_a_batchs_table_stay_whole_and_long_ones_break(studio: Studio, look: Look, phone: bool) -> None:
+def test_names_in_a_batchs_table_stay_whole_and_long_ones_break(studio: Studio, poll: Look, phone: bool) -> None:
     def squeeze(page: Page) -> None:
         page.route("**/seeany/api/dags/**", answer)
 
@@ -322,7 +322,7 @@ def test_names_in_a_batchs_table_stay_whole_and_long_ones_break(studio: Studio, 
         view["batch"][0]["id"] = LONG
         route.fulfill(json=view)
 
-    page = look(studio.task("batch"), phone=phone, before=squeeze)
+    page = poll(studio.task("batch"), phone=phone, before=squeeze)
     table = page.get_by_role("region", name="Batch")
     assert lines(table.get_by_text("video-0s-sneaker-2", exact=True)) == 1
     assert lines(table.get_by_text("SeeAny task", exact=True)) == 1
@@ -334,7 +334,7 @@ def test_names_in_a_batchs_table_stay_whole_and_long_ones_break(studio: Studio, 
 
 
 @pytest.mark.parametrize("phone", [False, True])
-def test_names_in_the_pages_table_stay_whole_and_long_ones_break(studio: Studio, look: Look, phone: bool) -> None:
+def test_names_in_the_pages_table_stay_whole_and_long_ones_break(studio: Studio, poll: Look, phone: bool) -> None:
     def squeeze(page: Page) -> None:
         page.route("**/seeany/api/results**", answer)
 
@@ -347,7 +347,7 @@ def test_names_in_the_pages_table_stay_whole_and_long_ones_break(studio: Studio,
         found["results"][0]["conn_id"] = "seeany_of_the_studio"
         route.fulfill(json=found)
 
-    page = look(studio.page, phone=phone, before=squeeze)
+    page = poll(studio.page, phone=phone, before=squeeze)
     page.get_by_role("button", name="Table").click()
     table = page.get_by_role("region", name="Results")
     for text in ("rung_named", "summer_2026", "seeany_of_the_studio", "Finished at"):
@@ -358,7 +358,7 @@ def test_names_in_the_pages_table_stay_whole_and_long_ones_break(studio: Studio,
     assert part.evaluate("node => node.scrollWidth <= node.clientWidth + 1")
 
 
-def test_dags_that_have_no_bar_are_counted_in_words(studio: Studio, look: Look) -> None:
+def test_dags_that_have_no_bar_are_counted_in_words(studio: Studio, poll: Look) -> None:
     def crowd(page: Page) -> None:
         page.route("**/seeany/api/summary**", answer)
 
@@ -368,25 +368,25 @@ def test_dags_that_have_no_bar_are_counted_in_words(studio: Studio, look: Look) 
         found["groups"] = [group | {"dag_id": f"dag_{number}"} for number in range(9)]
         route.fulfill(json=found)
 
-    spend = look(studio.page, before=crowd).get_by_role("region", name="Cost EUR")
+    spend = poll(studio.page, before=crowd).get_by_role("region", name="Cost EUR")
     expect(spend.locator("[data-dag]")).to_have_count(8)
     expect(spend.get_by_text("and 1 more", exact=True)).to_be_visible()
     # The scale: what the dearest day cost.
     expect(spend.locator("[data-top]")).to_have_text("€18.00")
-    spend = look(studio.page, before=crowd, language="zh").get_by_role("region", name="花费 EUR")
+    spend = poll(studio.page, before=crowd, language="zh").get_by_role("region", name="花费 EUR")
     expect(spend.get_by_text("另有 1 个", exact=True)).to_be_visible()
 
 
-def test_a_mapped_task_shows_its_own_result(studio: Studio, look: Look) -> None:
-    expect(look(studio.task("colours", 1)).get_by_label("Video video-3s-green-shoes")).to_be_visible()
+def test_a_mapped_task_shows_its_own_result(studio: Studio, poll: Look) -> None:
+    expect(poll(studio.task("colours", 1)).get_by_label("Video video-3s-green-shoes")).to_be_visible()
 
 
-def test_a_foreign_task_gets_one_quiet_line(studio: Studio, look: Look) -> None:
-    expect(look(studio.task("foreign")).get_by_text("This task does not wait for SeeAny.")).to_be_visible()
+def test_a_foreign_task_gets_one_quiet_line(studio: Studio, poll: Look) -> None:
+    expect(poll(studio.task("foreign")).get_by_text("This task does not wait for SeeAny.")).to_be_visible()
 
 
-def test_the_page_shows_results_spend_and_filters(studio: Studio, look: Look) -> None:
-    page = look(studio.page)
+def test_the_page_shows_results_spend_and_filters(studio: Studio, poll: Look) -> None:
+    page = poll(studio.page)
 
     expect(page.get_by_text("It is not the account's bill.")).to_be_visible()
     expect(page.locator("[data-bar]").first).to_be_attached()
@@ -414,8 +414,8 @@ def test_the_page_shows_results_spend_and_filters(studio: Studio, look: Look) ->
     expect(page.get_by_text("No result matches these filters.")).to_be_visible()
 
 
-def test_the_page_is_used_by_keyboard_alone(studio: Studio, look: Look) -> None:
-    page = look(studio.page)
+def test_the_page_is_used_by_keyboard_alone(studio: Studio, poll: Look) -> None:
+    page = poll(studio.page)
     expect(page.get_by_role("link", name="finished", exact=True)).to_be_visible()
     expect(page.locator("[data-bar]").first).to_be_attached()
 
@@ -453,8 +453,8 @@ def test_the_page_is_used_by_keyboard_alone(studio: Studio, look: Look) -> None:
     expect(page.get_by_text("SeeAny's error: content_policy_violation")).to_be_visible()
 
 
-def test_the_tab_is_used_by_keyboard_alone(studio: Studio, look: Look) -> None:
-    page = look(studio.task("finished"))
+def test_the_tab_is_used_by_keyboard_alone(studio: Studio, poll: Look) -> None:
+    page = poll(studio.task("finished"))
     page.wait_for_function("document.querySelector('video')?.readyState >= 1")
 
     page.get_by_role("link", name="SeeAny", exact=True).focus()
@@ -469,25 +469,25 @@ def test_the_tab_is_used_by_keyboard_alone(studio: Studio, look: Look) -> None:
     page.wait_for_function("!document.querySelector('video').paused")
 
 
-def test_a_picture_that_refuses_to_be_embedded_leaves_a_link_in_the_gallery(studio: Studio, look: Look) -> None:
+def test_a_picture_that_refuses_to_be_embedded_leaves_a_link_in_the_gallery(studio: Studio, poll: Look) -> None:
     def refuse(page: Page) -> None:
         page.route("**/files/**", lambda route: route.fulfill(status=200, content_type="text/html", body="no"))
 
-    page = look(studio.page, before=refuse, complaint="Failed to load resource")
+    page = poll(studio.page, before=refuse, complaint="Failed to load resource")
 
     card = page.get_by_role("listitem").filter(has=page.get_by_role("link", name="finished", exact=True))
     expect(card.get_by_role("link", name="Open original")).to_have_attribute("href", re.compile(r"output\.mp4$"))
 
 
-def test_the_page_is_no_longer_than_what_it_shows(studio: Studio, look: Look) -> None:
-    page = look(studio.page, phone=True)
+def test_the_page_is_no_longer_than_what_it_shows(studio: Studio, poll: Look) -> None:
+    page = poll(studio.page, phone=True)
 
     expect(page.locator("[data-bar]").first).to_be_attached()
     assert page.evaluate("document.documentElement.scrollHeight <= innerHeight + 1")
 
 
-def test_a_card_plays_under_the_pointer_and_leads_to_its_task(studio: Studio, look: Look) -> None:
-    page = look(studio.page)
+def test_a_card_plays_under_the_pointer_and_leads_to_its_task(studio: Studio, poll: Look) -> None:
+    page = poll(studio.page)
 
     link = page.get_by_role("link", name="finished", exact=True)
     link.hover()
@@ -497,8 +497,8 @@ def test_a_card_plays_under_the_pointer_and_leads_to_its_task(studio: Studio, lo
     assert page.url == studio.task("finished")
 
 
-def test_the_table_in_the_dark_and_in_chinese(studio: Studio, look: Look) -> None:
-    page = look(studio.page, dark=True, language="zh")
+def test_the_table_in_the_dark_and_in_chinese(studio: Studio, poll: Look) -> None:
+    page = poll(studio.page, dark=True, language="zh")
 
     page.get_by_role("button", name="表格").click()
     expect(page.get_by_role("region", name="结果").get_by_role("columnheader", name="花费")).to_be_visible()
@@ -508,8 +508,8 @@ def test_the_table_in_the_dark_and_in_chinese(studio: Studio, look: Look) -> Non
     assert serious_findings(page, our_part(page, "SeeAny 结果")) == []
 
 
-def test_it_fits_a_phone(studio: Studio, look: Look) -> None:
-    page = look(studio.page, phone=True)
+def test_it_fits_a_phone(studio: Studio, poll: Look) -> None:
+    page = poll(studio.page, phone=True)
 
     expect(page.get_by_role("heading", name="SeeAny results")).to_be_visible()
     expect(page.get_by_role("link", name="finished", exact=True)).to_be_visible()
@@ -517,23 +517,23 @@ def test_it_fits_a_phone(studio: Studio, look: Look) -> None:
     assert part.evaluate("node => node.scrollWidth <= node.clientWidth + 1")
 
 
-def test_a_file_that_refuses_to_be_embedded_leaves_a_link(studio: Studio, look: Look) -> None:
+def test_a_file_that_refuses_to_be_embedded_leaves_a_link(studio: Studio, poll: Look) -> None:
     def refuse(page: Page) -> None:
         page.route("**/output.mp4", lambda route: route.fulfill(status=200, content_type="text/html", body="no"))
 
-    page = look(studio.task("finished"), before=refuse)
+    page = poll(studio.task("finished"), before=refuse)
 
     expect(page.get_by_text("Cannot be shown here.")).to_be_visible()
     expect(page.get_by_role("link", name="Open original").first).to_have_attribute("href", re.compile("output.mp4"))
 
 
-def test_nothing_is_loaded_from_elsewhere_but_the_results(studio: Studio, look: Look) -> None:
+def test_nothing_is_loaded_from_elsewhere_but_the_results(studio: Studio, poll: Look) -> None:
     loaded: set[tuple[str, str]] = set()
 
     def note(page: Page) -> None:
         page.on("request", lambda request: loaded.add((request.resource_type, request.url.split("/")[2])))
 
-    page = look(studio.page, before=note)
+    page = poll(studio.page, before=note)
     expect(page.get_by_role("link", name="finished", exact=True)).to_be_visible()
     page.wait_for_function("[...document.images].some(image => image.naturalWidth && image.src.includes('/files/'))")
 
@@ -541,8 +541,8 @@ def test_nothing_is_loaded_from_elsewhere_but_the_results(studio: Studio, look: 
     assert {kind for kind, host in loaded if host != own} == {"image"}
 
 
-def test_the_connection_form_saves_with_just_a_key(studio: Studio, look: Look) -> None:
-    page = look(f"{studio.airflow.url}/connections")
+def test_the_connection_form_saves_with_just_a_key(studio: Studio, poll: Look) -> None:
+    page = poll(f"{studio.airflow.url}/connections")
 
     page.get_by_role("button", name="Add Connection").click()
     page.get_by_label("Connection ID").fill("seeany_by_hand")

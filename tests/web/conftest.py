@@ -17,7 +17,7 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from airflow_provider_seeany.web.app import create_app
-from tests.results.history import know_dags
+from tests.web.results.history import know_dags
 
 DAGS = [f"dag_{number}" for number in range(20)]
 

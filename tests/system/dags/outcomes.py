@@ -98,7 +98,7 @@ with DAG("ids_from_upstream", schedule=None):
     )
     nothing >> SeeAnyTaskSensor(task_id="whole_answer", seeany_task_id=nothing, retries=2)
     # Airflow retries this one, as it may be a secrets backend that was down for a moment.
-    SeeAnyTaskSensor(task_id="no_connection", seeany_task_id="video-0s", seeany_conn_id="seeany_missing", retries=0)
+    SeeAnyTaskSensor(task_id="connection_failed", seeany_task_id="video-0s", seeany_conn_id="seeany_missing", retries=0)
     SeeAnyTaskSensor(task_id="no_key", seeany_task_id="video-0s", seeany_conn_id="seeany_no_key", retries=2)
     SeeAnyTaskResultOperator(
         task_id="not_waiting", seeany_task_id="never-not-waiting", wait_for_completion=False, retries=0

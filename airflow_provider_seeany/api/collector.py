@@ -1,0 +1,183 @@
+"""Collects what the tasks of a batch brought, within a size limit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
+from typing import Any, Literal
+
+import msgspec
+
+from airflow_provider_seeany.api.batch_result import MAX_RESULT_BYTES, BatchResult, Failure
+from airflow_provider_seeany.api.costs import Costs
+from airflow_provider_seeany.api.result_urls import web_url
+from airflow_provider_seeany.api.task import SeeAnyTask
+from airflow_provider_seeany.api.text import format_count, sanitize
+
+RESERVED_FOR_FAILURES = MAX_RESULT_BYTES // 4
+"""Bytes of a result that details of completed tasks leave to failures, if there are so many."""
+
+
+MAX_REASON = 200
+"""Longest reason, in characters, that is kept of a failure."""
+
+
+class _Kept:
+    """JSON values by their place, forgotten as soon as all of them together are too large to be handed on."""
+
+    def __init__(self) -> None:
+        self._values: dict[int, dict[str, Any]] = {}
+        self.size = 0
+
+    def keep(self, index: int, value: dict[str, Any]) -> None:
+        self.size += _size(value)
+        if self.size > MAX_RESULT_BYTES:
+            self._values.clear()
+        else:
+            self._values[index] = value
+
+    def in_order(self) -> list[dict[str, Any]]:
+        return [self._values[index] for index in sorted(self._values)]
+
+
+class _Room:
+    """
+    The bytes that are left of a result.
+
+    :param size: how many there are.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+
+    def takes(self, size: int, kept_free: int = 0) -> bool:
+        """Take so many bytes and tell so, if they and what is to be kept free are left."""
+        if size > self._left - kept_free:
+            return False
+        self._left -= size
+        return True
+
+
+def _size(value: object) -> int:
+    """Return the bytes that a value takes in a list, written as Airflow writes it."""
+    return len(json.dumps(value)) + 2
+
+
+class ResultCollector:
+    """
+    What the tasks of a batch brought so far, kept no larger than can be handed on.
+
+    :param ids: the tasks, in the order asked.
+    """
+
+    def __init__(self, ids: Sequence[str]) -> None:
+        self._ids = ids
+        self._ended = bytearray(len(ids))
+        self._answers = _Kept()
+        self._table = _Kept()
+        self._reasons: dict[int, str] = {}
+        self._costs = Costs()
+        self.completed = 0
+
+    @property
+    def total(self) -> int:
+        """How many tasks there are."""
+        return len(self._ids)
+
+    @property
+    def costs(self) -> dict[str, float]:
+        """What the completed ones cost together, by currency."""
+        return self._costs.totals()
+
+    @property
+    def failed(self) -> int:
+        """How many brought no result."""
+        return len(self._reasons)
+
+    @property
+    def done(self) -> int:
+        """How many have ended, well or badly."""
+        return self.completed + self.failed
+
+    def add(self, index: int, task: SeeAnyTask) -> None:
+        """Take note of a completed task."""
+        self._ended[index] = True
+        self.completed += 1
+        self._costs.add(task)
+        self._answers.keep(index, task.as_json())
+        self._table.keep(index, _row(task))
+
+    def fail(self, index: int, reason: str) -> None:
+        """Take note of a task that will bring no result."""
+        self._ended[index] = True
+        self._reasons[index] = sanitize(reason, limit=MAX_REASON)
+
+    def fail_the_rest(self, reason: str) -> None:
+        """Take note that all tasks that have not ended will bring no result."""
+        for index, has_ended in enumerate(self._ended):
+            if not has_ended:
+                self.fail(index, reason)
+
+    def has_ended(self, index: int) -> bool:
+        """Tell whether a task has ended, well or badly."""
+        return bool(self._ended[index])
+
+    def result(self) -> BatchResult:
+        """
+        Return it all, with as many details as fit.
+
+        What was completed was paid, so it comes first; but failures, of which somebody must know, keep some room.
+        """
+        head = BatchResult(
+            total=len(self._ids),
+            completed=self.completed,
+            failed=self.failed,
+            cost=self._costs.totals(),
+            detail="totals",
+            tasks=[],
+            failures=[],
+        )
+        failures = [Failure(self._ids[index], self._reasons[index]) for index in sorted(self._reasons)]
+        room = _Room(MAX_RESULT_BYTES - _size(msgspec.to_builtins(head)))
+        kept_free = min(sum(map(_size, msgspec.to_builtins(failures))), RESERVED_FOR_FAILURES)
+        detail: Literal["answers", "table", "totals"] = "totals"
+        tasks: list[dict[str, Any]] = []
+        completed_ids: list[str] = []
+        if room.takes(self._answers.size, kept_free):
+            detail, tasks = "answers", self._answers.in_order()
+        elif room.takes(self._table.size, kept_free):
+            detail, tasks = "table", self._table.in_order()
+        else:
+            ids = [self._ids[index] for index, ended in enumerate(self._ended) if ended and index not in self._reasons]
+            completed_ids = ids if room.takes(sum(map(_size, ids)), kept_free) else []
+        return msgspec.structs.replace(
+            head,
+            detail=detail,
+            tasks=tasks,
+            completed_ids=completed_ids,
+            failures=list(takewhile(lambda failure: room.takes(_size(msgspec.to_builtins(failure))), failures)),
+            unfinished=list(takewhile(lambda each: room.takes(_size(each)), self._unfinished())),
+        )
+
+    def _unfinished(self) -> Iterator[str]:
+        return (i for i, ended in zip(self._ids, self._ended, strict=True) if not ended)
+
+    def __str__(self) -> str:
+        text = f"{format_count(self.done)} of {format_count(len(self._ids))} done"
+        if self.failed:
+            text += f", {format_count(self.failed)} failed"
+        costs = str(self._costs)
+        return f"{text}, {costs} so far" if costs else text
+
+
+def _row(task: SeeAnyTask) -> dict[str, Any]:
+    """Return the line of a completed task in the table."""
+    row = {
+        "id": task.id,
+        "video_url": web_url(task.video_url),
+        "result_url": None if web_url(task.video_url) else next(iter(task.result_urls), None),
+        "cost": task.usage.cost,
+        "cost_unit": task.usage.cost_unit,
+    }
+    return {name: value for name, value in row.items() if value is not None}

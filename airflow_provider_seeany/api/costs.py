@@ -1,0 +1,44 @@
+"""Adds up what tasks cost, exactly, each currency on its own."""
+
+from __future__ import annotations
+
+import sys
+from decimal import Decimal
+
+from airflow_provider_seeany.api.task import SeeAnyTask
+from airflow_provider_seeany.api.text import sanitize
+
+NO_CURRENCY = "?"
+"""Where costs without a currency are added up."""
+
+
+_SIGNS = {"CNY": "¥", "USD": "$", "EUR": "€", "GBP": "£"}
+
+
+class Costs:
+    """Adds up what tasks cost, exactly, each currency for itself."""
+
+    def __init__(self) -> None:
+        self._totals: dict[str, Decimal] = {}
+
+    def add(self, task: SeeAnyTask) -> None:
+        """Add a task's cost, if its answer tells one."""
+        if task.usage.cost is not None:
+            unit = sanitize(task.usage.cost_unit or "", limit=20) or NO_CURRENCY
+            # Through its text: the float 0.7 is not quite seven tenths, what the service wrote is.
+            self._totals[unit] = self._totals.get(unit, Decimal()) + Decimal(str(task.usage.cost))
+
+    def totals(self) -> dict[str, float]:
+        """Return the sums by currency, as JSON numbers."""
+        most = sys.float_info.max
+        return {unit: max(min(float(total), most), -most) for unit, total in self._totals.items()}
+
+    def __str__(self) -> str:
+        return " + ".join(_amount(unit, total) for unit, total in self._totals.items())
+
+
+def _amount(unit: str, total: Decimal) -> str:
+    exponent = total.normalize().as_tuple().exponent
+    decimals = min(max(-exponent, 2), 6) if isinstance(exponent, int) else 2
+    number = f"{total:,.{decimals}f}".replace(",", " ") if total.adjusted() < 18 else f"{total:.3e}"
+    return f"{_SIGNS[unit]}{number}" if unit in _SIGNS else f"{number} {unit}"

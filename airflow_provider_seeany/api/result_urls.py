@@ -1,0 +1,160 @@
+"""Finds the result URLs in a payload, whatever its fields are called."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+_VIDEO_FILES = (".mp4", ".mov", ".webm", ".m3u8", ".mkv", ".avi", ".m4v")
+
+
+MAX_WORD = 100
+"""Longer texts are kept out of the cache; none of them is a status."""
+
+
+_INPUTS = ("input", "reference", "prompt", "callback", "webhook")
+"""Beginnings of words in keys under which an answer repeats what was asked for."""
+
+
+_SOURCES = frozenset({"source", "sources"})
+"""What was asked for, too, unless a result has sources: a video in several qualities."""
+
+
+_NO_RESULTS = frozenset(
+    {"ref", "refs", "request", "params", "parameters", "notify"}
+    | {"error", "message", "status", "cancel", "poll", "polling", "self", "docs", "doc", "documentation", "help"}
+)
+"""Other words in keys under which no result stands."""
+
+
+_COVERS = ("thumb", "cover", "poster", "frame")
+"""Beginnings of words in keys of pictures that only come with a video."""
+
+
+_PLACES = frozenset({"url", "urls", "uri", "uris", "href", "link", "links", "download"})
+
+
+_OUTPUTS = frozenset({"output", "outputs", "result", "results", "file", "files"})
+
+
+_PICTURES = frozenset({"image", "images", "picture", "pictures", "photo", "photos"})
+"""Words in keys under which a result may stand."""
+
+
+_PICTURE_FILES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif")
+
+
+def web_url(url: str | None) -> str | None:
+    """Return the URL if it is an absolute http(s) one."""
+    return url if is_web_url(url) else None
+
+
+def is_web_url(url: object) -> bool:
+    """Tell whether a value is an absolute http(s) URL that may be shown as a link."""
+    if not isinstance(url, str) or not url.isprintable() or " " in url:
+        return False
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        return False
+
+
+def urls_in(answer: Mapping[str, Any]) -> tuple[str, ...]:
+    """
+    Return every http(s) URL of an answer that is a result, at any depth; each once.
+
+    The endpoint also serves image sets, whose result fields the platform does not document, so results are known by
+    their keys, such as ``url`` and ``*_urls``, or by their file names; if none is, by what is left without thumbnails,
+    covers, and what the answer repeats of the request.
+    """
+    return tuple(dict.fromkeys(found.url for found in find_results(answer)))
+
+
+def find_results(answer: Mapping[str, Any]) -> list[_Url]:
+    """Return the URLs that are results by their keys or file names, or else all that may be."""
+    found = list(_urls(answer))
+    return [each for each in found if each.is_named or each.may_be_video] or found
+
+
+def find_video_url(answer: Mapping[str, Any]) -> str | None:
+    """Find the video of a completed answer that does not name it as documented."""
+    found = find_results(answer)
+    videos = [each.url for each in found if each.may_be_video]
+    others = [each.url for each in found if not each.is_picture]
+    return next(iter(videos + others), None)
+
+
+class _Place(NamedTuple):
+    """What the keys say, under which something stands."""
+
+    is_named: bool = False
+    """Whether one of them names a URL or a result."""
+    is_of_output: bool = False
+    is_of_video: bool = False
+    is_of_picture: bool = False
+
+    def under(self, key: str) -> _Place | None:
+        """Return what they say together with one more; ``None`` if no result stands there."""
+        words = _words(key) if len(key) <= MAX_WORD else frozenset()
+        if _is_no_result(words) or (words & _SOURCES and not (self.is_of_output and len(words) == 1)):
+            return None
+        is_of_video = self.is_of_video or any(word.startswith("video") for word in words)
+        is_of_output = self.is_of_output or is_of_video or bool(words & _OUTPUTS)
+        return _Place(
+            is_named=self.is_named or bool(words & _PLACES) or bool(words & _OUTPUTS),
+            is_of_output=is_of_output,
+            is_of_video=is_of_video,
+            is_of_picture=self.is_of_picture or bool(words & _PICTURES),
+        )
+
+
+class _Url(NamedTuple):
+    url: str
+    place: _Place
+
+    @property
+    def is_named(self) -> bool:
+        return self.place.is_named
+
+    @property
+    def is_picture(self) -> bool:
+        path = urlsplit(self.url).path.lower()
+        if path.endswith(_PICTURE_FILES):
+            return True
+        return self.place.is_of_picture and not self.place.is_of_video and not path.endswith(_VIDEO_FILES)
+
+    @property
+    def may_be_video(self) -> bool:
+        is_file = urlsplit(self.url).path.lower().endswith(_VIDEO_FILES)
+        return is_file or (self.place.is_of_video and not self.is_picture)
+
+
+@lru_cache(maxsize=1024)
+def _words(key: str) -> frozenset[str]:
+    """Return the words of a key: those of ``image_urls``, ``image-urls`` and ``imageURLs`` are the same."""
+    key = re.sub(r"URL(s?)(?![a-z])", r"_url\1_", key)
+    return frozenset(re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[\W_]+", " ", key).lower().split())
+
+
+@lru_cache(maxsize=1024)
+def _is_no_result(words: frozenset[str]) -> bool:
+    return bool(words & _NO_RESULTS) or any(word.startswith(_INPUTS + _COVERS) or "thumb" in word for word in words)
+
+
+def _urls(answer: Mapping[str, Any]) -> Iterator[_Url]:
+    """Walk the answer in its own order, with a stack instead of recursion so that depth cannot hurt."""
+    stack: list[tuple[_Place, object]] = [(_Place(), answer)]
+    while stack:
+        place, value = stack.pop()
+        if isinstance(value, str):
+            if is_web_url(url := value.strip()):
+                yield _Url(url, place)
+        elif isinstance(value, Mapping):
+            inner = [(under, item) for key, item in value.items() if (under := place.under(key)) is not None]
+            stack.extend(reversed(inner))
+        elif isinstance(value, list | tuple):
+            stack.extend((place, item) for item in reversed(value))

@@ -1,0 +1,286 @@
+"""
+Waiting without any worker: the scheduler starts the trigger itself, and the trigger ends the task.
+
+A wait costs two worker processes otherwise: one that polls once and defers, one that pushes the result. On Airflow
+3.3+ the triggerer can do both. What fails or times out still ends in a worker, so that the exception is the same as
+always.
+
+A worker does more for a task than to run it, and most of that has no counterpart in the triggerer. So only what is
+known to come out the same starts without one: every attribute of the operator and its DAG is either listed here with
+who applies it, or has Airflow's default. What nobody listed, as a newer Airflow may bring, starts in a worker.
+
+The decision is made when Airflow reads it to store the DAG, not when the operator is made: what is mapped over a wait,
+and what is set on it by ``>>``, by a cluster policy or by an assignment, comes later.
+
+Of a wait without a worker these are lost all the same, as they belong to each task alike: the limit of the default pool
+and of ``max_active_tasks``, the rendered template fields in the UI, and the metrics that a worker sends.
+"""
+
+from __future__ import annotations
+
+import inspect
+from datetime import timedelta
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import DAG, BaseOperator, BaseSensorOperator, conf
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
+from airflow.triggers.base import StartTriggerArgs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from airflow_provider_seeany.wait.base import BaseTaskWaitOperator
+
+DEFER_GRACE = timedelta(minutes=5)
+"""
+How long after the deadline Airflow may end the deferral itself. The trigger reports the time-out first, with a
+better message; this is for a trigger that never runs, for want of a triggerer.
+"""
+
+
+TEMPLATE_FIELDS = ("seeany_task_id", "seeany_conn_id")
+"""What is rendered of a wait, in a worker or in the triggerer."""
+
+_KNOWN_OF_A_TASK = frozenset(
+    """
+    task_id task_group upstream_task_ids downstream_task_ids _dag is_setup is_teardown trigger_rule depends_on_past
+    ignore_first_depends_on_past wait_for_past_depends_before_skipping wait_for_downstream start_date end_date
+    priority_weight weight_rule
+    owner doc doc_md doc_json doc_yaml doc_rst _task_display_name
+    email email_on_failure email_on_retry on_failure_callback on_retry_callback on_skipped_callback
+    retries retry_delay retry_exponential_backoff max_retry_delay retry_policy soft_fail never_fail silent_fail
+    executor executor_config queue run_as_user resources
+    mode exponential_backoff max_wait
+    params do_xcom_push allow_nested_operators _needs_expansion
+    _BaseOperator__init_kwargs _BaseOperator__from_mapped _BaseOperator__instantiated _lock_for_execution
+    _cached_logger _log
+    """.split()  # noqa: SIM905  by lines it can be read
+)
+"""
+What may be set of a wait without a worker, line by line: what the scheduler applies; what the UI shows; what a failure
+takes, which ends in a worker; where a worker would run; how a worker would poll; what is checked or honoured here;
+Airflow's own bookkeeping.
+"""
+
+_KNOWN_OF_A_DAG = frozenset(
+    """
+    dag_id description schedule timetable timezone start_date end_date catchup max_active_tasks max_active_runs
+    max_consecutive_failed_dag_runs dagrun_timeout deadline sla_miss_callback fail_fast allowed_run_types
+    on_success_callback on_failure_callback has_on_success_callback has_on_failure_callback is_paused_upon_creation
+    doc_md tags owner_links access_control dag_display_name edge_info
+    default_args params template_searchpath
+    task_dict task_group auto_register partial fileloc relative_fileloc last_loaded disable_bundle_versioning
+    rerun_with_latest_version
+    """.split()  # noqa: SIM905  by lines it can be read
+)
+"""
+The same of a DAG: what the scheduler applies; what the UI shows; what the operator has been given or is checked here,
+and where files of templates are, which a wait has none of; how the DAG is loaded.
+"""
+
+_KNOWN_OF_A_CLASS = frozenset(
+    """
+    __init__ __doc__ __module__ __qualname__ __annotations__ __annotate__ __annotate_func__ __annotations_cache__
+    __parameters__ __orig_bases__ __abstractmethods__ _abc_impl __firstlineno__ __static_attributes__
+    ui_color ui_fgcolor custom_operator_name
+    """.split()  # noqa: SIM905  by lines it can be read
+)
+"""What a user's subclass may define: how it is made, of which the attributes show the result, and how it looks."""
+
+
+class DecidedLate:
+    """
+    An attribute of Airflow's operators that a wait works out when it is read, by when its DAG is complete.
+
+    :param decide: works it out for one operator.
+    :param of_class: what the class itself has, which Airflow copies to mapped tasks.
+    """
+
+    def __init__(self, decide: Callable[[Any], Any], *, of_class: object) -> None:
+        self._decide = decide
+        self._of_class = of_class
+
+    def __get__(self, operator: Any, kind: type) -> Any:
+        """Return what holds of an operator, or of the class."""
+        # While it is being made, Airflow already looks.
+        if operator is None or not getattr(operator, "_BaseOperator__instantiated", False):
+            return self._of_class
+        return self._decide(operator)
+
+
+def starts_in_triggerer(operator: BaseTaskWaitOperator) -> bool:
+    """Tell whether Airflow shall start the wait without a worker."""
+    return bool(operator.worker_free) and worker_needed_because(operator) is None
+
+
+def defer_timeout(seconds: float) -> timedelta:
+    """Return the time limit for Airflow to set on the deferral of a wait of so many seconds."""
+    return timedelta(seconds=seconds) + DEFER_GRACE
+
+
+def worker_needed_because(operator: BaseTaskWaitOperator) -> str | None:
+    """Return why this wait has to start in a worker, or ``None`` if it need not."""
+    try:
+        return next(_reasons(operator), None)
+    except Exception as error:
+        # An Airflow in which something has moved must not lose the DAG for it.
+        return f"whether it needs one could not be found out ({type(error).__name__}: {error})"
+
+
+def start_trigger_args(operator: BaseTaskWaitOperator) -> StartTriggerArgs | None:
+    """Return what the scheduler makes the trigger of, if it shall. A new object: one of the class would be shared."""
+    if not starts_in_triggerer(operator):
+        return None
+    return StartTriggerArgs(
+        trigger_cls="airflow_provider_seeany.triggers.task.SeeAnyTaskTrigger",
+        trigger_kwargs={
+            # Rendered by the triggerer, because these names are template fields of the operator as well.
+            **{field: _template(operator, field) for field in TEMPLATE_FIELDS},
+            "poll_interval": operator.interval,
+            "max_poll_interval": operator.max_poll_interval,
+            "callback_poll_interval": operator.callback_poll_interval if operator.expect_callback else None,
+            "time_after_deadline": DEFER_GRACE.total_seconds(),
+            "timeout": operator.timeout,
+            "end_from_trigger": True,
+            "do_xcom_push": operator.do_xcom_push,
+        },
+        next_method="execute_complete",
+        timeout=defer_timeout(operator.timeout),
+    )
+
+
+def _reasons(operator: BaseTaskWaitOperator) -> Iterator[str]:
+    """Yield why a wait has to start in a worker; what the later checks rely on, the earlier ones make sure of."""
+    if not operator.deferrable:
+        yield "deferrable is off"
+    if not AIRFLOW_V_3_3_PLUS:
+        yield "it takes Airflow 3.3 or newer"
+    if not getattr(operator, "wait_for_completion", True):
+        yield "wait_for_completion is off"
+    if not operator.has_dag():  # type: ignore[no-untyped-call]
+        yield "its DAG is not known where it is made"
+    if conf.getboolean("triggerer", "queues_enabled", fallback=False):
+        yield "[triggerer] queues_enabled is on, and Airflow gives a trigger that it starts itself no queue"
+    yield from _reasons_in_class(type(operator))
+    yield from _reasons_in_attributes(operator)
+    yield from _reasons_in_params(operator)
+    for mapped in operator.iter_mapped_dependants():
+        yield f"{mapped.node_id} is mapped over it, and only a worker tells Airflow how often"
+    yield from _reasons_in_templates(operator)
+    if listener := _listener_of_tasks():
+        yield f"the listener {listener} hears only of tasks in workers"
+
+
+def _reasons_in_class(kind: type) -> Iterator[str]:
+    ours = _ours(kind)
+    for parent in kind.__mro__:
+        if parent not in ours.__mro__ and (unknown := sorted(vars(parent).keys() - _KNOWN_OF_A_CLASS)):
+            yield f"{parent.__name__} has its own {unknown[0]}, which only a worker uses"
+
+
+def _reasons_in_attributes(operator: BaseTaskWaitOperator) -> Iterator[str]:
+    plain = _plain_task(isinstance(operator, BaseSensorOperator))
+    for name in _unlike(operator, plain, _known_of(_ours(type(operator)))):
+        name = {"_pre_execute_hook": "pre_execute", "_post_execute_hook": "post_execute"}.get(name, name)
+        yield f"it has {name}, which only a worker applies"
+    if type(operator.dag) is not DAG:
+        yield f"its DAG is a {type(operator.dag).__name__}, which a triggerer does not know"
+    for name in _unlike(operator.dag, _plain_dag(), _KNOWN_OF_A_DAG):
+        yield f"its DAG has {name}, which a triggerer does not apply"
+
+
+def _unlike(thing: object, plain: dict[str, Any], known: frozenset[str]) -> Iterator[str]:
+    """Yield the attributes that nobody listed and that are not as Airflow makes them."""
+    for name, value in vars(thing).items():
+        is_worked_out = isinstance(getattr(type(thing), name, None), cached_property)
+        if name not in known and not is_worked_out and (name not in plain or plain[name] != value):
+            yield name
+
+
+def _reasons_in_params(operator: BaseTaskWaitOperator) -> Iterator[str]:
+    from airflow.sdk import Param
+
+    groups: tuple[Any, ...] = (operator.params, operator.dag.params)
+    for name, param in ((name, group.get_param(name)) for group in groups for name in group):
+        if not param.has_value:
+            # Airflow 3.3's triggerer ends, and with it all its waits, when it looks at such a parameter.
+            yield f"the parameter {name!r} has no default"
+        if type(param) is not Param or (param.schema and name not in operator.dag.params):
+            # Those of the DAG are checked when a run is created.
+            yield f"the parameter {name!r} is checked in a worker only"
+
+
+def _reasons_in_templates(operator: BaseTaskWaitOperator) -> Iterator[str]:
+    from airflow_provider_seeany.wait.templates import unknown_in
+
+    for field in TEMPLATE_FIELDS:
+        template = _template(operator, field)
+        if template is None:
+            yield "its id or connection is an XComArg that cannot be written as a template"
+        elif unknown := unknown_in(template, operator.dag):
+            yield f"{unknown} in {field} may not be the same in a triggerer"
+
+
+def _listener_of_tasks() -> str | None:
+    """Return the name of a listener that Airflow calls in a worker when a task instance starts or ends."""
+    from airflow.sdk.listener import get_listener_manager
+
+    hooks = (hook for name, hook in vars(get_listener_manager().hook).items() if "task_instance" in name)
+    listeners = (str(listener.plugin_name) for hook in hooks for listener in hook.get_hookimpls())
+    # One comes with Airflow's own examples, which a fresh Airflow loads; nobody misses what it prints.
+    return next((name for name in listeners if not name.startswith("airflow.example_dags.")), None)
+
+
+def _ours(kind: type) -> type[BaseTaskWaitOperator]:
+    """Return the class of this provider that a class is, or is made from."""
+    return next(parent for parent in kind.__mro__ if parent.__module__.startswith("airflow_provider_seeany."))
+
+
+@cache
+def _known_of(ours: type[BaseTaskWaitOperator]) -> frozenset[str]:
+    """Return the attributes that may be set: of any task, and the parameters of a wait, which its trigger is given."""
+    return _KNOWN_OF_A_TASK | inspect.signature(ours.__init__).parameters.keys()
+
+
+@cache
+def _plain_task(is_sensor: bool) -> dict[str, Any]:
+    """Return the attributes of a task of which nothing is set."""
+    from airflow.sdk.definitions._internal.contextmanager import DagContext, TaskGroupContext
+
+    plain_kind: type[BaseOperator] = BaseSensorOperator if is_sensor else BaseOperator
+    # None: else it would be part of the DAG that is being made just now.
+    DagContext.push(None)  # type: ignore[arg-type]
+    TaskGroupContext.push(None)  # type: ignore[arg-type]
+    try:
+        return dict(vars(plain_kind(task_id="plain")))
+    finally:
+        TaskGroupContext.pop()
+        DagContext.pop()
+
+
+@cache
+def _plain_dag() -> dict[str, Any]:
+    """Return the attributes of a DAG of which nothing is set."""
+    return dict(vars(DAG("plain", schedule=None)))
+
+
+def _template(operator: BaseTaskWaitOperator, field: str) -> str | None:
+    """
+    Write a field's value as a string for the triggerer to render, or return ``None`` if that cannot be done.
+
+    An XComArg would reach the trigger unresolved. The operator keeps its own, and with it the dependency.
+    """
+    from airflow.sdk.definitions.xcom_arg import PlainXComArg
+
+    value: object = getattr(operator, field)
+    if not isinstance(value, PlainXComArg):
+        return value if isinstance(value, str) else None
+    upstream = value.operator
+    group = upstream.get_closest_mapped_task_group()
+    if upstream.is_mapped or group not in (None, operator.get_closest_mapped_task_group()):
+        return None
+    map_index = "-1" if group is None else "ti.map_index"
+    pulled = f"ti.xcom_pull(task_ids={upstream.task_id!r}, key={value.key!r}, map_indexes={map_index})"
+    # What is not there would be the text "None".
+    return f"{{{{ {pulled} | default('', true) }}}}"

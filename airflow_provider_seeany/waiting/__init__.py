@@ -1,1 +1,0 @@
-"""Waits as a worker sees them: what to leave to the trigger, and what its outcome means."""

@@ -1,0 +1,152 @@
+"""
+The routes behind the tab and the page: each with the viewer's own permissions, and otherwise only a way to the queries.
+
+They are plain functions, so they run beside the api-server's event loop and not in it.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
+from airflow.utils.session import create_session
+from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from msgspec import DecodeError, ValidationError, json
+from pydantic import BaseModel
+
+from airflow_provider_seeany.web.results import queries, views
+from airflow_provider_seeany.web.results.spend import TooBusy
+
+MAX_RANGE = 366 * 24 * 3600
+DEFAULT_RANGE = 30 * 24 * 3600
+MAX_NUMBER = 2**31 - 1
+CLOCK_DIFFERENCE = 3600
+"""So far ahead of this server's clock may a result be."""
+
+SECONDS_UNTIL_RETRY = 2
+"""After so many seconds may be asked again for sums that could not be made."""
+
+
+class ResultsPage(BaseModel):
+    """A page of results. ``next`` goes into ``before`` of the next request."""
+
+    waiting: list[views.Result]
+    results: list[views.Result]
+    next: str | None
+
+
+class Summary(BaseModel):
+    """What the results of a range add up to, and the time zone of its days."""
+
+    zone: str
+    groups: list[views.Group]
+
+
+def _filters(
+    dag_id: Annotated[str | None, Query(max_length=250)] = None,
+    conn_id: Annotated[str | None, Query(max_length=250)] = None,
+    state: Literal["waiting", "completed", "failed", "timed_out"] | None = None,
+    since: Annotated[int | None, Query(ge=0, le=253_402_300_799)] = None,
+    until: Annotated[int | None, Query(ge=0, le=253_402_300_799)] = None,
+) -> views.Filters:
+    latest = int(time.time()) + CLOCK_DIFFERENCE
+    until = latest if until is None else until
+    since = until - DEFAULT_RANGE if since is None else since
+    since = max(since, until - MAX_RANGE)
+    # Later there is nothing, and the last days of the calendar have no next one.
+    return views.Filters(since=since, until=min(until, latest), dag_id=dag_id, conn_id=conn_id, state=state)
+
+
+def _readable_dags(user: GetUserDep) -> set[str]:
+    return get_auth_manager().get_authorized_dag_ids(user=user, method="GET")
+
+
+def _check_characters(request: Request) -> None:
+    """Refuse what no database compares with its columns; first of all, as Airflow looks up the DAG to tell who may."""
+    given = [*request.path_params.values(), *request.query_params.values()]
+    if any(_unstorable(str(value)) for value in given):
+        raise HTTPException(422, "a parameter holds a character that no database stores")
+
+
+def _unstorable(text: str) -> bool:
+    return any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text)
+
+
+FiltersDep = Annotated[views.Filters, Depends(_filters)]
+ReadableDags = Annotated[set[str], Depends(_readable_dags)]
+
+# Of the DAG that is named in path or query; where none is, of XComs in general.
+_may_read_xcoms = Depends(requires_access_dag("GET", DagAccessEntity.XCOM))
+
+router = APIRouter(prefix="/api", dependencies=[Depends(_check_characters), _may_read_xcoms])
+
+
+@router.get("/results")
+def results(
+    filters: FiltersDep,
+    readable: ReadableDags,
+    before: Annotated[str | None, Query(max_length=2000)] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 24,
+) -> ResultsPage:
+    """Return a page of results of all DAGs that the viewer may read, and, with the first page, the waits under way."""
+    cursor = _cursor(before)
+    under_way: list[views.Result] = []
+    page = views.Page([], None)
+    with create_session(scoped=False) as session:
+        if cursor is None and filters.state in (None, "waiting"):
+            under_way = queries.waiting(session, readable=readable, filters=filters)
+        if filters.state != "waiting":
+            page = queries.ended(session, readable=readable, filters=filters, before=cursor, limit=limit)
+    return ResultsPage(
+        waiting=under_way, results=page.results, next=json.encode(page.next).decode() if page.next else None
+    )
+
+
+@router.get("/summary")
+def summary(filters: FiltersDep, readable: ReadableDags, zone: Annotated[str, Query(max_length=60)] = "UTC") -> Summary:
+    """Return what the results add up to, by day, DAG, connection and state."""
+    try:
+        zone_info = ZoneInfo(zone)
+    except (KeyError, ValueError, OSError):
+        zone_info = ZoneInfo("UTC")
+    try:
+        with create_session(scoped=False) as session:
+            groups = queries.groups(session, readable=readable, filters=filters, zone=zone_info)
+    except TooBusy:
+        headers = {"Retry-After": str(SECONDS_UNTIL_RETRY)}
+        raise HTTPException(503, "the results of others are being added up: try again", headers) from None
+    return Summary(zone=zone_info.key, groups=groups)
+
+
+@router.get("/dags/{dag_id}/task")
+def task(
+    dag_id: str, run_id: str, task_id: str, map_index: Annotated[int, Query(ge=-1, le=MAX_NUMBER)] = -1
+) -> views.TaskView:
+    """Return what there is to show of a task instance."""
+    with create_session(scoped=False) as session:
+        view = queries.task_view(session, dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=map_index)
+    if view is None:
+        raise HTTPException(404, "there is no such task instance")
+    return view
+
+
+def _cursor(before: str | None) -> views.Cursor | None:
+    if before is None:
+        return None
+    try:
+        cursor = json.decode(before, type=views.Cursor)
+    except (DecodeError, ValidationError, UnicodeEncodeError):
+        cursor = None
+    if cursor is None or not _fits(cursor):
+        raise HTTPException(422, "before is none of the values that an answer gave as next")
+    return cursor
+
+
+def _fits(cursor: views.Cursor) -> bool:
+    """Tell whether a database could compare its columns with this: a large number or a NUL ends in an error there."""
+    numbers = max(abs(cursor.dag_run_id), abs(cursor.map_index))
+    return numbers <= MAX_NUMBER and not _unstorable(cursor.key + cursor.task_id)

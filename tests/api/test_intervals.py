@@ -1,0 +1,416 @@
+"""When to ask again."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_seeany.api.errors import Kind, Trouble
+from airflow_provider_seeany.api.intervals import (
+    BACKOFF_MAX,
+    AdaptiveInterval,
+    FixedInterval,
+    JitteredInterval,
+    PollPolicy,
+    with_jitter,
+)
+
+WITHOUT_JITTER: dict[str, Any] = {"jitter": lambda: 0.5}
+
+
+def trouble(kind: Kind = Kind.TRANSIENT, retry_after: float | None = None) -> Trouble:
+    """Return trouble of a kind."""
+    return Trouble(kind=kind, text="trouble", retry_after=retry_after)
+
+
+def fixed(poll_interval: float = 10) -> PollPolicy:
+    """Return the rule of a wait that holds a process."""
+    return FixedInterval(poll_interval=poll_interval)
+
+
+def trusting(poll_interval: float = 10, max_poll_interval: float = 30, **more: Any) -> AdaptiveInterval:
+    """Return the rule of the trigger."""
+    return AdaptiveInterval(poll_interval=poll_interval, max_poll_interval=max_poll_interval, **more)
+
+
+Rule = Callable[[float], PollPolicy]
+
+
+@pytest.mark.parametrize("rule", [fixed, trusting])
+@pytest.mark.parametrize("poll_interval", [0, -1, float("nan")])
+def test_an_interval_that_cannot_be_is_refused(rule: Rule, poll_interval: float) -> None:
+    with pytest.raises(ValueError, match="interval"):
+        rule(poll_interval)
+
+
+def test_a_wait_that_holds_a_process_asks_at_the_given_interval_whatever_is_answered() -> None:
+    polling = fixed()
+
+    pauses = [
+        polling.after_response(estimated_remaining=100 - age, progress=age, now=age) for age in (10.0, 20.0, 90.0, 99.0)
+    ]
+
+    assert pauses == [10, 10, 10, 10]
+
+
+# What the service says about a task of 100 s at an age: the estimate and the progress.
+Says = Callable[[float], tuple[float | None, float | None]]
+
+
+def asked_at(says: Says, *, until: float = 100, **more: Any) -> list[float]:
+    """Return the ages at which a task is asked for, from 10 s on, the first question that finds it done included."""
+    polling = trusting(**{**WITHOUT_JITTER, **more})
+    ages = [10.0]
+    while ages[-1] < until:
+        estimate, progress = says(ages[-1])
+        ages.append(ages[-1] + polling.after_response(estimated_remaining=estimate, progress=progress, now=ages[-1]))
+    return ages
+
+
+def intervals(ages: list[float]) -> set[float]:
+    """Return the different pauses between the questions."""
+    return {round(after - before, 6) for before, after in itertools.pairwise(ages)}
+
+
+def test_an_estimate_that_falls_as_time_passes_is_aimed_at() -> None:
+    assert asked_at(lambda age: (100 - age, None)) == [10, 20, 50, 80, 94, 100.5]
+
+
+def test_an_estimate_is_not_believed_before_a_second_one_proves_it() -> None:
+    assert asked_at(lambda age: (100 - age, None))[:2] == [10, 20]
+
+
+@pytest.mark.parametrize("factor", [0.5, 2])
+def test_an_estimate_in_seconds_of_another_length_is_put_right(factor: float) -> None:
+    ages = asked_at(lambda age: (factor * (100 - age), None))
+
+    assert len(ages) <= 7
+    assert ages[-1] - 100 <= 2
+
+
+UNBELIEVABLE: dict[str, Says] = {
+    "stuck": lambda age: (90, None),
+    "stuck at the end": lambda age: (0, 99),
+    "absent": lambda age: (None, None),
+    "rising": lambda age: (age, None),
+    "negative": lambda age: (-age, None),
+    "endless": lambda age: (float("inf"), None),
+    "no number": lambda age: (float("nan"), float("nan")),
+    "not even a float": lambda age: (10**400 - int(age), 10**400),
+    "progress that stands still": lambda age: (None, 40),
+    "progress that goes back": lambda age: (None, 100 - age),
+    "progress out of bounds": lambda age: (None, 100 + age),
+}
+
+
+@pytest.mark.parametrize("name", UNBELIEVABLE)
+def test_what_cannot_be_believed_leaves_the_interval_as_it_is(name: str) -> None:
+    assert intervals(asked_at(UNBELIEVABLE[name])) == {10}
+
+
+def test_an_estimate_that_no_longer_falls_is_no_longer_believed() -> None:
+    ages = asked_at(lambda age: (max(300 - age, 200), None), until=400)
+
+    assert intervals(ages[:4]) == {10, 30}
+    assert intervals(ages[-10:]) == {10}
+
+
+def test_an_estimate_that_stops_falling_costs_one_more_long_pause_and_no_others() -> None:
+    # It falls up to an age of 100 s, then says 200 s for good.
+    ages = asked_at(lambda age: (max(300 - age, 200), None), until=200)
+
+    assert ages == [10, 20, 50, 80, 110, 140, 170, 180, 190, 200]
+
+
+def test_one_rise_of_a_noisy_estimate_does_not_cost_the_belief() -> None:
+    said = {10.0: 290, 20.0: 280, 50.0: 285}
+
+    assert asked_at(lambda age: (said.get(age, 300 - age), None), until=100)[:5] == [10, 20, 50, 80, 110]
+
+
+def test_a_task_that_outlives_its_estimate_is_asked_for_at_growing_pauses_up_to_the_interval() -> None:
+    ages = asked_at(lambda age: (max(30 - age, 1), None), until=90)
+
+    pauses = [after - before for before, after in itertools.pairwise(ages)]
+    assert pauses[2:] == [2, 3, 4.5, 6.75, 10, 10, 10, 10, 10]
+
+
+def test_an_answer_without_the_estimate_now_and_then_does_not_cost_the_belief() -> None:
+    assert asked_at(lambda age: (None if age == 50 else 300 - age, None))[:5] == [10, 20, 50, 60, 90]
+
+
+def test_progress_alone_finds_the_end() -> None:
+    ages = asked_at(lambda age: (None, int(age)))
+
+    assert ages[-1] - 100 < 2
+    assert len(ages) <= 10
+
+
+def test_steady_progress_unmasks_an_estimate_that_has_nothing_to_do_with_the_end() -> None:
+    """The estimate promises the end at 400 s, the task ends at 100 s."""
+    believed = asked_at(lambda age: (400 - age, None))
+    doubted = asked_at(lambda age: (400 - age, int(age)))
+
+    assert believed[-1] - 100 > 5
+    assert doubted[-1] - 100 < 2
+
+
+def test_an_estimate_that_goes_wild_beside_steady_progress_is_not_listened_to() -> None:
+    chance = random.Random(1)
+
+    ages = asked_at(lambda age: ((300 - age) * chance.uniform(0.4, 1.6), int(age / 3)), until=300)
+
+    assert ages[-1] - 300 < 3
+
+
+def test_two_answers_of_one_moment_prove_nothing() -> None:
+    polling = trusting(**WITHOUT_JITTER)
+
+    for left, done in ((90, 10), (80, 20)):
+        assert polling.after_response(estimated_remaining=left, progress=done, now=10) == 10
+    by_progress_alone = trusting(**WITHOUT_JITTER)
+    for done in (10, 20):
+        by_progress_alone.after_response(estimated_remaining=None, progress=done, now=10)
+    # Nor that the task should have ended by now.
+    assert by_progress_alone.seconds_left is None
+
+
+def test_an_estimate_that_begins_wild_and_then_is_right_is_not_asked_about_more_often() -> None:
+    wild = {10: 9e6, 20: 2e6, 50: 5e5, 80: 1e5, 110: 2e4}
+
+    ages = asked_at(lambda age: (wild.get(age, 300 - age), None), until=200)
+
+    assert ages[:8] == [10, 20, 50, 80, 110, 140, 170, 200]
+
+
+def test_a_task_that_the_service_begins_anew_is_soon_aimed_at_again() -> None:
+    """It fails at an age of 40 s with nearly all done, and then takes 400 s."""
+    ages = asked_at(lambda age: (None, min(4.5 * age - 35, 98) if age < 40 else (age - 40) / 4), until=440)
+
+    assert intervals([age for age in ages if 80 < age < 400]) == {30}
+    assert ages[-1] - 440 < 2
+
+
+def test_a_second_estimate_that_runs_out_is_asked_about_as_often_as_the_first() -> None:
+    ages = asked_at(lambda age: (30 - age if age <= 30 else 1 if age <= 50 else max(120 - age, 0), None), until=140)
+
+    pauses = [after - before for before, after in itertools.pairwise(ages) if before > 118]
+    assert pauses[:4] == pytest.approx([2, 3, 4.5, 6.75])
+
+
+def test_a_task_that_outlives_its_estimate_by_many_hours_is_still_asked_for() -> None:
+    polling = trusting(**WITHOUT_JITTER)
+    for count in range(5000):
+        pause = polling.after_response(estimated_remaining=max(50 - 10 * count, 0), progress=None, now=10.0 * count)
+
+    assert pause == 10
+
+
+@pytest.mark.parametrize(("step", "takes"), [(10, 35), (10, 45), (20, 60)])
+def test_progress_in_great_steps_is_followed_without_long_pauses(step: int, takes: int) -> None:
+    ages = asked_at(lambda age: (None, min(step + step * int(age / takes), 99)), until=100 / step * takes)
+
+    assert max(intervals(ages)) == 10
+
+
+def test_progress_that_slows_down_all_the_time_is_not_believed() -> None:
+    """Each second takes less than half a second off what seems to be left."""
+    assert intervals(asked_at(lambda age: (None, 100 * age / (200 + 0.55 * age)), until=400)) == {10}
+
+
+def test_an_estimate_that_has_run_out_gives_way_to_progress_that_goes_on() -> None:
+    """The estimate promises the end at 60 s, the task ends at 100 s."""
+    ages = asked_at(lambda age: (max(60 - age, 0), age))
+
+    assert min(after - before for before, after in itertools.pairwise(age for age in ages if 60 < age < 94)) > 5
+    assert ages[-1] - 100 < 2
+
+
+def test_a_task_that_is_all_done_and_still_runs_may_end_at_any_moment() -> None:
+    """As when the service still uploads the video."""
+    ages = asked_at(lambda age: (None, min(1.25 * age, 100)))
+
+    pauses = [after - before for before, after in itertools.pairwise(ages) if before > 80]
+    assert pauses == pytest.approx([2, 3, 4.5, 6.75, 10])
+
+
+@pytest.mark.parametrize(("estimate", "left"), [(70, 70), (None, 80)])
+def test_while_nothing_is_proved_the_end_is_where_anything_says_it_is(estimate: float | None, left: float) -> None:
+    """A batch asks about those first that should have ended, so that what is unproven is worth something, too."""
+    polling = trusting()
+
+    polling.after_response(estimated_remaining=None, progress=10, now=10)
+    polling.after_response(estimated_remaining=estimate, progress=20, now=20)
+
+    assert polling.seconds_left == left
+
+
+def estimates() -> st.SearchStrategy[float | None]:
+    """Return whatever JSON can say for an estimate, with what it usually says more often."""
+    return (
+        st.none()
+        | st.floats(0, 600)
+        | st.integers(-10, 600)
+        | st.floats(allow_nan=True, allow_infinity=True)
+        | st.sampled_from([10**400, -(10**400), 1e308, 5e-324, 0])
+    )
+
+
+def progresses() -> st.SearchStrategy[float | None]:
+    """Return the same for a progress."""
+    return st.none() | st.integers(0, 100) | st.floats(0, 100) | st.floats() | st.sampled_from([10**400, -(10**400)])
+
+
+def check_pauses(polling: AdaptiveInterval, answers: Iterable[tuple[float | None, float | None, float]]) -> None:
+    """Give it the answers, each so late after its pause, and see that every pause is within its bounds."""
+    shortest = min(2, polling.poll_interval) * 0.97
+    # In this order, so that what is no number does not count.
+    longest = max(polling.poll_interval, polling.max_poll_interval) * 1.05
+    now = 1_748_900_000.0
+    for estimate, progress, late in answers:
+        pause = polling.after_response(estimated_remaining=estimate, progress=progress, now=now)
+        assert shortest <= pause <= longest
+        # Late may be early: clocks are put back now and then, and machines differ in theirs.
+        now += pause + late
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.floats(0.01, 3600),
+    st.floats(0, 7200) | st.just(float("nan")),
+    st.lists(st.tuples(estimates(), progresses(), st.floats(-5, 60)), max_size=12),
+    st.floats(0, 1, exclude_max=True),
+)
+def test_whatever_is_answered_the_next_question_comes_neither_at_once_nor_later_than_allowed(
+    poll_interval: float,
+    max_poll_interval: float,
+    answers: list[tuple[float | None, float | None, float]],
+    jitter: float,
+) -> None:
+    check_pauses(trusting(poll_interval, max_poll_interval, jitter=lambda: jitter), answers)
+
+
+def test_ten_thousand_waits_that_believe_and_doubt_keep_within_the_bounds_too() -> None:
+    """What hypothesis makes up is rarely believed; these fall, jump, stick and vanish."""
+    chance = random.Random(1)
+    for _ in range(10_000):
+        slope, end = chance.choice([-1, 0, 0.2, 0.5, 1, 3, 1e300]), chance.choice([1, 60, 600, 1e306, 10**400])
+        answers = [
+            (
+                chance.choice([end - slope * 10 * step, end - slope * 10 * step, 0, None]) if end < 1e307 else end,
+                chance.choice([7 * step, 7 * step, 99, None]),
+                chance.choice([0, 0, 5, -20]),
+            )
+            for step in range(12)
+        ]
+        polling = trusting(chance.choice([0.1, 1, 10, 300]), chance.choice([0, 10, 30, 600]), jitter=chance.random)
+        check_pauses(polling, answers)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(estimates(), progresses(), st.floats(0, 60)), max_size=12), st.sampled_from([1, 10]))
+def test_with_the_longest_pause_as_short_as_the_interval_it_is_never_slower_than_that(
+    answers: list[tuple[float | None, float | None, float]], max_poll_interval: float
+) -> None:
+    polling = trusting(10, max_poll_interval, **WITHOUT_JITTER)
+    now = 0.0
+    for estimate, progress, late in answers:
+        pause = polling.after_response(estimated_remaining=estimate, progress=progress, now=now)
+        assert pause <= 10
+        now += pause + late
+
+
+def test_a_thousand_waits_that_began_together_do_not_go_on_asking_together() -> None:
+    chance = random.Random(1)
+    waits = [trusting(jitter=chance.random) for _ in range(1000)]
+
+    pauses = [polling.after_response(estimated_remaining=None, progress=None, now=10) for polling in waits]
+
+    assert 9.75 <= min(pauses) < 9.8
+    assert 10.2 < max(pauses) <= 10.25
+    assert sum(pauses) / 1000 == pytest.approx(10, abs=0.02)
+
+
+def test_a_pause_is_as_long_as_it_was_on_average() -> None:
+    assert with_jitter(10, lambda: 0.5) == 10
+
+
+@pytest.fixture(params=[fixed, lambda poll_interval=10: trusting(poll_interval, jitter=lambda: 0.0)])
+def rule(request: pytest.FixtureRequest) -> Rule:
+    """Both rules, since they share what they do in trouble."""
+    made: Rule = request.param
+    return made
+
+
+def test_the_service_is_asked_less_and_less_often_while_in_trouble_but_at_least_once_a_minute(rule: Rule) -> None:
+    pauses = [rule(10).after_error(trouble(), in_a_row=n) for n in range(1, 40)]
+
+    assert pauses[:3] == [10, 15, 22.5]
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == BACKOFF_MAX == 60
+
+
+def test_trouble_does_not_make_a_slow_wait_faster(rule: Rule) -> None:
+    polling = rule(300)
+
+    assert {polling.after_error(trouble(), in_a_row=n) for n in (1, 5, 100)} == {300}
+
+
+def test_a_throttled_question_waits_as_long_as_the_service_asked(rule: Rule) -> None:
+    polling = rule(10)
+
+    assert polling.after_error(trouble(Kind.THROTTLED, 90), in_a_row=1) == 90
+    assert polling.after_error(trouble(Kind.THROTTLED, 3), in_a_row=1) == 10
+    assert polling.after_error(trouble(Kind.THROTTLED), in_a_row=1) == 10
+
+
+def test_only_a_service_that_is_too_busy_is_left_alone_for_as_long_as_it_says(rule: Rule) -> None:
+    """A gateway's page for a broken service may carry a Retry-After of its own."""
+    for kind in (Kind.TRANSIENT, Kind.INVALID_RESPONSE):
+        assert rule(10).after_error(trouble(kind, 3600), in_a_row=1) == 10
+
+
+@pytest.mark.parametrize("seconds", [86_400 * 365, 1e300])
+def test_an_absurd_retry_after_cannot_put_a_wait_to_sleep_for_good(rule: Rule, seconds: float) -> None:
+    assert rule(10).after_error(trouble(Kind.THROTTLED, seconds), in_a_row=1) <= 3600
+
+
+def pauses_in_trouble(jitter: float) -> Iterator[float]:
+    """Yield pauses of the trigger's rule in several kinds of trouble."""
+    polling = trusting(jitter=lambda: jitter)
+    yield polling.after_error(trouble(), in_a_row=1)
+    yield polling.after_error(trouble(Kind.THROTTLED, 90), in_a_row=1)
+
+
+def test_the_jitter_makes_no_question_come_sooner_than_the_service_asked() -> None:
+    assert list(pauses_in_trouble(0.0)) == [10, 90]
+    assert list(pauses_in_trouble(1.0)) == [10.5, 94.5]
+
+
+@given(
+    st.floats(0.1, 86_400),
+    st.sampled_from(Kind),
+    st.none() | st.floats(0, 1e300),
+    st.integers(1, 10**9),
+    st.sampled_from([fixed, trusting]),
+)
+def test_a_pause_in_trouble_is_never_shorter_than_the_interval(
+    poll_interval: float, kind: Kind, retry_after: float | None, in_a_row: int, rule: Rule
+) -> None:
+    pause = rule(poll_interval).after_error(trouble(kind, retry_after), in_a_row=in_a_row)
+
+    assert pause >= poll_interval
+
+
+@pytest.mark.parametrize(("jitter", "pause"), [(0.0, 117.0), (0.5, 120.0), (1.0, 123.0)])
+def test_while_a_callback_is_expected_the_estimate_does_not_matter(jitter: float, pause: float) -> None:
+    polling = JitteredInterval(poll_interval=120, jitter=lambda: jitter)
+
+    for left in (60, 30, 2):
+        assert polling.after_response(estimated_remaining=left, progress=90, now=100 - left) == pytest.approx(pause)

@@ -1,0 +1,209 @@
+"""Asking on through a connection that is changed, missing or broken while many wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+
+from airflow_provider_seeany.api.asynchronous import shared_client
+from airflow_provider_seeany.api.errors import Trouble
+from airflow_provider_seeany.api.request import ApiSettings
+from airflow_provider_seeany.api.secret import Secret
+from airflow_provider_seeany.api.task import SeeAnyTask
+from airflow_provider_seeany.exceptions import SeeAnyConnectionNotFound
+from airflow_provider_seeany.hooks import reauth
+from airflow_provider_seeany.hooks.reauth import ReauthenticatingClient, RetryBudget
+from airflow_provider_seeany.hooks.seeany import SeeAnyHook
+from tests.conftest import settings_for
+from tests.hostile import Answer, HostileServer, accepting, reply, task
+
+MISSING = SeeAnyConnectionNotFound("The Airflow connection 'studio' was not found.")
+
+
+class Clock:
+    """Seconds that go on when they are told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The time as patience sees it; the event loop has the real one."""
+    clock = Clock()
+    monkeypatch.setattr(reauth, "time", SimpleNamespace(monotonic=clock))
+    return clock
+
+
+class Connection:
+    """An Airflow connection that is read: settings, or an error."""
+
+    def __init__(self, settings: ApiSettings) -> None:
+        self.now: ApiSettings | Exception = settings
+        self.reads = 0
+
+    async def read(self) -> ApiSettings:
+        """Read it, which takes a while in which others may want to."""
+        self.reads += 1
+        await asyncio.sleep(0.02)
+        if isinstance(self.now, Exception):
+            raise self.now
+        return self.now
+
+
+def with_key(server: HostileServer, key: str) -> ApiSettings:
+    return ApiSettings(base_url=f"{server.url}/v1", api_key=Secret(key))
+
+
+@pytest.mark.parametrize(("was_used", "seconds"), [(True, 300), (False, 30)])
+def test_a_wait_looks_for_its_connection_for_minutes_but_not_for_one_that_was_never_there(
+    clock: Clock, was_used: bool, seconds: float
+) -> None:
+    patience = RetryBudget(was_used=was_used)
+    patience.record_failure(MISSING)
+    clock.now += seconds - 1
+    assert patience.record_failure(MISSING).text == "The Airflow connection 'studio' was not found"
+
+    clock.now += 1
+    with pytest.raises(SeeAnyConnectionNotFound):
+        patience.record_failure(MISSING)
+
+
+def test_a_connection_that_was_there_again_is_looked_for_as_often_as_at_first(clock: Clock) -> None:
+    patience = RetryBudget()
+    for _ in range(5):
+        patience.record_failure(MISSING)
+    patience.reset()
+
+    patience.record_failure(MISSING)
+
+    # By this the pauses grow.
+    assert patience.in_a_row == 1
+
+
+async def test_a_connection_that_is_missing_now_and_then_never_ends_a_wait(
+    hostile: HostileServer, clock: Clock
+) -> None:
+    connection = Connection(settings_for(hostile))
+    async with ReauthenticatingClient(connection.read, shared_client) as client:
+        connection.now = MISSING
+        for _ in range(3):
+            hostile.script(reply(401), task())
+            assert isinstance(await client.poll("x"), Trouble)
+            clock.now += 200
+            assert isinstance(await client.poll("x"), SeeAnyTask)
+            clock.now += 200
+
+
+async def test_a_connection_that_is_read_again_is_there_again(hostile: HostileServer, clock: Clock) -> None:
+    hostile.script(reply(401))
+    connection = Connection(with_key(hostile, "sk-old"))
+    async with ReauthenticatingClient(connection.read, shared_client) as client:
+        for key in ("sk-new", "sk-newer"):
+            connection.now = MISSING
+            assert isinstance(await client.poll("x"), Trouble)
+            clock.now += 200
+            connection.now = with_key(hostile, key)
+            assert isinstance(await client.poll("x"), Trouble)
+            clock.now += 200
+
+
+def test_a_hook_that_is_answered_now_and_then_bears_with_a_connection_that_is_missing(
+    hostile: HostileServer, clock: Clock, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(host=hostile.url)
+    hostile.script(task())
+    hook = SeeAnyHook()
+    hook.poll("x")
+    monkeypatch.delenv("AIRFLOW_CONN_SEEANY_DEFAULT")
+    for _ in range(3):
+        hostile.script(reply(401), task())
+        assert "was not found" in str(hook.poll("x"))
+        clock.now += 200
+        assert isinstance(hook.poll("x"), SeeAnyTask)
+        clock.now += 200
+    hook.close()
+
+
+def test_a_hook_bears_with_a_connection_that_is_missing_now_and_then(
+    hostile: HostileServer, clock: Clock, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(host=hostile.url)
+    hook = SeeAnyHook()
+    for key, answer in (("sk-1", task()), ("sk-2", reply(401)), ("sk-3", task())):
+        hostile.script(reply(401))
+        assert isinstance(hook.poll("x"), Trouble)
+        monkeypatch.delenv("AIRFLOW_CONN_SEEANY_DEFAULT")
+        assert "was not found" in str(hook.poll("x"))
+        clock.now += 200
+        # It is there again, with or without an answer.
+        hostile.script(accepting(key, answer, otherwise=reply(401)))
+        connect(host=hostile.url, password=key)
+        hook.poll("x")
+        clock.now += 200
+    hook.close()
+
+
+async def test_many_who_are_refused_at_once_read_the_connection_once(hostile: HostileServer) -> None:
+    """Each reading is a question to Airflow's database."""
+    hostile.script(accepting("sk-new", task(), otherwise=reply(401)))
+    connection = Connection(with_key(hostile, "sk-old"))
+    async with ReauthenticatingClient(connection.read, shared_client) as client:
+        connection.now = with_key(hostile, "sk-new")
+        replies = await asyncio.gather(*(client.poll("x") for _ in range(20)))
+
+    assert all(isinstance(reply_, SeeAnyTask) for reply_ in replies)
+    assert connection.reads == 2
+
+
+async def test_a_missing_connection_is_looked_for_every_few_seconds_however_many_need_it(
+    hostile: HostileServer, clock: Clock
+) -> None:
+    hostile.script(accepting("sk-new", task(), otherwise=reply(401)))
+    connection = Connection(with_key(hostile, "sk-old"))
+
+    async def looks(client: ReauthenticatingClient) -> set[type]:
+        return {type(reply_) for reply_ in await asyncio.gather(*(client.poll("x") for _ in range(20)))}
+
+    async with ReauthenticatingClient(connection.read, shared_client) as client:
+        connection.now = MISSING
+        assert await looks(client) == await looks(client) == {Trouble}
+        assert connection.reads == 2
+
+        clock.now += 5
+        assert await looks(client) == {Trouble}
+        assert connection.reads == 3
+
+        clock.now += 5
+        connection.now = with_key(hostile, "sk-new")
+        assert await looks(client) == {SeeAnyTask}
+        assert connection.reads == 4
+
+
+async def test_a_connection_that_still_has_the_refused_key_is_read_again_once(hostile: HostileServer) -> None:
+    hostile.script(reply(401))
+    connection = Connection(settings_for(hostile))
+    async with ReauthenticatingClient(connection.read, shared_client) as client:
+        for _ in range(5):
+            assert isinstance(await client.poll("x"), Trouble)
+
+    assert connection.reads == 2
+    assert len(hostile.requests) == 5
+
+
+@pytest.mark.parametrize("answer", [reply(500), reply(404), reply(429)], ids=["500", "404", "429"])
+async def test_trouble_that_is_not_about_the_key_reads_no_connection(hostile: HostileServer, answer: Answer) -> None:
+    """A batch in an outage would ask Airflow's database thousands of times."""
+    hostile.script(answer)
+    connection = Connection(settings_for(hostile))
+    async with ReauthenticatingClient(connection.read, shared_client) as client:
+        for _ in range(3):
+            assert isinstance(await client.poll("x"), Trouble)
+
+    assert connection.reads == 1

@@ -1,0 +1,301 @@
+"""A trigger that ends the Airflow task itself: what it leaves, wherever it breaks off and is made again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.execution_time import task_runner
+from airflow.sdk.execution_time.comms import XComResult
+from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
+
+from airflow_provider_seeany.api.outcome import (
+    Finished,
+    Misconfigured,
+    Refused,
+    TimedOut,
+    decode_outcome,
+)
+from airflow_provider_seeany.api.task import SeeAnyTask
+from airflow_provider_seeany.hooks import reauth
+from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
+from airflow_provider_seeany.xcoms import record as record_module
+from airflow_provider_seeany.xcoms.record import Claim, Owner, Record
+from airflow_provider_seeany.xcoms.record_key import FIRST_KEY, LAST_KEY, PROGRESS_KEY
+from tests.hostile import COMPLETED, PROCESSING, HostileServer, reply
+from tests.waits import starts_triggers
+
+Connect = Callable[..., None]
+
+pytestmark = starts_triggers
+
+WHERE = {"dag_id": "dag", "task_id": "wait", "run_id": "run", "map_index": -1}
+
+
+class Broken(Exception):
+    """What Airflow raises if its database does not take a message."""
+
+
+class TriggererComms:
+    """
+    Airflow's end of the line on which a trigger sends its XComs, with an XCom table in a dict.
+
+    :param takes: so many messages are taken.
+    :param then: what becomes of the next one: the triggerer is killed, which nothing in it can notice, or it is
+        refused. Further ones are taken again.
+    """
+
+    def __init__(self, xcoms: dict[str, Any], *, takes: float = float("inf"), then: str = "taken") -> None:
+        self.xcoms = xcoms
+        self.messages = 0
+        self.died = asyncio.Event()
+        self._takes = takes
+        self._then = then
+
+    async def asend(self, message: Any) -> Any:
+        if message.type == "MaskSecret":
+            return None
+        if message.type == "GetTaskStates":
+            return SimpleNamespace(task_states={"run": {"wait": "deferred"}})
+        if message.type == "GetXCom":
+            return XComResult(key=message.key, value=self.xcoms.get(message.key))
+        if self.messages == self._takes and self._then == "killed":
+            self.died.set()
+            await asyncio.Event().wait()
+        self.messages += 1
+        if self.messages == self._takes + 1 and self._then == "refused":
+            raise Broken("database is locked")
+        assert {name: getattr(message, name) for name in WHERE} == WHERE
+        if message.type == "DeleteXCom":
+            self.xcoms.pop(message.key, None)
+        else:
+            self.xcoms[message.key] = message.value
+        return None
+
+
+async def ended(
+    comms: TriggererComms, monkeypatch: pytest.MonkeyPatch, *, try_number: int = 1, **more: Any
+) -> TriggerEvent | None:
+    """Run a trigger as a triggerer with this line does; return its event, or ``None`` if the triggerer was killed."""
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", comms, raising=False)
+    trigger = SeeAnyTaskTrigger(
+        **{
+            "seeany_task_id": COMPLETED["id"],
+            "poll_interval": 0.01,
+            "deadline": time.time() + 20,
+            "end_from_trigger": True,
+        }
+        | more
+    )
+    trigger.task_instance = SimpleNamespace(**WHERE, id=f"try-{try_number}", try_number=try_number)
+
+    async def run() -> TriggerEvent:
+        (event,) = [event async for event in trigger.run()]
+        return event
+
+    running = asyncio.create_task(run())
+    dying = asyncio.create_task(comms.died.wait())
+    await asyncio.wait({running, dying}, return_when=asyncio.FIRST_COMPLETED)
+    for waiting in (running, dying):
+        waiting.cancel()
+    await asyncio.gather(running, dying, return_exceptions=True)
+    return None if running.cancelled() else running.result()
+
+
+@pytest.fixture(autouse=True)
+def _connected(hostile: HostileServer, connect: Connect) -> None:
+    connect(host=hostile.url)
+
+
+async def calm_xcoms(monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any], int]:
+    """Return the XComs of a wait that nothing disturbs, and how many messages they take."""
+    comms = TriggererComms({})
+    assert isinstance(await ended(comms, monkeypatch), TaskSuccessEvent)
+    return comms.xcoms, comms.messages
+
+
+async def test_a_connection_whose_id_is_misspelt_ends_a_wait_that_began_without_a_worker_soon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reauth, "FIRST_CONNECTION_RETRY_SECONDS", 0.0)
+
+    event = await ended(TriggererComms({}), monkeypatch, seeany_conn_id="sutdio", timeout=20)
+
+    assert event is not None
+    outcome = decode_outcome(event.payload)
+    assert isinstance(outcome, Misconfigured)
+    assert "'sutdio' was not found" in outcome.text
+
+
+async def test_a_wait_that_goes_on_in_another_triggerer_looks_longer_for_its_connection(
+    hostile: HostileServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reauth, "FIRST_CONNECTION_RETRY_SECONDS", 0.0)
+    hostile.script(reply(200, COMPLETED))
+    waiting = asyncio.create_task(ended(TriggererComms({}), monkeypatch, seeany_conn_id="studio", timeout=3600))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+
+    connect("studio", host=hostile.url)
+
+    assert isinstance(await waiting, TaskSuccessEvent)
+
+
+async def test_xcoms_are_those_of_a_worker(hostile: HostileServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    hostile.script(reply(200, COMPLETED))
+    xcoms, _ = await calm_xcoms(monkeypatch)
+
+    answer = SeeAnyTask.from_payload(COMPLETED)
+    links = {key: xcoms.pop(key) for key in list(xcoms) if key.startswith("_link_")}
+    record = Record.of_task(answer, conn_id="seeany_default").xcoms(WHERE)
+    assert Claim.read(xcoms[PROGRESS_KEY]).owner == Owner("try-1", 1)
+    del xcoms[PROGRESS_KEY]["owner"]
+    assert {key: xcoms.pop(key) for key in list(xcoms) if key.startswith("_seeany")} == record
+    assert xcoms == {**answer.result_fields(), "return_value": answer.as_json()}
+    assert set(links.values()) == {COMPLETED["video_url"], COMPLETED["thumbnail_url"], ""}
+
+
+async def test_a_triggerer_that_is_killed_at_any_message_leaves_what_a_calm_one_does(
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile.script(reply(200, COMPLETED))
+    calm, messages = await calm_xcoms(monkeypatch)
+    assert messages > 5
+    for taken in range(messages):
+        xcoms: dict[str, Any] = {}
+        assert await ended(TriggererComms(xcoms, takes=taken, then="killed"), monkeypatch) is None
+
+        assert isinstance(await ended(TriggererComms(xcoms), monkeypatch), TaskSuccessEvent)
+        assert xcoms == calm
+
+
+async def test_a_triggerer_that_is_killed_before_its_event_leaves_one_record_whenever_the_next_one_ends_the_wait(
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer does not say when the task was completed, and midnight lies between the two."""
+    answer = {key: value for key, value in COMPLETED.items() if key != "completed_at"}
+    hostile.script(reply(200, answer))
+    _, messages = await calm_xcoms(monkeypatch)
+    for taken in range(messages + 1):
+        xcoms: dict[str, Any] = {}
+        for day, takes in enumerate((taken, float("inf"))):
+            moment = 1_795_000_000 + day * 86400
+            monkeypatch.setattr(record_module, "_moment", lambda completed_at, moment=moment: moment)
+            await ended(TriggererComms(xcoms, takes=takes, then="killed"), monkeypatch)
+
+        (key,) = [key for key in xcoms if FIRST_KEY <= key < LAST_KEY]
+        assert xcoms[key]["at"] == moment
+        assert Claim.read(xcoms[PROGRESS_KEY]).record == key
+
+
+async def test_a_killed_triggerer_s_xcoms_do_not_survive_a_wait_that_then_fails(
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile.script(reply(200, COMPLETED))
+    _, messages = await calm_xcoms(monkeypatch)
+
+    for taken in range(messages + 1):
+        hostile.script(reply(200, COMPLETED))
+        xcoms = {}
+        await ended(TriggererComms(xcoms, takes=taken, then="killed"), monkeypatch)
+
+        hostile.script(reply(200, PROCESSING))
+        event = await ended(TriggererComms(xcoms), monkeypatch, deadline=time.time())
+
+        assert event is not None
+        assert isinstance(decode_outcome(event.payload), TimedOut)
+        assert xcoms == {}
+
+
+async def test_a_triggerer_that_is_killed_while_it_deletes_is_followed_by_one_that_finds_all_of_the_rest(
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile.script(reply(200, COMPLETED))
+    calm, _ = await calm_xcoms(monkeypatch)
+    hostile.script(reply(200, PROCESSING))
+    deletes = TriggererComms(dict(calm))
+    await ended(deletes, monkeypatch, deadline=time.time())
+    assert deletes.messages > 5
+
+    for taken in range(deletes.messages):
+        xcoms = dict(calm)
+        killed = TriggererComms(xcoms, takes=taken, then="killed")
+        assert await ended(killed, monkeypatch, deadline=time.time()) is None
+        assert await ended(TriggererComms(xcoms), monkeypatch, deadline=time.time()) is not None
+        assert xcoms == {}
+
+
+async def test_what_a_killed_worker_left_is_gone_even_if_airflow_refused_at_first_to_delete_it(
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile.script(reply(200, PROCESSING))
+    xcoms = {"cost": 0.7}
+
+    await ended(TriggererComms(xcoms, takes=0, then="refused"), monkeypatch, try_number=2, deadline=time.time())
+
+    assert xcoms == {}
+
+
+async def test_a_wait_that_fails_at_its_first_try_deletes_its_progress_and_nothing_that_never_was(
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile.script(reply(200, PROCESSING), reply(404))
+    comms = TriggererComms({})
+
+    event = await ended(comms, monkeypatch, timeout=3600)
+
+    assert event is not None
+    assert isinstance(decode_outcome(event.payload), Refused)
+    assert comms.xcoms == {}
+    # The claim, the progress, and both gone again.
+    assert comms.messages == 3
+
+
+async def test_a_worker_ends_the_wait_if_airflow_takes_an_xcom_from_no_trigger(
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile.script(reply(200, COMPLETED))
+    _, messages = await calm_xcoms(monkeypatch)
+
+    # What is refused at the begin is done at the end.
+    for taken in range(1, messages):
+        event = await ended(TriggererComms({}, takes=taken, then="refused"), monkeypatch)
+
+        assert event is not None
+        assert decode_outcome(event.payload) == Finished(COMPLETED)
+
+
+async def test_xcoms_of_an_earlier_try_are_gone_even_if_airflow_refused_at_first_to_delete_them(
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile.script(reply(200, COMPLETED))
+    calm, _ = await calm_xcoms(monkeypatch)
+    hostile.script(reply(200, {key: value for key, value in COMPLETED.items() if key != "resolution"}))
+
+    xcoms = dict(calm)
+    event = await ended(TriggererComms(xcoms, takes=0, then="refused"), monkeypatch, try_number=2)
+
+    assert isinstance(event, TaskSuccessEvent)
+    assert calm.keys() - xcoms.keys() == {"resolution"}
+
+
+@pytest.mark.parametrize("field", ["seeany_task_id", "seeany_conn_id"])
+async def test_a_wait_whose_templates_airflow_does_not_render_any_more_goes_to_a_worker(
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch, field: str
+) -> None:
+    """A new version of the DAG starts the wait in a worker, and the triggerer is restarted."""
+    comms = TriggererComms({PROGRESS_KEY: {"owner": {"task_instance_id": "try-1", "try_number": 1}, "percent": 5}})
+    deadline = time.time() + 20
+
+    event = await ended(
+        comms, monkeypatch, **{field: "{{ ti.xcom_pull(task_ids='submit') }}"}, deadline=deadline, timeout=60
+    )
+
+    assert event is not None
+    assert event.payload == {"type": "unrendered", "began": deadline - 60}
+    assert comms.xcoms == {}
+    assert hostile.requests == []

@@ -1,0 +1,193 @@
+"""What a worker hands to the trigger when it leaves the wait to it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_seeany.exceptions import (
+    SeeAnyConnectionNotFound,
+    SeeAnyRepeatedResponseError,
+    SeeAnyTaskNotFound,
+    SeeAnyTaskNotReady,
+)
+from airflow_provider_seeany.hooks import reauth
+from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
+from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
+from airflow_provider_seeany.wait.task import TaskWait
+from tests.hostile import HostileServer, accepting, page, reply, task
+
+
+def task_wait(**more: Any) -> TaskWait:
+    given = {"interval": 10, "max_interval": 30, "timeout": 3600, **more}
+    return TaskWait(seeany_task_id="x", seeany_conn_id="seeany_default", log=logging.getLogger(), **given)
+
+
+@pytest.mark.parametrize("interval", [0.1, 5, 7, 10, 3600])
+def test_the_trigger_looks_between_five_and_ten_seconds_after_the_deferral(interval: float) -> None:
+    for _ in range(200):
+        before = time.time()
+        first_poll_at = task_wait(interval=interval).trigger().first_poll_at
+        assert first_poll_at is not None
+        assert before + 5 <= first_poll_at <= time.time() + 10
+
+
+def test_what_the_worker_saw_goes_along_with_the_trigger(hostile: HostileServer, connect: Callable[..., None]) -> None:
+    connect(host=hostile.url)
+    hostile.script(task(progress=65, estimated_remaining=42), reply(500))
+    waiting = task_wait()
+
+    assert waiting.poll() is None
+    assert waiting.poll() is None
+
+    last_snapshot = waiting.trigger().last_snapshot
+    assert last_snapshot is not None
+    assert (last_snapshot["progress"], last_snapshot["estimated_remaining"]) == (65, 42)
+
+
+def test_the_first_look_is_never_before_the_service_wants_it_nor_after_the_deadline(
+    hostile: HostileServer, connect: Callable[..., None]
+) -> None:
+    connect(host=hostile.url)
+    hostile.script(reply(429, b"", ("Retry-After", "600")))
+    patient, hurried = task_wait(timeout=3600), task_wait(timeout=60)
+    before = time.time()
+    for waiting in (patient, hurried):
+        assert waiting.poll() is None
+
+    assert (patient.trigger().first_poll_at or 0) >= before + 600
+    assert abs((hurried.trigger().first_poll_at or 0) - (hurried.trigger().deadline or 0)) < 5
+
+
+def test_airflow_may_end_a_deferral_only_well_after_the_trigger_has() -> None:
+    assert task_wait(timeout=90).defer_timeout == timedelta(seconds=90) + timedelta(minutes=5)
+
+
+def test_a_wait_that_shall_not_go_on_tells_what_it_saw(hostile: HostileServer, connect: Callable[..., None]) -> None:
+    connect(host=hostile.url)
+    hostile.script(task(progress=65))
+
+    with pytest.raises(SeeAnyTaskNotReady, match=r"^SeeAny task x is not done yet: processing 65 %.$"):
+        task_wait().result()
+
+
+def test_a_poke_in_a_later_process_knows_when_the_wait_began(
+    hostile: HostileServer, connect: Callable[..., None]
+) -> None:
+    connect(host=hostile.url)
+    hostile.script(reply(404))
+
+    assert task_wait(began=time.time() - 5).poll() is None
+    with pytest.raises(SeeAnyTaskNotFound):
+        task_wait(began=time.time() - 31, timeout=3600).poll()
+
+
+def test_a_later_poke_looks_for_a_connection_that_is_gone_and_then_names_it(
+    hostile: HostileServer, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile.script(task())
+    monkeypatch.setattr(time, "sleep", lambda seconds: connect(host=hostile.url))
+    assert task_wait(began=time.time() - 60, timeout=3600).poll() is None
+
+    monkeypatch.delenv("AIRFLOW_CONN_SEEANY_DEFAULT")
+    monkeypatch.setattr(reauth, "CONNECTION_RETRY_SECONDS", 0.0)
+    with pytest.raises(SeeAnyConnectionNotFound, match="'seeany_default'"):
+        task_wait(began=time.time() - 60, timeout=3600).poll()
+
+
+def test_a_poke_picks_up_a_replaced_key(hostile: HostileServer, connect: Callable[..., None]) -> None:
+    connect(host=hostile.url)
+    hostile.script(task(), accepting("sk-new", task(status="completed"), otherwise=reply(401)))
+    waiting = task_wait()
+    assert waiting.poll() is None
+
+    connect(host=hostile.url, password="sk-new")
+
+    assert waiting.poll() is not None
+    waiting.hook.close()
+    hostile.until(lambda: hostile.open == 0)
+
+
+def test_a_killed_wait_hangs_up_and_says_what_goes_on(
+    hostile: HostileServer, connect: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    connect(host=hostile.url)
+    hostile.script(task())
+    waiting = task_wait()
+    waiting.poll()
+
+    waiting.abandon()
+
+    hostile.until(lambda: hostile.open == 0)
+    assert "SeeAny task x was ended" in caplog.text
+    assert "may still finish and cost money" in caplog.text
+
+
+def test_waits_deferred_together_do_not_look_together() -> None:
+    looks = sorted(task_wait().trigger().first_poll_at or 0 for _ in range(200))
+
+    assert looks[-1] - looks[0] > 0.3
+
+
+def test_the_first_look_is_not_later_than_the_deadline() -> None:
+    for _ in range(200):
+        trigger = task_wait(timeout=7).trigger()
+        assert trigger.first_poll_at is not None
+        assert trigger.deadline is not None
+        assert trigger.first_poll_at <= trigger.deadline
+
+
+def test_a_trigger_never_looks_so_soon_that_it_could_lose_its_task_however_near_the_deadline_is() -> None:
+    before = time.time()
+
+    assert (task_wait(timeout=1).trigger().first_poll_at or 0) >= before + 5
+
+
+@pytest.mark.parametrize("kind", [SeeAnyTaskSensor, SeeAnyTaskResultOperator])
+@pytest.mark.parametrize("longest", [45.5, timedelta(seconds=45.5)])
+def test_the_longest_pause_reaches_the_trigger(kind: Any, longest: timedelta | float) -> None:
+    waiting = kind(task_id="wait", seeany_task_id="x", max_poll_interval=longest)
+
+    assert waiting.task_wait.trigger().max_poll_interval == 45.5
+
+
+@pytest.mark.parametrize("kind", [SeeAnyTaskSensor, SeeAnyTaskResultOperator])
+@pytest.mark.parametrize("longest", [0, -1, float("nan"), float("inf"), True, "30", timedelta(0)])
+def test_a_longest_pause_that_cannot_be_is_refused_when_the_dag_is_parsed(kind: Any, longest: Any) -> None:
+    with pytest.raises(ValueError, match="max_poll_interval"):
+        kind(task_id="wait", seeany_task_id="x", max_poll_interval=longest)
+
+
+@pytest.mark.usefixtures("_unusable_answers_are_believed_sooner")
+def test_a_later_poke_finds_out_whether_unusable_answers_have_to_be_believed(
+    hostile: HostileServer, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process of the next poke would begin to count anew, and the wait would never end."""
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    connect(host=hostile.url)
+    hostile.script(page(200), task())
+    assert task_wait(began=time.time() - 60, interval=600).poll() is None
+    assert len(hostile.requests) == 2
+
+    hostile.script(page(200))
+    with pytest.raises(SeeAnyRepeatedResponseError):
+        task_wait(began=time.time() - 60, interval=600).poll()
+
+    # Some seconds each, however long the interval: it holds a worker.
+    assert max(slept) == 15
+
+
+def test_the_first_poke_leaves_it_to_the_next_one_what_to_make_of_an_unusable_answer(
+    hostile: HostileServer, connect: Callable[..., None]
+) -> None:
+    connect(host=hostile.url)
+    hostile.script(page(200))
+
+    assert task_wait().poll() is None
+    assert len(hostile.requests) == 1

@@ -1,0 +1,163 @@
+"""Lets rings race with everything else that ends a wait, and prints how often each wait ended: a script."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from airflow.models.taskinstance import TaskInstance
+from airflow.models.trigger import Trigger
+from airflow.models.xcom import XComModel
+from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
+from airflow.utils.session import create_session
+from sqlalchemy import delete, func, select, text
+
+from airflow_provider_seeany.api.outcome import Finished, encode_outcome
+from airflow_provider_seeany.callback.registration import registration_key
+from airflow_provider_seeany.web.callback.resume import note_callback, resume, waits_for
+from tests.web.callback.state_changes import keep_state_changes, states_after_deferral
+from tests.web.callback.waits_in_database import CONNECTION, add_wait, make_database, mark_failed, sweep, wait_anew
+
+ANSWER = {"id": "x", "status": "completed", "usage": {"cost": 0.7, "cost_unit": "CNY"}}
+
+
+def ring(seeany_task_id: str) -> int:
+    """Do what a ring does once SeeAny has said that the task has ended; return how many waits it ended."""
+    return sum(resume(waiting, Finished(ANSWER)) for waiting in waits_for(CONNECTION, [seeany_task_id]))
+
+
+def poll(seeany_task_id: str, map_index: int, *, worker_free: bool) -> None:
+    """Do what trigger and triggerer do when the trigger finds the end: delete the mark, then submit the event."""
+    with create_session(scoped=False) as session:
+        trigger_id = session.scalar(
+            select(TaskInstance.trigger_id).where(TaskInstance.dag_id == "waits", TaskInstance.map_index == map_index)
+        )
+    if trigger_id is None:
+        return
+    with create_session(scoped=False) as session:
+        session.execute(
+            delete(XComModel).where(
+                XComModel.dag_id == "waits",
+                XComModel.task_id == "wait",
+                XComModel.run_id == "run",
+                XComModel.map_index == map_index,
+                XComModel.key == registration_key(CONNECTION, seeany_task_id),
+            )
+        )
+    event = TaskSuccessEvent() if worker_free else TriggerEvent(encode_outcome(Finished(ANSWER)))
+    with create_session(scoped=False) as session:
+        Trigger.submit_event(trigger_id, event, session=session)
+
+
+def race(name: str, number: int, worker_free: bool) -> dict[str, Any]:
+    """Let two race for one wait; return how it ended."""
+    seeany_task_id = f"{name}-{worker_free}-{number}"
+    map_index = RACES.index(name) * 1000 + number + (500 if worker_free else 0)
+    instance_id = add_wait(seeany_task_id, map_index, worker_free=worker_free)
+    rivals: dict[str, Callable[[], Any]] = {
+        "ring": lambda: ring(seeany_task_id),
+        "poll": lambda: poll(seeany_task_id, map_index, worker_free=worker_free),
+        "sweep": lambda: sweep(instance_id),
+        "mark failed": lambda: mark_failed(instance_id),
+    }
+    start, ended, errors = threading.Barrier(2), list[int](), list[str]()
+
+    def run(act: Callable[[], Any], lead: float) -> None:
+        start.wait()
+        time.sleep(lead)
+        try:
+            ended.append(act() or 0)
+        except Exception as error:
+            errors.append(f"{type(error).__name__}: {error}"[:300])
+
+    # A ring looks for the wait first; with these leads, now the one is first, now the other.
+    leads = random.uniform(0, 0.01), random.uniform(0, 0.08)
+    acts = rivals["ring"], rivals[name]
+    threads = [threading.Thread(target=run, args=pair) for pair in zip(acts, leads, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    with create_session(scoped=False) as session:
+        became = states_after_deferral(session, instance_id)
+        marks = session.scalar(
+            select(func.count())
+            .select_from(XComModel)
+            .where(XComModel.key == registration_key(CONNECTION, seeany_task_id))
+        )
+        values = session.scalar(
+            select(func.count())
+            .select_from(XComModel)
+            .where(XComModel.map_index == map_index, XComModel.key == "return_value")
+        )
+    return {
+        "became": sorted(became),
+        "rings that ended it": sum(ended),
+        "marks": marks,
+        "results": values,
+        "errors": errors,
+    }
+
+
+how_long_a_new_try_takes = [0.05]
+
+
+def race_of_a_note(number: int) -> dict[str, Any]:
+    """Let a ring that came too early for one try leave its note while the next try hangs its own mark."""
+    seeany_task_id, map_index = f"note-{number}", 10_000 + number
+    first_try = add_wait(seeany_task_id, map_index, first_poll_at=time.time() + 3600)
+    (found,) = waits_for(CONNECTION, [seeany_task_id])
+    start, noted, this_try = threading.Barrier(2), list[bool](), list[str]()
+
+    def note() -> None:
+        start.wait()
+        # Now before the other has begun, now after it has ended.
+        time.sleep(random.uniform(0, 2 * how_long_a_new_try_takes[-1]))
+        noted.append(note_callback(found))
+
+    def try_again() -> None:
+        start.wait()
+        began = time.monotonic()
+        this_try.append(str(wait_anew(first_try, seeany_task_id)))
+        how_long_a_new_try_takes.append(time.monotonic() - began)
+
+    threads = [threading.Thread(target=act) for act in (note, try_again)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    with create_session(scoped=False) as session:
+        mark: Any = session.scalar(select(XComModel.value).where(XComModel.key == found.mark.key))
+    return {"noted": noted, "of this try": [mark["task_instance_id"]] == this_try, "rung": mark["rung"]}
+
+
+RACES = ("ring", "poll", "sweep", "mark failed")
+
+
+def main(times: int) -> None:
+    """Run every race so many times, with a worker and without."""
+    make_database()
+    with create_session(scoped=False) as session:
+        keep_state_changes(session)
+    results = {
+        f"{name}{', worker-free' if worker_free else ''}": Counter(
+            json.dumps(race(name, number, worker_free)) for number in range(times)
+        )
+        for name in RACES
+        for worker_free in (False, True)
+    }
+    with create_session(scoped=False) as session:
+        # Airflow tells the DAG's callbacks of each success that no worker saw.
+        announced = session.scalar(text("SELECT count(*) FROM callback"))
+    notes = Counter(json.dumps(race_of_a_note(number)) for number in range(times))
+    print(json.dumps({"results": results, "announced": announced, "notes": notes}))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

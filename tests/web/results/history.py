@@ -1,0 +1,213 @@
+"""Results of the past, written straight into Airflow's database: what no test could wait for."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.models.dag import DagModel
+from airflow.models.dagbundle import DagBundleModel
+from airflow.models.dagrun import DagRun
+from airflow.models.taskinstance import TaskInstance
+from airflow.models.xcom import XComModel
+from airflow.utils.session import create_session
+from sqlalchemy import event, func, insert, select, text
+from sqlalchemy.orm import Session
+
+from airflow_provider_seeany.xcoms.record import Record
+from airflow_provider_seeany.xcoms.record_key import FIRST_KEY, LAST_KEY, PROGRESS_KEY, key_at
+from tests.copies import columns, new_uuid
+
+TASKS_PER_RUN = 10
+DAY = 24 * 3600
+
+
+def know_dags(session: Session, dag_ids: list[str]) -> None:
+    """Store DAGs, as the dag-processor would."""
+    session.execute(insert(DagBundleModel).values(name="tests"))
+    session.execute(
+        insert(DagModel),
+        [
+            {
+                "dag_id": dag_id,
+                "bundle_name": "tests",
+                "max_active_tasks": 1,
+                "max_consecutive_failed_dag_runs": 0,
+                "has_task_concurrency_limits": False,
+            }
+            for dag_id in dag_ids
+        ],
+    )
+
+
+def fill(session: Session, records: list[Record], *, dag_ids: list[str], other_xcoms: int = 0) -> None:
+    """
+    Store one ended task instance for each record, spread over the DAGs.
+
+    :param session: a session with Airflow's database.
+    :param records: what the task instances kept.
+    :param dag_ids: DAGs that are known already.
+    :param other_xcoms: how many other XComs each has: what a query should not have to look at.
+    """
+    first_run = (session.scalar(select(func.max(DagRun.id))) or 0) + 1
+    runs: dict[int, dict[str, Any]] = {}
+    tasks: list[dict[str, Any]] = []
+    xcoms: list[dict[str, Any]] = []
+    for number, record in enumerate(records):
+        run_number = number // TASKS_PER_RUN
+        ended = datetime.fromtimestamp(record.at, tz=UTC)
+        run = runs.setdefault(
+            run_number,
+            {
+                "id": first_run + run_number,
+                "dag_id": dag_ids[run_number % len(dag_ids)],
+                "run_id": f"history_{first_run + run_number}",
+                "run_type": "manual",
+                "state": "success",
+                "run_after": ended,
+                "start_date": ended,
+                "end_date": ended,
+                "clear_number": 0,
+            },
+        )
+        place = {
+            "dag_id": run["dag_id"],
+            "run_id": run["run_id"],
+            "task_id": "wait",
+            "map_index": number % TASKS_PER_RUN,
+        }
+        state = "success" if record.state == "completed" else "failed"
+        tasks.append(
+            {
+                **place,
+                "pool": "default_pool",
+                "operator": "SeeAnyTaskSensor",
+                "state": state,
+                "try_number": 1,
+                "start_date": ended,
+                "end_date": ended,
+            }
+        )
+        values = {**record.xcoms(place), **{f"other_{each}": "x" * 60 for each in range(other_xcoms)}}
+        xcoms += [
+            {**place, "dag_run_id": run["id"], "key": key, "value": value, "timestamp": ended}
+            for key, value in values.items()
+        ]
+    session.execute(insert(DagRun), list(runs.values()))
+    session.execute(insert(TaskInstance), tasks)
+    session.execute(insert(XComModel), xcoms)
+    session.commit()
+
+
+def repeat(session: Session, *, days: int) -> None:
+    """
+    Store what was stored, which is of one day in UTC, for the days before, too: as other mapped task instances.
+
+    :param session: a session with Airflow's database.
+    :param days: how many days there are then.
+    """
+    tasks = columns(session, "task_instance", without='"id" "map_index"')
+    xcoms = columns(session, "xcom", without='"map_index" "key"')
+    (key,) = session.execute(select(XComModel.key).where(XComModel.key.between(FIRST_KEY, LAST_KEY)).limit(1)).one()
+    begin = key[: len(key_at(0)) - len("T000000Z")]
+    day = datetime.strptime(begin, f"{PROGRESS_KEY}_%Y%m%d")
+    if session.connection().dialect.name == "postgresql":
+        # All are copies, so there is nothing to check: row by row, that would take longer than all else.
+        session.execute(text("SET LOCAL session_replication_role = replica"))
+    for back in range(1, days):
+        values = {
+            "shift": back * TASKS_PER_RUN,
+            "first": TASKS_PER_RUN,
+            "like": f"{begin}T%",
+            "day": f"{PROGRESS_KEY}_{day - timedelta(days=back):%Y%m%d}",
+        }
+        session.execute(
+            text(
+                f"INSERT INTO task_instance (id, map_index, {tasks}) "
+                f"SELECT {new_uuid(session)}, map_index + :shift, {tasks} FROM task_instance WHERE map_index < :first"
+            ),
+            values,
+        )
+        session.execute(
+            text(
+                f"INSERT INTO xcom (map_index, key, {xcoms}) SELECT map_index + :shift, "
+                f"CASE WHEN key LIKE :like THEN CAST(:day AS VARCHAR(20)) || substr(key, {len(begin) + 1}) "
+                f"ELSE key END, {xcoms} FROM xcom WHERE map_index < :first"
+            ),
+            values,
+        )
+    session.commit()
+
+
+def record(at: float, *, number: int = 0, files_url: str = "https://cdn.example", **more: Any) -> Record:
+    """Return the record of a video; ``more`` changes it."""
+    seeany_task_id = f"video-0s-history-{number}"
+    fields: dict[str, Any] = {
+        "state": "completed",
+        "conn_id": "seeany_default",
+        "at": int(at),
+        "seeany_task_id": seeany_task_id,
+        "cost": {"CNY": "0.7"},
+        "video_url": f"{files_url}/files/{seeany_task_id}/output.mp4",
+        "thumbnail_url": f"{files_url}/files/{seeany_task_id}/thumb.jpg",
+        "results": 1,
+        "duration": 5,
+        "resolution": "720p",
+    }
+    return Record(**{**fields, **more})
+
+
+@contextmanager
+def statements(engine: Any) -> Iterator[list[tuple[str, Any]]]:
+    """Note what the database is asked about XComs."""
+    asked: list[tuple[str, Any]] = []
+
+    def note(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if "xcom" in statement:
+            asked.append((statement, tuple(parameters.items()) if isinstance(parameters, dict) else parameters))
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield asked
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+
+
+def main() -> None:
+    """Write some weeks of results into the database of the Airflow whose environment this process has."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("files_url")
+    parser.add_argument("--dag", action="append", required=True)
+    parser.add_argument("--count", type=int, default=60)
+    arguments = parser.parse_args()
+    chance = random.Random(7)
+    now = time.time()
+    records = []
+    for number in range(arguments.count):
+        at = now - DAY - chance.random() ** 1.5 * 27 * DAY
+        more: dict[str, Any] = {}
+        if number % 9 == 4:
+            more = {"cost": {"USD": f"{chance.randrange(10, 60) / 100:.2f}"}, "conn_id": "seeany_global"}
+        elif number % 13 == 6:
+            more = {
+                "state": "failed",
+                "cost": {},
+                "video_url": None,
+                "thumbnail_url": None,
+                "error_code": "content_policy_violation",
+                "error_message": "生成内容违反内容安全策略",
+            }
+        else:
+            more = {"cost": {"CNY": f"{chance.choice([0.7, 0.7, 1.4, 2.1]):.2f}"}}
+        records.append(record(at, number=number, files_url=arguments.files_url, **more))
+    with create_session(scoped=False) as session:
+        fill(session, records, dag_ids=arguments.dag)
+
+
+if __name__ == "__main__":
+    main()
