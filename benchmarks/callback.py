@@ -111,9 +111,9 @@ def airflow_with_callbacks(
 
 
 def _callback_url(secret: str, base_url: str, seeany_conn_id: str) -> str:
-    from airflow_provider_seeany.callback.token import TokenClaims, signed
+    from airflow_provider_seeany.callback.token import TokenClaims, sign_token
 
-    return f"{base_url}/seeany/callback/{signed(TokenClaims(seeany_conn_id), secret=secret)}"
+    return f"{base_url}/seeany/callback/{sign_token(TokenClaims(seeany_conn_id), secret=secret)}"
 
 
 def row(airflow: LocalAirflow, run: DagRun, way: str, simulator: str) -> Row:

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 
-from benchmarks.with_jitter import Spread
+from benchmarks.spread import Spread
 
 ROUNDS = 7
 MODULES = {

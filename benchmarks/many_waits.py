@@ -21,8 +21,8 @@ from statistics import quantiles
 from benchmarks.contestants import OURS, Wait, contestants
 from benchmarks.poll_cost import logging_as_in_a_triggerer, waiting
 from benchmarks.process import Holdings
+from benchmarks.spread import Spread, verdict
 from benchmarks.stub import running_stub
-from benchmarks.with_jitter import Spread, verdict
 
 MEMORY_WAITERS = 2000
 LAG_WAITERS = 500

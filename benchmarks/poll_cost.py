@@ -25,8 +25,8 @@ from contextlib import asynccontextmanager, contextmanager
 from urllib.request import urlopen
 
 from benchmarks.contestants import BARE, DBT_CLOUD, OURS, Contestant, Wait, contestants
+from benchmarks.spread import Spread, verdict
 from benchmarks.stub import Stub, running_stub
-from benchmarks.with_jitter import Spread, verdict
 
 WAITERS = 100
 PACES = {"busy": 0.001, "at ease": 0.25}

@@ -14,8 +14,8 @@ from benchmarks.contestants import BARE, OURS
 from benchmarks.many_waits import MOST_KIB, MOST_LAG, lag, memory
 from benchmarks.poll_cost import PACES, logging_as_in_a_triggerer, measured
 from benchmarks.soak import soak
+from benchmarks.spread import Spread
 from benchmarks.stub import Stub, running_stub
-from benchmarks.with_jitter import Spread
 
 MOST_TIMES_BARE = 3.0
 LEEWAY = 3.0

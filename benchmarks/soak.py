@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from benchmarks.contestants import OURS, Wait
 from benchmarks.poll_cost import asked, logging_as_in_a_triggerer, waiting
 from benchmarks.process import Holdings
+from benchmarks.spread import verdict
 from benchmarks.stub import Stub, running_stub
-from benchmarks.with_jitter import verdict
 
 WAITERS = 5000
 INTERVAL = 5.0

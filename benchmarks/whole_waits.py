@@ -24,8 +24,8 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from benchmarks.spread import Spread
 from benchmarks.stub import Stub, running_stub, task_id
-from benchmarks.with_jitter import Spread
 from local_airflow import DagRun, LocalAirflow
 
 WAITS = 10

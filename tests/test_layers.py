@@ -108,7 +108,8 @@ def test_a_worker_loads_what_its_kind_of_wait_needs_and_nothing_of_the_other_kin
     )
 
     assert f"{ROOT}.triggers.{wait}" in loaded
-    not_needed = {f"triggers.{other}", f"wait.{other}"} | ({"api.batch", "api.poll_queue"} if other == "batch" else set())
+    of_batches = {"api.batch", "api.poll_queue"} if other == "batch" else set()
+    not_needed = {f"triggers.{other}", f"wait.{other}"} | of_batches
     assert not {f"{ROOT}.{name}" for name in not_needed} & loaded
 
 

@@ -53,12 +53,12 @@ class TokenClaims(msgspec.Struct, frozen=True, array_like=True):
         _check_name(self.seeany_conn_id, "seeany_conn_id")
 
 
-def sign(ringer: TokenClaims, *, secret: str) -> str:
+def sign_token(ringer: TokenClaims, *, secret: str) -> str:
     """Return the token that says so; the same one each time."""
     return str(_serializer([secret]).dumps(msgspec.to_builtins(ringer)))
 
 
-def verify(token: str, *, secrets: Sequence[str]) -> TokenClaims | None:
+def verify_token(token: str, *, secrets: Sequence[str]) -> TokenClaims | None:
     """Return what a token says, or ``None`` if it was signed with none of these secrets."""
     if not secrets or len(token) > MAX_TOKEN:
         return None

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_provider_seeany.callback.token import TokenClaims, sign
+from airflow_provider_seeany.callback.token import TokenClaims, sign_token
 from airflow_provider_seeany.exceptions import SeeAnyConfigError
 
 MOUNTED_AT = "/seeany"
@@ -76,4 +76,4 @@ def callback_url(ringer: TokenClaims) -> str:
             f"There is no callback URL without [api] base_url, which is {base_url!r}. Set it to the address at which "
             "SeeAny reaches the api-server, such as https://airflow.example.com."
         )
-    return f"{base_url}{MOUNTED_AT}/callback/{sign(ringer, secret=secrets[0])}"
+    return f"{base_url}{MOUNTED_AT}/callback/{sign_token(ringer, secret=secrets[0])}"

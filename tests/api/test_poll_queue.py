@@ -15,7 +15,7 @@ def turns_of(count: int, *, ends: Callable[[int], float | None], due: float = 10
     for place in range(count):
         assert turns.take(0.0) == place
         turns.note(place, had_ended=False)
-        turns.wait(place, due=due, ends=ends(place))
+        turns.push(place, due=due, ends=ends(place))
     return turns
 
 
@@ -75,7 +75,7 @@ def test_a_question_comes_just_after_the_end_and_not_just_before() -> None:
 
     assert turns.take(60.2) == 0
     turns.note(0, had_ended=False)
-    turns.wait(0, due=60.3, ends=None)
+    turns.push(0, due=60.3, ends=None)
     assert turns.take(60.6) == 1
 
 
@@ -92,6 +92,6 @@ def test_a_word_is_believed_though_others_had_ended_at_the_first_look() -> None:
         turns.take(0.0)
         turns.note(place, had_ended=place % 2 == 0)
         if place % 2:
-            turns.wait(place, due=10.0 + place, ends=100.0 - place)
+            turns.push(place, due=10.0 + place, ends=100.0 - place)
 
     assert [turns.take(200.0) for _ in range(5)] == [39, 37, 35, 33, 31]

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from benchmarks.with_jitter import Spread, verdict
 
 from benchmarks.contestants import OURS
 from benchmarks.poll_cost import asked
 from benchmarks.short import lost
 from benchmarks.soak import soak
+from benchmarks.spread import Spread, verdict
 from benchmarks.stub import Stub, running_stub
 
 

@@ -18,7 +18,7 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 from sqlalchemy import create_engine, text
 
 from airflow_provider_seeany.callback.registration import KEY_PREFIX
-from airflow_provider_seeany.callback.token import TaskInstanceKey, TokenClaims, signed
+from airflow_provider_seeany.callback.token import TaskInstanceKey, TokenClaims, sign_token
 from airflow_provider_seeany.wait.deferral import FIRST_POLL_DELAY
 from demo.simulator import running_simulator
 from local_airflow import LocalAirflow
@@ -81,7 +81,7 @@ def ring_at_once(urls: Sequence[str], body: object, *, at: float = 0) -> list[He
 
 def callback_urls(airflow: LocalAirflow, ringer: TokenClaims, secret: str) -> list[str]:
     """Return the callback URL as it is at each api-server."""
-    return [f"{url}/seeany/callback/{signed(ringer, secret=secret)}" for url in airflow.urls]
+    return [f"{url}/seeany/callback/{sign_token(ringer, secret=secret)}" for url in airflow.urls]
 
 
 @pytest.fixture(scope="module")

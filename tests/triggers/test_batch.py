@@ -303,7 +303,7 @@ async def test_what_nobody_thought_of_is_reported_and_leaves_nothing_open(
             raise RuntimeError("nobody thought of this")
         receive(self, seeany_task_id, *args)
 
-    monkeypatch.setattr(Batch, "heard", broken)
+    monkeypatch.setattr(Batch, "receive", broken)
     hostile.script(register)
     hostile.script(task(id="paid", status="completed"), task_id="paid")
     hostile.script(task(id="a"), task_id="a")

@@ -26,7 +26,7 @@ WHERE = {"dag_id": "dag", "task_id": "wait", "run_id": "run", "map_index": 2}
 DONE = {**COMPLETED, "id": "x"}
 KEY = registration_key("seeany_default", "x")
 TRY = "019a0000-0000-7000-8000-000000000001"
-MARK = {"seeany_conn_id": "seeany_default", "seeany_task_id": "x", "task_instance_id": TRY, "rung": False}
+MARK = {"seeany_conn_id": "seeany_default", "seeany_task_id": "x", "task_instance_id": TRY, "received": False}
 
 
 class Comms:
@@ -122,7 +122,7 @@ async def test_a_trigger_that_nobody_can_find_polls_as_usual(hostile: HostileSer
     assert comms.xcoms == {}
 
 
-NOTED: dict[str, Any] = {"rung": {**MARK, "rung": True}, "lost with a triggerer that was about to fire": None}
+NOTED: dict[str, Any] = {"received": {**MARK, "received": True}, "lost with a triggerer that was about to fire": None}
 
 
 @pytest.mark.parametrize("name", NOTED)
@@ -147,7 +147,7 @@ async def test_a_ring_that_is_noted_at_the_last_moment_is_read(
         end_of(trigger(callback_poll_interval=60, last_snapshot=seen(1), first_poll_at=time.time()))
     )
     await asyncio.sleep(0.1)
-    comms.xcoms[KEY] = {**MARK, "rung": True}
+    comms.xcoms[KEY] = {**MARK, "received": True}
 
     assert isinstance(decode_outcome((await running).payload), Finished)
 

@@ -6,7 +6,6 @@ import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import airflow
 import pytest
 from airflow.listeners import hookimpl
 from airflow.providers.common.compat.sdk import DAG, BaseOperator
@@ -17,6 +16,7 @@ from jinja2 import Undefined
 from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
+from airflow_provider_seeany.wait import start_from_trigger
 from airflow_provider_seeany.wait.start_from_trigger import DEFER_GRACE
 from tests.hostile import HostileServer, task
 from tests.waits import KINDS, deferred, interval, starts_triggers, wait
@@ -465,20 +465,9 @@ def test_a_wait_made_without_a_dag_starts_in_a_worker(kind: Any) -> None:
 def test_an_airflow_that_starts_no_triggers_starts_the_wait_in_a_worker(
     monkeypatch: pytest.MonkeyPatch, kind: Any
 ) -> None:
-    monkeypatch.setattr(airflow, "__version__", "3.2.9")
+    monkeypatch.setattr(start_from_trigger, "AIRFLOW_V_3_3_PLUS", False)
 
     assert needs_a_worker(wait(kind, worker_free=True))
-
-
-@starts_triggers
-@each_kind
-@pytest.mark.parametrize("version", ["3.3.0", "3.3.0rc1", "3.10.1", "4.0.0"])
-def test_any_newer_airflow_starts_the_wait_without_a_worker(
-    monkeypatch: pytest.MonkeyPatch, kind: Any, version: str
-) -> None:
-    monkeypatch.setattr(airflow, "__version__", version)
-
-    assert not needs_a_worker(wait(kind, worker_free=True))
 
 
 @each_kind
@@ -504,7 +493,7 @@ def test_the_log_says_why_a_wait_that_should_need_no_worker_is_in_one(
 ) -> None:
     connect(host=hostile.url)
     hostile.script(task())
-    monkeypatch.setattr(airflow, "__version__", "3.2.9")
+    monkeypatch.setattr(start_from_trigger, "AIRFLOW_V_3_3_PLUS", False)
 
     with caplog.at_level(logging.INFO):
         deferred(wait(kind, worker_free=True))

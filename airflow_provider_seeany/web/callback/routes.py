@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from airflow_provider_seeany.callback.token import verify
+from airflow_provider_seeany.callback.token import verify_token
 from airflow_provider_seeany.callback.url import callback_secrets, why_unusable
 from airflow_provider_seeany.web.callback.body import MAX_BYTES, seeany_ids
 from airflow_provider_seeany.web.callback.handler import CallbackResult, CallbackStatus, handle_callback
@@ -64,7 +64,7 @@ route = Route("/callback/{token}", _Callback())
 
 async def _response(request: Request) -> Response:
     secrets: tuple[str, ...] = request.app.state.callback_secrets
-    ringer = verify(request.path_params["token"], secrets=secrets)
+    ringer = verify_token(request.path_params["token"], secrets=secrets)
     if ringer is None:
         if secrets and not _told_of_strangers.wait(None):
             # Once in a while, as anybody can bring it about; without it, a secret that differs stays a riddle.

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 
 
 def run_script(script: str, home: Path, database_url: str, *arguments: str, timeout: float = 300) -> Any:

@@ -21,15 +21,15 @@ from airflow.models.taskinstance import TaskInstance
 from airflow.utils.session import create_session
 from sqlalchemy import create_engine, make_url, text
 
-from airflow_provider_seeany.callback.token import TokenClaims, signed
+from airflow_provider_seeany.callback.token import TokenClaims, sign_token
 from airflow_provider_seeany.web.app import create_app
-from airflow_provider_seeany.web.callback.routes import handler, threads
+from airflow_provider_seeany.web.callback import handler, threads
 from tests.hostile import COMPLETED, HostileServer, in_background, reply
 from tests.web.callback.hanging_secrets import HangingSecrets
 from tests.web.callback.waits_in_database import CONNECTION, add_wait, make_database
 
 SECRET = "the-secret-of-the-callbacks-0123456789"
-TOKEN = signed(TokenClaims(CONNECTION), secret=SECRET)
+TOKEN = sign_token(TokenClaims(CONNECTION), secret=SECRET)
 
 
 @contextmanager

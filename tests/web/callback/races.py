@@ -134,7 +134,7 @@ def race_of_a_note(number: int) -> dict[str, Any]:
         thread.join(60)
     with create_session(scoped=False) as session:
         mark: Any = session.scalar(select(XComModel.value).where(XComModel.key == found.mark.key))
-    return {"noted": noted, "of this try": [mark["task_instance_id"]] == this_try, "rung": mark["rung"]}
+    return {"noted": noted, "of this try": [mark["task_instance_id"]] == this_try, "received": mark["received"]}
 
 
 RACES = ("ring", "poll", "sweep", "mark failed")

@@ -20,9 +20,9 @@ from fastapi.testclient import TestClient
 from sqlalchemy import delete, select, update
 
 from airflow_provider_seeany.callback.registration import KEY_PREFIX, registration_key
-from airflow_provider_seeany.callback.token import TaskInstanceKey, TokenClaims, signed
+from airflow_provider_seeany.callback.token import TaskInstanceKey, TokenClaims, sign_token
 from airflow_provider_seeany.web.app import create_app
-from airflow_provider_seeany.web.callback.routes import handler
+from airflow_provider_seeany.web.callback import handler
 from tests.hostile import COMPLETED, FAILED, Answer, Caller, HostileServer, in_background, page, register, reply, task
 from tests.web.callback.waits_in_database import (
     ANOTHER_DAG,
@@ -177,7 +177,7 @@ def outcome_of(situation: Situation, name: str, number: int, server: HostileServ
     for conn_id in (CONNECTION, situation.connection):
         os.environ[f"AIRFLOW_CONN_{conn_id.upper()}"] = json.dumps(connection) if situation.is_connected else ""
     named = TaskInstanceKey(**HERE, map_index=first) if situation.named else None
-    token = signed(TokenClaims(situation.connection, named), secret=SECRET)
+    token = sign_token(TokenClaims(situation.connection, named), secret=SECRET)
     body = {} if situation.named else {"id": situation.body_says or seeany_task_id}
     answered = client.post(f"/callback/{token}", json=body)
     return {

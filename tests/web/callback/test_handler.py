@@ -21,10 +21,10 @@ from sqlalchemy.exc import OperationalError
 from airflow_provider_seeany.api.outcome import Finished
 from airflow_provider_seeany.callback.registration import registration_key
 from airflow_provider_seeany.callback.token import TaskInstanceKey, TokenClaims
+from airflow_provider_seeany.web.callback import handler
 from airflow_provider_seeany.web.callback.handler import CallbackResult, CallbackStatus, handle_callback
 from airflow_provider_seeany.web.callback.rate_limit import RateLimit
 from airflow_provider_seeany.web.callback.resume import note_callback, resume, waits_for
-from airflow_provider_seeany.web.callback.routes import handler
 from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY
 from tests.hostile import COMPLETED, FAILED, Answer, Caller, HostileServer, register, reply, reset, task
 from tests.waits import starts_triggers
@@ -294,7 +294,7 @@ async def test_a_mark_on_a_task_instance_that_waits_for_something_else_is_not_be
     assert (
         await handle_callback(TokenClaims(CONNECTION, TaskInstanceKey("waits", "run", "wait", 1)), []) == NOBODY_WAITS
     )
-    assert (state_of(wait), hostile.requests, mark_of("x")["rung"]) == ("deferred", [], False)
+    assert (state_of(wait), hostile.requests, mark_of("x")["received"]) == ("deferred", [], False)
 
 
 async def test_a_trigger_that_nobody_can_read_does_not_hide_another_wait(hostile: HostileServer) -> None:
@@ -352,7 +352,7 @@ def test_a_ring_for_one_try_leaves_the_mark_of_the_next_as_it_is(rings: Callable
     this_try = new_try(first_try, "x")
 
     assert rings(found) is False
-    assert (mark_of("x")["task_instance_id"], mark_of("x")["rung"]) == (this_try, False)
+    assert (mark_of("x")["task_instance_id"], mark_of("x")["received"]) == (this_try, False)
 
 
 async def test_while_the_database_is_locked_the_event_loop_goes_on(hostile: HostileServer) -> None:
@@ -375,7 +375,7 @@ async def test_a_ring_that_comes_too_early_is_noted_without_a_question(hostile: 
 
     assert await handle_callback(RINGER, ["x"]) == CallbackResult(CallbackStatus.NOTED, 1)
     assert (state_of(wait), hostile.requests) == ("deferred", [])
-    assert mark_of("x")["rung"] is True
+    assert mark_of("x")["received"] is True
 
 
 async def test_of_two_rings_at_once_one_wakes_and_the_other_says_that_nobody_waits(hostile: HostileServer) -> None:

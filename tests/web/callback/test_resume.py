@@ -67,7 +67,7 @@ def test_a_success_without_a_worker_is_announced_exactly_once(raced: Any) -> Non
 def test_a_note_for_one_try_never_takes_the_place_of_the_next_ones_mark(raced: Any) -> None:
     assert sum(raced["notes"].values()) == TIMES
     results = [json.loads(text) for text in raced["notes"]]
-    assert all((result["of this try"], result["rung"]) == (True, False) for result in results)
+    assert all((result["of this try"], result["received"]) == (True, False) for result in results)
     # Both come first now and then, or this would prove nothing.
     assert {noted for result in results for noted in result["noted"]} == {True, False}
 

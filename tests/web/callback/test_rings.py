@@ -28,7 +28,7 @@ class Expected(NamedTuple):
 WOKEN = Expected(202, "woken", 1, 1, ["scheduled"], "gone")
 ENDED = WOKEN._replace(states=["success"])
 NOBODY = Expected(200, "nobody_waits", 0, 0, ["deferred"], "there")
-NOTED = Expected(202, "noted", 1, 0, ["deferred"], "rung")
+NOTED = Expected(202, "noted", 1, 0, ["deferred"], "received")
 TOO_LATE = NOBODY._replace(questions=1)
 TROUBLE = Expected(503, None, 0, 1, ["deferred"], "there")
 
@@ -91,7 +91,7 @@ def test_a_ring_brings_about_what_it_should_and_nothing_else(received: Any, name
         task_instances=said.get("task_instances", 0),
         questions=len(left["questions"]),
         states=left["states"],
-        mark="gone" if mark is None else {True: "rung", False: "there"}.get(mark.get("rung"), "another"),
+        mark="gone" if mark is None else {True: "received", False: "there"}.get(mark.get("received"), "another"),
     )
     assert found == EXPECTED[name]
     assert left["may be repeated"] == (left["status"] == 503)

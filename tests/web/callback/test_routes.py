@@ -29,8 +29,8 @@ from airflow_provider_seeany.callback.token import (
     MAX_TOKEN,
     TaskInstanceKey,
     TokenClaims,
-    read,
-    signed,
+    sign_token,
+    verify_token,
 )
 from airflow_provider_seeany.callback.url import MIN_SECRET
 from airflow_provider_seeany.exceptions import SeeAnyConfigError
@@ -39,7 +39,7 @@ from airflow_provider_seeany.web.app import create_app
 from airflow_provider_seeany.web.callback.body import MAX_BYTES, seeany_ids
 from airflow_provider_seeany.web.callback.handler import CallbackResult, CallbackStatus
 from airflow_provider_seeany.web.callback.rate_limit import RateLimit
-from airflow_provider_seeany.web.callback.routes import routes as route
+from airflow_provider_seeany.web.callback import routes as route
 from tests.hostile import POLL_TIMEOUT
 
 SECRET = "the-secret-of-the-callbacks-0123456789"
@@ -67,7 +67,7 @@ def path(token: str) -> str:
     return f"/callback/{token}"
 
 
-GOOD = signed(TokenClaims("studio"), secret=SECRET)
+GOOD = sign_token(TokenClaims("studio"), secret=SECRET)
 
 
 def serializer(secret: str) -> URLSafeSerializer:
@@ -79,13 +79,13 @@ def serializer(secret: str) -> URLSafeSerializer:
 
 BAD_TOKENS = {
     "none of ours": "x",
-    "forged": signed(TokenClaims("studio"), secret=SECRET + "!"),
+    "forged": sign_token(TokenClaims("studio"), secret=SECRET + "!"),
     "of another use of the same secret": URLSafeSerializer(SECRET, salt="sessions").dumps(["studio", None]),
     "signed, but says something else": serializer(SECRET).dumps({"conn": "studio"}),
     "truncated": GOOD[:-1],
     "without a signature": GOOD.partition(".")[0],
     "another connection under the same signature": (
-        signed(TokenClaims("other"), secret=SECRET).partition(".")[0] + "." + GOOD.partition(".")[2]
+        sign_token(TokenClaims("other"), secret=SECRET).partition(".")[0] + "." + GOOD.partition(".")[2]
     ),
     "endless": "x" * 5000,
 }
@@ -120,7 +120,7 @@ def test_without_a_secret_there_is_nothing_at_all(
         monkeypatch.setenv("AIRFLOW__SEEANY__CALLBACK_SECRET", secret)
     client = TestClient(create_app())
     # Not even with the token that an empty or short secret would sign.
-    for token in (GOOD, signed(TokenClaims("studio"), secret=secret or "x")):
+    for token in (GOOD, sign_token(TokenClaims("studio"), secret=secret or "x")):
         for there in (path(token), f"{path(token)}/"):
             assert client.request(method, there, follow_redirects=False).status_code == 404
 
@@ -246,7 +246,7 @@ NO_ID = [
 @pytest.mark.parametrize("body", NO_ID)
 def test_a_body_without_an_id_is_refused_unless_the_token_names_who_waits(client: TestClient, body: bytes) -> None:
     assert client.post(path(GOOD), content=body).status_code == 400
-    named = client.post(path(signed(TokenClaims("studio", WAITING), secret=SECRET)), content=body)
+    named = client.post(path(sign_token(TokenClaims("studio", WAITING), secret=SECRET)), content=body)
     assert named.status_code == 503  # it went on to the database
 
 
@@ -258,7 +258,7 @@ def test_trouble_with_the_database_asks_to_ring_again(client: TestClient) -> Non
 
 
 @pytest.mark.parametrize(
-    ("rung", "status", "retry_after", "told"),
+    ("received", "status", "retry_after", "told"),
     [
         (CallbackResult(retry_after=10), 503, "10", {"detail": "Try again"}),
         (CallbackResult(retry_after=1.2, is_rate_limited=True), 429, "2", {"detail": "Too many rings"}),
@@ -306,7 +306,7 @@ def test_a_flood_is_slowed_down_for_its_own_token_only(client: TestClient, monke
 
     statuses = [client.post(path(GOOD), content=b"").status_code for _ in range(3)]
     slowed = client.post(path(GOOD), content=b"")
-    other = client.post(path(signed(TokenClaims("other"), secret=SECRET)), content=b"")
+    other = client.post(path(sign_token(TokenClaims("other"), secret=SECRET)), content=b"")
 
     assert statuses == [400, 400, 429]
     assert 0 < int(slowed.headers["Retry-After"]) <= 10
@@ -321,7 +321,7 @@ def test_a_token_that_is_written_in_another_way_is_slowed_down_with_it(
     # What is no base64 is skipped when a signature is read.
     again = f"{said}.****{signature}"
 
-    assert read(again, secrets=[SECRET]) == TokenClaims("studio")
+    assert verify_token(again, secrets=[SECRET]) == TokenClaims("studio")
     assert [client.post(path(token), content=b"").status_code for token in (GOOD, again)] == [400, 429]
 
 
@@ -360,7 +360,7 @@ def test_a_bucket_fills_up_again_and_old_ones_are_forgotten() -> None:
     [TokenClaims("任务"), TokenClaims("studio", WAITING), TokenClaims("studio", TaskInstanceKey("d", "r", "t"))],
 )
 def test_a_token_says_what_was_signed(ringer: TokenClaims) -> None:
-    assert read(signed(ringer, secret=SECRET), secrets=[SECRET]) == ringer
+    assert verify_token(sign_token(ringer, secret=SECRET), secrets=[SECRET]) == ringer
 
 
 LETTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
@@ -373,7 +373,7 @@ def test_every_name_that_airflow_stores_fits_into_a_token(
 ) -> None:
     ringer = TokenClaims(conn_id, TaskInstanceKey(dag_id, run_id, task_id, map_index))
 
-    assert read(signed(ringer, secret=SECRET), secrets=[SECRET]) == ringer
+    assert verify_token(sign_token(ringer, secret=SECRET), secrets=[SECRET]) == ringer
 
 
 def test_a_token_for_the_longest_names_is_read() -> None:
@@ -382,7 +382,7 @@ def test_a_token_for_the_longest_names_is_read() -> None:
     conn_id, *names = ("".join(chr(chance.randint(0x10000, 0x10FFFF)) for _ in range(MAX_NAME)) for _ in range(4))
     ringer = TokenClaims(conn_id, TaskInstanceKey(*names, map_index=2**31 - 1))
 
-    assert read(signed(ringer, secret=SECRET), secrets=[SECRET]) == ringer
+    assert verify_token(sign_token(ringer, secret=SECRET), secrets=[SECRET]) == ringer
 
 
 UNSTORABLE = {"a NUL": "a\0b", "half an emoji": "\ud83d", "nothing": "", "too long": "x" * 251, "no text": 7}
@@ -439,7 +439,7 @@ def test_a_token_is_read_up_to_its_longest_length(length: int, expected: TokenCl
     token = f"{said}.{f'{signature}='.rjust(length - len(said) - 1, '*')}"
     assert len(token) == length
 
-    assert read(token, secrets=[SECRET]) == expected
+    assert verify_token(token, secrets=[SECRET]) == expected
 
 
 OLD, NEW = "old-secret-0123456789", "new-secret-9876543210"
@@ -450,14 +450,19 @@ OLD, NEW = "old-secret-0123456789", "new-secret-9876543210"
 )
 def test_a_secret_is_replaced_without_making_older_urls_void(monkeypatch: pytest.MonkeyPatch, option: str) -> None:
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example.com")
-    before = signed(TokenClaims("studio"), secret=OLD)
+    before = sign_token(TokenClaims("studio"), secret=OLD)
     monkeypatch.setenv("AIRFLOW__SEEANY__CALLBACK_SECRET", option)
     url = SeeAnyHook("studio").callback_url()
     client = TestClient(create_app())
 
     # The first one signs, so that the others can go in time.
-    assert url.endswith(signed(TokenClaims("studio"), secret=NEW))
-    tokens = [before, signed(TokenClaims("studio"), secret=NEW), signed(TokenClaims("studio"), secret=option), GOOD]
+    assert url.endswith(sign_token(TokenClaims("studio"), secret=NEW))
+    tokens = [
+        before,
+        sign_token(TokenClaims("studio"), secret=NEW),
+        sign_token(TokenClaims("studio"), secret=option),
+        GOOD,
+    ]
     assert [client.post(path(token), content=b"").status_code for token in tokens] == [400, 400, 404, 404]
 
 
@@ -472,7 +477,7 @@ def test_of_several_secrets_the_one_that_is_too_short_is_named_by_its_place_only
     assert not any(secret in str(raised.value) for secret in (NEW, OLD, "short\n"))
     # A short one is not left out: it may be half of a secret that was meant to be one.
     client = TestClient(create_app())
-    assert client.post(path(signed(TokenClaims("studio"), secret=NEW)), content=b"").status_code == 404
+    assert client.post(path(sign_token(TokenClaims("studio"), secret=NEW)), content=b"").status_code == 404
     assert which in caplog.text
 
 
@@ -523,7 +528,7 @@ def test_the_url_is_that_of_the_api_server_and_its_token_names_the_connection(
 
     before, _, token = url.rpartition("/")
     assert before == f"{base_url.rstrip('/')}/seeany/callback"
-    assert read(token, secrets=[SECRET]) == TokenClaims("studio", WAITING)
+    assert verify_token(token, secrets=[SECRET]) == TokenClaims("studio", WAITING)
 
 
 @pytest.mark.parametrize(
