@@ -168,8 +168,8 @@ def completed_task(outcome: Outcome, *, seeany_task_id: str, seeany_conn_id: str
     :param timeout: the seconds that the wait was given.
     """
     match outcome:
-        case Finished(answer):
-            task = SeeAnyTask.from_payload(answer)
+        case Finished(payload):
+            task = SeeAnyTask.from_payload(payload)
             if task.is_failed:
                 raise SeeAnyTaskFailed(task)
             return task

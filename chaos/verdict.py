@@ -118,7 +118,7 @@ def _batch_result(tasks: list[SeeAnyTask]) -> dict[str, Any]:
         "completed": len(completed),
         "failed": len(failures),
         "cost": {"CNY": cents / 100},
-        "detail": "answers",
+        "detail": "full",
         "tasks": [task.as_json() for task in completed],
         "failures": msgspec.to_builtins(failures),
     }

@@ -254,7 +254,7 @@ BATCH = BatchResult(
     completed=1,
     failed=1,
     cost={"CNY": 0.7},
-    detail="answers",
+    detail="full",
     tasks=[COMPLETED],
     failures=[Failure("vid", "nothing")],
 )

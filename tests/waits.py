@@ -71,4 +71,4 @@ def deferred(waiting: Any) -> tuple[SeeAnyTaskTrigger, TaskDeferred]:
 
 def finished(answer: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """Return what Airflow calls a task with whose trigger has seen the end."""
-    return "execute_complete", {"event": {"type": "finished", "answer": answer}}
+    return "execute_complete", {"event": {"type": "finished", "payload": answer}}

@@ -44,7 +44,7 @@ class BatchResult(msgspec.Struct, frozen=True, kw_only=True, tag="batch_result")
     completed: int
     failed: int
     cost: dict[str, float]
-    detail: Literal["answers", "table", "totals"]
+    detail: Literal["full", "table", "totals"]
     tasks: list[dict[str, Any]]
     failures: list[Failure]
     completed_ids: list[str] = []

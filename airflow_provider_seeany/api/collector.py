@@ -141,11 +141,11 @@ class ResultCollector:
         failures = [Failure(self._ids[index], self._reasons[index]) for index in sorted(self._reasons)]
         room = _Room(MAX_RESULT_BYTES - _size(msgspec.to_builtins(head)))
         kept_free = min(sum(map(_size, msgspec.to_builtins(failures))), RESERVED_FOR_FAILURES)
-        detail: Literal["answers", "table", "totals"] = "totals"
+        detail: Literal["full", "table", "totals"] = "totals"
         tasks: list[dict[str, Any]] = []
         completed_ids: list[str] = []
         if room.takes(self._answers.size, kept_free):
-            detail, tasks = "answers", self._answers.in_order()
+            detail, tasks = "full", self._answers.in_order()
         elif room.takes(self._table.size, kept_free):
             detail, tasks = "table", self._table.in_order()
         else:

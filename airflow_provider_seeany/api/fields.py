@@ -111,9 +111,9 @@ def is_empty(value: object) -> bool:
     return value is None or value is False or (isinstance(value, str) and not value.strip()) or value in ([], {})
 
 
-def says_something(name: str, answer: Mapping[str, Any]) -> bool:
+def says_something(name: str, payload: Mapping[str, Any]) -> bool:
     """Tell whether a field of an answer holds what should be understood."""
-    value = answer.get(name)
+    value = payload.get(name)
     if name == "usage" and isinstance(value, Mapping):
         return any(not is_empty(value.get(key)) for key in (*_COSTS, *_COSTS_IN_A_CURRENCY))
     # Zero is how some say that there is no time.
@@ -208,10 +208,10 @@ def error(value: object) -> tuple[str | int | None, str | None]:
     return found if found is not None else (None, None)
 
 
-def error_beside(answer: Mapping[str, Any]) -> tuple[str | int | None, str | None]:
+def error_beside(payload: Mapping[str, Any]) -> tuple[str | int | None, str | None]:
     """Read why a task failed from the answer itself, where it does not say so under ``error``."""
-    code = next((code for key in ("error_code", "code") if (code := _code(answer.get(key))) is not None), None)
-    message = next((message for key in _MESSAGES_BESIDE if (message := text(answer.get(key))) is not None), None)
+    code = next((code for key in ("error_code", "code") if (code := _code(payload.get(key))) is not None), None)
+    message = next((message for key in _MESSAGES_BESIDE if (message := text(payload.get(key))) is not None), None)
     return None if code in (0, 200, "0", "200") else code, message if is_reason(message) else None
 
 

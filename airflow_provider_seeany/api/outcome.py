@@ -13,7 +13,7 @@ from airflow_provider_seeany.api.errors import Trouble
 class Finished(msgspec.Struct, frozen=True, tag="finished"):
     """The task has ended, well or badly. ``answer`` is the service's own."""
 
-    answer: dict[str, Any]
+    payload: dict[str, Any]
 
 
 class Refused(msgspec.Struct, frozen=True, tag="refused"):

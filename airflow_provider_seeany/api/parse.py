@@ -31,11 +31,11 @@ def parse_task(response: Response, seeany_task_id: str) -> SeeAnyTask:
 
     :raises ApiError: if the response is no answer about this task.
     """
-    answer, changes = _read(response)
-    if not isinstance(answer, dict):
-        _unusable(response, f"expected a JSON object, got {type(answer).__name__}")
+    payload, changes = _read(response)
+    if not isinstance(payload, dict):
+        _unusable(response, f"expected a JSON object, got {type(payload).__name__}")
     try:
-        task = SeeAnyTask.from_payload(answer)
+        task = SeeAnyTask.from_payload(payload)
     except ValueError as error:
         _unusable(response, str(error))
     # Case counts: where ids are letters of either case, the other one names somebody else's task.
@@ -64,15 +64,15 @@ def _read(response: Response) -> tuple[Any, list[str]]:
     except ValueError as error:
         _unusable(response, str(error), shown="")
     try:
-        answer, changes = decoded(response)
+        payload, changes = decoded(response)
     except (ValueError, RecursionError) as error:
         if not response.body.strip():
             _unusable(response, "the body is empty")
         what = "the body is HTML" if _is_html(response) else "the body is no JSON that can be handed on"
         _unusable(response, f"{what} ({error})")
-    if isinstance(answer, dict) and _is_about_request(answer) and (envelope := _error_envelope(answer)):
+    if isinstance(payload, dict) and _is_about_request(payload) and (envelope := _error_envelope(payload)):
         raise ApiError(_enveloped(response, *envelope))
-    return answer, changes
+    return payload, changes
 
 
 def unreachable(error: BaseException, secret: Secret) -> ApiError:
@@ -96,8 +96,8 @@ def _refusal(response: Response) -> Trouble:
         response = decompressed(response)
     except ValueError:
         response = msgspec.structs.replace(response, body=b"")
-    answer = _lenient_json(response)
-    code, message = (_error_envelope(answer) if isinstance(answer, dict) else None) or (None, None)
+    payload = _lenient_json(response)
+    code, message = (_error_envelope(payload) if isinstance(payload, dict) else None) or (None, None)
     retry_after = _retry_after(response.headers)
     if 300 <= response.status < 400:
         # Following it could carry the key to another host.
@@ -113,7 +113,7 @@ def _refusal(response: Response) -> Trouble:
         http_status=response.status,
         code=code and _clean(response, code),
         message=message and _clean(response, message),
-        request_id=_request_id(response, answer),
+        request_id=_request_id(response, payload),
         retry_after=retry_after,
         is_web_page=_is_html(response),
     )
@@ -144,33 +144,33 @@ def _enveloped(response: Response, code: str | None, message: str | None) -> Tro
     )
 
 
-def _is_about_request(answer: dict[str, Any]) -> bool:
+def _is_about_request(payload: dict[str, Any]) -> bool:
     """
     Tell whether an error in this answer is one of the request, even if it has a ``status`` of its own.
 
     That is so if nothing in it is about a task but an id that is echoed, and its code is an HTTP status. What says in
     the words for a task that one has failed may have such a code, too.
     """
-    if "status" not in answer:
+    if "status" not in payload:
         return True
-    code = _text(answer.get("code"))
+    code = _text(payload.get("code"))
     if code is None or re.fullmatch("[45][0-9]{2}", code) is None:
         return False
-    task = SeeAnyTask(id="", status=_text(answer["status"]) or "", answer=answer)
+    task = SeeAnyTask(id="", status=_text(payload["status"]) or "", payload=payload)
     if task.tells_of_a_task:
         return False
     if task.is_failed:
-        return task.status.strip().lower() == "error" and not isinstance(answer.get("error"), dict)
+        return task.status.strip().lower() == "error" and not isinstance(payload.get("error"), dict)
     return task.is_completed or not task.has_known_status
 
 
-def _error_envelope(answer: dict[str, Any]) -> tuple[str | None, str | None] | None:
+def _error_envelope(payload: dict[str, Any]) -> tuple[str | None, str | None] | None:
     """Return code and message of an error body in any of the usual shapes, or ``None`` if it is none."""
-    error = answer.get("error")
+    error = payload.get("error")
     if isinstance(error, dict):
         return _text(error.get("code")), _text(error.get("message") or error.get("msg"))
-    message = next((text for key in _MESSAGE_KEYS if (text := _text(answer.get(key)))), None)
-    code = _text(answer.get("code"))
+    message = next((text for key in _MESSAGE_KEYS if (text := _text(payload.get(key)))), None)
+    code = _text(payload.get("code"))
     if isinstance(error, str) and error:
         return code, message or error
     if code is not None and code not in ("0", "200"):
@@ -227,10 +227,10 @@ def _lenient_json(response: Response) -> Any:
         return None
 
 
-def _request_id(response: Response, answer: Any) -> str | None:
+def _request_id(response: Response, payload: Any) -> str | None:
     found = next((value for name in _REQUEST_ID_HEADERS if (value := response.headers.get(name))), None)
-    if found is None and isinstance(answer, dict):
-        found = _text(answer.get("request_id"))
+    if found is None and isinstance(payload, dict):
+        found = _text(payload.get("request_id"))
     return sanitize(found, secret=response.secret, limit=128) or None if found else None
 
 

@@ -98,10 +98,10 @@ def decoded(response: Response) -> tuple[Any, list[str]]:
     """Decode the body; walk through what came of it only if its bytes say that something in it needs care."""
     body = response.body
     try:
-        answer = msgspec.json.decode(body)
+        payload = msgspec.json.decode(body)
     except (ValueError, RecursionError):
         charset = _CHARSET.search(response.headers.get("Content-Type", ""))
-        answer, is_plain = lenient_json.decode(body, charset[1] if charset else ""), False
+        payload, is_plain = lenient_json.decode(body, charset[1] if charset else ""), False
     else:
         # No NUL and no escaped key (the escapes of Chinese are neither, that of a slash can be one), no reserved name,
         # no large integer, no key.
@@ -114,7 +114,7 @@ def decoded(response: Response) -> tuple[Any, list[str]]:
             and not response.secret.may_be_in(body)
         )
     changes: list[str] = []
-    return (answer if is_plain else _portable(answer, response.secret, changes)), changes
+    return (payload if is_plain else _portable(payload, response.secret, changes)), changes
 
 
 _CHARSET = re.compile(r"charset\s*=\s*\"?([\w.:-]{1,40})", re.IGNORECASE)

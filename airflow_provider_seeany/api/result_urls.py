@@ -63,7 +63,7 @@ def is_web_url(url: object) -> bool:
         return False
 
 
-def urls_in(answer: Mapping[str, Any]) -> tuple[str, ...]:
+def urls_in(payload: Mapping[str, Any]) -> tuple[str, ...]:
     """
     Return every http(s) URL of an answer that is a result, at any depth; each once.
 
@@ -71,18 +71,18 @@ def urls_in(answer: Mapping[str, Any]) -> tuple[str, ...]:
     their keys, such as ``url`` and ``*_urls``, or by their file names; if none is, by what is left without thumbnails,
     covers, and what the answer repeats of the request.
     """
-    return tuple(dict.fromkeys(found.url for found in find_results(answer)))
+    return tuple(dict.fromkeys(found.url for found in find_results(payload)))
 
 
-def find_results(answer: Mapping[str, Any]) -> list[_Url]:
+def find_results(payload: Mapping[str, Any]) -> list[_Url]:
     """Return the URLs that are results by their keys or file names, or else all that may be."""
-    found = list(_urls(answer))
+    found = list(_urls(payload))
     return [each for each in found if each.is_named or each.may_be_video] or found
 
 
-def find_video_url(answer: Mapping[str, Any]) -> str | None:
+def find_video_url(payload: Mapping[str, Any]) -> str | None:
     """Find the video of a completed answer that does not name it as documented."""
-    found = find_results(answer)
+    found = find_results(payload)
     videos = [each.url for each in found if each.may_be_video]
     others = [each.url for each in found if not each.is_picture]
     return next(iter(videos + others), None)
@@ -145,9 +145,9 @@ def _is_no_result(words: frozenset[str]) -> bool:
     return bool(words & _NO_RESULTS) or any(word.startswith(_INPUTS + _COVERS) or "thumb" in word for word in words)
 
 
-def _urls(answer: Mapping[str, Any]) -> Iterator[_Url]:
+def _urls(payload: Mapping[str, Any]) -> Iterator[_Url]:
     """Walk the answer in its own order, with a stack instead of recursion so that depth cannot hurt."""
-    stack: list[tuple[_Place, object]] = [(_Place(), answer)]
+    stack: list[tuple[_Place, object]] = [(_Place(), payload)]
     while stack:
         place, value = stack.pop()
         if isinstance(value, str):

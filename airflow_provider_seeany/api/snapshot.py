@@ -85,7 +85,7 @@ _USUAL_WHILE_RUNNING = frozenset({"id", "object", "status", "progress", "estimat
 
 
 def _result_url(task: SeeAnyTask) -> str | None:
-    return None if task.answer.keys() <= _USUAL_WHILE_RUNNING else task.early_result_url
+    return None if task.payload.keys() <= _USUAL_WHILE_RUNNING else task.early_result_url
 
 
 def shown_status(status: str) -> str:

@@ -98,54 +98,54 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
     completed_at: pendulum.DateTime | None = None
     usage: Usage = Usage()
     error: TaskError = TaskError()
-    answer: Mapping[str, Any] = {}
+    payload: Mapping[str, Any] = {}
     unclear: tuple[str, ...] = ()
 
     @classmethod
-    def from_payload(cls, answer: Mapping[str, Any]) -> SeeAnyTask:
+    def from_payload(cls, payload: Mapping[str, Any]) -> SeeAnyTask:
         """
         Read a decoded JSON answer.
 
         :param answer: the JSON object that the service sent.
         :raises ValueError: if its ``id`` or ``status`` cannot be used; the text names the field.
         """
-        documented = {key: answer[key] for key in _DOCUMENTED if answer.get(key) is not None}
-        documented["answer"] = answer
+        documented = {key: payload[key] for key in _DOCUMENTED if payload.get(key) is not None}
+        documented["answer"] = payload
         try:
             # Nearly always that is all.
             task = msgspec.convert(documented, cls, dec_hook=_decode_time)
         except ValueError:
-            return cls._read(answer)
-        return task if task._is_read_whole else cls._read(answer)
+            return cls._read(payload)
+        return task if task._is_read_whole else cls._read(payload)
 
     @classmethod
-    def _read(cls, answer: Mapping[str, Any]) -> SeeAnyTask:
+    def _read(cls, payload: Mapping[str, Any]) -> SeeAnyTask:
         """Read each field on its own."""
-        seeany_task_id, status = fields.identity(answer.get("id")), answer.get("status")
+        seeany_task_id, status = fields.identity(payload.get("id")), payload.get("status")
         if seeany_task_id is None:
-            raise ValueError(f"it has no usable `id`: {answer.get('id')!r}")
+            raise ValueError(f"it has no usable `id`: {payload.get('id')!r}")
         if not isinstance(status, str) or not _word(status):
             raise ValueError(f"it has no usable `status`: {status!r}")
-        read = {name: fields.decode_event(reader, answer.get(name)) for name, reader in _READERS.items()}
-        cost, cost_unit = fields.decode_event(fields.cost, answer.get("usage")) or (None, None)
-        code, message = fields.decode_event(fields.error, answer.get("error")) or (None, None)
+        read = {name: fields.decode_event(reader, payload.get(name)) for name, reader in _READERS.items()}
+        cost, cost_unit = fields.decode_event(fields.cost, payload.get("usage")) or (None, None)
+        code, message = fields.decode_event(fields.error, payload.get("error")) or (None, None)
         found = {**read, "usage": cost, "error": message if code is None else code}
         task = cls(
             id=seeany_task_id,
             status=status,
             usage=Usage(cost=cost, cost_unit=cost_unit),
             error=TaskError(code=code, message=message),
-            answer=answer,
-            unclear=tuple(name for name in found if found[name] is None and fields.says_something(name, answer)),
+            payload=payload,
+            unclear=tuple(name for name in found if found[name] is None and fields.says_something(name, payload)),
             **read,
         )
         if task.is_failed and not fields.is_reason(message):
             # Some tell it beside the error, or in its place.
-            told = fields.decode_event(fields.error_beside, answer) or (None, None)
+            told = fields.decode_event(fields.error_beside, payload) or (None, None)
             error = TaskError(code=code or (code if told[0] is None else told[0]), message=told[1])
             return msgspec.structs.replace(task, error=error)
         if task.is_completed and task.is_video and not is_web_url(task.video_url):
-            return msgspec.structs.replace(task, video_url=find_video_url(answer) or task.video_url)
+            return msgspec.structs.replace(task, video_url=find_video_url(payload) or task.video_url)
         return task
 
     @property
@@ -157,7 +157,7 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
             return fields.is_reason(self.error.message)
         if self.is_completed:
             cost = self.usage.cost
-            is_cost_told = cost >= 0 if cost is not None else not self.answer.get("usage")
+            is_cost_told = cost >= 0 if cost is not None else not self.payload.get("usage")
             return is_cost_told and (is_web_url(self.video_url) or not self.is_video)
         return True
 
@@ -170,7 +170,7 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
         """
         state = _STATES.get(self.status) or _STATES.get(_word(self.status), "running")
         if state == "partial":
-            return "completed" if find_results(self.answer) else "failed"
+            return "completed" if find_results(self.payload) else "failed"
         return state
 
     @property
@@ -202,8 +202,8 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
     def early_result_url(self) -> str | None:
         """A result URL in the answer, whatever its status."""
         if self.is_video:
-            return find_video_url(self.answer)
-        return next((found.url for found in find_results(self.answer)), None)
+            return find_video_url(self.payload)
+        return next((found.url for found in find_results(self.payload)), None)
 
     @property
     def failure_reason(self) -> str:
@@ -220,17 +220,17 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
         Of what is no video it is not known how results look; but "success" alone may be that of the request.
         """
         needs_one = self.is_video or (_word(self.status) == "success" and not self.tells_of_a_task)
-        return self.is_completed and needs_one and not self.video_url and not find_results(self.answer)
+        return self.is_completed and needs_one and not self.video_url and not find_results(self.payload)
 
     @property
     def tells_of_a_task(self) -> bool:
         """Whether the answer has any of the fields that an answer about a task has, beside ``id`` and ``status``."""
-        return any(not fields.is_empty(self.answer.get(name)) for name in _OF_A_TASK)
+        return any(not fields.is_empty(self.payload.get(name)) for name in _OF_A_TASK)
 
     @property
     def contradicts_itself(self) -> bool:
         """Whether this says that it is completed, and the task in its ``data`` that it is not: then it is no task's."""
-        inner = self.answer.get("data")
+        inner = self.payload.get("data")
         if not self.is_completed or not isinstance(inner, Mapping) or not isinstance(inner.get("status"), str):
             return False
         state = _STATES.get(_word(inner["status"]))
@@ -244,13 +244,13 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def result_urls(self) -> tuple[str, ...]:
         """The :func:`urls_in` a completed answer."""
-        return urls_in(self.answer) if self.is_completed else ()
+        return urls_in(self.payload) if self.is_completed else ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the whole answer as plain JSON values, with ``completed_at`` as an ISO 8601 UTC string."""
         if self.completed_at is None:
-            return dict(self.answer)
-        return {**self.answer, "completed_at": self.completed_at.to_iso8601_string()}
+            return dict(self.payload)
+        return {**self.payload, "completed_at": self.completed_at.to_iso8601_string()}
 
     def result_fields(self) -> dict[str, Any]:
         """

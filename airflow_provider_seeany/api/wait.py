@@ -80,7 +80,7 @@ def credible(reply: SeeAnyTask | Trouble) -> SeeAnyTask | Trouble:
     return Trouble(
         kind=Kind.INVALID_RESPONSE,
         text=f"SeeAny says the {'video' if reply.is_video else 'task'} is completed, but {why}; it reads: "
-        + sanitize(repr(dict(reply.answer)), limit=400),
+        + sanitize(repr(dict(reply.payload)), limit=400),
     )
 
 
@@ -159,7 +159,7 @@ class Wait:
             return self._note_trouble(reply, now, is_believed=is_believed)
         self._note_answer(reply, now)
         if not reply.is_running:
-            return Finished(dict(reply.answer))
+            return Finished(dict(reply.payload))
         return self._pause(self._ask_polling(reply, now), now)
 
     @property
@@ -183,9 +183,9 @@ class Wait:
             looks_ended=seen is not None and seen.looks_ended,
         )
 
-    def _ask_polling(self, answer: SeeAnyTask | Snapshot, at: float) -> float:
+    def _ask_polling(self, payload: SeeAnyTask | Snapshot, at: float) -> float:
         return self._polling.after_response(
-            estimated_remaining=answer.estimated_remaining, progress=answer.progress, now=at
+            estimated_remaining=payload.estimated_remaining, progress=payload.progress, now=at
         )
 
     def _pause(self, seconds: float, now: float) -> Pause | TimedOut:

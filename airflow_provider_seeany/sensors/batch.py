@@ -34,14 +34,14 @@ class SeeAnyTaskBatchSensor(BaseSeeAnyOperator, BaseSensorOperator):
             "completed": 4997,
             "failed": 3,
             "cost": {"CNY": 3497.9},          by currency, "?" where the answer names none
-            "detail": "answers",              what "tasks" holds, see below
+            "detail": "full",              what "tasks" holds, see below
             "tasks": [{"id": …}, …],          the completed tasks, in the order asked
             "failures": [{"id": …, "reason": …}, …]
         }
 
     It never has more than 48 KB, so that any of Airflow's databases takes it. ``detail`` says how much fits:
 
-    - ``answers``: the whole answers, as :class:`~airflow_provider_seeany.sensors.task.SeeAnyTaskSensor` returns them;
+    - ``full``: the whole answers, as :class:`~airflow_provider_seeany.sensors.task.SeeAnyTaskSensor` returns them;
       enough for some 140 videos
     - ``table``: of each completed task ``id``, ``video_url`` (or, if it has none, ``result_url``, the first result),
       ``cost`` and ``cost_unit``, what the answer lacks left out; enough for some 350

@@ -180,7 +180,7 @@ class SeeAnyTaskTrigger(BaseTrigger):
             return TriggerEvent(encode_outcome(Unrendered(began(self._deadline(), self.timeout))))
         await self._done(self.xcoms.claim())
         outcome = await self._outcome()
-        task = SeeAnyTask.from_payload(outcome.answer) if isinstance(outcome, Finished) else None
+        task = SeeAnyTask.from_payload(outcome.payload) if isinstance(outcome, Finished) else None
         if task is None or task.is_failed:
             await self._done(self.xcoms.withdraw())
         elif await self._done(self.xcoms.push(task, conn_id=self.seeany_conn_id, with_values=self.do_xcom_push)):

@@ -234,7 +234,7 @@ async def state_of(task_instance: Any) -> str | None:
     from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
 
     place = place_of(task_instance)
-    answer: Any = await SUPERVISOR_COMMS.asend(
+    payload: Any = await SUPERVISOR_COMMS.asend(
         GetTaskStates(
             dag_id=task_instance.dag_id,
             task_ids=[task_instance.task_id],
@@ -242,6 +242,6 @@ async def state_of(task_instance: Any) -> str | None:
             map_index=place["map_index"],
         )
     )
-    states: dict[str, dict[str, str | None]] = getattr(answer, "task_states", {})
+    states: dict[str, dict[str, str | None]] = getattr(payload, "task_states", {})
     (state,) = list(states.get(task_instance.run_id, {}).values()) or [None]
     return state

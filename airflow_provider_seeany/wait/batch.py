@@ -156,7 +156,7 @@ class BatchWait:
             allow_failures=self._allow_failures,
             kept=kept,
         )
-        if result.detail != "answers":
+        if result.detail != "full":
             self._log.warning(
                 "The answers of %s completed tasks are too much for an XCom (more than %d KB), so it holds %s. "
                 "The whole results stay available by id: SeeAnyTaskResultOperator or SeeAnyHook.get_task",

@@ -202,8 +202,8 @@ def test_every_task_is_asked_about_and_returned_in_the_order_asked() -> None:
         completed=3,
         failed=0,
         cost={"CNY": 2.1},
-        detail="answers",
-        tasks=[dict(completed(task_id).answer) for task_id in IDS],
+        detail="full",
+        tasks=[dict(completed(task_id).payload) for task_id in IDS],
         failures=[],
     )
     assert [task_id for _, task_id in played.asked] == IDS
@@ -708,7 +708,7 @@ def test_counts_are_grouped() -> None:
 # How large it may get
 
 
-@pytest.mark.parametrize(("count", "detail"), [(100, "answers"), (300, "table"), (5000, "totals")])
+@pytest.mark.parametrize(("count", "detail"), [(100, "full"), (300, "table"), (5000, "totals")])
 def test_a_result_holds_as_much_as_fits(count: int, detail: str) -> None:
     ids = [f"vid_{number:06}" for number in range(count)]
     results = ResultCollector(ids)
@@ -742,7 +742,7 @@ def test_many_currencies_leave_less_room_for_answers() -> None:
         assert len(result.cost) == count
         assert len(json.dumps(result.as_json())) <= MAX_RESULT_BYTES
         details.add(result.detail)
-    assert details == {"answers", "table"}
+    assert details == {"full", "table"}
 
 
 def test_the_table_names_the_first_result_of_what_is_no_video() -> None:

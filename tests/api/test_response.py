@@ -145,7 +145,7 @@ def test_an_answer_about_the_task_is_read_alike_in_both_ways(hostile: HostileSer
     assert isinstance(read, SeeAnyTask), read
     assert read.id == task_id
     if body is not None:
-        assert read.answer == body
+        assert read.payload == body
 
 
 def test_a_short_key_garbles_no_answer(hostile: HostileServer, poll: Look) -> None:
@@ -453,7 +453,7 @@ def test_a_backslash_inside_a_character_costs_no_answer(hostile: HostileServer, 
 
     assert isinstance(read, SeeAnyTask), read
     assert (read.video_url, read.usage.cost) == (COMPLETED["video_url"], 0.7)
-    assert read.answer["prompt"] == prompt or name == "Big5"  # which GB 18030 reads, too
+    assert read.payload["prompt"] == prompt or name == "Big5"  # which GB 18030 reads, too
 
 
 PACKED: dict[str, tuple[str, bytes]] = {
@@ -547,12 +547,12 @@ def test_no_odd_byte_costs_a_paid_answer(hostile: HostileServer, name: str) -> N
     assert isinstance(read, SeeAnyTask), read
     assert read.is_completed
     assert (read.video_url, read.usage.cost) == (COMPLETED["video_url"], 0.7)
-    assert read.answer["prompt"] == prompt
+    assert read.payload["prompt"] == prompt
     # As Airflow sends it on, and as PostgreSQL takes it.
-    msgspec.msgpack.encode(read.answer)
-    assert "\\u0000" not in json.dumps(read.answer)
-    json.dumps(read.answer, ensure_ascii=False).encode()
-    XCom.serialize_value(read.answer)
+    msgspec.msgpack.encode(read.payload)
+    assert "\\u0000" not in json.dumps(read.payload)
+    json.dumps(read.payload, ensure_ascii=False).encode()
+    XCom.serialize_value(read.payload)
 
 
 @pytest.mark.parametrize("depth", [63, 64, 65, 400, 100_000])
@@ -564,7 +564,7 @@ def test_what_is_nested_too_deep_to_be_handed_on_is_left_out_and_told(hostile: H
     assert isinstance(read, SeeAnyTask), read
     assert (read.is_completed, read.video_url) == (True, "https://h/v")
     assert read.unclear == (() if depth < 64 else ("what is nested more than 64 levels deep",))
-    XCom.serialize_value(read.answer)
+    XCom.serialize_value(read.payload)
 
 
 IDS = {

@@ -228,9 +228,9 @@ def test_a_side_field_is_understood_or_left_out_and_stays_as_it_came(name: str) 
     assert task.is_completed
     assert task.result_fields() == {"video_url": "https://h/v", "result_urls": ["https://h/v"], **decode_event}
     assert task.unclear == unclear
-    assert task.answer == {"id": "x", "status": "completed", "video_url": "https://h/v", **odd}
+    assert task.payload == {"id": "x", "status": "completed", "video_url": "https://h/v", **odd}
     if "completed_at" not in decode_event:
-        assert task.as_json() == task.answer
+        assert task.as_json() == task.payload
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ from tests.waits import context, wait
 URL = str(COMPLETED["video_url"])
 DECISIVE = {"id", "status", "video_url"}
 SIDE_FIELDS = sorted(
-    {*SeeAnyTask.__struct_fields__, "seed", "prompt", "data", "message", "code"} - DECISIVE - {"answer"}
+    {*SeeAnyTask.__struct_fields__, "seed", "prompt", "data", "message", "code"} - DECISIVE - {"payload"}
 )
 
 ANSWERS: list[dict[str, Any]] = [
@@ -102,7 +102,7 @@ def assert_survived(task: object, valid: dict[str, Any]) -> None:
     if "video_url" in valid:
         assert task.video_url == URL
         assert task.state != "completed" or task.result_fields()["video_url"] == URL
-    msgspec.msgpack.encode(dict(task.answer))
+    msgspec.msgpack.encode(dict(task.payload))
     for sent in (task.result_fields(), task.as_json(), msgspec.to_builtins(Snapshot.of(task, 1.0)), _row(task)):
         msgspec.msgpack.encode(sent)
     for value in (task.as_json(), task.result_fields()):
@@ -230,4 +230,4 @@ async def test_a_callback_delivers_it() -> None:
     outcome = await _asked("seeany_default", VIDEO)
 
     assert outcome is not None
-    assert_delivered(SeeAnyTask.from_payload(outcome.answer).as_json())
+    assert_delivered(SeeAnyTask.from_payload(outcome.payload).as_json())

@@ -154,7 +154,7 @@ def _about(seeany_task_id: str, reply: Any) -> Any:
         status=reply.status,
         progress=reply.progress,
         estimated_remaining=reply.estimated_remaining,
-        answer={"id": seeany_task_id, "status": reply.status},
+        payload={"id": seeany_task_id, "status": reply.status},
     )
 
 

@@ -226,7 +226,7 @@ def test_a_deferral_that_airflow_ended_is_a_time_out_that_asks_for_the_triggerer
 
 
 @each_kind
-@pytest.mark.parametrize("event", [{}, {"type": "later"}, {"type": "finished"}, {"type": "finished", "answer": None}])
+@pytest.mark.parametrize("event", [{}, {"type": "later"}, {"type": "finished"}, {"type": "finished", "payload": None}])
 def test_an_event_of_another_version_says_so_and_may_be_retried(kind: Any, event: dict[str, Any]) -> None:
     with pytest.raises(SeeAnyError, match=r"task x .*same version of airflow-provider-seeany\?") as error:
         wait(kind).resume_execution("execute_complete", {"event": event}, context())

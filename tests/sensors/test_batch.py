@@ -87,7 +87,7 @@ def test_an_empty_list_succeeds_at_once(ids: Any) -> None:
         "completed": 0,
         "failed": 0,
         "cost": {},
-        "detail": "answers",
+        "detail": "full",
         "tasks": [],
         "failures": [],
     }

@@ -29,7 +29,7 @@ def test_ids_may_come_from_upstream(run: FinishedRun, task_id: str) -> None:
         "completed": 60,
         "failed": 0,
         "cost": {"CNY": 42},
-        "detail": "answers",
+        "detail": "full",
         "failures": [],
     }
     assert "60 of 60 done, ¥42.00 so far" in run.log(task_id)

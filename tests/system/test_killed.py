@@ -71,7 +71,7 @@ with create_session() as session:
     waiting = session.scalars(query.with_for_update()).one()
     answer = {{"id": "{HELD["resumed"]}", "status": "completed"}}
     handle_event_submit(
-        TriggerEvent({{"type": "finished", "answer": answer}}), task_instance=waiting, session=session
+        TriggerEvent({{"type": "finished", "payload": answer}}), task_instance=waiting, session=session
     )
 """
 

@@ -119,7 +119,7 @@ async def test_a_completed_task_is_reported_with_its_whole_answer(simulator_url:
     outcome = await outcome_of(trigger("video-0.5s-trigger", poll_interval=0.1))
 
     assert isinstance(outcome, Finished)
-    assert SeeAnyTask.from_payload(outcome.answer).usage.cost == 0.7
+    assert SeeAnyTask.from_payload(outcome.payload).usage.cost == 0.7
 
 
 async def test_a_failed_task_is_reported_with_its_reason(simulator_url: str, connect: Connect) -> None:
@@ -128,7 +128,7 @@ async def test_a_failed_task_is_reported_with_its_reason(simulator_url: str, con
     outcome = await outcome_of(trigger("fails-0s"))
 
     assert isinstance(outcome, Finished)
-    assert outcome.answer["error"]["message"] == "生成内容违反内容安全策略"
+    assert outcome.payload["error"]["message"] == "生成内容违反内容安全策略"
 
 
 async def test_a_task_that_never_ends_is_reported_at_the_deadline(simulator_url: str, connect: Connect) -> None:
@@ -579,7 +579,7 @@ async def test_all_waits_of_a_triggerer_share_their_connections(hostile: Hostile
 
     outcomes = await asyncio.gather(*(outcome_of(trigger(task_id)) for task_id in ids))
 
-    assert [outcome.answer["id"] for outcome in outcomes if isinstance(outcome, Finished)] == ids
+    assert [outcome.payload["id"] for outcome in outcomes if isinstance(outcome, Finished)] == ids
     assert len(hostile.requests) == 160
     assert hostile.connections < 120
     await eventually(hostile, lambda: hostile.open == 0)

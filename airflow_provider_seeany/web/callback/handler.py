@@ -200,7 +200,7 @@ async def _asked(seeany_conn_id: str, seeany_task_id: str) -> Finished | None:
     if isinstance(reply, Trouble):
         # Whether that is an end is for the wait itself to say: it knows how often in a row that has happened.
         raise _SeeAnyDidNotAnswer(str(reply))
-    return None if reply.is_running else Finished(dict(reply.answer))
+    return None if reply.is_running else Finished(dict(reply.payload))
 
 
 def _client(seeany_conn_id: str) -> AbstractAsyncContextManager[AsyncClient]:

@@ -195,7 +195,7 @@ def resume(waiting: RegisteredWait, outcome: Finished) -> bool:
             session.rollback()
             return False
         task_instance = session.get_one(TaskInstance, waiting.task_instance_id)
-        task = SeeAnyTask.from_payload(outcome.answer)
+        task = SeeAnyTask.from_payload(outcome.payload)
         event: TriggerEvent = TriggerEvent(encode_outcome(outcome))
         if waiting.ends_without_worker:
             _forget_progress(session, waiting)

@@ -100,7 +100,7 @@ def test_a_ring_brings_about_what_it_should_and_nothing_else(received: Any, name
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_a_worker_is_handed_the_whole_answer_of_a_task_that_ended(received: Any, name: str) -> None:
-    statuses = [event and event["answer"]["status"] for event in received[name]["handed on"]]
+    statuses = [event and event["payload"]["status"] for event in received[name]["handed on"]]
     status = "failed" if name.startswith("failed") else "completed"
     is_handed_on = EXPECTED[name].happened == "woken" and "scheduled" in EXPECTED[name].states
     assert statuses == [status if is_handed_on else None] * len(EXPECTED[name].states)

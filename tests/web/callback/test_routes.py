@@ -36,10 +36,10 @@ from airflow_provider_seeany.callback.url import MIN_SECRET
 from airflow_provider_seeany.exceptions import SeeAnyConfigError
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook
 from airflow_provider_seeany.web.app import create_app
+from airflow_provider_seeany.web.callback import routes as route
 from airflow_provider_seeany.web.callback.body import MAX_BYTES, seeany_ids
 from airflow_provider_seeany.web.callback.handler import CallbackResult, CallbackStatus
 from airflow_provider_seeany.web.callback.rate_limit import RateLimit
-from airflow_provider_seeany.web.callback import routes as route
 from tests.hostile import POLL_TIMEOUT
 
 SECRET = "the-secret-of-the-callbacks-0123456789"

@@ -314,7 +314,7 @@ def test_a_wait_that_has_ended_shows_all_of_it(client_of: ClientOf, session: Ses
     assert client_of("admin").get(TASK.format("dag_0", row["run_id"], 5)).status_code == 404
 
 
-@pytest.mark.parametrize(("count", "detail", "named"), [(2, "answers", 9), (150, "table", 1)])
+@pytest.mark.parametrize(("count", "detail", "named"), [(2, "full", 9), (150, "table", 1)])
 def test_a_batch_links_the_first_file_of_an_image_set(
     client_of: ClientOf, session: Session, count: int, detail: str, named: int
 ) -> None:
@@ -338,7 +338,7 @@ def test_a_batch_links_the_first_file_of_an_image_set(
 @pytest.mark.parametrize(
     ("completed", "listed"),
     [(2, True), (300, True), (1500, True), (9000, False)],
-    ids=["answers", "table", "ids", "totals"],
+    ids=["full", "table", "ids", "totals"],
 )
 @pytest.mark.parametrize("end", ["failed", "timed_out"])
 def test_the_tab_of_a_batch_that_did_not_succeed_lists_what_was_paid(
