@@ -110,7 +110,7 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
         :raises ValueError: if its ``id`` or ``status`` cannot be used; the text names the field.
         """
         documented = {key: payload[key] for key in _DOCUMENTED if payload.get(key) is not None}
-        documented["answer"] = payload
+        documented["payload"] = payload
         try:
             # Nearly always that is all.
             task = msgspec.convert(documented, cls, dec_hook=_decode_time)
@@ -283,7 +283,7 @@ RESULT_FIELDS = (
 )
 """What a completed task is waited for, by the names that its XComs have."""
 
-_DOCUMENTED = tuple(name for name in SeeAnyTask.__struct_fields__ if name not in ("answer", "unclear"))
+_DOCUMENTED = tuple(name for name in SeeAnyTask.__struct_fields__ if name not in ("payload", "unclear"))
 
 
 _OF_A_TASK = tuple(name for name in _DOCUMENTED if name not in ("id", "status", "error"))
