@@ -20,10 +20,10 @@ os.environ["AIRFLOW_HOME"] = _HOME
 import pytest  # noqa: E402
 from airflow.sdk.execution_time import task_runner  # noqa: E402
 
-from airflow_provider_seeany.api import retries, wait  # noqa: E402
+from airflow_provider_seeany.api import invalid_responses, retries  # noqa: E402
 from airflow_provider_seeany.api.asynchronous import shared_client  # noqa: E402
 from airflow_provider_seeany.api.blocking import BlockingClient  # noqa: E402
-from airflow_provider_seeany.api.errors import Trouble  # noqa: E402
+from airflow_provider_seeany.api.errors import ApiError  # noqa: E402
 from airflow_provider_seeany.api.request import ApiSettings  # noqa: E402
 from airflow_provider_seeany.api.secret import Secret  # noqa: E402
 from airflow_provider_seeany.api.task import SeeAnyTask  # noqa: E402
@@ -35,7 +35,7 @@ from tests.supervisor import Supervisor  # noqa: E402
 KEY = "sk-marked-0123456789abcdefghijklmnopqrstuvwxyzABCDE"
 """A key that must never show. As long as real ones are."""
 
-Look = Callable[..., SeeAnyTask | Trouble]
+Look = Callable[..., SeeAnyTask | ApiError]
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +56,7 @@ def _retries_without_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def _unusable_answers_are_believed_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
     """Believe as many unusable answers in a row as ever, but however fast they come."""
-    monkeypatch.setattr(wait, "MIN_INVALID_SECONDS", 0.0)
+    monkeypatch.setattr(invalid_responses, "MIN_INVALID_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -121,21 +121,26 @@ def settings_for(server: HostileServer, *, request_timeout: float = 10, **more: 
     return ApiSettings(base_url=f"{server.url}/v1", api_key=Secret(KEY), request_timeout=request_timeout, **more)
 
 
-def look_blocking(settings: ApiSettings, task_id: str = "x") -> SeeAnyTask | Trouble:
+def look_blocking(settings: ApiSettings, task_id: str = "x") -> SeeAnyTask | ApiError:
     """Ask once as a worker does."""
     client = BlockingClient(settings)
     try:
-        return client.poll(task_id)
+        return client.get_task(task_id)
+    except ApiError as error:
+        return error
     finally:
         client.close()
 
 
-def look_async(settings: ApiSettings, task_id: str = "x") -> SeeAnyTask | Trouble:
+def look_async(settings: ApiSettings, task_id: str = "x") -> SeeAnyTask | ApiError:
     """Ask once as a trigger does."""
 
-    async def poll() -> SeeAnyTask | Trouble:
+    async def poll() -> SeeAnyTask | ApiError:
         async with shared_client(settings) as client:
-            return await client.poll(task_id)
+            try:
+                return await client.get_task(task_id)
+            except ApiError as error:
+                return error
 
     return asyncio.run(poll())
 

@@ -23,7 +23,13 @@ from airflow.providers.common.compat.sdk import (
 import airflow_provider_seeany
 from airflow_provider_seeany import exceptions
 from airflow_provider_seeany.api.batch_result import BatchResult, BatchTimedOut, Failure
-from airflow_provider_seeany.api.errors import Kind, Trouble
+from airflow_provider_seeany.api.errors import (
+    ApiError,
+    InvalidResponseError,
+    PermanentError,
+    ThrottledError,
+    TransientError,
+)
 from airflow_provider_seeany.api.outcome import (
     BadId,
     Crashed,
@@ -56,14 +62,9 @@ from airflow_provider_seeany.xcoms.record import Record
 from tests.hostile import COMPLETED, FAILED, VIDEO
 
 
-def trouble(kind: Kind, status: int | None = None, **fields: Any) -> Trouble:
-    """Return a question that brought no answer."""
-    return Trouble(kind=kind, text="SeeAny said no", http_status=status, **fields)
-
-
-def refused(kind: Kind, status: int | None = None, **fields: Any) -> Refused:
-    """Return a wait that ended because of one."""
-    return Refused(trouble(kind, status, **fields))
+def refused(kind: type[ApiError], status: int | None = None, **fields: Any) -> Refused:
+    """Return the outcome of a wait that an error ended."""
+    return Refused.of(kind("SeeAny refused", http_status=status, **fields))
 
 
 def is_retried(kind: type[BaseException]) -> bool:
@@ -79,7 +80,7 @@ ENDS: dict[str, tuple[Outcome, type[SeeAnyError], list[str]]] = {
     ),
     "failed without a reason": (Finished({"id": "x", "status": "failed"}), SeeAnyTaskFailed, ["x", "without a reason"]),
     "timed out": (
-        TimedOut(last_snapshot="processing 65 %", last_trouble="HTTP 502"),
+        TimedOut(last_snapshot="processing 65 %", last_error="HTTP 502"),
         SeeAnyTaskTimeout,
         ["task x ", "90 s", "processing 65 %", "HTTP 502", "raise timeout"],
     ),
@@ -94,15 +95,15 @@ ENDS: dict[str, tuple[Outcome, type[SeeAnyError], list[str]]] = {
         ["task x ", "a status that reads like an end", "last seen: done", "may well have ended"],
     ),
     "timed out, nothing seen": (TimedOut(), SeeAnyTaskTimeout, ["task x ", "last seen: nothing."]),
-    "401": (refused(Kind.PERMANENT, 401), SeeAnyAuthError, ["'x'", "'studio'", "API Key"]),
-    "403": (refused(Kind.PERMANENT, 403), SeeAnyAuthError, ["'x'", "'studio'", "API Key"]),
-    "404": (refused(Kind.PERMANENT, 404), SeeAnyTaskNotFound, ["'x'", "'studio'", "Check the id"]),
-    "410": (refused(Kind.PERMANENT, 410), SeeAnyTaskNotFound, ["'x'", "'studio'", "Check the id"]),
-    "400": (refused(Kind.PERMANENT, 400), SeeAnyRequestError, ["'x'", "'studio'"]),
-    "302": (refused(Kind.PERMANENT, 302), SeeAnyRequestError, ["'x'", "'studio'"]),
-    "unusable": (refused(Kind.INVALID_RESPONSE, 200), SeeAnyRepeatedResponseError, ["'x'", "'studio'", "Base URL"]),
+    "401": (refused(PermanentError, 401), SeeAnyAuthError, ["'x'", "'studio'", "API Key"]),
+    "403": (refused(PermanentError, 403), SeeAnyAuthError, ["'x'", "'studio'", "API Key"]),
+    "404": (refused(PermanentError, 404), SeeAnyTaskNotFound, ["'x'", "'studio'", "Check the id"]),
+    "410": (refused(PermanentError, 410), SeeAnyTaskNotFound, ["'x'", "'studio'", "Check the id"]),
+    "400": (refused(PermanentError, 400), SeeAnyRequestError, ["'x'", "'studio'"]),
+    "302": (refused(PermanentError, 302), SeeAnyRequestError, ["'x'", "'studio'"]),
+    "unusable": (refused(InvalidResponseError, 200), SeeAnyRepeatedResponseError, ["'x'", "'studio'", "Base URL"]),
     "an error of its own": (
-        refused(Kind.INVALID_RESPONSE, 200, code="10001", message="忙"),
+        refused(InvalidResponseError, 200, code="10001", message="忙"),
         SeeAnyRepeatedResponseError,
         ["'x'", "'studio'"],
     ),
@@ -143,14 +144,14 @@ def test_a_base_url_is_not_suspected_where_the_service_itself_has_spoken() -> No
     assert (error.value.error_code, error.value.server_message) == ("10001", "忙")
 
 
-ONE_QUESTION: dict[str, tuple[Trouble, type[SeeAnyApiError], bool]] = {
-    "401": (trouble(Kind.PERMANENT, 401), SeeAnyAuthError, False),
-    "404": (trouble(Kind.PERMANENT, 404), SeeAnyTaskNotFound, False),
-    "400": (trouble(Kind.PERMANENT, 400), SeeAnyRequestError, False),
-    "429": (trouble(Kind.THROTTLED, 429), SeeAnyApiError, True),
-    "500": (trouble(Kind.TRANSIENT, 500), SeeAnyApiError, True),
-    "unreachable": (trouble(Kind.TRANSIENT), SeeAnyApiError, True),
-    "unusable": (trouble(Kind.INVALID_RESPONSE, 200), SeeAnyResponseError, True),
+ONE_QUESTION: dict[str, tuple[ApiError, type[SeeAnyApiError], bool]] = {
+    "401": (PermanentError("refused", http_status=401), SeeAnyAuthError, False),
+    "404": (PermanentError("refused", http_status=404), SeeAnyTaskNotFound, False),
+    "400": (PermanentError("refused", http_status=400), SeeAnyRequestError, False),
+    "429": (ThrottledError("refused", http_status=429), SeeAnyApiError, True),
+    "500": (TransientError("refused", http_status=500), SeeAnyApiError, True),
+    "unreachable": (TransientError("refused"), SeeAnyApiError, True),
+    "unusable": (InvalidResponseError("refused", http_status=200), SeeAnyResponseError, True),
 }
 
 
@@ -168,7 +169,7 @@ def test_one_question_without_an_answer_is_retried_unless_it_was_refused(name: s
 
 
 def test_an_endpoint_that_is_not_there_is_no_missing_task() -> None:
-    assert type(api_error(trouble(Kind.PERMANENT, 404), seeany_conn_id="studio")) is SeeAnyRequestError
+    assert type(api_error(PermanentError("refused", http_status=404), seeany_conn_id="studio")) is SeeAnyRequestError
 
 
 @pytest.mark.parametrize(
@@ -248,7 +249,14 @@ def own_exceptions() -> list[type[Exception]]:
 
 
 TASK = SeeAnyTask.from_payload({**FAILED, "completed_at": 1748908920, "nested": {"a": [1, "中"]}})
-A_TROUBLE = trouble(Kind.PERMANENT, 401, code="7", message="密钥", request_id="req_1", retry_after=3.0)
+ERROR_FIELDS: dict[str, Any] = {
+    "http_status": 401,
+    "code": "7",
+    "message": "密钥",
+    "request_id": "req_1",
+    "retry_after": 3.0,
+    "is_web_page": True,
+}
 BATCH = BatchResult(
     total=2,
     completed=1,
@@ -260,7 +268,8 @@ BATCH = BatchResult(
 )
 WORTH: dict[str, object] = {
     "task": TASK,
-    "trouble": A_TROUBLE,
+    "error": PermanentError("refused", **ERROR_FIELDS),
+    **ERROR_FIELDS,
     "result": BATCH,
     "fail_fast": True,
     "text": "生成 failed",
@@ -341,7 +350,7 @@ def test_a_pool_of_processes_outlives_every_exception() -> None:
     "task_id", ["sk-marked-0123456789abcdef", "s\u200bk-marked-0123456789abcdef", "SK_MARKED0123456789"]
 )
 def test_a_key_in_place_of_a_task_id_does_not_show(task_id: str) -> None:
-    trouble = Trouble(kind=Kind.PERMANENT, text="no such task", http_status=404)
+    unknown = PermanentError("no such task", http_status=404)
     result = BatchResult(
         total=1, completed=0, failed=0, cost={}, detail="totals", tasks=[], failures=[], unfinished=[task_id]
     )
@@ -349,7 +358,7 @@ def test_a_key_in_place_of_a_task_id_does_not_show(task_id: str) -> None:
         task_timeout(TimedOut(), seeany_task_id=task_id, timeout=5),
         task_timeout(TimedOut(result_url="https://h/v"), seeany_task_id=task_id, timeout=5),
         exceptions.batch_timeout(BatchTimedOut(result=result, looked_ended=[task_id]), timeout=5),
-        exceptions.api_error(trouble, seeany_conn_id="c", seeany_task_id=task_id),
+        exceptions.api_error(unknown, seeany_conn_id="c", seeany_task_id=task_id),
     ):
         assert "0123456789" not in str(error)
     with pytest.raises(SeeAnyError) as crash:

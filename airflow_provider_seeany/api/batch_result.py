@@ -1,4 +1,4 @@
-"""What a batch ends with, and adding that up on the way: all that others have to know of batches."""
+"""What the wait for a batch can end with: plain JSON when encoded, as it travels from the triggerer to a worker."""
 
 from __future__ import annotations
 
@@ -10,16 +10,11 @@ import msgspec
 from airflow_provider_seeany.api.outcome import BadId, Crashed, Misconfigured, Refused
 
 MAX_RESULT_BYTES = 48 * 1024
-"""Largest result, as JSON, that is handed to Airflow, which keeps it in its database."""
+"""Maximum size of a result as JSON: Airflow keeps it in its database."""
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """
-    A task of a batch that brought no result.
-
-    :param id: the task's id.
-    :param reason: why, for a person.
-    """
+    """A task of a batch without a result, and the reason for a person."""
 
     id: str
     reason: str
@@ -27,17 +22,17 @@ class Failure(msgspec.Struct, frozen=True):
 
 class BatchResult(msgspec.Struct, frozen=True, kw_only=True, tag="batch_result"):
     """
-    What a batch has brought when it ends, well or badly. Never larger than :data:`MAX_RESULT_BYTES` as JSON.
+    The results of a batch when its wait ends. Never larger than :data:`MAX_RESULT_BYTES` as JSON.
 
-    :param total: how many different tasks were asked for.
-    :param completed: how many were completed.
-    :param failed: how many failed, or are not known to the service.
-    :param cost: what the completed ones cost together, by currency.
-    :param detail: what ``tasks`` holds: whole answers, a table of the main fields, or nothing.
-    :param tasks: the completed tasks in the order asked.
-    :param failures: those that failed, in the order asked; the first of them, should there be too many.
-    :param completed_ids: the ids of the completed tasks, if there is no room for more of them, and for all of these.
-    :param unfinished: ids that had not ended, in the order asked; the first of them, should there be too many.
+    All lists are in the order of the given ids; ``failures`` and ``unfinished`` hold the first if there are too many.
+
+    :param total: the number of different ids.
+    :param failed: how many failed, or are unknown to the service.
+    :param cost: what the completed ones cost, by currency.
+    :param detail: what ``tasks`` holds: full payloads, a table of the main fields, or nothing (``totals``).
+    :param tasks: the completed tasks.
+    :param completed_ids: the ids of the completed tasks, if there is room for these but not for ``tasks``.
+    :param unfinished: ids that had not ended.
     """
 
     total: int
@@ -56,7 +51,7 @@ class BatchResult(msgspec.Struct, frozen=True, kw_only=True, tag="batch_result")
         return self.completed + self.failed
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as plain JSON values, without the lists of ids that are empty."""
+        """Return plain JSON values, without empty lists of ids."""
         values = {name: msgspec.to_builtins(getattr(self, name)) for name in self.__struct_fields__}
         return {name: value for name, value in values.items() if value or name not in _IDS}
 
@@ -68,30 +63,23 @@ class BatchTimedOut(msgspec.Struct, frozen=True, kw_only=True, tag="batch_timed_
     """
     The deadline passed first.
 
-    :param result: what the batch has brought by then.
-    :param looked_ended: the first of the ids whose last answers had a result URL, or a status that reads like an end.
-    :param last_trouble: the last request that brought no answer, for a person.
+    :param last_error: the last request's error, for a person, if the service has not responded since.
+    :param looked_ended: the first ids whose last responses had a result URL, or an unknown status like an end.
     """
 
     result: BatchResult
-    last_trouble: str | None = None
+    last_error: str | None = None
     looked_ended: list[str] = []
 
 
 class BatchAborted(msgspec.Struct, frozen=True, kw_only=True, tag="batch_aborted"):
-    """
-    The batch could not go on.
-
-    :param why: what ended it.
-    :param result: what the batch has brought by then.
-    """
+    """No further request could be made, for the reason in ``why``."""
 
     why: Refused | Misconfigured | Crashed
     result: BatchResult
 
 
 BatchOutcome = BatchResult | BatchTimedOut | BatchAborted | Misconfigured | BadId | Crashed
-"""What a batch can end with. Plain JSON when encoded, as it travels from the triggerer to a worker."""
 
 
 def decode_batch_outcome(encoded: Mapping[str, Any]) -> BatchOutcome:
@@ -105,7 +93,7 @@ def decode_batch_outcome(encoded: Mapping[str, Any]) -> BatchOutcome:
 
 
 def result_in(outcome: BatchOutcome) -> BatchResult | None:
-    """Return what a batch has brought when it ended; ``None`` if it never got as far as asking."""
+    """Return the result that an outcome holds; ``None`` if no request was made."""
     match outcome:
         case BatchResult():
             return outcome

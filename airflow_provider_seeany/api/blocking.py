@@ -1,4 +1,4 @@
-"""Asks SeeAny with requests: the transport of workers, of the Test button and of scripts."""
+"""The transport of workers, of the Test button and of scripts: requests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from weakref import WeakSet
 import requests
 import urllib3
 
-from airflow_provider_seeany.api.errors import ApiError, Trouble
 from airflow_provider_seeany.api.parse import parse_json, parse_task, unreachable
 from airflow_provider_seeany.api.request import MAX_RESPONSE_BYTES, ApiSettings
 from airflow_provider_seeany.api.response import Response
@@ -28,7 +27,7 @@ from airflow_provider_seeany.api.task import SeeAnyTask
 
 
 class _Headers(requests.auth.AuthBase):
-    """Sets our headers last, and only in requests to the API's host, whatever else the session is used for."""
+    """Sets the API's headers last, and only in requests to the API's host: users may use the session as well."""
 
     def __init__(self, settings: ApiSettings) -> None:
         self._host = _host(settings.base_url)
@@ -45,58 +44,54 @@ def _host(url: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
-class _Lines:
-    """The sockets of a session, to be hung up while another thread reads from them."""
+class _Sockets:
+    """The sockets of a session, to be shut down while another thread reads from them."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._are_cut = False
+        self._are_shut_down = False
         self._sockets: WeakSet[socket.socket] = WeakSet()
 
-    def add(self, line: socket.socket) -> None:
-        """Take note of a new one."""
+    def add(self, new: socket.socket) -> None:
         with self._lock:
-            self._sockets.add(line)
-            if self._are_cut:
-                _hang_up(line)
+            self._sockets.add(new)
+            if self._are_shut_down:
+                _shut_down(new)
 
-    def truncate(self) -> None:
-        """Hang up all of them, and those still to come."""
+    def shut_down(self) -> None:
+        """Shut down all of them, and those still to come."""
         with self._lock:
-            self._are_cut = True
-            for line in self._sockets:
-                _hang_up(line)
+            self._are_shut_down = True
+            for each in self._sockets:
+                _shut_down(each)
 
 
-def _hang_up(line: socket.socket) -> None:
-    """Let who reads see the end of what is sent; if the socket were closed, he would go on waiting."""
+def _shut_down(each: socket.socket) -> None:
+    """Let the reading thread see the end of the stream; after a close it would continue to wait."""
     with suppress(OSError):
         # Not a TLS socket's own method, which would take away the state that the reader is using.
-        socket.socket.shutdown(line, socket.SHUT_RDWR)
+        socket.socket.shutdown(each, socket.SHUT_RDWR)
 
 
 class _HeaderLines:
     """
-    The lines of a header, without those that name none.
+    The lines of a header, without malformed ones.
 
-    At such a line http.client would stop and take the headers behind it, a length among them, for part of the body;
-    and urllib3 would log it, whatever it quotes.
-
-    :param lines: what the lines are read from.
+    At a malformed line http.client would stop and take the headers behind it, a length among them, for part of the
+    body; and urllib3 would log it, whatever it quotes.
     """
 
-    def __init__(self, lines: Any) -> None:
-        self._lines = lines
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
         self._may_be_folded = False
         self._left_out = 0
 
     def __getattr__(self, name: str) -> Any:
-        # For closing, should the header be too bad.
-        return getattr(self._lines, name)
+        return getattr(self._stream, name)  # for closing
 
     def readline(self, limit: int) -> bytes:
-        """Return the next line, or the one too many that shall make an end of it."""
-        while line := self._lines.readline(limit):
+        """Return the next well-formed line."""
+        while line := self._stream.readline(limit):
             named = _NAMED.match(line)
             if named or line in (b"\r\n", b"\n") or (self._may_be_folded and line[:1] in b" \t"):
                 self._may_be_folded = True
@@ -104,7 +99,7 @@ class _HeaderLines:
             self._may_be_folded = False
             self._left_out += 1
             if len(line) >= limit or self._left_out > _MAX_LEFT_OUT:
-                raise http.client.HTTPException("too much in the header that is none")
+                raise http.client.HTTPException("too many malformed header lines")
         return b""
 
 
@@ -120,7 +115,7 @@ class _Response(http.client.HTTPResponse):
         while 100 <= status < 200 and status != HTTPStatus.SWITCHING_PROTOCOLS:
             http.client.parse_headers(self.fp)
             version, status, reason = super()._read_status()  # type: ignore[misc]
-        # What reads the headers comes next, and is a function that cannot be told of another one.
+        # The headers are read next, by a function that cannot be replaced.
         self._body, self.fp = self.fp, _HeaderLines(self.fp)  # type: ignore[assignment]
         return version, status, reason
 
@@ -128,74 +123,71 @@ class _Response(http.client.HTTPResponse):
         super().begin()
         self.fp = self._body
         if self.status == HTTPStatus.SWITCHING_PROTOCOLS:
-            # What comes next is not HTTP any more.
+            # What follows is not HTTP.
             self.will_close = True
 
 
-class _Watched:
-    """Part of a connection that tells of its socket."""
+class _RegistersSocket:
+    """Mixin: a connection that registers its socket."""
 
-    lines: ClassVar[_Lines]
+    sockets: ClassVar[_Sockets]
     sock: socket.socket
     response_class = _Response
 
     def connect(self) -> None:
         super().connect()  # type: ignore[misc]
-        # TLS through a proxy that is itself reached by TLS is no socket, but has one.
-        self.lines.add(getattr(self.sock, "socket", self.sock))
+        # TLS inside TLS, through a proxy, wraps its socket.
+        self.sockets.add(getattr(self.sock, "socket", self.sock))
 
 
 class _Adapter(requests.adapters.HTTPAdapter):
-    """Makes connections whose sockets are known, on the route that was found."""
+    """Makes connections that follow the route and register their sockets."""
 
-    def __init__(self, lines: _Lines, route: Route) -> None:
-        self._lines = lines
+    def __init__(self, sockets: _Sockets, route: Route) -> None:
+        self._sockets = sockets
         self._route = route
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Trust whom the route trusts."""
+        """Use the route's certificates."""
         super().init_poolmanager(*args, ssl_context=self._route.tls, **kwargs)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        """Trust them at and behind a proxy, too."""
+        """Use them at and behind a proxy, too."""
         tls = self._route.tls
         return super().proxy_manager_for(proxy, ssl_context=tls, proxy_ssl_context=tls, **kwargs)
 
     def proxy_headers(self, proxy: str) -> dict[str, str]:
-        """Return what the proxy alone is told."""
+        """Return the headers for the proxy alone."""
         return self._route.proxy.headers if self._route.proxy else {}
 
     def cert_verify(self, *args: Any) -> None:
-        """Leave that to the context: requests would add the certificates of certifi to those it holds."""
+        """Do nothing: requests would add the certificates of certifi to those of the context."""
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         """Return the pool of connections for a request."""
         pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
-        if not issubclass(pool.ConnectionCls, _Watched):
-            pool.ConnectionCls = type("Connection", (_Watched, pool.ConnectionCls), {"lines": self._lines})
+        if not issubclass(pool.ConnectionCls, _RegistersSocket):
+            bases = (_RegistersSocket, pool.ConnectionCls)
+            pool.ConnectionCls = type("Connection", bases, {"sockets": self._sockets})
         return pool
 
 
 class _Session(requests.Session):
-    """
-    Follows no redirect, and does not prepare to: requests would read the whole body and parse the target.
-
-    :param settings: where the API is, and how to get there.
-    """
+    """Follows no redirect, and does not prepare to: requests would read the whole body and parse the target."""
 
     def __init__(self, settings: ApiSettings) -> None:
         super().__init__()
         route = settings.route
-        # The environment is looked at by `route` alone, and ~/.netrc not at all.
+        # The route has read the environment; ~/.netrc is not read at all.
         self.trust_env = False
         if route.proxy is not None:
             self.proxies = {urlsplit(settings.base_url).scheme: route.proxy.url}
         self.auth = _Headers(settings)
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        self.lines = _Lines()
+        self.sockets = _Sockets()
         for scheme in ("https://", "http://"):
-            self.mount(scheme, _Adapter(self.lines, route))
+            self.mount(scheme, _Adapter(self.sockets, route))
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Find no target."""
@@ -203,7 +195,7 @@ class _Session(requests.Session):
 
 class BlockingClient:
     """
-    Asks SeeAny and waits for the answer. Keeps its connections until :meth:`close`.
+    Sends requests and waits for the responses. Keeps its connections until :meth:`close`.
 
     :param settings: where the API is and how to talk to it.
     """
@@ -212,25 +204,24 @@ class BlockingClient:
         self.settings = settings
         self.session = _Session(settings)
 
-    def poll(self, seeany_task_id: str) -> SeeAnyTask | Trouble:
+    def get_task(self, seeany_task_id: str) -> SeeAnyTask:
         """
-        Ask once for a task; return the answer, or why there was none.
+        Make one request for a task.
 
-        :param seeany_task_id: an id checked by :func:`~airflow_provider_seeany.api.request.checked_task_id`.
+        :param seeany_task_id: an id checked by :func:`~airflow_provider_seeany.api.task_id.checked_task_id`.
+        :raises ApiError: if it brings no usable response.
         """
         try:
             return parse_task(self.get(self.settings.task_url(seeany_task_id)), seeany_task_id)
-        except ApiError as error:
-            return error.trouble
         except BaseException as error:
             forget_locals(error)
             raise
 
     def get_json(self, endpoint: str, params: Mapping[str, Any] | None = None) -> Any:
         """
-        Ask once for any endpoint and return the decoded JSON.
+        Make one GET and return the decoded JSON.
 
-        :raises ApiError: if that brought no answer.
+        :raises ApiError: if it brings no usable response.
         """
         url = self.settings.url(endpoint)
         try:
@@ -241,26 +232,26 @@ class BlockingClient:
 
     def get(self, url: str, params: Mapping[str, Any] | None = None) -> Response:
         """
-        Make the request in a thread of its own, and do not wait for it longer than the limit.
+        Make the request in a thread of its own, for no longer than the request timeout.
 
-        The time-outs of requests are for one read: a server that trickles a header could hold it for ever.
+        The timeouts of requests are for one read: a server that trickles a header could hold it for ever.
 
-        :raises ApiError: if no response came.
+        :raises ApiError: if there is no response.
         """
         limit = self.settings.request_timeout
         done: SimpleQueue[Response | Exception] = SimpleQueue()
         Thread(target=lambda: done.put(self._exchange(self.session, url, params)), daemon=True).start()
         try:
-            reply = done.get(timeout=limit)
+            result = done.get(timeout=limit)
         except Empty:
-            # The old session stays with the thread that may still be using it, for as long as it takes to notice.
-            self.session.lines.truncate()
+            # The thread may still use the old session until it notices.
+            self.session.sockets.shut_down()
             self.session = _Session(self.settings)
-            error = requests.ReadTimeout(f"no complete answer within {limit:g} s")
+            error = requests.ReadTimeout(f"no complete response within {limit:g} s")
             raise unreachable(error, self.settings.api_key) from None
-        if isinstance(reply, Exception):
-            raise reply
-        return reply
+        if isinstance(result, Exception):
+            raise result
+        return result
 
     def close(self) -> None:
         """Close the connections."""
@@ -272,7 +263,7 @@ class BlockingClient:
         try:
             with session.get(url, params=params, timeout=limits, allow_redirects=False, stream=True) as raw:
                 body = bytearray()
-                # In pieces: only a read at the end notices that a body was cut short.
+                # In pieces: only a read at the end notices a truncated body.
                 while len(body) <= MAX_RESPONSE_BYTES and (piece := raw.raw.read(65_536, decode_content=False)):
                     body += piece
                 return Response(status=raw.status_code, headers=raw.headers, body=bytes(body), secret=key)

@@ -1,94 +1,92 @@
 """
-What a batch makes of a service that is down as a whole.
+The circuit breaker of a batch, for a service that is down as a whole.
 
-Each task backs off on its own, but thousands of them would still ask as often as may be, and none of it would help::
+Each task backs off on its own, but thousands of them would still send as many requests as the limit allows::
 
-                 FAILURE_THRESHOLD different tasks brought no answer, and not one did
-    ┌─────────┐ ─────────────────────────────────────────────────────────────> ┌──────────────────────────────┐
-    │ no pace │                                                                │ one question at a time, after│
-    │ of its  │ <───────────────────────────────────────────────────────────── │ pauses that grow to a minute │
-    │ own     │                    the first answer                            └──────────────────────────────┘
-    └─────────┘
+                 FAILURE_THRESHOLD different tasks in a row got no response
+    ┌────────┐ ─────────────────────────────────────────────────────────> ┌───────────────────────────────────┐
+    │ closed │                                                            │ open: one probe at a time, half-  │
+    │        │ <───────────────────────────────────────────────────────── │ open when it is due, after pauses │
+    └────────┘                    the first response                      │ that grow to a minute             │
+                                                                          └───────────────────────────────────┘
 """
 
 from __future__ import annotations
 
-from airflow_provider_seeany.api.errors import Kind, Trouble
+from airflow_provider_seeany.api.errors import ApiError, PermanentError
 from airflow_provider_seeany.api.intervals import BACKOFF_MAX, FixedInterval
+from airflow_provider_seeany.api.invalid_responses import InvalidResponseCounter
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.text import format_count
-from airflow_provider_seeany.api.wait import Doubt
 from airflow_provider_seeany.api.wait_log import LOG_INTERVAL, Log
 
 FAILURE_THRESHOLD = 20
-"""So many different tasks without an answer, and none with one, are the service's trouble and not theirs."""
+"""So many different tasks that fail without a response in between are the service's failure and not theirs."""
 
 MIN_FAILURES_LOGGED = 5
-"""After so many questions in a row without an answer, whomever they were about, the next answer is worth a line."""
+"""After so many failures in a row the next response is logged."""
 
 
 class CircuitBreaker:
     """
-    Follows whether anything is answered at all.
+    Opens when no task of a batch gets a response.
 
-    :param poll_interval: seconds between two questions about a task, from which the pauses grow.
-    :param log: where to tell that it begins, and that it is over.
+    :param poll_interval: seconds between two requests for a task, from which the pauses between probes grow.
     """
 
     def __init__(self, *, poll_interval: float, log: Log) -> None:
         self._backoff = FixedInterval(poll_interval=min(poll_interval, BACKOFF_MAX))
         self._log = log
-        self._doubt = Doubt()
-        self._unanswered = 0
-        self._unanswered_since = 0.0
-        self._unanswered_indexes: set[int] = set()
+        self._invalid_responses = InvalidResponseCounter()
+        self._failures = 0
+        self._failing_since = 0.0
+        self._failed_indexes: set[int] = set()
         self._probes = 0
-        self._begin_told_at = self._end_told_at = float("-inf")
+        self._opening_logged_at = self._closing_logged_at = float("-inf")
         self.next_probe_at = float("-inf")
-        """Ask nothing sooner, if it is on."""
+        """No request is due sooner while it is open."""
 
     @property
     def is_open(self) -> bool:
-        """Whether the service is down, so that one question at a time is enough."""
-        return len(self._unanswered_indexes) >= FAILURE_THRESHOLD
+        """Whether the service is down, so that one request at a time is enough."""
+        return len(self._failed_indexes) >= FAILURE_THRESHOLD
 
-    def receive(self, index: int, reply: SeeAnyTask | Trouble, now: float) -> Trouble | None:
+    def receive(self, index: int, reply: SeeAnyTask | ApiError, now: float) -> ApiError | None:
         """
-        Take note of what a question brought.
+        Take a request's task or error.
 
-        :param place: whom it was about.
-        :param reply: the answer, or why there was none.
+        :param index: the task's index in the batch.
         :param now: Unix seconds.
-        :return: an unusable answer that has to be believed of all tasks, as it would be of a single one.
+        :return: an invalid response that has to be believed of all tasks, as it would be of a single one.
         """
-        is_believed = self._doubt.is_over(reply, now)
-        # A refusal is an answer, too: the service knows what it was asked.
-        if not isinstance(reply, Trouble) or reply.kind is Kind.PERMANENT:
-            self._note_answer(now)
+        is_believed = self._invalid_responses.receive(reply, now)
+        # A permanent error is a response, too.
+        if not isinstance(reply, ApiError) or isinstance(reply, PermanentError):
+            self._close(now)
             return None
-        self._unanswered_since = self._unanswered_since if self._unanswered else now
-        self._unanswered += 1
-        self._unanswered_indexes.add(index)
-        # What comes sooner was asked before it began.
+        self._failing_since = self._failing_since if self._failures else now
+        self._failures += 1
+        self._failed_indexes.add(index)
+        # What comes sooner was sent before it opened.
         if self.is_open and now >= self.next_probe_at:
-            self._note_probe(reply, now)
+            self._schedule_probe(reply, now)
         return reply if is_believed and self.is_open else None
 
-    def _note_probe(self, trouble: Trouble, now: float) -> None:
+    def _schedule_probe(self, error: ApiError, now: float) -> None:
         self._probes += 1
-        self.next_probe_at = now + self._backoff.after_error(trouble, in_a_row=self._probes)
-        if self._probes == 1 and now >= self._begin_told_at + LOG_INTERVAL:
-            self._begin_told_at = now
-            self._log.warning("SeeAny does not answer at all: asking about one task at a time until it does")
+        self.next_probe_at = now + self._backoff.after_error(error, in_a_row=self._probes)
+        if self._probes == 1 and now >= self._opening_logged_at + LOG_INTERVAL:
+            self._opening_logged_at = now
+            self._log.warning("SeeAny does not respond at all: polling one task at a time until it does")
 
-    def _note_answer(self, now: float) -> None:
-        if self._unanswered >= MIN_FAILURES_LOGGED and now >= self._end_told_at + LOG_INTERVAL:
-            self._end_told_at = now
+    def _close(self, now: float) -> None:
+        if self._failures >= MIN_FAILURES_LOGGED and now >= self._closing_logged_at + LOG_INTERVAL:
+            self._closing_logged_at = now
             self._log.info(
-                "SeeAny answered again after %s failures in %.0f s",
-                format_count(self._unanswered),
-                now - self._unanswered_since,
+                "SeeAny responded again after %s failures in %.0f s",
+                format_count(self._failures),
+                now - self._failing_since,
             )
-        self._unanswered = self._probes = 0
-        self._unanswered_indexes.clear()
+        self._failures = self._probes = 0
+        self._failed_indexes.clear()
         self.next_probe_at = float("-inf")

@@ -1,4 +1,4 @@
-"""The time of a wait: Unix seconds that a time of day set anew cannot turn back."""
+"""The clock of a wait: Unix seconds that never go back when the system time is set back."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Callable
 
 class ForwardClock:
     """
-    Tells Unix seconds that never go back. Call it for the time.
+    Returns Unix seconds when called.
 
-    Deadlines are Unix seconds, so that they survive a restart. The time of day they are held against may be set
-    anew meanwhile. Set back, by any amount, this clock goes on as if it had not been: no deadline comes later. Set
-    forward it follows, as Airflow's own time limits do, and as is right for a machine that was suspended.
+    Deadlines are Unix seconds, so that they survive a restart. When the system time is set back, by any amount, this
+    clock continues: no deadline comes later. When it is set forward, this clock follows, as Airflow's own timeouts do,
+    and as is right for a machine that was suspended.
 
-    :param began: when the wait began, in Unix seconds. Now is no sooner: a time of day before it was set back.
-    :param wall: the time of day.
-    :param steady: seconds that only ever go on, from any moment.
+    :param began: when the wait began, in Unix seconds. An earlier system time has been set back since.
+    :param wall: returns the system time.
+    :param steady: returns monotonic seconds.
     """
 
     def __init__(
@@ -28,10 +28,10 @@ class ForwardClock:
     ) -> None:
         self._wall = wall
         self._steady = steady
-        self._ahead = max(began, wall()) - steady()
+        self._offset = max(began, wall()) - steady()
 
     def __call__(self) -> float:
         """Return the time."""
         steady = self._steady()
-        self._ahead = max(self._ahead, self._wall() - steady)
-        return steady + self._ahead
+        self._offset = max(self._offset, self._wall() - steady)
+        return steady + self._offset

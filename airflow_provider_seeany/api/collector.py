@@ -1,9 +1,9 @@
-"""Collects what the tasks of a batch brought, within a size limit."""
+"""Collects the results of a batch's tasks, within a size limit."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import takewhile
 from typing import Any, Literal
 
@@ -16,21 +16,20 @@ from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.text import format_count, sanitize
 
 RESERVED_FOR_FAILURES = MAX_RESULT_BYTES // 4
-"""Bytes of a result that details of completed tasks leave to failures, if there are so many."""
-
+"""Bytes of a result that completed tasks leave to failures, if there are so many."""
 
 MAX_REASON = 200
-"""Longest reason, in characters, that is kept of a failure."""
+"""Maximum characters of a failure's reason."""
 
 
-class _Kept:
-    """JSON values by their place, forgotten as soon as all of them together are too large to be handed on."""
+class _SizedRows:
+    """JSON values by their index; all are dropped as soon as they are too large together."""
 
     def __init__(self) -> None:
         self._values: dict[int, dict[str, Any]] = {}
         self.size = 0
 
-    def keep(self, index: int, value: dict[str, Any]) -> None:
+    def add(self, index: int, value: dict[str, Any]) -> None:
         self.size += _size(value)
         if self.size > MAX_RESULT_BYTES:
             self._values.clear()
@@ -42,57 +41,49 @@ class _Kept:
 
 
 class _Room:
-    """
-    The bytes that are left of a result.
-
-    :param size: how many there are.
-    """
+    """The bytes that are left of a result."""
 
     def __init__(self, size: int) -> None:
         self._left = size
 
-    def takes(self, size: int, kept_free: int = 0) -> bool:
-        """Take so many bytes and tell so, if they and what is to be kept free are left."""
-        if size > self._left - kept_free:
+    def take(self, size: int, reserved: int = 0) -> bool:
+        """Take so many bytes, if these and the reserved ones are left; return whether they were."""
+        if size > self._left - reserved:
             return False
         self._left -= size
         return True
 
 
 def _size(value: object) -> int:
-    """Return the bytes that a value takes in a list, written as Airflow writes it."""
+    """Return the bytes of a list item in Airflow's JSON."""
     return len(json.dumps(value)) + 2
 
 
 class ResultCollector:
-    """
-    What the tasks of a batch brought so far, kept no larger than can be handed on.
-
-    :param ids: the tasks, in the order asked.
-    """
+    """The results of a batch's tasks so far, kept no larger than :data:`MAX_RESULT_BYTES` needs."""
 
     def __init__(self, ids: Sequence[str]) -> None:
         self._ids = ids
         self._ended = bytearray(len(ids))
-        self._answers = _Kept()
-        self._table = _Kept()
+        self._payloads = _SizedRows()
+        self._table = _SizedRows()
         self._reasons: dict[int, str] = {}
         self._costs = Costs()
         self.completed = 0
 
     @property
     def total(self) -> int:
-        """How many tasks there are."""
+        """The number of tasks."""
         return len(self._ids)
 
     @property
     def costs(self) -> dict[str, float]:
-        """What the completed ones cost together, by currency."""
+        """What the completed ones cost, by currency."""
         return self._costs.totals()
 
     @property
     def failed(self) -> int:
-        """How many brought no result."""
+        """How many have no result."""
         return len(self._reasons)
 
     @property
@@ -101,20 +92,20 @@ class ResultCollector:
         return self.completed + self.failed
 
     def add(self, index: int, task: SeeAnyTask) -> None:
-        """Take note of a completed task."""
+        """Add a completed task."""
         self._ended[index] = True
         self.completed += 1
         self._costs.add(task)
-        self._answers.keep(index, task.as_json())
-        self._table.keep(index, _row(task))
+        self._payloads.add(index, task.as_json())
+        self._table.add(index, _row(task))
 
     def fail(self, index: int, reason: str) -> None:
-        """Take note of a task that will bring no result."""
+        """Record that a task will have no result."""
         self._ended[index] = True
         self._reasons[index] = sanitize(reason, limit=MAX_REASON)
 
     def fail_the_rest(self, reason: str) -> None:
-        """Take note that all tasks that have not ended will bring no result."""
+        """Record that no task which has not ended will have a result."""
         for index, has_ended in enumerate(self._ended):
             if not has_ended:
                 self.fail(index, reason)
@@ -125,9 +116,9 @@ class ResultCollector:
 
     def result(self) -> BatchResult:
         """
-        Return it all, with as many details as fit.
+        Return the result, with as many details as fit.
 
-        What was completed was paid, so it comes first; but failures, of which somebody must know, keep some room.
+        Completed tasks were paid for, so they come first; failures need attention, so some room is reserved for them.
         """
         head = BatchResult(
             total=len(self._ids),
@@ -140,28 +131,26 @@ class ResultCollector:
         )
         failures = [Failure(self._ids[index], self._reasons[index]) for index in sorted(self._reasons)]
         room = _Room(MAX_RESULT_BYTES - _size(msgspec.to_builtins(head)))
-        kept_free = min(sum(map(_size, msgspec.to_builtins(failures))), RESERVED_FOR_FAILURES)
+        reserved = min(sum(map(_size, msgspec.to_builtins(failures))), RESERVED_FOR_FAILURES)
         detail: Literal["full", "table", "totals"] = "totals"
         tasks: list[dict[str, Any]] = []
         completed_ids: list[str] = []
-        if room.takes(self._answers.size, kept_free):
-            detail, tasks = "full", self._answers.in_order()
-        elif room.takes(self._table.size, kept_free):
+        if room.take(self._payloads.size, reserved):
+            detail, tasks = "full", self._payloads.in_order()
+        elif room.take(self._table.size, reserved):
             detail, tasks = "table", self._table.in_order()
         else:
             ids = [self._ids[index] for index, ended in enumerate(self._ended) if ended and index not in self._reasons]
-            completed_ids = ids if room.takes(sum(map(_size, ids)), kept_free) else []
+            completed_ids = ids if room.take(sum(map(_size, ids)), reserved) else []
+        unfinished = (seeany_id for seeany_id, ended in zip(self._ids, self._ended, strict=True) if not ended)
         return msgspec.structs.replace(
             head,
             detail=detail,
             tasks=tasks,
             completed_ids=completed_ids,
-            failures=list(takewhile(lambda failure: room.takes(_size(msgspec.to_builtins(failure))), failures)),
-            unfinished=list(takewhile(lambda each: room.takes(_size(each)), self._unfinished())),
+            failures=list(takewhile(lambda failure: room.take(_size(msgspec.to_builtins(failure))), failures)),
+            unfinished=list(takewhile(lambda each: room.take(_size(each)), unfinished)),
         )
-
-    def _unfinished(self) -> Iterator[str]:
-        return (i for i, ended in zip(self._ids, self._ended, strict=True) if not ended)
 
     def __str__(self) -> str:
         text = f"{format_count(self.done)} of {format_count(len(self._ids))} done"
@@ -172,7 +161,7 @@ class ResultCollector:
 
 
 def _row(task: SeeAnyTask) -> dict[str, Any]:
-    """Return the line of a completed task in the table."""
+    """Return a completed task's row of the table."""
     row = {
         "id": task.id,
         "video_url": web_url(task.video_url),

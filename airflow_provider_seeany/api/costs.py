@@ -9,20 +9,19 @@ from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.text import sanitize
 
 NO_CURRENCY = "?"
-"""Where costs without a currency are added up."""
-
+"""The key of costs without a currency."""
 
 _SIGNS = {"CNY": "¥", "USD": "$", "EUR": "€", "GBP": "£"}
 
 
 class Costs:
-    """Adds up what tasks cost, exactly, each currency for itself."""
+    """Adds up what tasks cost, by currency."""
 
     def __init__(self) -> None:
         self._totals: dict[str, Decimal] = {}
 
     def add(self, task: SeeAnyTask) -> None:
-        """Add a task's cost, if its answer tells one."""
+        """Add a task's cost, if it has one."""
         if task.usage.cost is not None:
             unit = sanitize(task.usage.cost_unit or "", limit=20) or NO_CURRENCY
             # Through its text: the float 0.7 is not quite seven tenths, what the service wrote is.
@@ -30,8 +29,8 @@ class Costs:
 
     def totals(self) -> dict[str, float]:
         """Return the sums by currency, as JSON numbers."""
-        most = sys.float_info.max
-        return {unit: max(min(float(total), most), -most) for unit, total in self._totals.items()}
+        maximum = sys.float_info.max
+        return {unit: max(min(float(total), maximum), -maximum) for unit, total in self._totals.items()}
 
     def __str__(self) -> str:
         return " + ".join(_amount(unit, total) for unit, total in self._totals.items())

@@ -1,29 +1,29 @@
 """
-When to ask again.
+How long to pause between two requests.
 
-``FixedInterval`` always sleeps the same; so does ``JitteredInterval``, but long, for callbacks that get lost.
-``AdaptiveInterval`` aims at the end of the task, as far as the task's own word about it has proved true. An answer
-gives two clocks: the service's estimate of the seconds left, and the progress, which tells the seconds left by its
-pace. Each clock goes through these states on its own::
+``FixedInterval`` pauses always the same; so does ``JitteredInterval``, for callbacks that may get lost.
+``AdaptiveInterval`` aims at the end of the task, as far as the service's own forecasts of it have come true. A response
+gives two forecasts of the remaining time: the service's estimate, and the progress by its pace. Each of them goes
+through these states on its own::
 
-                 its seconds left fall as time passes,
+                 its remaining seconds fall as time passes,
                  faster than MIN_ESTIMATE_SLOPE or MIN_PROGRESS_SLOPE
-    ┌──────────┐ ─────────────────────────────────────> ┌──────────┐
-    │ unproven │                                        │ believed │ <─┐ falls, or fails to once
-    └──────────┘ <───────────────────────────────────── └──────────┘ ──┘
+    ┌───────────┐ ─────────────────────────────────────> ┌─────────┐
+    │ untrusted │                                        │ trusted │ <─┐ falls, or fails to once
+    └───────────┘ <───────────────────────────────────── └─────────┘ ──┘
                  twice in a row they do not
 
-and this is the sleep that follows, by the first line that fits::
+The pause follows from the first line that fits::
 
-    no clock is believed ............................ poll_interval
-    the clock has run out (RUN_OUT s left) .......... 2, 3, 4.5 … s, up to poll_interval: it must end any moment
+    no forecast is trusted .......................... poll_interval
+    it has run out (RUN_OUT s left) ................. 2, 3, 4.5 … s, up to poll_interval: the end is due any moment
     the end is near (NEAR s left) ................... until just after it
-    the end is far .................................. most of the way (FAR_SHARE of it), up to the longest sleep
+    the end is far .................................. most of the way (FAR_SHARE of it), up to the maximum pause
 
-If both clocks are believed, the estimate counts, with two exceptions. Two steady clocks that disagree: one of them
-is wrong, so the sooner end counts. Progress that is far steadier than the estimate: the estimate is noise, so the
-progress counts. The longest sleep is ``max_poll_interval``, but ``poll_interval`` where there is only an unsteady
-progress to go by. A clock is steady when it goes on saying what it said before.
+If both are trusted, the estimate counts, with two exceptions. Two steady forecasts that disagree: one of them is
+wrong, so the sooner end counts. Progress that is far steadier than the estimate: the estimate is noise, so the
+progress counts. The maximum pause is ``max_poll_interval``, but ``poll_interval`` where there is only an unsteady
+progress. A forecast is steady while each value agrees with the one before.
 """
 
 from __future__ import annotations
@@ -33,62 +33,60 @@ from collections.abc import Callable
 
 import msgspec
 
-from airflow_provider_seeany.api.errors import Kind, Trouble
+from airflow_provider_seeany.api.errors import ApiError, ThrottledError
 from airflow_provider_seeany.api.request import BadSettings
 
+BACKOFF_FACTOR = 1.5
+"""Growth of the pauses while a forecast has run out or requests fail."""
+
 BACKOFF_MAX = 60.0
-"""Most seconds between two questions while the service is in trouble."""
+"""Maximum seconds between two requests while they fail."""
 
 RETRY_AFTER_MAX = 3600.0
-"""Most seconds that a ``Retry-After`` is obeyed for: an absurd one must not put a wait to sleep for good."""
+"""Maximum seconds for which ``Retry-After`` is obeyed: an absurd one must not stop a wait for good."""
 
 JITTER = 0.05
-"""Width of the jitter as a share of a pause, so that waits that began together do not go on asking together."""
+"""Width of the jitter as a share of a pause, so that waits that began together drift apart."""
 
 MAX_ESTIMATE = 1e7
-"""An estimate of more seconds than that, some four months, is none."""
+"""A longer estimate in seconds, some four months, is none."""
 
-SCALE_RANGE = (0.4, 2.5)
-"""Least and most real seconds that one second of a clock is taken to last."""
+MIN_SCALE = 0.4
+MAX_SCALE = 2.5
+"""Bounds of the real seconds in one forecast second."""
 
-MIN_ESTIMATE_SLOPE = 1 / SCALE_RANGE[1]
-"""
-An estimate that loses more than this many of its seconds in one real second is moving. One that falls more slowly
-falls too slowly to be put right.
-"""
+MIN_ESTIMATE_SLOPE = 1 / MAX_SCALE
+"""An estimate has to fall by more seconds than this in one real second; one that falls more slowly cannot be scaled."""
 
 MIN_PROGRESS_SLOPE = 0.5
-"""The same for the progress; more, since its seconds are real ones, and one that slows down falls slowly for ever."""
+"""The same for the progress; higher, since progress that slows down falls slowly for ever."""
 
 SMOOTHING = 0.5
-"""How far each answer moves what is known of a clock's scale and error from the old value to the new one."""
+"""Weight of the newest value in the running means of a forecast's scale and error."""
 
 INITIAL_ERROR = 0.3
-"""The error that a clock is taken to have before it has shown one, as a share of the seconds left."""
+"""The assumed error of a forecast before one is known, as a share of the remaining seconds."""
 
 STEADY_ERROR = 0.15
-"""A clock with a smaller error is steady."""
+"""Below this error a forecast is steady."""
 
 MUCH_STEADIER = 0.35
 """The progress is preferred to the estimate if its error is below this share of the estimate's."""
 
 RUN_OUT = 2.0
-"""A clock with so few seconds left has run out: the next answers tell more than it does."""
+"""With so few seconds left, a forecast has run out: the next responses tell more than it does."""
 
 NEAR = 10.0
-"""With so few seconds left, the next question is aimed at the end itself."""
-
-MARGIN = 0.5
-"""Seconds to ask after the expected end: a question just before it is wasted and brings another pause."""
+"""With so few seconds left, the next request aims at the end itself."""
 
 FAR_SHARE = 0.7
-"""Share of the time left to sleep while the end is far: the rest corrects an estimate that was too long."""
+"""Share of the remaining time to pause while the end is far: the rest corrects an estimate that was too long."""
+
+MARGIN = 0.5
+"""Seconds between the expected end and the request: one just before the end is wasted and costs another pause."""
 
 MIN_PAUSE = 2.0
-"""Fewest seconds between two questions, unless ``poll_interval`` is shorter."""
-
-BACKOFF_FACTOR = 1.5
-"""How much longer each pause is than the one before while a clock has run out or the service is in trouble."""
+"""Minimum seconds between two requests, unless ``poll_interval`` is shorter."""
 
 
 def with_jitter(seconds: float, jitter: Callable[[], float] = random.random) -> float:
@@ -98,9 +96,9 @@ def with_jitter(seconds: float, jitter: Callable[[], float] = random.random) -> 
 
 class PollPolicy(msgspec.Struct, kw_only=True):
     """
-    Says how long to sleep before the next question of one wait. Has no clock: it is told what was answered when.
+    Returns the pause before the next request of one wait. Reads no clock.
 
-    :param poll_interval: seconds between two questions while nothing better is known.
+    :param poll_interval: seconds between two requests while nothing better is known.
     """
 
     poll_interval: float
@@ -111,37 +109,37 @@ class PollPolicy(msgspec.Struct, kw_only=True):
 
     def after_response(self, *, estimated_remaining: float | None, progress: float | None, now: float) -> float:
         """
-        Return the seconds to sleep after an answer that said the task is still running.
+        Return the seconds to pause after a response about a running task.
 
-        :param estimated_remaining: the service's estimate in seconds, whatever it is.
-        :param progress: per cent done, whatever it is.
-        :param now: seconds since any moment, the same for all answers of a wait.
+        :param estimated_remaining: the service's estimate in seconds, unchecked.
+        :param progress: per cent done, unchecked.
+        :param now: seconds since any moment, the same for all responses of a wait.
         """
         raise NotImplementedError
 
-    def after_error(self, trouble: Trouble, *, in_a_row: int) -> float:
+    def after_error(self, error: ApiError, *, in_a_row: int) -> float:
         """
-        Return the seconds to sleep after a question that brought no answer: longer each time, up to a minute.
+        Return the seconds to pause after a failed request: longer each time, up to a minute.
 
-        :param in_a_row: how many questions in a row have brought none, this one included.
+        :param in_a_row: how many requests in a row have failed, this one included.
         """
         pause = min(self.poll_interval * BACKOFF_FACTOR ** min(in_a_row - 1, 20), max(BACKOFF_MAX, self.poll_interval))
-        if trouble.kind is Kind.THROTTLED and trouble.retry_after is not None:
-            pause = max(pause, min(trouble.retry_after, RETRY_AFTER_MAX))
+        if isinstance(error, ThrottledError) and error.retry_after is not None:
+            pause = max(pause, min(error.retry_after, RETRY_AFTER_MAX))
         return pause
 
 
 class FixedInterval(PollPolicy, kw_only=True):
-    """Asks at a fixed interval, for waits that hold a process and whose user set the pace."""
+    """A fixed interval, for waits that hold a process and whose user set the interval."""
 
     def after_response(self, *, estimated_remaining: float | None, progress: float | None, now: float) -> float:
-        """Return the interval, whatever was answered."""
+        """Return the interval."""
         return self.poll_interval
 
 
 class JitteredInterval(PollPolicy, kw_only=True):
     """
-    Asks seldom, because the service calls back when the task has ended; for callbacks that get lost.
+    A long interval with jitter, for waits that expect a callback, which may get lost.
 
     :param jitter: returns a number from 0 up to 1.
     """
@@ -149,147 +147,137 @@ class JitteredInterval(PollPolicy, kw_only=True):
     jitter: Callable[[], float] = random.random
 
     def after_response(self, *, estimated_remaining: float | None, progress: float | None, now: float) -> float:
-        """Return the interval, whatever was answered."""
+        """Return the interval with jitter."""
         return with_jitter(self.poll_interval, self.jitter)
 
 
-class Clock(msgspec.Struct):
-    """
-    One account of the seconds left, and how far it has earned belief.
+class RemainingTime(msgspec.Struct):
+    """A forecast of the remaining time, and how far it has come true. A new one begins to learn anew."""
 
-    All of it may be lost at any time; the wait then begins to learn anew.
-    """
-
-    falls: float
-    """How many of its seconds it has to lose in a real one to be moving."""
-    said: float = 0.0
-    """The seconds left by its own last word."""
-    said_at: float | None = None
-    believed: bool = False
+    min_slope: float
+    """How many of its seconds it has to lose in a real one."""
+    value: float = 0.0
+    """The newest forecast, in its own seconds."""
+    updated_at: float | None = None
+    is_trusted: bool = False
     misses: int = 0
     """How often in a row it has not fallen."""
     scale: float = 1.0
-    """Real seconds to one of its own."""
+    """Real seconds in one of its own."""
     error: float = INITIAL_ERROR
-    """How far off its last forecasts of its next word were, as a share of the seconds left; a running mean."""
+    """Running mean of how far its values were from those that the ones before implied, as a share of the seconds."""
 
     @property
-    def left(self) -> float:
-        """The real seconds left, as far as this clock can tell."""
-        return self.scale * self.said
+    def seconds(self) -> float:
+        """The remaining real seconds by this forecast."""
+        return self.scale * self.value
 
     @property
     def has_run_out(self) -> bool:
-        """Whether the end should be there by now."""
-        return self.said <= RUN_OUT
+        """Whether the end is due."""
+        return self.value <= RUN_OUT
 
     @property
     def is_steady(self) -> bool:
-        """Whether it goes on saying what it said before."""
+        """Whether its values agree with each other."""
         return self.error < STEADY_ERROR
 
-    def hear(self, said: float, now: float) -> None:
-        """Take note of its seconds left at a moment."""
-        if self.said_at is not None and now > self.said_at:
-            self._learn(self.said - said, now - self.said_at, said)
-        self.said = said
-        self.said_at = now
+    def update(self, value: float, now: float) -> None:
+        """Take a new value."""
+        if self.updated_at is not None and now > self.updated_at:
+            self._learn(value, now - self.updated_at)
+        self.value = value
+        self.updated_at = now
 
-    def _learn(self, fallen: float, seconds: float, said: float) -> None:
-        left_before = self.left
-        if fallen > self.falls * seconds:
-            self.believed, self.misses = True, 0
-            least, most = SCALE_RANGE
-            self.scale += SMOOTHING * (min(max(seconds / fallen, least), most) - self.scale)
-        elif said > RUN_OUT:
-            # One miss is forgiven: an estimate with noise on it rises now and then. One that has run out has
-            # nothing left to lose.
+    def _learn(self, value: float, passed: float) -> None:
+        seconds_before = self.seconds
+        fallen = self.value - value
+        if fallen > self.min_slope * passed:
+            self.is_trusted, self.misses = True, 0
+            self.scale += SMOOTHING * (min(max(passed / fallen, MIN_SCALE), MAX_SCALE) - self.scale)
+        elif value > RUN_OUT:
+            # One miss is forgiven: a noisy estimate rises now and then. One that has run out has nothing left to lose.
             self.misses += 1
-            self.believed = self.believed and self.misses < 2
-        off = abs(self.scale * said - (left_before - seconds)) / max(left_before, 5.0)
-        self.error += SMOOTHING * (min(off, 1.0) - self.error)
+            self.is_trusted = self.is_trusted and self.misses < 2
+        error = abs(self.scale * value - (seconds_before - passed)) / max(seconds_before, 5.0)
+        self.error += SMOOTHING * (min(error, 1.0) - self.error)
 
 
 class AdaptiveInterval(PollPolicy, kw_only=True):
     """
-    Asks when the task should be done, once its own word about that has proved true; see the module's text.
+    Polls when the task should be done, once the service's forecasts have come true; see the module's text.
 
-    :param max_poll_interval: most seconds between two questions while the task is running. With no more than
-        ``poll_interval`` here, no pause is longer than that one, jitter apart.
+    :param max_poll_interval: maximum seconds between two requests while the task is running. If it is no more than
+        ``poll_interval``, no pause is longer than that one, jitter apart.
     :param jitter: returns a number from 0 up to 1.
     """
 
     max_poll_interval: float
     jitter: Callable[[], float] = random.random
     seconds_left: float | None = None
-    """
-    What the last answer said about the end: the seconds by the clock that counts or, while none is believed, by any.
-    ``None`` if it said nothing.
-    """
-    _estimate: Clock = msgspec.field(default_factory=lambda: Clock(MIN_ESTIMATE_SLOPE))
-    _progress: Clock = msgspec.field(default_factory=lambda: Clock(MIN_PROGRESS_SLOPE))
-    _progress_began: tuple[float, float] | None = None
+    """The remaining seconds by the forecast that counts or, while none is trusted, by any; ``None`` without one."""
+    _estimate: RemainingTime = msgspec.field(default_factory=lambda: RemainingTime(MIN_ESTIMATE_SLOPE))
+    _progress: RemainingTime = msgspec.field(default_factory=lambda: RemainingTime(MIN_PROGRESS_SLOPE))
+    _first_progress: tuple[float, float] | None = None
     _pauses_since_run_out: int = 0
 
     def after_response(self, *, estimated_remaining: float | None, progress: float | None, now: float) -> float:
-        """Return the seconds to sleep after an answer that said the task is still running."""
-        said = self._hear_estimate(estimated_remaining, now)
-        estimate = _if_believed(said)
-        shown = self._hear_progress(progress, now)
-        clock = _chosen(estimate, _if_believed(shown))
-        counts = clock or said or shown
-        self.seconds_left = counts.left if counts else None
-        return with_jitter(self._pause(clock, estimate), self.jitter)
+        """Return the seconds to pause after a response about a running task."""
+        by_estimate = self._update_estimate(estimated_remaining, now)
+        by_progress = self._update_progress(progress, now)
+        estimate = _if_trusted(by_estimate)
+        chosen = _chosen(estimate, _if_trusted(by_progress))
+        shown = chosen or by_estimate or by_progress
+        self.seconds_left = shown.seconds if shown else None
+        return with_jitter(self._pause(chosen, estimate), self.jitter)
 
-    def after_error(self, trouble: Trouble, *, in_a_row: int) -> float:
-        """Return the seconds to sleep after a question that brought no answer, never less than was asked for."""
-        return super().after_error(trouble, in_a_row=in_a_row) * (1 + JITTER * self.jitter())
+    def after_error(self, error: ApiError, *, in_a_row: int) -> float:
+        """Return the seconds to pause after a failed request, with a jitter that only lengthens it."""
+        return super().after_error(error, in_a_row=in_a_row) * (1 + JITTER * self.jitter())
 
-    def _hear_estimate(self, seconds: float | None, now: float) -> Clock | None:
-        """Return the estimate's clock if there is an estimate."""
+    def _update_estimate(self, seconds: float | None, now: float) -> RemainingTime | None:
         if seconds is None or not seconds <= MAX_ESTIMATE:
             return None
-        self._estimate.hear(max(seconds, 0), now)
+        self._estimate.update(max(seconds, 0), now)
         return self._estimate
 
-    def _hear_progress(self, per_cent: float | None, now: float) -> Clock | None:
-        """Return the progress's clock if there is progress."""
+    def _update_progress(self, per_cent: float | None, now: float) -> RemainingTime | None:
         if per_cent is None or not 0 <= per_cent <= 100:
             return None
-        if self._progress_began is None or per_cent < self._progress_began[1]:
-            self._progress_began = (now, per_cent)
-        began, per_cent_then = self._progress_began
-        # From the first progress seen, not since the task's start, which nobody knows here; and not from the last
-        # answer, since whole per cents are too coarse for that.
+        if self._first_progress is None or per_cent < self._first_progress[1]:
+            self._first_progress = (now, per_cent)
+        # Since the first progress seen: the task's start is unknown here, and whole per cents are too coarse for the
+        # pace since the last response.
+        began, per_cent_then = self._first_progress
         if now <= began or per_cent <= per_cent_then:
             return None
-        self._progress.hear((100 - per_cent) * (now - began) / (per_cent - per_cent_then), now)
+        self._progress.update((100 - per_cent) * (now - began) / (per_cent - per_cent_then), now)
         return self._progress
 
-    def _pause(self, clock: Clock | None, estimate: Clock | None) -> float:
-        if clock is None:
+    def _pause(self, chosen: RemainingTime | None, estimate: RemainingTime | None) -> float:
+        if chosen is None:
             return self.poll_interval
-        shortest = min(MIN_PAUSE, self.poll_interval)
-        if clock.has_run_out:
+        minimum = min(MIN_PAUSE, self.poll_interval)
+        if chosen.has_run_out:
             self._pauses_since_run_out += 1
-            return min(shortest * BACKOFF_FACTOR ** min(self._pauses_since_run_out - 1, 20), self.poll_interval)
+            return min(minimum * BACKOFF_FACTOR ** min(self._pauses_since_run_out - 1, 20), self.poll_interval)
         self._pauses_since_run_out = 0
-        aim = clock.left + MARGIN if clock.left <= NEAR else max(FAR_SHARE * clock.left, NEAR / 2)
-        longest = self.poll_interval
-        if estimate is not None or clock.is_steady:
-            longest = max(longest, self.max_poll_interval)
-        return min(max(aim, shortest), longest)
+        pause = chosen.seconds + MARGIN if chosen.seconds <= NEAR else FAR_SHARE * chosen.seconds
+        maximum = self.poll_interval
+        if estimate is not None or chosen.is_steady:
+            maximum = max(maximum, self.max_poll_interval)
+        return min(max(pause, minimum), maximum)
 
 
-def _if_believed(clock: Clock | None) -> Clock | None:
-    return clock if clock is not None and clock.believed else None
+def _if_trusted(forecast: RemainingTime | None) -> RemainingTime | None:
+    return forecast if forecast is not None and forecast.is_trusted else None
 
 
-def _chosen(estimate: Clock | None, progress: Clock | None) -> Clock | None:
-    """Return the clock to go by, of those that are believed."""
+def _chosen(estimate: RemainingTime | None, progress: RemainingTime | None) -> RemainingTime | None:
+    """Return the forecast that counts, of those that are trusted."""
     if estimate is None or progress is None:
         return estimate or progress
     if estimate.is_steady and progress.is_steady:
-        still_running = [clock for clock in (estimate, progress) if not clock.has_run_out]
-        return min(still_running or [estimate], key=lambda clock: clock.left)
+        ahead = [forecast for forecast in (estimate, progress) if not forecast.has_run_out]
+        return min(ahead or [estimate], key=lambda forecast: forecast.seconds)
     return progress if progress.error < MUCH_STEADIER * estimate.error else estimate

@@ -3,64 +3,84 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
-from airflow_provider_seeany.api.errors import Trouble
+from airflow_provider_seeany.api import errors
+from airflow_provider_seeany.api.errors import ApiError
 
 
 class Finished(msgspec.Struct, frozen=True, tag="finished"):
-    """The task has ended, well or badly. ``answer`` is the service's own."""
+    """The task has ended, well or badly. ``payload`` is the service's own."""
 
     payload: dict[str, Any]
 
 
-class Refused(msgspec.Struct, frozen=True, tag="refused"):
-    """Asking again cannot succeed."""
+class Refused(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="refused"):
+    """Another request cannot succeed. The fields are those of the :class:`ApiError` that ended the wait."""
 
-    trouble: Trouble
+    error_type: Literal["PermanentError", "ThrottledError", "TransientError", "InvalidResponseError"]
+    text: str
+    http_status: int | None = None
+    code: str | None = None
+    message: str | None = None
+    request_id: str | None = None
+    retry_after: float | None = None
+    is_web_page: bool = False
+
+    @classmethod
+    def of(cls, error: ApiError) -> Refused:
+        """Return the outcome for an error."""
+        fields = {name: getattr(error, name) for name in cls.__struct_fields__ if name != "error_type"}
+        return cls(error_type=type(error).__name__, **fields)  # type: ignore[arg-type]
+
+    def error(self) -> ApiError:
+        """Rebuild the error."""
+        fields = msgspec.structs.asdict(self)
+        error: ApiError = getattr(errors, fields.pop("error_type"))(**fields)
+        return error
 
 
 class TimedOut(msgspec.Struct, frozen=True, tag="timed_out"):
     """
     The deadline passed first.
 
-    :param last_snapshot: what was last seen of the task, for a person.
-    :param last_trouble: why the last question brought no answer, for a person.
-    :param result_url: a result URL that the last answer had, if it is not too long.
-    :param had_result: whether the last answer had one at all.
+    :param last_snapshot: the last snapshot of the task, for a person.
+    :param last_error: the error of the last request, if that failed.
+    :param result_url: a result URL in the last response, if it is not too long.
+    :param had_result: whether the last response had one at all.
     :param looks_ended: whether its status is an unknown word that reads as if the task had ended.
     """
 
     last_snapshot: str | None = None
-    last_trouble: str | None = None
+    last_error: str | None = None
     result_url: str | None = None
     had_result: bool = False
     looks_ended: bool = False
 
 
 class Misconfigured(msgspec.Struct, frozen=True, tag="misconfigured"):
-    """The wait could not ask at all. ``text`` says what to change."""
+    """No request could be made. ``text`` says what to change."""
 
     text: str
 
 
 class Crashed(msgspec.Struct, frozen=True, tag="crashed"):
-    """The wait broke off for a reason nobody thought of. ``text`` names it."""
+    """The wait ended with an unexpected exception. ``text`` names it."""
 
     text: str
 
 
 class BadId(msgspec.Struct, frozen=True, tag="bad_id"):
-    """What was given cannot be a task's id. ``text`` says what to look at."""
+    """The given value cannot be a task's id. ``text`` says what to look at."""
 
     text: str
 
 
 class Unrendered(msgspec.Struct, frozen=True, tag="unrendered"):
     """
-    Nothing was asked: the trigger was given its templates as they are written in the DAG. A worker goes on.
+    No request was made: the trigger was given unrendered templates. A worker continues.
 
     :param began: when the wait began, in Unix seconds.
     """
@@ -69,7 +89,6 @@ class Unrendered(msgspec.Struct, frozen=True, tag="unrendered"):
 
 
 Outcome = Finished | Refused | TimedOut | Misconfigured | BadId | Crashed
-"""What a wait can end with. Plain JSON when encoded, as it travels from the triggerer to a worker."""
 
 
 def encode_outcome(outcome: Outcome | Unrendered) -> dict[str, Any]:

@@ -7,109 +7,111 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
-from airflow_provider_seeany.api.errors import ApiError, Kind, Trouble
+from airflow_provider_seeany.api.errors import (
+    ApiError,
+    InvalidResponseError,
+    PermanentError,
+    ThrottledError,
+    TransientError,
+)
 from airflow_provider_seeany.api.response import Response, decoded, decompressed
 from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.text import sanitize
 
 MAX_BYTES_SHOWN = 200
-"""How much of an unusable answer an error shows."""
-
+"""Maximum bytes of an unusable body that an error shows."""
 
 _REQUEST_ID_HEADERS = ("X-Request-Id", "Request-Id", "X-Trace-Id", "X-Correlation-Id")
+_MESSAGE_KEYS = ("message", "msg", "detail", "error_message")
 
 
 def parse_task(response: Response, seeany_task_id: str) -> SeeAnyTask:
     """
-    Read the answer to a question about one task.
+    Read the response to the request for one task.
 
-    :raises ApiError: if the response is no answer about this task.
+    :raises ApiError: if it does not describe this task.
     """
-    payload, changes = _read(response)
+    payload, changes = _payload(response)
     if not isinstance(payload, dict):
-        _unusable(response, f"expected a JSON object, got {type(payload).__name__}")
+        raise _invalid(response, f"expected a JSON object, got {type(payload).__name__}")
     try:
         task = SeeAnyTask.from_payload(payload)
     except ValueError as error:
-        _unusable(response, str(error))
-    # Case counts: where ids are letters of either case, the other one names somebody else's task.
+        raise _invalid(response, str(error)) from None
+    # Case counts: where ids are case-sensitive, the other case is somebody else's task.
     if task.id != seeany_task_id:
-        _unusable(response, f"this is the answer about another task, {task.id!r}")
-    return msgspec.structs.replace(task, unclear=(*task.unclear, *changes)) if changes else task
+        raise _invalid(response, f"it describes another task, {task.id!r}")
+    return msgspec.structs.replace(task, unparsed=(*task.unparsed, *changes)) if changes else task
 
 
 def parse_json(response: Response) -> Any:
     """
-    Read the answer to any GET.
+    Read the response to any GET.
 
-    :raises ApiError: if the status says that this is no success, if the body is no JSON, or if it is an error
-        that came with a success status.
+    :raises ApiError: if its status is no success, its body is no JSON, or it is an error with a success status.
     """
-    return _read(response)[0]
+    return _payload(response)[0]
 
 
-def _read(response: Response) -> tuple[Any, list[str]]:
-    """Return what :func:`parse_json` does, and what had to be changed in it for Airflow to take it, for a person."""
-    # The status first: a body that cannot be read makes a refusal or an outage no less of one.
+def unreachable(error: BaseException, secret: Secret) -> TransientError:
+    """Return the error for a request without any response: timeouts, resets, DNS, TLS."""
+    detail = sanitize(str(error), secret=secret) or "no details"
+    return TransientError(f"SeeAny could not be reached: {type(error).__name__}: {detail}")
+
+
+def error_type(status: int, *, retry_after: float | None) -> type[ApiError]:
+    """Classify an HTTP status that is no success."""
+    if status == 429 or (status == 503 and retry_after is not None):
+        return ThrottledError
+    # 1xx announces a response that then did not come.
+    if status in (408, 425) or status >= 500 or status < 200:
+        return TransientError
+    return PermanentError
+
+
+def _payload(response: Response) -> tuple[Any, list[str]]:
+    """Return the decoded body, and what had to be changed in it for Airflow to take it."""
+    # The status first: an unreadable body makes a 401 or a 500 no less of one.
     if not 200 <= response.status < 300:
-        raise ApiError(_refusal(response))
+        raise _http_error(response)
     try:
         response = decompressed(response)
     except ValueError as error:
-        _unusable(response, str(error), shown="")
+        raise _invalid(response, str(error), show_body=False) from None
     try:
         payload, changes = decoded(response)
     except (ValueError, RecursionError) as error:
         if not response.body.strip():
-            _unusable(response, "the body is empty")
-        what = "the body is HTML" if _is_html(response) else "the body is no JSON that can be handed on"
-        _unusable(response, f"{what} ({error})")
+            raise _invalid(response, "the body is empty") from None
+        what = "the body is HTML" if _is_html(response) else "the body is not JSON"
+        raise _invalid(response, f"{what} ({error})") from None
     if isinstance(payload, dict) and _is_about_request(payload) and (envelope := _error_envelope(payload)):
-        raise ApiError(_enveloped(response, *envelope))
+        raise _envelope_error(response, *envelope)
     return payload, changes
 
 
-def unreachable(error: BaseException, secret: Secret) -> ApiError:
-    """Return the error for a request that brought no response at all: time-outs, resets, DNS, TLS."""
-    detail = sanitize(str(error), secret=secret) or "no details"
-    return ApiError(Trouble(kind=Kind.TRANSIENT, text=f"SeeAny could not be reached: {type(error).__name__}: {detail}"))
-
-
-def kind_of_status(status: int, *, retry_after: float | None) -> Kind:
-    """Classify an HTTP status that is no success."""
-    if status == 429 or (status == 503 and retry_after is not None):
-        return Kind.THROTTLED
-    # 1xx announces an answer that then did not come.
-    if status in (408, 425) or status >= 500 or status < 200:
-        return Kind.TRANSIENT
-    return Kind.PERMANENT
-
-
-def _refusal(response: Response) -> Trouble:
+def _http_error(response: Response) -> ApiError:
     try:
         response = decompressed(response)
     except ValueError:
         response = msgspec.structs.replace(response, body=b"")
-    payload = _lenient_json(response)
+    payload = _json_or_none(response)
     code, message = (_error_envelope(payload) if isinstance(payload, dict) else None) or (None, None)
     retry_after = _retry_after(response.headers)
     if 300 <= response.status < 400:
         # Following it could carry the key to another host.
         text = f"SeeAny redirected to {_redirect_host(response)} and was not followed"
-        kind = Kind.PERMANENT
     else:
-        said = message or _first_bytes(response)
-        text = f"SeeAny answered HTTP {response.status}" + (f": {_said(response, code, said)}" if said else "")
-        kind = kind_of_status(response.status, retry_after=retry_after)
-    return Trouble(
-        kind=kind,
-        text=text,
+        detail = message or _body_excerpt(response)
+        text = f"SeeAny returned HTTP {response.status}" + (f": {_detail(response, code, detail)}" if detail else "")
+    return error_type(response.status, retry_after=retry_after)(
+        text,
         http_status=response.status,
         code=code and _clean(response, code),
         message=message and _clean(response, message),
@@ -119,37 +121,42 @@ def _refusal(response: Response) -> Trouble:
     )
 
 
-def _enveloped(response: Response, code: str | None, message: str | None) -> Trouble:
+def _envelope_error(response: Response, code: str | None, message: str | None) -> ApiError:
     """
     Judge an error that came with a success status.
 
-    A code that is an HTTP status counts as one. What any other code means is not documented: it may say that the
-    service is busy as well as that the key is wrong, so it is believed when it is said several times.
+    A code that is an HTTP status counts as one. No other code is documented: it may mean that the service is busy as
+    well as that the key is wrong, so it is believed only when it is repeated.
     """
-    status = int(code) if code and code.isascii() and code.isdigit() and len(code) == 3 else None
+    status = int(code) if code and re.fullmatch("[45][0-9]{2}", code) else None
     retry_after = _retry_after(response.headers)
-    kind = Kind.INVALID_RESPONSE
-    if status is not None and 400 <= status < 600:
-        kind = kind_of_status(status, retry_after=retry_after)
-    else:
-        status = None
-    return Trouble(
-        kind=kind,
-        text=f"SeeAny answered with an error: {_said(response, code, message or 'without a message')}",
+    kind = InvalidResponseError if status is None else error_type(status, retry_after=retry_after)
+    return kind(
+        f"SeeAny returned an error: {_detail(response, code, message or 'without a message')}",
         http_status=status or response.status,
         code=code and _clean(response, code),
         message=message and _clean(response, message),
-        request_id=_request_id(response, _lenient_json(response)),
+        request_id=_request_id(response, _json_or_none(response)),
         retry_after=retry_after,
+    )
+
+
+def _invalid(response: Response, reason: str, *, show_body: bool = True) -> InvalidResponseError:
+    excerpt = _body_excerpt(response, even_html=True) if show_body else ""
+    return InvalidResponseError(
+        f"SeeAny's response (HTTP {response.status}) is invalid: {_clean(response, reason)}"
+        + (f"; it begins: {excerpt}" if excerpt else ""),
+        http_status=response.status,
+        request_id=_request_id(response, None),
     )
 
 
 def _is_about_request(payload: dict[str, Any]) -> bool:
     """
-    Tell whether an error in this answer is one of the request, even if it has a ``status`` of its own.
+    Tell whether an error in this payload is one of the request, even beside a ``status``.
 
-    That is so if nothing in it is about a task but an id that is echoed, and its code is an HTTP status. What says in
-    the words for a task that one has failed may have such a code, too.
+    That is so if the payload has no field of a task but an echoed id, and its code is an HTTP status. A payload whose
+    status means that the task has failed may have such a code, too.
     """
     if "status" not in payload:
         return True
@@ -157,7 +164,7 @@ def _is_about_request(payload: dict[str, Any]) -> bool:
     if code is None or re.fullmatch("[45][0-9]{2}", code) is None:
         return False
     task = SeeAnyTask(id="", status=_text(payload["status"]) or "", payload=payload)
-    if task.tells_of_a_task:
+    if task.has_task_fields:
         return False
     if task.is_failed:
         return task.status.strip().lower() == "error" and not isinstance(payload.get("error"), dict)
@@ -178,16 +185,13 @@ def _error_envelope(payload: dict[str, Any]) -> tuple[str | None, str | None] | 
     return (None, message) if message and code is None else None
 
 
-_MESSAGE_KEYS = ("message", "msg", "detail", "error_message")
-
-
 def _text(value: object) -> str | None:
     if isinstance(value, str | int | float) and not isinstance(value, bool) and value != "":
         return str(value)
     return None
 
 
-def _said(response: Response, code: str | None, message: str) -> str:
+def _detail(response: Response, code: str | None, message: str) -> str:
     return _clean(response, f"{message} ({code})" if code else message)
 
 
@@ -195,32 +199,18 @@ def _clean(response: Response, text: str) -> str:
     return sanitize(text, secret=response.secret)
 
 
-def _unusable(response: Response, why: str, *, shown: str | None = None) -> NoReturn:
-    if shown is None:
-        shown = _first_bytes(response, even_html=True)
-    raise ApiError(
-        Trouble(
-            kind=Kind.INVALID_RESPONSE,
-            text=f"SeeAny's answer (HTTP {response.status}) cannot be used: {_clean(response, why)}"
-            + (f"; it begins: {shown}" if shown else ""),
-            http_status=response.status,
-            request_id=_request_id(response, None),
-        )
-    )
-
-
-def _first_bytes(response: Response, *, even_html: bool = False) -> str:
+def _body_excerpt(response: Response, *, even_html: bool = False) -> str:
     if _is_html(response) and not even_html:
-        return "an HTML page, not an answer of the API"
+        return "an HTML page, not a response of the API"
     return sanitize(response.body.decode("utf-8", "replace"), secret=response.secret, limit=MAX_BYTES_SHOWN)
 
 
 def _is_html(response: Response) -> bool:
-    begins = response.body.lstrip()[:1]
-    return begins == b"<" or ("html" in response.headers.get("Content-Type", "").lower() and begins not in (b"{", b"["))
+    first = response.body.lstrip()[:1]
+    return first == b"<" or ("html" in response.headers.get("Content-Type", "").lower() and first not in (b"{", b"["))
 
 
-def _lenient_json(response: Response) -> Any:
+def _json_or_none(response: Response) -> Any:
     try:
         return decoded(response)[0]
     except (ValueError, RecursionError):
@@ -243,12 +233,12 @@ def _redirect_host(response: Response) -> str:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Read ``Retry-After``: seconds, or an HTTP date; anything else is as if it were not there."""
+    """Read ``Retry-After``, seconds or an HTTP date; ignore anything else."""
     value = headers.get("Retry-After", "").strip()
     if not value:
         return None
     try:
-        seconds = float(value.partition(",")[0])  # a header that came twice arrives as "1, 1"
+        seconds = float(value.partition(",")[0])  # a repeated header arrives as "1, 1"
     except ValueError:
         try:
             moment = parsedate_to_datetime(value)

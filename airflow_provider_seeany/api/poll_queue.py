@@ -1,11 +1,11 @@
 """
-Whose turn it is, where more questions of a batch are due than may be asked.
+Which task of a batch to poll next, where more are due than the limits allow.
 
-Each question that finds a task ended is one result sooner; each other one only tells more about that task. So those
-are asked about first who have most likely ended. There are two lines to take the next one from: the tasks that
-should have ended by their own word, and all that are due, in that order. How likely either is to find an end is
-known from the last questions taken from it: an estimate that tells nothing soon loses its precedence. Now and then
-the less lucky line is tried all the same, since its luck may have turned.
+A request that finds a task ended delivers a result sooner; any other one only improves a forecast. So the tasks that
+have most likely ended are polled first. There are two queues to take the next one from: the tasks whose forecasts say
+that they should have ended, and all that are due, in that order. A queue's hit rate is the share of its last requests
+that found a task ended; forecasts that do not come true soon lose their precedence. Now and then the queue with the
+lower hit rate is tried all the same, since it may have become the better one.
 """
 
 from __future__ import annotations
@@ -15,97 +15,93 @@ from heapq import heapify, heappop, heappush
 from airflow_provider_seeany.api.intervals import MARGIN
 
 EXPLORE_EVERY = 10
-"""Every so manieth question for which there was a choice is taken from the less lucky line."""
+"""Every Nth contested poll comes from the queue with the lower hit rate."""
 
 SMOOTHING = 0.05
-"""How far each question moves what is known of a line's luck from the old value to the new one."""
+"""Weight of the newest poll in a queue's hit rate, a running mean."""
 
 
 class _Queue:
     """
-    Places by the time from which on to ask about them.
+    Tasks, by their indexes, in the order in which they are due.
 
-    :param turns: how many turns each place has had. An entry of an earlier turn is void.
+    :param polls: how often each task was polled. An entry from before the last poll is void.
     """
 
-    def __init__(self, rounds: list[int]) -> None:
+    def __init__(self, polls: list[int]) -> None:
         self.hit_rate = 1.0
-        """The share of the last questions that found a task ended, a running mean. At first, all are hoped to."""
-        self._rounds = rounds
+        self._polls = polls
         self._heap: list[tuple[float, int, int]] = []
 
     def fill(self, indexes: range, at: float) -> None:
-        """Put all these places into the line, in their order."""
         self._heap = [(at, index, 0) for index in indexes]
         heapify(self._heap)
 
     def push(self, index: int, at: float) -> None:
-        """Put a place into the line."""
-        heappush(self._heap, (at, index, self._rounds[index]))
+        heappush(self._heap, (at, index, self._polls[index]))
 
     def pop(self) -> int:
-        """Take the first place out."""
         return heappop(self._heap)[1]
 
     @property
     def next_at(self) -> float:
-        """When the first place is due; infinite if there is none."""
-        while self._heap and self._heap[0][2] != self._rounds[self._heap[0][1]]:
+        """When the first task is due; infinite if there is none."""
+        while self._heap and self._heap[0][2] != self._polls[self._heap[0][1]]:
             heappop(self._heap)
         return self._heap[0][0] if self._heap else float("inf")
 
 
 class PollQueue:
     """
-    The tasks of a batch that wait for their next question, by their places in it.
+    The tasks of a batch that are not being polled, by their indexes.
 
-    :param places: the tasks, all of which are due at once.
-    :param now: any clock's time, the same for all that follows.
+    :param indexes: the tasks, all of which are due at once.
+    :param now: seconds since any moment, the same for all calls.
     """
 
     def __init__(self, indexes: range, now: float) -> None:
-        self._rounds = [0] * len(indexes)
-        self._due = _Queue(self._rounds)
+        self._polls = [0] * len(indexes)
+        self._due = _Queue(self._polls)
         self._due.fill(indexes, now)
-        self._should_have_ended = _Queue(self._rounds)
+        self._should_have_ended = _Queue(self._polls)
         self._taken_from: dict[int, _Queue] = {}
-        self._choices = 0
-        self._waiting = len(indexes)
+        self._contested = 0
+        self._size = len(indexes)
 
     def __bool__(self) -> bool:
-        return self._waiting > 0
+        return self._size > 0
 
     @property
     def next_at(self) -> float:
-        """When somebody's turn comes next; infinite if nobody waits."""
+        """When the next task is due; infinite if there is none."""
         return min(self._due.next_at, self._should_have_ended.next_at)
 
     def take(self, now: float) -> int:
-        """Return the place to ask about, which then waits no more. There must be one whose turn has come."""
+        """Remove and return the task to poll now. One must be due."""
         queues = [queue for queue in (self._should_have_ended, self._due) if queue.next_at <= now]
-        queues.sort(key=lambda queue: queue.hit_rate, reverse=True)  # stable: at a tie, who should have ended
+        queues.sort(key=lambda queue: queue.hit_rate, reverse=True)  # stable: a tie goes to the first
         if len(queues) > 1:
-            self._choices += 1
-        queue = queues[-1 if self._choices % EXPLORE_EVERY == 0 else 0]
+            self._contested += 1
+        queue = queues[-1 if self._contested % EXPLORE_EVERY == 0 else 0]
         index = queue.pop()
-        self._rounds[index] += 1
+        self._polls[index] += 1
         self._taken_from[index] = queue
-        self._waiting -= 1
+        self._size -= 1
         return index
 
-    def note(self, index: int, *, had_ended: bool) -> None:
-        """Take note of what the question about a place found."""
+    def record(self, index: int, *, had_ended: bool) -> None:
+        """Update the hit rate of the queue that a polled task came from."""
         queue = self._taken_from.pop(index)
         queue.hit_rate += SMOOTHING * (had_ended - queue.hit_rate)
 
     def push(self, index: int, *, due: float, ends: float | None) -> None:
         """
-        Let a place wait for its next turn.
+        Put a task back.
 
-        :param due: when it is due by the rules for a single task.
-        :param ends: when its task should end by its own word, if it gave one.
+        :param due: when the interval of its wait has passed.
+        :param ends: when it should end by its forecasts, if there are any.
         """
         self._due.push(index, due)
         if ends is not None:
             self._should_have_ended.push(index, max(due, ends + MARGIN))
-        self._waiting += 1
+        self._size += 1

@@ -1,4 +1,4 @@
-"""Judges an HTTP response: a task, decoded JSON, or the trouble that it means. Both transports end here."""
+"""An HTTP response as a transport delivers it, and decoding its body into JSON that Airflow can store."""
 
 from __future__ import annotations
 
@@ -14,21 +14,28 @@ from airflow_provider_seeany.api.lenient_json import MAX_DEPTH
 from airflow_provider_seeany.api.request import MAX_RESPONSE_BYTES
 from airflow_provider_seeany.api.secret import Secret
 
+_MAX_GZIP_MEMBERS = 100
+"""Maximum members of one gzip body: each takes time, however small it is."""
+
 _RESERVED_NAMES = frozenset({"__classname__", "__id__", "__type", "__var"})
 """Keys by which Airflow's serialisation marks its own objects; it refuses them, or worse, in foreign data."""
 
+_JSON_OBJECT = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{\s*["}]')
 _SURROGATES = re.compile("[\ud800-\udfff]")
+_CHARSET = re.compile(r"charset\s*=\s*\"?([\w.:-]{1,40})", re.IGNORECASE)
+_DIGITS_AS_ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
+_LARGE_INTEGER = b"0" * 19
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True):
     """
-    An HTTP response as a transport hands it over.
+    An HTTP response.
 
     :param status: the HTTP status.
-    :param headers: the headers, looked up without regard to case.
-    :param body: the body's bytes as sent. A transport stops reading when there are more than
+    :param headers: the headers, case-insensitive.
+    :param body: the body as sent. A transport stops reading after
         :data:`~airflow_provider_seeany.api.request.MAX_RESPONSE_BYTES`.
-    :param secret: the API key of the request, so that a response that quotes it cannot spread it.
+    :param secret: the API key of the request, to be masked wherever the response quotes it.
     """
 
     status: int
@@ -37,18 +44,17 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     secret: Secret
 
     def __repr__(self) -> str:
-        # Neither headers nor body, which may quote the key.
+        # Headers and body may quote the key.
         return f"Response({self.status}, {len(self.body)} bytes)"
 
 
 def decompressed(response: Response) -> Response:
     """
-    Undo a compression that was not asked for, without ever making more than an answer may have.
+    Undo an unrequested compression, without ever producing more than the maximum size.
 
-    A body that is plainly JSON is taken as it is, whatever a header says of it; so is one whose header names no
-    compression.
+    A body that is plainly JSON is left as it is, whatever its header says.
 
-    :raises ValueError: if that cannot be done, or there is more.
+    :raises ValueError: if the body cannot be decompressed, or is too large.
     """
     body = response.body
     if not _JSON_OBJECT.match(body):
@@ -59,33 +65,27 @@ def decompressed(response: Response) -> Response:
     return response if body is response.body else msgspec.structs.replace(response, body=body)
 
 
-_JSON_OBJECT = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{\s*["}]')
-_MAX_MEMBERS = 100
-"""Most parts of a gzip body that are read one after the other: each takes time, however small it is."""
-
-
 def _without_encoding(body: bytes, encoding: str) -> bytes:
     if encoding in ("br", "zstd", "compress", "x-compress", "dcb", "dcz"):
-        raise ValueError(f"it is compressed with {encoding!r}, which was not asked for")
+        raise ValueError(f"it is compressed with {encoding!r}, which was not requested")
     if encoding not in ("gzip", "x-gzip", "deflate"):
         return body
     try:
         try:
-            # 32 + MAX_WBITS: either kind, told apart by its header.
-            return _inflated(body, 32 + zlib.MAX_WBITS)
+            return _inflated(body, 32 + zlib.MAX_WBITS)  # gzip or zlib, told apart by the header
         except zlib.error:
             if encoding != "deflate":
                 raise
-            return _inflated(body, -zlib.MAX_WBITS)  # many send it without its header
+            return _inflated(body, -zlib.MAX_WBITS)  # many servers send deflate without its header
     except zlib.error as error:
         raise ValueError(f"its compression is broken: {error}") from None
 
 
-def _inflated(body: bytes, kind: int) -> bytes:
+def _inflated(body: bytes, wbits: int) -> bytes:
     parts: list[bytes] = []
     room = MAX_RESPONSE_BYTES + 1
-    for _ in range(_MAX_MEMBERS):
-        stream = zlib.decompressobj(kind)
+    for _ in range(_MAX_GZIP_MEMBERS):
+        stream = zlib.decompressobj(wbits)
         parts.append(stream.decompress(body, room))
         room -= len(parts[-1])
         body = stream.unused_data
@@ -95,7 +95,7 @@ def _inflated(body: bytes, kind: int) -> bytes:
 
 
 def decoded(response: Response) -> tuple[Any, list[str]]:
-    """Decode the body; walk through what came of it only if its bytes say that something in it needs care."""
+    """Decode the body. Return the payload, and what had to be changed in it for Airflow to take it."""
     body = response.body
     try:
         payload = msgspec.json.decode(body)
@@ -103,8 +103,8 @@ def decoded(response: Response) -> tuple[Any, list[str]]:
         charset = _CHARSET.search(response.headers.get("Content-Type", ""))
         payload, is_plain = lenient_json.decode(body, charset[1] if charset else ""), False
     else:
-        # No NUL and no escaped key (the escapes of Chinese are neither, that of a slash can be one), no reserved name,
-        # no large integer, no key.
+        # Walk through the payload only if its bytes call for it: no NUL and no escaped key (the escapes of Chinese are
+        # neither, that of a slash can be one), no reserved name, no large integer, no deep nesting, no key.
         is_plain = (
             b"\\u00" not in body
             and b"\\/" not in body
@@ -117,19 +117,13 @@ def decoded(response: Response) -> tuple[Any, list[str]]:
     return (payload if is_plain else _portable(payload, response.secret, changes)), changes
 
 
-_CHARSET = re.compile(r"charset\s*=\s*\"?([\w.:-]{1,40})", re.IGNORECASE)
-_DIGITS_AS_ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
-_LARGE_INTEGER = b"0" * 19
-
-
 def _portable(value: Any, secret: Secret, changes: list[str], depth: int = 0) -> Any:
     """
-    Return decoded JSON as it can travel through Airflow, changed where it must be.
+    Return decoded JSON that can travel through Airflow.
 
-    An integer beyond 64 bits becomes the text of its digits: Airflow's triggerer could not send it on, and would stop.
-    NUL characters, which PostgreSQL cannot store, are dropped; so is, with a line in ``changes``, what is nested deeper
-    than :data:`MAX_DEPTH`. A name that Airflow reserves gets an underscore more. A key that the service quotes is
-    masked, unless it is so short that it could be part of an honest answer.
+    An integer beyond 64 bits becomes text: Airflow's triggerer cannot send it, and would stop. NUL characters, which
+    PostgreSQL cannot store, are dropped. So is nesting beyond :data:`MAX_DEPTH`, which is noted in ``changes``.
+    Reserved names get an underscore. The key is masked, unless it is so short that it could be part of a real payload.
     """
     if isinstance(value, str):
         if "\0" in value:

@@ -8,43 +8,31 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from airflow_provider_seeany.api.fields import MAX_WORD
+
 _VIDEO_FILES = (".mp4", ".mov", ".webm", ".m3u8", ".mkv", ".avi", ".m4v")
+_PICTURE_FILES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif")
 
-
-MAX_WORD = 100
-"""Longer texts are kept out of the cache; none of them is a status."""
-
+# Words in a URL's keys.
 
 _INPUTS = ("input", "reference", "prompt", "callback", "webhook")
-"""Beginnings of words in keys under which an answer repeats what was asked for."""
-
+"""Prefixes of words that repeat the request."""
 
 _SOURCES = frozenset({"source", "sources"})
-"""What was asked for, too, unless a result has sources: a video in several qualities."""
-
+"""These repeat the request, too, except below an output: a video in several qualities."""
 
 _NO_RESULTS = frozenset(
     {"ref", "refs", "request", "params", "parameters", "notify"}
     | {"error", "message", "status", "cancel", "poll", "polling", "self", "docs", "doc", "documentation", "help"}
 )
-"""Other words in keys under which no result stands."""
-
+"""Other words that exclude a result."""
 
 _COVERS = ("thumb", "cover", "poster", "frame")
-"""Beginnings of words in keys of pictures that only come with a video."""
+"""Prefixes of words for pictures that only accompany a video."""
 
-
-_PLACES = frozenset({"url", "urls", "uri", "uris", "href", "link", "links", "download"})
-
-
+_LINKS = frozenset({"url", "urls", "uri", "uris", "href", "link", "links", "download"})
 _OUTPUTS = frozenset({"output", "outputs", "result", "results", "file", "files"})
-
-
 _PICTURES = frozenset({"image", "images", "picture", "pictures", "photo", "photos"})
-"""Words in keys under which a result may stand."""
-
-
-_PICTURE_FILES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif")
 
 
 def web_url(url: str | None) -> str | None:
@@ -65,47 +53,47 @@ def is_web_url(url: object) -> bool:
 
 def urls_in(payload: Mapping[str, Any]) -> tuple[str, ...]:
     """
-    Return every http(s) URL of an answer that is a result, at any depth; each once.
+    Return every http(s) URL of a payload that is a result, at any depth; each once.
 
-    The endpoint also serves image sets, whose result fields the platform does not document, so results are known by
-    their keys, such as ``url`` and ``*_urls``, or by their file names; if none is, by what is left without thumbnails,
-    covers, and what the answer repeats of the request.
+    The endpoint also serves image sets, whose result fields the platform does not document, so results are recognised
+    by their keys, such as ``url`` and ``*_urls``, or by their file names; if none is, all URLs count but thumbnails,
+    covers, and those that repeat the request.
     """
     return tuple(dict.fromkeys(found.url for found in find_results(payload)))
 
 
 def find_results(payload: Mapping[str, Any]) -> list[_Url]:
-    """Return the URLs that are results by their keys or file names, or else all that may be."""
+    """Return the URLs that are results by their keys or file names, or else all candidates."""
     found = list(_urls(payload))
     return [each for each in found if each.is_named or each.may_be_video] or found
 
 
 def find_video_url(payload: Mapping[str, Any]) -> str | None:
-    """Find the video of a completed answer that does not name it as documented."""
+    """Return the URL of the video in a payload without the documented field."""
     found = find_results(payload)
     videos = [each.url for each in found if each.may_be_video]
     others = [each.url for each in found if not each.is_picture]
     return next(iter(videos + others), None)
 
 
-class _Place(NamedTuple):
-    """What the keys say, under which something stands."""
+class _Path(NamedTuple):
+    """What the keys on the path to a value tell about it."""
 
     is_named: bool = False
-    """Whether one of them names a URL or a result."""
+    """Whether one of them names a link or an output."""
     is_of_output: bool = False
     is_of_video: bool = False
     is_of_picture: bool = False
 
-    def under(self, key: str) -> _Place | None:
-        """Return what they say together with one more; ``None`` if no result stands there."""
+    def below(self, key: str) -> _Path | None:
+        """Return the path with one more key; ``None`` if no result can be there."""
         words = _words(key) if len(key) <= MAX_WORD else frozenset()
         if _is_no_result(words) or (words & _SOURCES and not (self.is_of_output and len(words) == 1)):
             return None
         is_of_video = self.is_of_video or any(word.startswith("video") for word in words)
         is_of_output = self.is_of_output or is_of_video or bool(words & _OUTPUTS)
-        return _Place(
-            is_named=self.is_named or bool(words & _PLACES) or bool(words & _OUTPUTS),
+        return _Path(
+            is_named=self.is_named or bool(words & _LINKS) or bool(words & _OUTPUTS),
             is_of_output=is_of_output,
             is_of_video=is_of_video,
             is_of_picture=self.is_of_picture or bool(words & _PICTURES),
@@ -114,28 +102,28 @@ class _Place(NamedTuple):
 
 class _Url(NamedTuple):
     url: str
-    place: _Place
+    path: _Path
 
     @property
     def is_named(self) -> bool:
-        return self.place.is_named
+        return self.path.is_named
 
     @property
     def is_picture(self) -> bool:
-        path = urlsplit(self.url).path.lower()
-        if path.endswith(_PICTURE_FILES):
+        file = urlsplit(self.url).path.lower()
+        if file.endswith(_PICTURE_FILES):
             return True
-        return self.place.is_of_picture and not self.place.is_of_video and not path.endswith(_VIDEO_FILES)
+        return self.path.is_of_picture and not self.path.is_of_video and not file.endswith(_VIDEO_FILES)
 
     @property
     def may_be_video(self) -> bool:
         is_file = urlsplit(self.url).path.lower().endswith(_VIDEO_FILES)
-        return is_file or (self.place.is_of_video and not self.is_picture)
+        return is_file or (self.path.is_of_video and not self.is_picture)
 
 
 @lru_cache(maxsize=1024)
 def _words(key: str) -> frozenset[str]:
-    """Return the words of a key: those of ``image_urls``, ``image-urls`` and ``imageURLs`` are the same."""
+    """Return the words of a key, the same for ``image_urls``, ``image-urls`` and ``imageURLs``."""
     key = re.sub(r"URL(s?)(?![a-z])", r"_url\1_", key)
     return frozenset(re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[\W_]+", " ", key).lower().split())
 
@@ -146,15 +134,15 @@ def _is_no_result(words: frozenset[str]) -> bool:
 
 
 def _urls(payload: Mapping[str, Any]) -> Iterator[_Url]:
-    """Walk the answer in its own order, with a stack instead of recursion so that depth cannot hurt."""
-    stack: list[tuple[_Place, object]] = [(_Place(), payload)]
+    """Walk through the payload in its order, with a stack, as recursion fails in deep ones."""
+    stack: list[tuple[_Path, object]] = [(_Path(), payload)]
     while stack:
-        place, value = stack.pop()
+        path, value = stack.pop()
         if isinstance(value, str):
             if is_web_url(url := value.strip()):
-                yield _Url(url, place)
+                yield _Url(url, path)
         elif isinstance(value, Mapping):
-            inner = [(under, item) for key, item in value.items() if (under := place.under(key)) is not None]
+            inner = [(below, item) for key, item in value.items() if (below := path.below(key)) is not None]
             stack.extend(reversed(inner))
         elif isinstance(value, list | tuple):
-            stack.extend((place, item) for item in reversed(value))
+            stack.extend((path, item) for item in reversed(value))

@@ -20,7 +20,7 @@ def truncate(text: str) -> str:
     Whatever begins as a key does is masked, however short: a quotation loses little by it.
     """
     text = _BEGINS_AS_KEY.sub(MASK, text[:_MAX_QUOTED])
-    if _BEGINS_AS_KEY.search(spelled := plain(text)):
+    if _BEGINS_AS_KEY.search(spelled := decode_disguised(text)):
         text = _BEGINS_AS_KEY.sub(MASK, spelled)
     return text if len(text) <= 80 else text[:79] + "…"
 
@@ -45,12 +45,12 @@ def looks_like_key(text: str) -> bool:
     """
     return any(
         len(piece) >= 12 and any(c.isdigit() for c in piece)
-        for rest in _LONG_AS_KEY.findall(plain(text))
+        for rest in _LONG_AS_KEY.findall(decode_disguised(text))
         for piece in re.split("[-_]", rest)
     )
 
 
-def plain(text: str) -> str:
+def decode_disguised(text: str) -> str:
     """Return a text as a person reads it who wants the key: no %-escapes, no wide letters, nothing without a width."""
     before = None
     while text != before:

@@ -1,13 +1,14 @@
-"""Reads the settings of the API from an Airflow connection, and names the connection in every error."""
+"""Reads the API settings from an Airflow connection, and names the connection in every error."""
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
 from airflow_provider_seeany.api.request import (
     DEFAULT_CONNECT_TIMEOUT,
@@ -21,21 +22,57 @@ from airflow_provider_seeany.api.request import (
     checked_seconds,
 )
 from airflow_provider_seeany.api.secret import Secret, forget_locals
-from airflow_provider_seeany.api.text import plain, truncate
-from airflow_provider_seeany.exceptions import (
-    SeeAnyConfigError,
-    SeeAnyConnectionNotFound,
-)
+from airflow_provider_seeany.api.text import decode_disguised, truncate
+from airflow_provider_seeany.exceptions import SeeAnyConfigError, SeeAnyConnectionNotFound
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
+
+
+def read_settings(seeany_conn_id: str, hook: BaseHook | type[BaseHook] = BaseHook) -> ApiSettings:
+    """
+    Read a connection.
+
+    :param hook: the hook that gets the connection.
+    :raises SeeAnyConnectionNotFound: if the connection was not found.
+    :raises SeeAnyConfigError: if it cannot be used.
+    """
+    with _naming_connection(seeany_conn_id):
+        connection = hook.get_connection(seeany_conn_id)
+        try:
+            settings = _api_settings(connection, connection.extra_dejson)
+        finally:
+            del connection  # Its repr() shows the key, and a crash report may keep local variables.
+        settings.route  # noqa: B018  # found here, so that its errors name the connection
+        return settings
+
+
+async def aread_settings(seeany_conn_id: str, hook: BaseHook | type[BaseHook] = BaseHook) -> ApiSettings:
+    """Read a connection, as :func:`read_settings` does, without blocking the event loop."""
+    from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
+    from asgiref.sync import sync_to_async
+
+    with _naming_connection(seeany_conn_id):
+        try:
+            connection = await get_async_connection(seeany_conn_id, hook=hook)
+        except AirflowNotFoundException:
+            # A triggerer has one thread for all blocking reads, which would not find it either.
+            if not runs_in_one_process():
+                raise
+            return await sync_to_async(read_settings)(seeany_conn_id, hook)
+        try:
+            settings = _api_settings(connection, await get_async_extra_dejson(connection))
+        finally:
+            del connection
+        await asyncio.to_thread(getattr, settings, "route")
+        return settings
 
 
 def runs_in_one_process() -> bool:
     """
     Tell whether task and trigger run in the process of `airflow dags test` or `airflow tasks test`.
 
-    Airflow cannot be asked without blocking there: it says "not found" of any connection that only its database has.
+    There, Airflow's asynchronous reads do not find any connection that only its database has.
     """
     from airflow.sdk.execution_time import task_runner
 
@@ -44,8 +81,7 @@ def runs_in_one_process() -> bool:
 
 
 @contextmanager
-def naming_connection(seeany_conn_id: str) -> Iterator[None]:
-    """Turn whatever is wrong with the connection into an error that names it."""
+def _naming_connection(seeany_conn_id: str) -> Iterator[None]:
     try:
         yield
     except AirflowNotFoundException as error:
@@ -62,12 +98,7 @@ def naming_connection(seeany_conn_id: str) -> Iterator[None]:
         ) from None
 
 
-def api_settings(connection: Connection, extra: object) -> ApiSettings:
-    """
-    Return the settings that a connection holds.
-
-    :raises BadSettings: if they cannot be used; the text says what to change.
-    """
+def _api_settings(connection: Connection, extra: object) -> ApiSettings:
     if not isinstance(extra, dict):
         raise BadSettings("its extra must be a JSON object")
 
@@ -78,9 +109,9 @@ def api_settings(connection: Connection, extra: object) -> ApiSettings:
     key = checked_api_key(connection.password)
     others = {"Base URL (host)": connection.host, "schema": connection.schema, "port": connection.port, "extra": extra}
     for name, value in others.items():
-        spelled = plain(str(value))
-        if key.may_be_in(spelled.encode("utf-8", "replace")) or key in map(Secret, re.split(r"[/:@?#\s]+", spelled)):
-            # It would be looked up in the DNS, or quoted as what it cannot be.
+        text = decode_disguised(str(value))
+        if key.may_be_in(text.encode("utf-8", "replace")) or key in map(Secret, re.split(r"[/:@?#\s]+", text)):
+            # It would be sent to the DNS, or quoted in an error.
             raise BadSettings(f"its {name} holds the API key. That belongs in the field API Key, the password, alone")
     return ApiSettings(
         base_url=base_url(

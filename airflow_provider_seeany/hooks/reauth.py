@@ -1,4 +1,4 @@
-"""Asks on through a connection that is changed, broken or missing for a while, as a long wait may find it."""
+"""The client for long waits: reloads the connection after 401 and 403, and tolerates a missing one for a while."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import TYPE_CHECKING
 
-from airflow_provider_seeany.api.errors import Kind, Trouble
+from airflow_provider_seeany.api.errors import ApiError, TransientError
 from airflow_provider_seeany.exceptions import SeeAnyConfigError, SeeAnyConnectionNotFound
 
 if TYPE_CHECKING:
@@ -17,64 +17,63 @@ if TYPE_CHECKING:
     from airflow_provider_seeany.api.task import SeeAnyTask
 
 CONNECTION_RETRY_SECONDS = 300.0
-"""Seconds for which a wait looks for a connection that it has used before, before it ends."""
+"""Seconds for which a wait retries to read a connection that it has used before."""
 
 FIRST_CONNECTION_RETRY_SECONDS = 30.0
-"""The same for a connection that no part of the wait has used yet: most likely its id is misspelt."""
+"""The same for a connection that the wait has not used yet: most likely its id is misspelt."""
 
 MIN_RELOAD_INTERVAL = 5.0
-"""Fewest seconds between two readings of a connection that was missing, by however many questions it is needed."""
+"""Minimum seconds between two reads of a missing connection, however many requests need it."""
 
 CONNECTION_ERRORS = (SeeAnyConnectionNotFound, SeeAnyConfigError)
 """
-What is said of a connection that cannot be used. Airflow says so, too, of a secrets backend or an api-server that is
-down for a moment, and people mend what they broke.
+Errors of a connection that cannot be used. They may pass: Airflow raises them, too, when a secrets backend or an
+api-server is down for a moment, and people mend what they broke.
 """
 
 
 class RetryBudget:
     """
-    Bears with a connection for :data:`CONNECTION_RETRY_SECONDS`, each time anew.
+    The time for which a connection may be unusable, counted anew after each :meth:`reset`.
 
-    :param was_used: whether the wait has used the connection before; if not, :data:`FIRST_CONNECTION_RETRY_SECONDS`
-        counts.
+    :param was_used: whether the wait has used the connection before.
     """
 
     def __init__(self, *, was_used: bool = True) -> None:
         self._seconds = CONNECTION_RETRY_SECONDS if was_used else FIRST_CONNECTION_RETRY_SECONDS
-        self._since: float | None = None
+        self._failing_since: float | None = None
         self.in_a_row = 0
         self.left = self._seconds
-        """Seconds after which it will not be borne with any more."""
+        """The remaining seconds."""
 
-    def record_failure(self, error: Exception) -> Trouble:
+    def record_failure(self, error: Exception) -> TransientError:
         """
-        Return what a wait is told of the error.
+        Return the error that a wait receives.
 
-        :param error: one of :data:`CONNECTION_ERRORS`; raised once there is no patience left.
+        :param error: one of :data:`CONNECTION_ERRORS`; it is raised once the budget is used up.
         """
         now = time.monotonic()
-        self._since = now if self._since is None else self._since
+        self._failing_since = now if self._failing_since is None else self._failing_since
         self.in_a_row += 1
-        self.left = self._since + self._seconds - now
+        self.left = self._failing_since + self._seconds - now
         if self.left <= 0:
             raise error
-        return Trouble(kind=Kind.TRANSIENT, text=str(error).rstrip("."))
+        return TransientError(str(error).rstrip("."))
 
     def reset(self) -> None:
-        """Take note that the connection is there."""
-        self._since = None
+        """Record that the connection can be used."""
+        self._failing_since = None
         self.in_a_row = 0
 
 
 class ReauthenticatingClient:
     """
-    Asks through a connection; if the key is refused, reads the connection again, once, and asks with what is new.
+    Sends requests through a connection; if the key is refused, reloads the connection and repeats the request once.
 
-    Used as a context manager. Many may ask at once.
+    Used as a context manager, by any number of concurrent requests.
 
     :param read: reads the connection.
-    :param lend: lends a client for settings.
+    :param lend: provides a client for settings.
     """
 
     def __init__(
@@ -84,65 +83,65 @@ class ReauthenticatingClient:
     ) -> None:
         self._read = read
         self._lend = lend
-        self._reading = asyncio.Lock()
-        self._unread: tuple[float, Exception] | None = None
-        self._patience = RetryBudget()
-        # Clients whose keys were replaced are kept to the end: others may be asking with them, and one that nobody asks
-        # with soon holds no connection.
-        self._borrowed = AsyncExitStack()
+        self._reloading = asyncio.Lock()
+        self._last_failure: tuple[float, Exception] | None = None
+        self._budget = RetryBudget()
+        # Clients with replaced keys are closed at the end only, as other requests may use them; idle they are cheap.
+        self._clients = AsyncExitStack()
         self._client: AsyncClient
         self._refused_for_good: AsyncClient | None = None
 
     async def __aenter__(self) -> ReauthenticatingClient:
-        self._client = await self._borrow(await self._read())
+        self._client = await self._clients.enter_async_context(self._lend(await self._read()))
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        await self._borrowed.aclose()
+        await self._clients.aclose()
 
-    async def poll(self, seeany_task_id: str) -> SeeAnyTask | Trouble:
+    async def get_task(self, seeany_task_id: str) -> SeeAnyTask:
         """
-        Ask for a task; return the answer, or why there was none.
+        Make one request for a task, or a second one with a new key.
 
-        :param seeany_task_id: an id checked by :func:`~airflow_provider_seeany.api.request.checked_task_id`.
-        :raises SeeAnyError: if the key was refused, and the connection cannot be used any more, for longer than that
-            may pass.
+        :param seeany_task_id: an id checked by :func:`~airflow_provider_seeany.api.task_id.checked_task_id`.
+        :raises ApiError: if it brings no usable response.
+        :raises SeeAnyError: if the key was refused, and the connection cannot be used for longer than its budget.
         """
         client = self._client
-        reply = await client.poll(seeany_task_id)
-        if not (isinstance(reply, Trouble) and reply.refuses_key):
-            self._patience.reset()
-            return reply
         try:
-            is_new = await self._is_replaced(client)
-        except CONNECTION_ERRORS as error:
-            return self._patience.record_failure(error)
-        return await self._client.poll(seeany_task_id) if is_new else reply
+            task = await client.get_task(seeany_task_id)
+        except ApiError as error:
+            if not error.refuses_key:
+                self._budget.reset()
+                raise
+            try:
+                is_replaced = await self._replace(client)
+            except CONNECTION_ERRORS as unusable:
+                raise self._budget.record_failure(unusable) from None
+            if not is_replaced:
+                raise
+        else:
+            self._budget.reset()
+            return task
+        return await self._client.get_task(seeany_task_id)
 
-    async def _is_replaced(self, refused: AsyncClient) -> bool:
-        """Tell whether there is another key than the refused one, which is then used from now on."""
-        async with self._reading:
-            # Of many who are refused at once, the first one reads.
+    async def _replace(self, refused: AsyncClient) -> bool:
+        """Replace the client with the refused key; return whether there is another key."""
+        async with self._reloading:
+            # Of many concurrent refusals, the first one reloads.
             if self._client is refused and refused is not self._refused_for_good:
-                settings = await self._read_again()
-                self._patience.reset()
+                settings = await self._reload()
+                self._budget.reset()
                 if settings == refused.settings:
                     self._refused_for_good = refused
                 else:
-                    self._client = await self._borrow(settings)
+                    self._client = await self._clients.enter_async_context(self._lend(settings))
         return self._client is not refused
 
-    async def _read_again(self) -> ApiSettings:
-        """Read the connection, unless it was missing a moment ago: then it still is."""
-        if self._unread is not None and time.monotonic() < self._unread[0] + MIN_RELOAD_INTERVAL:
-            raise self._unread[1]
+    async def _reload(self) -> ApiSettings:
+        if self._last_failure is not None and time.monotonic() < self._last_failure[0] + MIN_RELOAD_INTERVAL:
+            raise self._last_failure[1].with_traceback(None)
         try:
-            settings = await self._read()
+            return await self._read()
         except CONNECTION_ERRORS as error:
-            self._unread = time.monotonic(), error
+            self._last_failure = time.monotonic(), error
             raise
-        self._unread = None
-        return settings
-
-    async def _borrow(self, settings: ApiSettings) -> AsyncClient:
-        return await self._borrowed.enter_async_context(self._lend(settings))

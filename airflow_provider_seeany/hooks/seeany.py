@@ -1,4 +1,4 @@
-"""The hook: turns an Airflow connection into authenticated questions to SeeAny, blocking or asynchronous."""
+"""The hook: sends authenticated requests to SeeAny through an Airflow connection."""
 
 from __future__ import annotations
 
@@ -6,33 +6,24 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_seeany import DEFAULT_CONN_ID
 from airflow_provider_seeany.api.clock import ForwardClock
-from airflow_provider_seeany.api.errors import ApiError, Trouble
+from airflow_provider_seeany.api.errors import ApiError
 from airflow_provider_seeany.api.intervals import FixedInterval
-from airflow_provider_seeany.api.request import (
-    PROBE_TASK_ID,
-    ApiSettings,
-    BadSettings,
-)
+from airflow_provider_seeany.api.request import PROBE_TASK_ID, BadSettings
 from airflow_provider_seeany.api.retries import acall_with_retries, call_with_retries
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.task_id import BadTaskId, checked_task_id
 from airflow_provider_seeany.api.wait import Pause, Wait
-from airflow_provider_seeany.api.wait_log import Oddities
-from airflow_provider_seeany.exceptions import (
-    SeeAnyConfigError,
-    SeeAnyTaskIdError,
-    api_error,
-    completed_task,
-)
-from airflow_provider_seeany.hooks.connection import api_settings, naming_connection, runs_in_one_process
+from airflow_provider_seeany.api.wait_log import AnomalyLog
+from airflow_provider_seeany.exceptions import SeeAnyConfigError, SeeAnyTaskIdError, api_error, completed_task
+from airflow_provider_seeany.hooks.connection import aread_settings, read_settings
 from airflow_provider_seeany.hooks.reauth import CONNECTION_ERRORS, ReauthenticatingClient, RetryBudget
 from airflow_provider_seeany.provider_info import CONNECTION_TYPE
 
@@ -44,13 +35,13 @@ if TYPE_CHECKING:
 
 class SeeAnyHook(BaseHook):
     """
-    Asks the SeeAny API with the key and address of an Airflow connection.
+    Sends requests to the SeeAny API with the key and address of an Airflow connection.
 
-    The connection is read when the first question is asked, so making a hook costs nothing.
+    The connection is read at the first request, so creating a hook costs nothing.
 
     :param seeany_conn_id: id of a connection of type ``seeany``: the API key is its password, the base URL its
         host (empty for the live service). Its extra may hold ``request_timeout`` and ``connect_timeout`` (seconds),
-        ``max_connections`` (most requests of one process at once) and ``allow_http``.
+        ``max_connections`` (maximum concurrent requests of one process) and ``allow_http``.
     """
 
     conn_name_attr = "seeany_conn_id"
@@ -61,8 +52,8 @@ class SeeAnyHook(BaseHook):
     def __init__(self, seeany_conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.seeany_conn_id = seeany_conn_id
-        self._oddities = Oddities()
-        self._patience = RetryBudget()
+        self._anomalies = AnomalyLog()
+        self._budget = RetryBudget()
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
@@ -101,137 +92,118 @@ class SeeAnyHook(BaseHook):
         """The blocking client for this connection."""
         from airflow_provider_seeany.api.blocking import BlockingClient
 
-        return BlockingClient(self._read_settings())
+        return BlockingClient(read_settings(self.seeany_conn_id, self))
 
     def close(self) -> None:
-        """Close the connections; they are made again when something is asked."""
+        """Close the connections; the next request opens new ones."""
         if (client := self.__dict__.pop("client", None)) is not None:
             client.close()
 
     @asynccontextmanager
     async def async_client(self) -> AsyncIterator[ReauthenticatingClient]:
         """
-        Lend the running event loop's client for this connection.
+        Provide the running event loop's client for this connection.
 
         :raises SeeAnyConnectionNotFound: if the connection was not found.
         :raises SeeAnyConfigError: if it cannot be used.
         """
         # In a thread: loading aiohttp takes some 0.2 s, which would stop every other trigger for as long.
         transport = await asyncio.to_thread(import_module, "airflow_provider_seeany.api.asynchronous")
+        read = partial(aread_settings, self.seeany_conn_id, self)
 
-        async with ReauthenticatingClient(self._aread_settings, transport.shared_client) as client:
+        async with ReauthenticatingClient(read, transport.shared_client) as client:
             yield client
-
-    def _read_settings(self) -> ApiSettings:
-        with naming_connection(self.seeany_conn_id):
-            connection = self.get_connection(self.seeany_conn_id)
-            try:
-                settings = api_settings(connection, connection.extra_dejson)
-            finally:
-                del connection  # Its repr() shows the key, and a crash report may keep local variables.
-            settings.route  # noqa: B018  # found here, where what is wrong with it gets the connection's name
-            return settings
-
-    async def _aread_settings(self) -> ApiSettings:
-        from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
-        from asgiref.sync import sync_to_async
-
-        with naming_connection(self.seeany_conn_id):
-            try:
-                connection = await get_async_connection(self.seeany_conn_id, hook=self)
-            except AirflowNotFoundException:
-                # In a triggerer a second look would find no more, in the one thread in which all look who block.
-                if not runs_in_one_process():
-                    raise
-                return await sync_to_async(self._read_settings)()
-            try:
-                settings = api_settings(connection, await get_async_extra_dejson(connection))
-            finally:
-                del connection
-            await asyncio.to_thread(getattr, settings, "route")
-            return settings
 
     def get(self, endpoint: str, params: Mapping[str, Any] | None = None) -> Any:
         """
-        Make an authenticated GET and return the decoded JSON. Passing faults are retried, see
+        Make an authenticated GET and return the decoded JSON. Transient errors are retried, see
         :mod:`airflow_provider_seeany.api.retries`.
 
         :param endpoint: path below the API's version, for example ``tasks/vid_20260603_001``.
         :param params: query parameters.
         :raises SeeAnyConfigError: if the connection or the endpoint cannot be used.
-        :raises SeeAnyApiError: if that brought no answer.
+        :raises SeeAnyApiError: if there is no usable response.
         """
-        client = self.client
-
-        def ask() -> Any:
-            try:
-                return client.get_json(endpoint, params)
-            except ApiError as error:
-                return error.trouble
-
         try:
-            reply = call_with_retries(ask)
+            return call_with_retries(self.client.get_json, endpoint, params)
         except BadSettings as error:
             raise SeeAnyConfigError(str(error)) from None
-        if isinstance(reply, Trouble):
-            raise api_error(reply, seeany_conn_id=self.seeany_conn_id)
-        return reply
+        except ApiError as error:
+            raise api_error(error, seeany_conn_id=self.seeany_conn_id) from None
 
     def get_task(self, seeany_task_id: str) -> SeeAnyTask:
         """
-        Return a task, whatever its state. Passing faults are retried, see :mod:`airflow_provider_seeany.api.retries`.
+        Return a task, whatever its state. Transient errors are retried, see
+        :mod:`airflow_provider_seeany.api.retries`.
 
         :param seeany_task_id: the id that the endpoint which created the task returned.
         :raises SeeAnyTaskIdError: if that cannot be an id.
         :raises SeeAnyConfigError: if the connection cannot be used.
-        :raises SeeAnyApiError: if that brought no answer.
+        :raises SeeAnyApiError: if there is no usable response.
         """
         checked = checked_id(seeany_task_id)
-        return self._answer(call_with_retries(lambda: self.poll(checked)), checked)
+        try:
+            task = call_with_retries(self.poll, checked)
+        except ApiError as error:
+            raise api_error(error, seeany_conn_id=self.seeany_conn_id, seeany_task_id=checked) from None
+        self._anomalies.log_new(task, self.log)
+        return task
 
     async def aget_task(self, seeany_task_id: str) -> SeeAnyTask:
         """Return a task, as :meth:`get_task` does, without blocking the event loop."""
         checked = checked_id(seeany_task_id)
-        async with self.async_client() as client:
-            return self._answer(await acall_with_retries(lambda: client.poll(checked)), checked)
+        try:
+            async with self.async_client() as client:
+                task = await acall_with_retries(client.get_task, checked)
+        except ApiError as error:
+            raise api_error(error, seeany_conn_id=self.seeany_conn_id, seeany_task_id=checked) from None
+        self._anomalies.log_new(task, self.log)
+        return task
 
-    def poll(self, seeany_task_id: str) -> SeeAnyTask | Trouble:
+    def poll(self, seeany_task_id: str) -> SeeAnyTask:
         """
-        Ask once for a task and return the answer, or why there was none.
+        Make one request for a task.
 
-        If the key is refused, the connection is read again, and asked through once more if it has changed.
+        If the key is refused, reload the connection, and repeat the request if it has changed.
 
-        :raises SeeAnyTaskIdError: if that cannot be an id.
+        :raises SeeAnyTaskIdError: if the given id cannot be one.
         :raises SeeAnyConfigError: if the connection cannot be used.
+        :raises ApiError: if there is no usable response.
         """
         checked = checked_id(seeany_task_id)
-        reply = self.client.poll(checked)
-        if not (isinstance(reply, Trouble) and reply.refuses_key):
-            self._patience.reset()
-            return reply
+        client = self.client
         try:
-            settings = self._read_settings()
-        except CONNECTION_ERRORS as error:
-            return self._patience.record_failure(error)
-        self._patience.reset()
-        if settings == self.client.settings:
-            return reply
+            task = client.get_task(checked)
+        except ApiError as error:
+            if not error.refuses_key:
+                self._budget.reset()
+                raise
+            try:
+                settings = read_settings(self.seeany_conn_id, self)
+            except CONNECTION_ERRORS as unusable:
+                raise self._budget.record_failure(unusable) from None
+            self._budget.reset()
+            if settings == client.settings:
+                raise
+        else:
+            self._budget.reset()
+            return task
         self.close()
-        return self.client.poll(checked)
+        return self.client.get_task(checked)
 
     def wait_for_task(self, seeany_task_id: str, interval: float = 10, timeout: float = 300) -> SeeAnyTask:
         """
-        Ask again and again until the task has ended; the defaults are the platform's own advice.
+        Poll until the task has ended; the defaults are the platform's own advice.
 
         This holds the calling process for the whole wait; in a DAG prefer ``SeeAnyTaskSensor``.
 
         :param seeany_task_id: the id that the endpoint which created the task returned.
-        :param interval: seconds between two questions.
-        :param timeout: seconds after which to give up.
+        :param interval: seconds between two requests.
+        :param timeout: seconds after which the wait ends.
         :return: the completed task.
         :raises SeeAnyTaskFailed: if the task failed.
         :raises SeeAnyTaskTimeout: if it had not ended in time.
-        :raises SeeAnyApiError: if asking cannot succeed. Passing faults do not end the wait.
+        :raises SeeAnyApiError: if another request cannot succeed. Transient errors do not end the wait.
         """
         checked = checked_id(seeany_task_id)
         clock = ForwardClock()
@@ -243,60 +215,61 @@ class SeeAnyHook(BaseHook):
             log=self.log,
             began=began,
         )
-        while isinstance(step := wait.receive(self.poll(checked), clock()), Pause):
+        while True:
+            reply: SeeAnyTask | ApiError
+            try:
+                reply = self.poll(checked)
+            except ApiError as error:
+                reply = error
+            step = wait.receive(reply, clock())
+            if not isinstance(step, Pause):
+                return completed_task(step, seeany_task_id=checked, seeany_conn_id=self.seeany_conn_id, timeout=timeout)
             time.sleep(step.seconds)
-        return completed_task(step, seeany_task_id=checked, seeany_conn_id=self.seeany_conn_id, timeout=timeout)
 
     def callback_url(
         self, *, dag_id: str | None = None, run_id: str | None = None, task_id: str | None = None, map_index: int = -1
     ) -> str:
         """
-        Return the URL at which SeeAny rings when a task has ended, to pass on when creating it.
+        Return the URL for SeeAny to call back when a task has ended, to be passed when creating it.
 
-        A ring wakes the waits with ``expect_callback=True`` for the SeeAny task that its body names by ``id``,
-        ``task_id`` or ``task_uuid``, as long as they ask through this connection. It takes ``[seeany] callback_secret``
-        and ``[api] base_url``, the same in every process.
+        A callback resumes the waits with ``expect_callback=True`` that use this connection, for the SeeAny task that
+        its body names by ``id``, ``task_id`` or ``task_uuid``. It requires ``[seeany] callback_secret`` and
+        ``[api] base_url``, the same in every process.
 
-        :param dag_id: the DAG of the task that waits. If that is given, the body may as well name nothing.
+        :param dag_id: the DAG of the task that waits. If it is given, the body need not name a SeeAny task.
         :param run_id: its run.
         :param task_id: the task that waits.
-        :param map_index: which of its instances, if it is mapped.
+        :param map_index: the index of its instance, if it is mapped.
         :raises SeeAnyConfigError: if an option is not set.
         """
         from airflow_provider_seeany.callback.token import TaskInstanceKey, TokenClaims
         from airflow_provider_seeany.callback.url import callback_url
 
-        waiting = None
+        key = None
         if dag_id is not None or run_id is not None or task_id is not None:
             if dag_id is None or run_id is None or task_id is None:
                 raise ValueError("dag_id, run_id and task_id name the task that waits together: give all three")
-            waiting = TaskInstanceKey(dag_id, run_id, task_id, map_index)
-        return callback_url(TokenClaims(self.seeany_conn_id, waiting))
+            key = TaskInstanceKey(dag_id, run_id, task_id, map_index)
+        return callback_url(TokenClaims(self.seeany_conn_id, key))
 
     def test_connection(self) -> tuple[bool, str]:
         """
         Tell whether the API accepts the key, for the Test button and ``airflow connections test``.
 
-        The API documents no endpoint for that, so it asks for a task that cannot exist: "not found" proves that
-        the key was accepted.
+        The API documents no endpoint for that, so this requests a task that cannot exist: "not found" proves that the
+        key was accepted.
         """
         try:
-            reply = self.poll(PROBE_TASK_ID)
+            self.poll(PROBE_TASK_ID)
+        except ApiError as error:
+            if error.http_status in (404, 410) and not error.is_web_page:
+                return True, "SeeAny accepted the API key."
+            # Airflow's command line takes square brackets for markup, and fails on those of a web page.
+            text = str(api_error(error, seeany_conn_id=self.seeany_conn_id))
+            return False, text.replace("[", "(").replace("]", ")")
         except Exception as error:
             return False, str(error)
-        if isinstance(reply, SeeAnyTask):
-            return False, "A task that cannot exist was found: the Base URL (host) is probably not SeeAny's."
-        if reply.http_status in (404, 410) and not reply.is_web_page:
-            return True, "SeeAny accepted the API key."
-        # Airflow's command line takes square brackets for markup, and fails on those of a web page.
-        text = str(api_error(reply, seeany_conn_id=self.seeany_conn_id))
-        return False, text.replace("[", "(").replace("]", ")")
-
-    def _answer(self, reply: SeeAnyTask | Trouble, seeany_task_id: str) -> SeeAnyTask:
-        if isinstance(reply, Trouble):
-            raise api_error(reply, seeany_conn_id=self.seeany_conn_id, seeany_task_id=seeany_task_id)
-        self._oddities.notice(reply, self.log)
-        return reply
+        return False, "A task that cannot exist was found: the Base URL (host) is probably not SeeAny's."
 
 
 def checked_id(seeany_task_id: object) -> str:

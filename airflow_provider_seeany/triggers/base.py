@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from airflow.triggers.base import BaseTrigger
 
-from airflow_provider_seeany.api.errors import Trouble
+from airflow_provider_seeany.api.errors import ApiError
 from airflow_provider_seeany.api.outcome import BadId, Crashed, Misconfigured
 from airflow_provider_seeany.api.request import BadSettings
 from airflow_provider_seeany.api.task_id import BadTaskId
@@ -86,7 +86,7 @@ async def reported(wait: Awaitable[End], *, about: str, log: ErrorLog) -> End | 
 async def poll_through_connection(
     seeany_conn_id: str,
     ask: Callable[[ReauthenticatingClient], Awaitable[End]],
-    connection_failed: Callable[[Trouble, int], End | Pause],
+    connection_failed: Callable[[ApiError, int], End | Pause],
     *,
     was_used: bool,
 ) -> End:
@@ -109,8 +109,8 @@ async def poll_through_connection(
             except CONNECTION_ERRORS as error:
                 if runs_in_one_process():
                     raise  # Somebody sits before it, and nothing that is down for a moment is between.
-                trouble = patience.record_failure(error)
-            step = connection_failed(trouble, patience.in_a_row)
+                failure = patience.record_failure(error)
+            step = connection_failed(failure, patience.in_a_row)
             if not isinstance(step, Pause):
                 return step
             await asyncio.sleep(min(step.seconds, patience.left))

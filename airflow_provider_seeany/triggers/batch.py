@@ -16,7 +16,9 @@ from airflow_provider_seeany.api.batch import Batch
 from airflow_provider_seeany.api.batch_result import BatchAborted, BatchOutcome
 from airflow_provider_seeany.api.clock import ForwardClock
 from airflow_provider_seeany.api.collector import ResultCollector
+from airflow_provider_seeany.api.errors import ApiError
 from airflow_provider_seeany.api.outcome import Crashed, Misconfigured
+from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.task_id import checked_task_ids
 from airflow_provider_seeany.api.text import format_count, sanitize
 from airflow_provider_seeany.triggers import supervisor_api
@@ -172,7 +174,7 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
             return await poll_through_connection(
                 self.seeany_conn_id,
                 lambda client: _ask_until_the_end(batch, client, now, progress),
-                lambda trouble, in_a_row: batch.connection_failed(trouble, in_a_row=in_a_row, now=now()),
+                lambda error, in_a_row: batch.connection_failed(error, in_a_row=in_a_row, now=now()),
                 was_used=is_restart(wait_began, now()),
             )
 
@@ -186,7 +188,12 @@ async def _ask_until_the_end(
     ended: list[asyncio.Task[None]] = []
 
     async def ask(seeany_task_id: str) -> None:
-        batch.receive(seeany_task_id, await client.poll(seeany_task_id), now())
+        reply: SeeAnyTask | ApiError
+        try:
+            reply = await client.get_task(seeany_task_id)
+        except ApiError as error:
+            reply = error
+        batch.receive(seeany_task_id, reply, now())
         progress.update_batch(batch.results)
 
     def note_end(task: asyncio.Task[None]) -> None:

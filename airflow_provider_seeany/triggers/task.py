@@ -13,6 +13,7 @@ from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_seeany import DEFAULT_CONN_ID
 from airflow_provider_seeany.api.clock import ForwardClock
+from airflow_provider_seeany.api.errors import ApiError
 from airflow_provider_seeany.api.intervals import AdaptiveInterval, JitteredInterval, PollPolicy
 from airflow_provider_seeany.api.outcome import (
     BadId,
@@ -296,10 +297,17 @@ class SeeAnyTaskTrigger(BaseTrigger):
         was_used = not self.end_from_trigger or is_restart(wait_began, now())
 
         async def ask(client: ReauthenticatingClient) -> Outcome:
-            while isinstance(step := wait.receive(await client.poll(seeany_task_id), now()), Pause):
+            while True:
+                reply: SeeAnyTask | ApiError
+                try:
+                    reply = await client.get_task(seeany_task_id)
+                except ApiError as error:
+                    reply = error
+                step = wait.receive(reply, now())
+                if not isinstance(step, Pause):
+                    return step
                 progress.saw(wait.last_snapshot)
                 await asyncio.sleep(step.seconds)
-            return step
 
         with ProgressPublisher(self, seeany_task_id=seeany_task_id) as progress:
             await self._until_first_question(wait, now, progress)
@@ -310,7 +318,7 @@ class SeeAnyTaskTrigger(BaseTrigger):
                     return await poll_through_connection(
                         self.seeany_conn_id,
                         ask,
-                        lambda trouble, _: wait.receive(trouble, now()),
+                        lambda error, _: wait.receive(error, now()),
                         was_used=was_used,
                     )
             except TimeoutError:

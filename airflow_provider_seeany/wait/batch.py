@@ -174,7 +174,7 @@ class BatchWait:
         """Return the exception for a deferral that Airflow ended because no trigger had reported in time."""
         # Which of them are done, nobody knows.
         nothing = msgspec.structs.replace(ResultCollector(self.ids()).result(), unfinished=[])
-        return batch_timeout(BatchTimedOut(result=nothing, last_trouble=SILENCE), timeout=self._timeout)
+        return batch_timeout(BatchTimedOut(result=nothing, last_error=SILENCE), timeout=self._timeout)
 
 
 def kept_in(result: BatchResult, xcom_key: str) -> str:

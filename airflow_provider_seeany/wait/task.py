@@ -11,14 +11,14 @@ from typing import Any
 import msgspec
 
 from airflow_provider_seeany.api.clock import ForwardClock
-from airflow_provider_seeany.api.errors import Kind, Trouble
+from airflow_provider_seeany.api.errors import ApiError, InvalidResponseError
 from airflow_provider_seeany.api.intervals import FixedInterval
 from airflow_provider_seeany.api.outcome import Outcome, TimedOut, Unrendered, decode_outcome
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.task_id import as_task_id
 from airflow_provider_seeany.api.text import sanitize
 from airflow_provider_seeany.api.wait import Pause, Wait
-from airflow_provider_seeany.api.wait_log import Log, Oddities, log_abandoned, log_completed
+from airflow_provider_seeany.api.wait_log import AnomalyLog, Log, log_abandoned, log_completed
 from airflow_provider_seeany.callback.registration import CallbackRegistration, TaskInstance, log_expected
 from airflow_provider_seeany.callback.url import why_no_callback
 from airflow_provider_seeany.exceptions import (
@@ -130,28 +130,33 @@ class TaskWait:
         """
         patience = RetryBudget()
         while True:
-            reply = self._asked(patience)
+            reply: SeeAnyTask | ApiError
+            try:
+                reply = self._get_task(patience)
+            except ApiError as error:
+                reply = error
             step = self._wait.receive(reply, self._clock())
             if not isinstance(step, Pause):
                 return self._completed(step)
-            is_to_be_found_out = patience.in_a_row or (
-                isinstance(reply, Trouble) and reply.kind is Kind.INVALID_RESPONSE
-            )
+            is_to_be_found_out = patience.in_a_row or isinstance(reply, InvalidResponseError)
             if not (self._is_resumed and is_to_be_found_out):
                 self.pause = step.seconds
                 return None
             time.sleep(min(step.seconds, MAX_PAUSE_IN_POKE))
 
-    def _asked(self, patience: RetryBudget) -> SeeAnyTask | Trouble:
-        """Ask once; a connection that cannot be used at the wait's begin is an error, later it is trouble."""
+    def _get_task(self, patience: RetryBudget) -> SeeAnyTask:
+        """Make one request; an unusable connection ends the wait at its begin, and is retried later."""
         try:
-            reply = self.hook.poll(self.seeany_task_id)
+            task = self.hook.poll(self.seeany_task_id)
         except CONNECTION_ERRORS as error:
             if not self._is_resumed:
                 raise
-            return patience.record_failure(error)
+            raise patience.record_failure(error) from None
+        except ApiError:
+            patience.reset()
+            raise
         patience.reset()
-        return reply
+        return task
 
     def result(self) -> SeeAnyTask:
         """
@@ -162,8 +167,8 @@ class TaskWait:
         step = self._wait.receive(self.hook.get_task(self.seeany_task_id), self._clock())
         if not isinstance(step, Pause):
             return self._completed(step)
-        if (trouble := self._wait.last_trouble) is not None:
-            raise api_error(trouble, seeany_conn_id=self.seeany_conn_id, seeany_task_id=self.seeany_task_id)
+        if (error := self._wait.last_error) is not None:
+            raise api_error(error, seeany_conn_id=self.seeany_conn_id, seeany_task_id=self.seeany_task_id)
         raise SeeAnyTaskNotReady(f"{self._about} is not done yet: {self._wait.last_snapshot}.")
 
     def abandon(self) -> None:
@@ -177,7 +182,7 @@ class TaskWait:
 
     def trigger(self) -> SeeAnyTaskTrigger:
         """Return the trigger that goes on where this left off."""
-        asked_for = self.pause if self._wait.is_in_trouble else 0.0
+        asked_for = self.pause if self._wait.is_failing else 0.0
         last_snapshot = self._wait.last_snapshot
         return SeeAnyTaskTrigger(
             seeany_task_id=self.seeany_task_id,
@@ -206,7 +211,7 @@ class TaskWait:
         task = self._completed(decode_event(decode_outcome, event, about=self._about))
         if self.callback_interval is not None:
             # If it was a ring that ended the wait, no trigger has told it.
-            Oddities().notice(task, self._log)
+            AnomalyLog().log_new(task, self._log)
             log_completed(task, sanitize(str(self.seeany_task_id)), self._log)
         return task
 
@@ -216,7 +221,7 @@ class TaskWait:
 
     def unreported(self) -> SeeAnyTaskTimeout:
         """Return the exception for a deferral that Airflow ended because no trigger had reported in time."""
-        silence = TimedOut(last_trouble=SILENCE)
+        silence = TimedOut(last_error=SILENCE)
         return task_timeout(silence, seeany_task_id=self.seeany_task_id, timeout=self.timeout)
 
     def _completed(self, outcome: Outcome) -> SeeAnyTask:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import msgspec
 import pytest
 
 from airflow_provider_seeany.api.asynchronous import AsyncClient, shared_client
-from airflow_provider_seeany.api.errors import Kind, Trouble
+from airflow_provider_seeany.api.errors import TransientError
 from airflow_provider_seeany.api.request import ApiSettings
 from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.task import SeeAnyTask
@@ -22,8 +22,8 @@ async def test_waits_with_the_same_settings_share_one_client_and_its_connection(
     async with shared_client(settings_for(hostile)) as one, shared_client(settings_for(hostile)) as two:
         assert one is two
         for _ in range(3):
-            assert isinstance(await one.poll("x"), SeeAnyTask)
-            assert isinstance(await two.poll("x"), SeeAnyTask)
+            assert isinstance(await one.get_task("x"), SeeAnyTask)
+            assert isinstance(await two.get_task("x"), SeeAnyTask)
         assert hostile.connections == 1
     await eventually(hostile, lambda: hostile.open == 0)
 
@@ -34,8 +34,8 @@ async def test_another_key_or_address_has_a_client_of_its_own(hostile: HostileSe
     hostile.script(task())
     async with shared_client(settings) as one, shared_client(other) as two:
         assert one is not two
-        await one.poll("x")
-        await two.poll("x")
+        await one.get_task("x")
+        await two.get_task("x")
 
     assert [asked.all("Authorization") for asked in hostile.requests] == [[f"Bearer {KEY}"], ["Bearer sk-other"]]
 
@@ -46,14 +46,14 @@ async def test_a_wait_that_ends_leaves_the_connections_to_the_others(hostile: Ho
         await first.enter_async_context(shared_client(settings_for(hostile)))
         await first.aclose()
 
-        assert isinstance(await second.poll("x"), SeeAnyTask)
+        assert isinstance(await second.get_task("x"), SeeAnyTask)
 
 
 async def test_after_the_last_wait_the_next_gets_a_new_client(hostile: HostileServer) -> None:
     hostile.script(task())
     for _ in range(2):
         async with shared_client(settings_for(hostile)) as client:
-            assert isinstance(await client.poll("x"), SeeAnyTask)
+            assert isinstance(await client.get_task("x"), SeeAnyTask)
         await eventually(hostile, lambda: hostile.open == 0)
 
     assert hostile.connections == 2
@@ -64,7 +64,7 @@ async def test_an_error_in_one_wait_gives_its_share_back(hostile: HostileServer)
 
     async def break_off() -> None:
         async with shared_client(settings_for(hostile)) as client:
-            await client.poll("x")
+            await client.get_task("x")
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -79,7 +79,7 @@ async def test_a_cancelled_wait_hangs_up_and_leaves_the_others_alone(hostile: Ho
 
     async def ask() -> None:
         async with shared_client(settings_for(hostile)) as client:
-            await client.poll("slow")
+            await client.get_task("slow")
 
     async with shared_client(settings_for(hostile)) as client:
         asking = asyncio.create_task(ask())
@@ -88,7 +88,7 @@ async def test_a_cancelled_wait_hangs_up_and_leaves_the_others_alone(hostile: Ho
         with pytest.raises(asyncio.CancelledError):
             await asking
         await eventually(hostile, lambda: hostile.open == 0)
-        assert isinstance(await client.poll("x"), SeeAnyTask)
+        assert isinstance(await client.get_task("x"), SeeAnyTask)
     await eventually(hostile, lambda: hostile.open == 0)
 
 
@@ -97,7 +97,7 @@ def test_each_event_loop_has_a_client_of_its_own(hostile: HostileServer) -> None
 
     async def ask() -> AsyncClient:
         async with shared_client(settings_for(hostile)) as client:
-            assert isinstance(await client.poll("x"), SeeAnyTask)
+            assert isinstance(await client.get_task("x"), SeeAnyTask)
             return client
 
     assert asyncio.run(ask()) is not asyncio.run(ask())
@@ -106,7 +106,7 @@ def test_each_event_loop_has_a_client_of_its_own(hostile: HostileServer) -> None
 async def test_many_questions_at_once_are_all_answered(hostile: HostileServer) -> None:
     hostile.script(task())
     async with shared_client(settings_for(hostile)) as client:
-        replies = await asyncio.gather(*(client.poll("x") for _ in range(150)))
+        replies = await asyncio.gather(*(client.get_task("x") for _ in range(150)))
 
     assert {type(reply_) for reply_ in replies} == {SeeAnyTask}
     await eventually(hostile, lambda: hostile.open == 0)
@@ -116,10 +116,10 @@ async def test_a_slow_answer_does_not_hold_up_the_others(hostile: HostileServer)
     hostile.script(register, task_id="slow")
     hostile.script(task())
     async with shared_client(settings_for(hostile)) as client:
-        slow = asyncio.create_task(client.poll("slow"))
+        slow = asyncio.create_task(client.get_task("slow"))
         await eventually(hostile, lambda: len(hostile.requests) == 1)
 
-        assert isinstance(await client.poll("x"), SeeAnyTask)
+        assert isinstance(await client.get_task("x"), SeeAnyTask)
 
         assert not slow.done()
         slow.cancel()
@@ -129,19 +129,19 @@ async def test_a_slow_answer_does_not_hold_up_the_others(hostile: HostileServer)
 async def test_a_client_goes_on_after_a_fault(hostile: HostileServer, fault: Answer) -> None:
     hostile.script(fault, fault, task())
     async with shared_client(settings_for(hostile, request_timeout=1)) as client:
-        replies = [await client.poll("x") for _ in range(3)]
-
-    assert isinstance(replies[0], Trouble)
-    assert replies[0].kind is Kind.TRANSIENT
-    assert isinstance(replies[2], SeeAnyTask)
+        with pytest.raises(TransientError):
+            await client.get_task("x")
+        with suppress(TransientError):
+            await client.get_task("x")
+        assert isinstance(await client.get_task("x"), SeeAnyTask)
 
 
 async def test_a_cookie_that_the_server_sets_is_not_sent_back(other_host: HostileServer) -> None:
     """The host is called by a name, for cookies of mere addresses are not kept anyway."""
     other_host.script(reply(200, {"id": "x", "status": "queued"}, ("Set-Cookie", "route=a; Path=/")))
     async with shared_client(settings_for(other_host)) as client:
-        await client.poll("x")
-        await client.poll("x")
+        await client.get_task("x")
+        await client.get_task("x")
 
     assert other_host.requests[0].headers == other_host.requests[1].headers
 
@@ -152,22 +152,18 @@ async def test_a_cookie_that_the_server_sets_is_not_sent_back(other_host: Hostil
 )
 async def test_a_server_that_is_not_there_is_a_passing_fault(base_url: str) -> None:
     async with shared_client(ApiSettings(base_url=base_url, api_key=Secret(KEY))) as client:
-        trouble = await client.poll("x")
+        with pytest.raises(TransientError) as error:
+            await client.get_task("x")
 
-    assert isinstance(trouble, Trouble)
-    assert trouble.kind is Kind.TRANSIENT
-    assert KEY not in str(trouble)
+    assert KEY not in str(error.value)
 
 
 async def test_a_server_that_speaks_no_tls_is_a_passing_fault(hostile: HostileServer) -> None:
     hostile.script(task())
-    async with shared_client(
-        ApiSettings(base_url=hostile.url.replace("http:", "https:"), api_key=Secret(KEY))
-    ) as client:
-        trouble = await client.poll("x")
-
-    assert isinstance(trouble, Trouble)
-    assert trouble.kind is Kind.TRANSIENT
+    settings = ApiSettings(base_url=hostile.url.replace("http:", "https:"), api_key=Secret(KEY))
+    async with shared_client(settings) as client:
+        with pytest.raises(TransientError):
+            await client.get_task("x")
 
 
 async def test_waiting_for_a_connection_that_others_hold_is_no_time_out(hostile: HostileServer) -> None:
@@ -184,7 +180,7 @@ async def test_waiting_for_a_connection_that_others_hold_is_no_time_out(hostile:
 
     hostile.script(slowly)
     async with shared_client(settings_for(hostile, request_timeout=1, max_connections=2)) as client:
-        replies = await asyncio.gather(*(client.poll("x") for _ in range(12)))
+        replies = await asyncio.gather(*(client.get_task("x") for _ in range(12)))
 
     assert all(isinstance(reply_, SeeAnyTask) for reply_ in replies), replies
     assert max(most) == 2

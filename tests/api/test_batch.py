@@ -26,7 +26,13 @@ from airflow_provider_seeany.api.batch_result import (
 )
 from airflow_provider_seeany.api.collector import ResultCollector
 from airflow_provider_seeany.api.costs import Costs
-from airflow_provider_seeany.api.errors import Kind, Trouble
+from airflow_provider_seeany.api.errors import (
+    ApiError,
+    InvalidResponseError,
+    PermanentError,
+    ThrottledError,
+    TransientError,
+)
 from airflow_provider_seeany.api.outcome import Crashed, Misconfigured, Refused
 from airflow_provider_seeany.api.request import BadSettings
 from airflow_provider_seeany.api.task import SeeAnyTask
@@ -35,7 +41,7 @@ from airflow_provider_seeany.api.text import format_count
 from airflow_provider_seeany.api.wait import Pause
 from airflow_provider_seeany.exceptions import batch_timeout
 
-Reply = SeeAnyTask | Trouble
+Reply = SeeAnyTask | ApiError
 Ask = Callable[[str, float], Reply]
 
 
@@ -72,8 +78,8 @@ def failed(seeany_task_id: str) -> SeeAnyTask:
     return answer(seeany_task_id, "failed", error={"code": "policy", "message": "违反内容安全策略"})
 
 
-def refusal(status: int) -> Trouble:
-    return Trouble(kind=Kind.PERMANENT, text=f"SeeAny answered HTTP {status}", http_status=status)
+def refusal(status: int) -> ApiError:
+    return PermanentError(f"SeeAny returned HTTP {status}", http_status=status)
 
 
 def batch_of(ids: list[str], log: Lines | None = None, **more: Any) -> Batch:
@@ -253,7 +259,7 @@ def test_a_task_whose_estimate_proves_true_is_asked_about_when_it_should_be_done
 
 
 def test_when_the_service_asks_for_patience_all_questions_stop() -> None:
-    busy = Trouble(kind=Kind.THROTTLED, text="busy", http_status=429, retry_after=60)
+    busy = ThrottledError("busy", http_status=429, retry_after=60)
     ids = [f"v{number}" for number in range(50)]
 
     played = Played(
@@ -268,8 +274,8 @@ def test_of_two_wishes_for_patience_the_longer_one_counts() -> None:
     batch = batch_of(IDS)
     assert [batch.next_request(0.0), batch.next_request(0.02)] == ["b", "a"]
 
-    batch.receive("b", Trouble(kind=Kind.THROTTLED, text="busy", http_status=429, retry_after=60), 1.0)
-    batch.receive("a", Trouble(kind=Kind.THROTTLED, text="busy", http_status=429, retry_after=5), 1.1)
+    batch.receive("b", ThrottledError("busy", http_status=429, retry_after=60), 1.0)
+    batch.receive("a", ThrottledError("busy", http_status=429, retry_after=5), 1.1)
 
     assert batch.next_request(60.9) == Pause(pytest.approx(0.1))
 
@@ -327,7 +333,7 @@ def test_failures_are_reported_when_all_have_ended() -> None:
     assert [task["id"] for task in result.tasks] == ["a"]
     assert result.failures == [
         Failure("b", "违反内容安全策略 (policy)"),
-        Failure("c", "SeeAny answered HTTP 404"),
+        Failure("c", "SeeAny returned HTTP 404"),
     ]
 
 
@@ -345,7 +351,7 @@ def test_a_refused_key_ends_it_at_once(status: int) -> None:
     played = Played(batch_of([f"v{number}" for number in range(100)]), lambda task_id, now: refusal(status))
 
     assert isinstance(played.outcome, BatchAborted)
-    assert played.outcome.why == Refused(refusal(status))
+    assert played.outcome.why == Refused.of(refusal(status))
     assert (played.outcome.result.done, len(played.outcome.result.unfinished)) == (0, 100)
     assert len(played.asked) <= 4
 
@@ -381,7 +387,7 @@ def test_a_cost_that_is_not_known_stays_unknown() -> None:
 
 def test_passing_faults_are_outlasted_and_warned_of_now_and_then() -> None:
     log = Lines()
-    fault = Trouble(kind=Kind.TRANSIENT, text="SeeAny could not be reached")
+    fault = TransientError("SeeAny could not be reached")
     ids = [f"v{number}" for number in range(200)]
 
     played = Played(batch_of(ids, log), lambda task_id, now: fault if now < 100 else completed(task_id), log=log)
@@ -393,7 +399,7 @@ def test_passing_faults_are_outlasted_and_warned_of_now_and_then() -> None:
 
 def test_each_warning_is_counted_once() -> None:
     log = Lines()
-    fault = Trouble(kind=Kind.TRANSIENT, text="SeeAny could not be reached")
+    fault = TransientError("SeeAny could not be reached")
     ids = [f"v{number}" for number in range(2000)]
 
     # Not all are in trouble at once, so that it is no outage.
@@ -408,14 +414,14 @@ def test_each_warning_is_counted_once() -> None:
     assert sum(1 + int(more[1].replace(" ", "")) if more else 1 for more in warned) <= 2000
 
 
-DOWN = Trouble(kind=Kind.TRANSIENT, text="SeeAny could not be reached")
+DOWN = TransientError("SeeAny could not be reached")
 
 
-@pytest.mark.parametrize("kind", [Kind.TRANSIENT, Kind.THROTTLED])
-def test_a_service_that_is_down_is_hardly_asked_and_at_full_pace_as_soon_as_it_answers(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [TransientError, ThrottledError])
+def test_a_service_that_is_down_is_hardly_asked_and_at_full_pace_as_soon_as_it_answers(kind: type[ApiError]) -> None:
     log = Lines()
     ids = [f"v{number}" for number in range(5000)]
-    down = Trouble(kind=kind, text="down")
+    down = kind("down")
 
     played = Played(batch_of(ids, log), lambda task_id, now: down if now < 1800 else completed(task_id), log=log)
 
@@ -426,8 +432,8 @@ def test_a_service_that_is_down_is_hardly_asked_and_at_full_pace_as_soon_as_it_a
     assert played.now < 1800 + 62 + 101
     assert played.result.completed == 5000
     assert len(log.warnings) < 65
-    assert [line for _, line in log.warnings if "does not answer at all" in line] == [
-        "SeeAny does not answer at all: asking about one task at a time until it does"
+    assert [line for _, line in log.warnings if "does not respond at all" in line] == [
+        "SeeAny does not respond at all: polling one task at a time until it does"
     ]
 
 
@@ -494,7 +500,7 @@ def test_a_long_interval_does_not_put_off_what_finds_the_end_of_an_outage() -> N
 def test_unusable_answers_about_all_tasks_are_believed_of_all_after_a_minute() -> None:
     """As they would be of one; it takes no five questions about each of thousands."""
     ids = [f"v{number}" for number in range(5000)]
-    page = Trouble(kind=Kind.INVALID_RESPONSE, text="the body is HTML")
+    page = InvalidResponseError("the body is HTML")
 
     played = Played(batch_of(ids), lambda task_id, now: page if now > 1 else completed(task_id))
 
@@ -508,7 +514,7 @@ def test_unusable_answers_about_all_tasks_are_believed_of_all_after_a_minute() -
 def test_an_answer_that_comes_after_its_task_was_given_up_counts_for_nothing() -> None:
     ids = [f"v{number}" for number in range(40)]
     batch = batch_of(ids, max_requests_per_second=1000, max_concurrent_requests=40)
-    page = Trouble(kind=Kind.INVALID_RESPONSE, text="the body is HTML")
+    page = InvalidResponseError("the body is HTML")
     assert [batch.next_request(number / 100) for number in range(40)] == ids
     for task_id in ids[:30]:
         batch.receive(task_id, page, 1.0)
@@ -529,7 +535,7 @@ def test_an_outage_up_to_the_deadline_is_the_reason_of_the_time_out(deadline: fl
     played = Played(batch_of(ids, deadline=deadline), lambda task_id, now: DOWN)
 
     assert isinstance(played.outcome, BatchTimedOut)
-    assert played.outcome.last_trouble == "SeeAny could not be reached"
+    assert played.outcome.last_error == "SeeAny could not be reached"
     # Asked for a last time at the deadline, like a single wait; nobody is there for a last round.
     assert deadline <= played.asked[-1][0] <= played.now < deadline + 1
 
@@ -549,9 +555,9 @@ def test_a_field_that_cannot_be_understood_is_warned_of_once_for_all() -> None:
     log = Lines()
     ids = [f"v{number}" for number in range(50)]
 
-    def odd(task_id: str, now: float) -> SeeAnyTask | Trouble:
+    def odd(task_id: str, now: float) -> SeeAnyTask | ApiError:
         if now < 20:
-            return Trouble(kind=Kind.TRANSIENT, text="SeeAny answered HTTP 502")
+            return TransientError("SeeAny returned HTTP 502")
         return SeeAnyTask.from_payload(
             {"id": task_id, "status": "completed", "duration": "long", "usage": {"cost": "7"}}
         )
@@ -560,7 +566,7 @@ def test_a_field_that_cannot_be_understood_is_warned_of_once_for_all() -> None:
 
     assert played.result.completed == 50
     assert played.result.cost == {"?": 350}
-    assert len([text for _, text in log.warnings if "in duration that cannot be understood" in text]) == 1
+    assert len([text for _, text in log.warnings if "left out: duration" in text]) == 1
 
 
 def test_the_time_out_names_those_that_have_probably_ended() -> None:
@@ -578,7 +584,7 @@ def test_the_time_out_names_those_that_have_probably_ended() -> None:
 
 
 def test_unusable_answers_are_believed_after_a_few() -> None:
-    odd = Trouble(kind=Kind.INVALID_RESPONSE, text="no JSON")
+    odd = InvalidResponseError("no JSON")
 
     result = Played(batch_of(["a"]), lambda task_id, now: odd).result
 
@@ -617,24 +623,24 @@ def test_the_last_round_after_the_deadline_ends() -> None:
 
 
 def test_the_time_out_tells_of_trouble() -> None:
-    fault = Trouble(kind=Kind.TRANSIENT, text="SeeAny could not be reached")
+    fault = TransientError("SeeAny could not be reached")
 
     played = Played(batch_of(IDS, deadline=30.0), lambda task_id, now: fault)
 
     assert isinstance(played.outcome, BatchTimedOut)
-    assert played.outcome.last_trouble == "SeeAny could not be reached"
+    assert played.outcome.last_error == "SeeAny could not be reached"
 
 
 def test_without_a_connection_it_waits_up_to_the_deadline() -> None:
     log = Lines()
     batch = batch_of(IDS, log, deadline=12.0)
-    gone = Trouble(kind=Kind.TRANSIENT, text="no connection")
+    gone = TransientError("no connection")
 
     assert batch.connection_failed(gone, in_a_row=1, now=0.0) == Pause(10)
-    assert [line for _, line in log.warnings] == ["no connection; the wait goes on"]
+    assert [line for _, line in log.warnings] == ["no connection; the wait continues"]
     assert batch.connection_failed(gone, in_a_row=2, now=10.0) == Pause(2)
     assert batch.connection_failed(gone, in_a_row=3, now=12.0) == BatchTimedOut(
-        result=ResultCollector(IDS).result(), last_trouble="no connection"
+        result=ResultCollector(IDS).result(), last_error="no connection"
     )
 
 
@@ -820,8 +826,8 @@ def test_an_outcome_survives_its_way_to_the_worker() -> None:
     results.fail(1, "no")
     outcomes: list[BatchOutcome] = [
         results.result(),
-        BatchTimedOut(result=results.result(), last_trouble="reset"),
-        BatchAborted(why=Refused(refusal(401)), result=results.result()),
+        BatchTimedOut(result=results.result(), last_error="reset"),
+        BatchAborted(why=Refused.of(refusal(401)), result=results.result()),
         BatchAborted(why=Crashed("why"), result=results.result()),
         Misconfigured("no key"),
     ]
@@ -852,25 +858,25 @@ def test_a_403_before_any_answer_and_a_401_at_any_time_are_about_the_key() -> No
 
 
 def test_a_time_out_tells_the_trouble_of_a_task_though_others_were_answered() -> None:
-    broken = Trouble(kind=Kind.TRANSIENT, text="SeeAny answered HTTP 500", http_status=500)
+    broken = TransientError("SeeAny returned HTTP 500", http_status=500)
     played = Played(
         batch_of(["x", "y"], deadline=30.0),
         lambda seeany_task_id, now: broken if seeany_task_id == "x" else answer(seeany_task_id),
     )
 
     assert isinstance(played.outcome, BatchTimedOut)
-    assert played.outcome.last_trouble == "SeeAny answered HTTP 500"
+    assert played.outcome.last_error == "SeeAny returned HTTP 500"
 
 
 def test_a_time_out_tells_of_no_trouble_that_is_over() -> None:
     played = Played(batch_of(["x"], deadline=60.0), lambda task_id, now: DOWN if now < 20 else answer(task_id))
 
     assert isinstance(played.outcome, BatchTimedOut)
-    assert played.outcome.last_trouble is None
+    assert played.outcome.last_error is None
 
 
 def test_retry_after_is_obeyed_in_the_last_round_too() -> None:
-    throttled = Trouble(kind=Kind.THROTTLED, text="HTTP 429", http_status=429, retry_after=30.0)
+    throttled = ThrottledError("HTTP 429", http_status=429, retry_after=30.0)
 
     played = Played(batch_of([str(n) for n in range(500)], deadline=0.0), lambda seeany_task_id, now: throttled)
 
@@ -879,7 +885,7 @@ def test_retry_after_is_obeyed_in_the_last_round_too() -> None:
 
 def test_the_end_of_an_outage_is_told_once() -> None:
     log = Lines()
-    fault = Trouble(kind=Kind.TRANSIENT, text="SeeAny could not be reached")
+    fault = TransientError("SeeAny could not be reached")
 
     Played(
         batch_of([f"v{number}" for number in range(50)], log),
@@ -889,16 +895,16 @@ def test_the_end_of_an_outage_is_told_once() -> None:
         log=log,
     )
 
-    told = [(at, line) for at, line in log.infos if "answered again" in line]
+    told = [(at, line) for at, line in log.infos if "responded again" in line]
     assert len(told) == 1
     assert told[0][0] >= 60
-    assert re.fullmatch(r"SeeAny answered again after \d+ failures in \d\d s", told[0][1])
+    assert re.fullmatch(r"SeeAny responded again after \d+ failures in \d\d s", told[0][1])
 
 
 def test_a_failure_now_and_then_is_no_outage() -> None:
     log = Lines()
     chance = random.Random(1)
-    fault = Trouble(kind=Kind.TRANSIENT, text="SeeAny answered HTTP 500")
+    fault = TransientError("SeeAny returned HTTP 500")
 
     Played(
         batch_of([f"v{number}" for number in range(50)], log),
@@ -906,4 +912,4 @@ def test_a_failure_now_and_then_is_no_outage() -> None:
         log=log,
     )
 
-    assert not [line for _, line in log.infos if "answered again" in line]
+    assert not [line for _, line in log.infos if "responded again" in line]

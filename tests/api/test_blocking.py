@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from airflow_provider_seeany.api.blocking import BlockingClient
-from airflow_provider_seeany.api.errors import ApiError, Kind, Trouble
+from airflow_provider_seeany.api.errors import PermanentError, TransientError
 from airflow_provider_seeany.api.request import ApiSettings
 from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.task import SeeAnyTask
@@ -22,7 +22,7 @@ def test_one_connection_serves_many_questions_and_is_closed_at_the_end(hostile: 
     client = BlockingClient(settings_for(hostile))
 
     for _ in range(3):
-        assert isinstance(client.poll("x"), SeeAnyTask)
+        assert isinstance(client.get_task("x"), SeeAnyTask)
 
     assert (hostile.connections, len(hostile.requests)) == (1, 3)
     client.close()
@@ -33,7 +33,7 @@ def test_a_connection_that_the_server_closed_meanwhile_is_replaced(hostile: Host
     hostile.script(reply(200, {"id": "x", "status": "queued"}, ("Connection", "close")), task())
     client = BlockingClient(settings_for(hostile))
 
-    replies = [client.poll("x") for _ in range(2)]
+    replies = [client.get_task("x") for _ in range(2)]
 
     client.close()
     assert [type(reply_) for reply_ in replies] == [SeeAnyTask, SeeAnyTask]
@@ -44,12 +44,10 @@ def test_a_client_goes_on_after_a_fault(hostile: HostileServer, fault: Answer) -
     hostile.script(fault, task())
     client = BlockingClient(settings_for(hostile, request_timeout=1))
 
-    first, second = client.poll("x"), client.poll("x")
-
+    with pytest.raises(TransientError):
+        client.get_task("x")
+    assert isinstance(client.get_task("x"), SeeAnyTask)
     client.close()
-    assert isinstance(first, Trouble)
-    assert first.kind is Kind.TRANSIENT
-    assert isinstance(second, SeeAnyTask)
 
 
 TRICKLES = {
@@ -66,7 +64,8 @@ def test_a_server_that_trickles_holds_neither_a_thread_nor_a_socket(hostile: Hos
     hostile.script(trickle(TRICKLES[name], b"y" * 80, taken))
     client = BlockingClient(settings_for(hostile, request_timeout=0.3))
 
-    assert isinstance(client.poll("x"), Trouble)
+    with pytest.raises(TransientError):
+        client.get_task("x")
 
     for thread in set(threading.enumerate()) - before:
         thread.join(POLL_TIMEOUT)
@@ -91,19 +90,18 @@ def test_any_endpoint_that_brings_no_answer_raises_the_trouble(hostile: HostileS
     hostile.script(reply(403, {"message": "不允许"}))
     client = BlockingClient(settings_for(hostile))
 
-    with pytest.raises(ApiError, match="HTTP 403: 不允许") as refusal:
+    with pytest.raises(PermanentError, match="HTTP 403: 不允许"):
         client.get_json("balance")
 
     client.close()
-    assert refusal.value.trouble.kind is Kind.PERMANENT
 
 
 def test_a_cookie_that_the_server_sets_is_not_sent_back(other_host: HostileServer) -> None:
     other_host.script(reply(200, {"id": "x", "status": "queued"}, ("Set-Cookie", "route=a; Path=/")))
     client = BlockingClient(settings_for(other_host))
 
-    client.poll("x")
-    client.poll("x")
+    client.get_task("x")
+    client.get_task("x")
 
     client.close()
     assert other_host.requests[0].headers == other_host.requests[1].headers
@@ -116,21 +114,18 @@ def test_a_cookie_that_the_server_sets_is_not_sent_back(other_host: HostileServe
 def test_a_server_that_is_not_there_is_a_passing_fault(base_url: str) -> None:
     client = BlockingClient(ApiSettings(base_url=base_url, api_key=Secret(KEY)))
 
-    trouble = client.poll("x")
+    with pytest.raises(TransientError) as error:
+        client.get_task("x")
 
-    assert isinstance(trouble, Trouble)
-    assert trouble.kind is Kind.TRANSIENT
-    assert KEY not in str(trouble)
+    assert KEY not in str(error.value)
 
 
 def test_a_server_that_speaks_no_tls_is_a_passing_fault(hostile: HostileServer) -> None:
     hostile.script(task())
     client = BlockingClient(ApiSettings(base_url=hostile.url.replace("http:", "https:"), api_key=Secret(KEY)))
 
-    trouble = client.poll("x")
-
-    assert isinstance(trouble, Trouble)
-    assert trouble.kind is Kind.TRANSIENT
+    with pytest.raises(TransientError):
+        client.get_task("x")
 
 
 MALFORMED = {

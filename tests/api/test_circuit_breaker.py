@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_seeany.api.circuit_breaker import FAILURE_THRESHOLD, CircuitBreaker
-from airflow_provider_seeany.api.errors import Kind, Trouble
+from airflow_provider_seeany.api.errors import ApiError, InvalidResponseError, TransientError
 from airflow_provider_seeany.api.task import SeeAnyTask
 from tests.api.lines import Lines
 
-DOWN = Trouble(kind=Kind.TRANSIENT, text="SeeAny could not be reached")
-PAGE = Trouble(kind=Kind.INVALID_RESPONSE, text="the body is HTML")
+DOWN = TransientError("SeeAny could not be reached")
+PAGE = InvalidResponseError("the body is HTML")
 RUNNING = SeeAnyTask.from_payload({"id": "x", "status": "processing"})
 
 
@@ -25,8 +25,8 @@ def outage(log: Lines) -> CircuitBreaker:
 
 
 def fails(
-    outage: CircuitBreaker, at: float, *, tasks: int = FAILURE_THRESHOLD, trouble: Trouble = DOWN
-) -> list[Trouble | None]:
+    outage: CircuitBreaker, at: float, *, tasks: int = FAILURE_THRESHOLD, trouble: ApiError = DOWN
+) -> list[ApiError | None]:
     """Let the question about each of some tasks bring trouble."""
     return [outage.receive(place, trouble, at) for place in range(tasks)]
 
@@ -55,7 +55,7 @@ def test_it_is_told_for_how_long_nothing_was_answered(outage: CircuitBreaker, lo
         outage.receive(0, DOWN, at)
     outage.receive(0, RUNNING, 160.0)
 
-    assert log.infos == ["SeeAny answered again after 23 failures in 60 s"]
+    assert log.infos == ["SeeAny responded again after 23 failures in 60 s"]
 
 
 def test_a_second_outage_is_found_over_as_soon_as_the_first_one(outage: CircuitBreaker) -> None:

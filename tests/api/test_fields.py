@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_seeany.api import fields
+from airflow_provider_seeany.api import fields, quantities
 
 NUMBERS: list[tuple[object, float | None]] = [
     (65, 65),
@@ -61,14 +61,14 @@ NUMBERS: list[tuple[object, float | None]] = [
 
 @pytest.mark.parametrize(("value", "read"), NUMBERS, ids=lambda value: repr(value)[:30])
 def test_a_number_is_read_where_it_means_one_thing_only(value: object, read: float | None) -> None:
-    assert fields.number(value) == read
+    assert quantities.number(value) == read
 
 
 @pytest.mark.parametrize(
     ("value", "read"), [("65%", 65), ("65 ％", 65), ("65/100", 65), ("65 percent", 65), ("65s", None), ("¥65", None)]
 )
 def test_a_percentage_may_have_its_sign(value: object, read: float | None) -> None:
-    assert fields.per_cent(value) == read
+    assert quantities.percentage(value) == read
 
 
 SECONDS: list[tuple[object, float | None]] = [
@@ -101,7 +101,7 @@ SECONDS: list[tuple[object, float | None]] = [
 
 @pytest.mark.parametrize(("value", "read"), SECONDS, ids=repr)
 def test_seconds_may_have_their_unit(value: object, read: float | None) -> None:
-    assert fields.seconds(value) == read
+    assert quantities.seconds(value) == read
 
 
 COSTS: list[tuple[object, tuple[float | None, str | None]]] = [
@@ -141,7 +141,7 @@ COSTS: list[tuple[object, tuple[float | None, str | None]]] = [
 
 @pytest.mark.parametrize(("usage", "read"), COSTS, ids=repr)
 def test_a_cost_is_read_with_its_currency_or_not_at_all(usage: object, read: tuple[float | None, str | None]) -> None:
-    assert fields.cost(usage) == read
+    assert quantities.cost(usage) == read
 
 
 NOON = datetime(2025, 6, 3, 0, 2, tzinfo=UTC)
@@ -207,7 +207,7 @@ MOMENTS: list[tuple[object, datetime | None]] = [
 
 @pytest.mark.parametrize(("value", "read"), MOMENTS, ids=repr)
 def test_a_moment_is_read_in_utc_whatever_its_unit(value: object, read: datetime | None) -> None:
-    assert fields.moment(value) == read
+    assert quantities.timestamp(value) == read
 
 
 TEXTS: list[tuple[Callable[[Any], str | None], object, str | None]] = [
@@ -217,9 +217,9 @@ TEXTS: list[tuple[Callable[[Any], str | None], object, str | None]] = [
     (fields.text, {"name": "720p"}, "720p"),
     (fields.text, True, None),
     (fields.text, " ", None),
-    (fields.resolution, [1280, 720], "1280x720"),
-    (fields.resolution, {"width": "1280px", "height": 720}, "1280x720"),
-    (fields.resolution, ["720p"], "720p"),
+    (quantities.resolution, [1280, 720], "1280x720"),
+    (quantities.resolution, {"width": "1280px", "height": 720}, "1280x720"),
+    (quantities.resolution, ["720p"], "720p"),
     (fields.url, {"url": "https://h/t"}, "https://h/t"),
     (fields.url, {"href": "https://h/t"}, "https://h/t"),
     (fields.url, ["n/a", "https://h/t"], "https://h/t"),
@@ -255,10 +255,10 @@ ANY = st.recursive(
 
 @given(ANY)
 def test_no_value_breaks_the_reading_of_a_field(value: Any) -> None:
-    for read in (fields.number, fields.per_cent, fields.seconds):
+    for read in (quantities.number, quantities.percentage, quantities.seconds):
         assert isinstance(read(value), int | float | None)
-    for read_text in (fields.text, fields.url, fields.resolution, fields.identity):
+    for read_text in (fields.text, fields.url, quantities.resolution, fields.identifier):
         assert isinstance(read_text(value), str | None)
-    assert isinstance(fields.moment(value), datetime | None)
-    assert isinstance(fields.cost(value)[0], int | float | None)
+    assert isinstance(quantities.timestamp(value), datetime | None)
+    assert isinstance(quantities.cost(value)[0], int | float | None)
     assert isinstance(fields.error(value)[1], str | None)

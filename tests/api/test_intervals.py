@@ -11,7 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_seeany.api.errors import Kind, Trouble
+from airflow_provider_seeany.api.errors import (
+    ApiError,
+    InvalidResponseError,
+    PermanentError,
+    ThrottledError,
+    TransientError,
+)
 from airflow_provider_seeany.api.intervals import (
     BACKOFF_MAX,
     AdaptiveInterval,
@@ -24,9 +30,7 @@ from airflow_provider_seeany.api.intervals import (
 WITHOUT_JITTER: dict[str, Any] = {"jitter": lambda: 0.5}
 
 
-def trouble(kind: Kind = Kind.TRANSIENT, retry_after: float | None = None) -> Trouble:
-    """Return trouble of a kind."""
-    return Trouble(kind=kind, text="trouble", retry_after=retry_after)
+ERRORS = (PermanentError, ThrottledError, TransientError, InvalidResponseError)
 
 
 def fixed(poll_interval: float = 10) -> PollPolicy:
@@ -349,7 +353,7 @@ def rule(request: pytest.FixtureRequest) -> Rule:
 
 
 def test_the_service_is_asked_less_and_less_often_while_in_trouble_but_at_least_once_a_minute(rule: Rule) -> None:
-    pauses = [rule(10).after_error(trouble(), in_a_row=n) for n in range(1, 40)]
+    pauses = [rule(10).after_error(TransientError("no"), in_a_row=n) for n in range(1, 40)]
 
     assert pauses[:3] == [10, 15, 22.5]
     assert pauses == sorted(pauses)
@@ -359,33 +363,33 @@ def test_the_service_is_asked_less_and_less_often_while_in_trouble_but_at_least_
 def test_trouble_does_not_make_a_slow_wait_faster(rule: Rule) -> None:
     polling = rule(300)
 
-    assert {polling.after_error(trouble(), in_a_row=n) for n in (1, 5, 100)} == {300}
+    assert {polling.after_error(TransientError("no"), in_a_row=n) for n in (1, 5, 100)} == {300}
 
 
 def test_a_throttled_question_waits_as_long_as_the_service_asked(rule: Rule) -> None:
     polling = rule(10)
 
-    assert polling.after_error(trouble(Kind.THROTTLED, 90), in_a_row=1) == 90
-    assert polling.after_error(trouble(Kind.THROTTLED, 3), in_a_row=1) == 10
-    assert polling.after_error(trouble(Kind.THROTTLED), in_a_row=1) == 10
+    assert polling.after_error(ThrottledError("no", retry_after=90), in_a_row=1) == 90
+    assert polling.after_error(ThrottledError("no", retry_after=3), in_a_row=1) == 10
+    assert polling.after_error(ThrottledError("no"), in_a_row=1) == 10
 
 
 def test_only_a_service_that_is_too_busy_is_left_alone_for_as_long_as_it_says(rule: Rule) -> None:
     """A gateway's page for a broken service may carry a Retry-After of its own."""
-    for kind in (Kind.TRANSIENT, Kind.INVALID_RESPONSE):
-        assert rule(10).after_error(trouble(kind, 3600), in_a_row=1) == 10
+    for kind in (TransientError, InvalidResponseError):
+        assert rule(10).after_error(kind("no", retry_after=3600), in_a_row=1) == 10
 
 
 @pytest.mark.parametrize("seconds", [86_400 * 365, 1e300])
 def test_an_absurd_retry_after_cannot_put_a_wait_to_sleep_for_good(rule: Rule, seconds: float) -> None:
-    assert rule(10).after_error(trouble(Kind.THROTTLED, seconds), in_a_row=1) <= 3600
+    assert rule(10).after_error(ThrottledError("no", retry_after=seconds), in_a_row=1) <= 3600
 
 
 def pauses_in_trouble(jitter: float) -> Iterator[float]:
     """Yield pauses of the trigger's rule in several kinds of trouble."""
     polling = trusting(jitter=lambda: jitter)
-    yield polling.after_error(trouble(), in_a_row=1)
-    yield polling.after_error(trouble(Kind.THROTTLED, 90), in_a_row=1)
+    yield polling.after_error(TransientError("no"), in_a_row=1)
+    yield polling.after_error(ThrottledError("no", retry_after=90), in_a_row=1)
 
 
 def test_the_jitter_makes_no_question_come_sooner_than_the_service_asked() -> None:
@@ -395,15 +399,15 @@ def test_the_jitter_makes_no_question_come_sooner_than_the_service_asked() -> No
 
 @given(
     st.floats(0.1, 86_400),
-    st.sampled_from(Kind),
+    st.sampled_from(ERRORS),
     st.none() | st.floats(0, 1e300),
     st.integers(1, 10**9),
     st.sampled_from([fixed, trusting]),
 )
 def test_a_pause_in_trouble_is_never_shorter_than_the_interval(
-    poll_interval: float, kind: Kind, retry_after: float | None, in_a_row: int, rule: Rule
+    poll_interval: float, kind: type[ApiError], retry_after: float | None, in_a_row: int, rule: Rule
 ) -> None:
-    pause = rule(poll_interval).after_error(trouble(kind, retry_after), in_a_row=in_a_row)
+    pause = rule(poll_interval).after_error(kind("no", retry_after=retry_after), in_a_row=in_a_row)
 
     assert pause >= poll_interval
 

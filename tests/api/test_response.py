@@ -20,7 +20,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_seeany.api.blocking import BlockingClient
-from airflow_provider_seeany.api.errors import ApiError, Kind, Trouble
+from airflow_provider_seeany.api.errors import (
+    ApiError,
+    InvalidResponseError,
+    PermanentError,
+    ThrottledError,
+    TransientError,
+)
 from airflow_provider_seeany.api.parse import parse_json, parse_task
 from airflow_provider_seeany.api.request import MAX_RESPONSE_BYTES, ApiSettings
 from airflow_provider_seeany.api.response import Response
@@ -51,10 +57,10 @@ from tests.hostile import (
 )
 
 PERMANENT, THROTTLED, TRANSIENT, INVALID_RESPONSE = (
-    Kind.PERMANENT,
-    Kind.THROTTLED,
-    Kind.TRANSIENT,
-    Kind.INVALID_RESPONSE,
+    PermanentError,
+    ThrottledError,
+    TransientError,
+    InvalidResponseError,
 )
 
 BODY = {"id": "x", "status": "processing"}
@@ -66,13 +72,13 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 class Bad:
     """What must be known of the trouble that a response means."""
 
-    kind: Kind
+    kind: type[ApiError]
     http_status: int | None
     says: tuple[str, ...]
     fields: dict[str, object]
 
 
-def bad(kind: Kind, http_status: int | None, *says: str, **fields: object) -> Bad:
+def bad(kind: type[ApiError], http_status: int | None, *says: str, **fields: object) -> Bad:
     """Say what a response must be taken for; fields that are not named must not be set."""
     defaults = {"code": None, "message": None, "request_id": None, "retry_after": None, "is_web_page": False}
     return Bad(kind, http_status, says, defaults | fields)
@@ -80,32 +86,32 @@ def bad(kind: Kind, http_status: int | None, *says: str, **fields: object) -> Ba
 
 def unusable(*says: str) -> Bad:
     """Say that a response with a success status must be no answer."""
-    return bad(INVALID_RESPONSE, 200, "cannot be used", *says)
+    return bad(INVALID_RESPONSE, 200, "is invalid", *says)
 
 
-def ask_both_ways(server: HostileServer, answer: Answer, task_id: str, seconds: float = 10) -> SeeAnyTask | Trouble:
+def ask_both_ways(server: HostileServer, answer: Answer, task_id: str, seconds: float = 10) -> SeeAnyTask | ApiError:
     """Ask the same question in both ways, see that they agree, and return what they agree on."""
     server.script(answer)
     settings = settings_for(server, request_timeout=seconds)
     replies = [poll(settings, task_id) for poll in (look_blocking, look_async)]
     for reply_ in replies:
-        if isinstance(reply_, Trouble):
+        if isinstance(reply_, ApiError):
             assert_fit_to_show(reply_)
     blocking, asynchronous = (_comparable(reply_) for reply_ in replies)
     assert blocking == asynchronous
     return replies[0]
 
 
-def _comparable(reply_: SeeAnyTask | Trouble) -> SeeAnyTask | Trouble:
+def _comparable(reply_: SeeAnyTask | ApiError) -> object:
     # Without a response each HTTP library tells in its own words what happened.
-    if isinstance(reply_, Trouble) and reply_.http_status is None:
-        return msgspec.structs.replace(reply_, text="")
-    return reply_
+    if isinstance(reply_, ApiError) and reply_.http_status is None:
+        return type(reply_), {**vars(reply_), "text": ""}
+    return (type(reply_), vars(reply_)) if isinstance(reply_, ApiError) else reply_
 
 
-def assert_fit_to_show(trouble: SeeAnyTask | Trouble) -> None:
+def assert_fit_to_show(trouble: SeeAnyTask | ApiError) -> None:
     """See that no text of the trouble is long, holds the key or a good part of it, or could forge a log line."""
-    assert isinstance(trouble, Trouble), trouble
+    assert isinstance(trouble, ApiError), trouble
     for text in (str(trouble), trouble.code, trouble.message, trouble.request_id):
         if text is not None:
             assert len(text) < 1200
@@ -169,14 +175,14 @@ STATUSES = {
 def test_a_status_alone_decides_whether_asking_again_makes_sense(hostile: HostileServer, status: int) -> None:
     trouble = ask_both_ways(hostile, reply(status, {"error": {"code": "c", "message": "说明"}}), "x")
 
-    assert isinstance(trouble, Trouble)
-    assert (trouble.kind, trouble.http_status) == (STATUSES[status], status)
-    assert trouble.text == f"SeeAny answered HTTP {status}: 说明 (c)"
+    assert isinstance(trouble, ApiError)
+    assert (type(trouble), trouble.http_status) == (STATUSES[status], status)
+    assert trouble.text == f"SeeAny returned HTTP {status}: 说明 (c)"
 
 
 def body_says(body: object, *says: str, **fields: object) -> tuple[Answer, Bad]:
     """Say what a refusal with this body must tell."""
-    return reply(400, body), bad(PERMANENT, 400, "SeeAny answered HTTP 400", *says, **fields)
+    return reply(400, body), bad(PERMANENT, 400, "SeeAny returned HTTP 400", *says, **fields)
 
 
 REFUSALS = {
@@ -255,10 +261,10 @@ def test_a_refusal_is_told_in_the_services_own_words(hostile: HostileServer, nam
     assert_is(ask_both_ways(hostile, answer, "x"), expected)
 
 
-def assert_is(trouble: SeeAnyTask | Trouble, expected: Bad) -> None:
+def assert_is(trouble: SeeAnyTask | ApiError, expected: Bad) -> None:
     """See that a question brought the expected trouble."""
-    assert isinstance(trouble, Trouble), trouble
-    assert (trouble.kind, trouble.http_status) == (expected.kind, expected.http_status), trouble
+    assert isinstance(trouble, ApiError), trouble
+    assert (type(trouble), trouble.http_status) == (type(expected), expected.http_status), trouble
     for part in expected.says:
         assert part in str(trouble)
     assert {name: getattr(trouble, name) for name in expected.fields} == expected.fields
@@ -289,8 +295,8 @@ def test_retry_after_is_obeyed_as_seconds_or_as_a_date_and_garbage_is_ignored(
 
     trouble = ask_both_ways(hostile, reply(status, b"", ("Retry-After", value)), "x")
 
-    assert isinstance(trouble, Trouble)
-    assert (trouble.kind, trouble.retry_after) == (kind, seconds)
+    assert isinstance(trouble, ApiError)
+    assert (type(trouble), trouble.retry_after) == (kind, seconds)
 
 
 def test_a_retry_after_date_ahead_is_the_time_until_then(hostile: HostileServer, poll: Look) -> None:
@@ -298,7 +304,7 @@ def test_a_retry_after_date_ahead_is_the_time_until_then(hostile: HostileServer,
 
     trouble = poll(settings_for(hostile))
 
-    assert isinstance(trouble, Trouble)
+    assert isinstance(trouble, ApiError)
     assert trouble.retry_after is not None
     assert 0 < trouble.retry_after <= 3600
 
@@ -306,7 +312,7 @@ def test_a_retry_after_date_ahead_is_the_time_until_then(hostile: HostileServer,
 def test_a_header_that_came_twice_is_read_alike_in_both_ways(hostile: HostileServer) -> None:
     trouble = ask_both_ways(hostile, reply(503, b"", ("Retry-After", "3"), ("Retry-After", "3")), "x")
 
-    assert isinstance(trouble, Trouble)
+    assert isinstance(trouble, ApiError)
     assert trouble.retry_after == 3
 
 
@@ -497,12 +503,12 @@ def test_no_compression_makes_more_than_an_answer_may_have(encoding: str, body: 
         parse_task(Response(status=200, headers=headers, body=body, secret=Secret(KEY)), "x")
 
 
-OF_THE_REQUEST: dict[str, tuple[dict[str, Any], Kind]] = {
-    "too many requests": ({"status": "error", "code": 429, "message": "Too many requests"}, Kind.THROTTLED),
-    "an outage": ({"status": "error", "code": "503", "message": "upstream unavailable"}, Kind.TRANSIENT),
-    "an outage beside success": ({"status": "success", "code": 500, "message": "boom"}, Kind.TRANSIENT),
-    "no route": ({"status": "completed", "code": 404, "message": "route not found"}, Kind.PERMANENT),
-    "another word": ({"status": "fail", "code": 429, "message": "slow down"}, Kind.THROTTLED),
+OF_THE_REQUEST: dict[str, tuple[dict[str, Any], type[ApiError]]] = {
+    "too many requests": ({"status": "error", "code": 429, "message": "Too many requests"}, ThrottledError),
+    "an outage": ({"status": "error", "code": "503", "message": "upstream unavailable"}, TransientError),
+    "an outage beside success": ({"status": "success", "code": 500, "message": "boom"}, TransientError),
+    "no route": ({"status": "completed", "code": 404, "message": "route not found"}, PermanentError),
+    "another word": ({"status": "fail", "code": 429, "message": "slow down"}, ThrottledError),
 }
 
 
@@ -512,8 +518,7 @@ def test_an_error_of_the_request_that_echoes_the_id_is_none_of_the_task(hostile:
 
     trouble = ask_both_ways(hostile, reply(200, {"id": "x", **body}), "x")
 
-    assert isinstance(trouble, Trouble), trouble
-    assert trouble.kind is kind
+    assert isinstance(trouble, kind), trouble
 
 
 OF_THE_TASK: dict[str, dict[str, Any]] = {
@@ -563,7 +568,7 @@ def test_what_is_nested_too_deep_to_be_handed_on_is_left_out_and_told(hostile: H
 
     assert isinstance(read, SeeAnyTask), read
     assert (read.is_completed, read.video_url) == (True, "https://h/v")
-    assert read.unclear == (() if depth < 64 else ("what is nested more than 64 levels deep",))
+    assert read.unparsed == (() if depth < 64 else ("what is nested more than 64 levels deep",))
     XCom.serialize_value(read.payload)
 
 
@@ -681,9 +686,9 @@ def test_a_response_that_some_http_libraries_cannot_read_never_ends_a_wait(
 
     reply_ = poll(settings_for(hostile))
 
-    if isinstance(reply_, Trouble):
+    if isinstance(reply_, ApiError):
         assert_fit_to_show(reply_)
-        assert reply_.kind in (TRANSIENT, INVALID_RESPONSE)
+        assert type(reply_) in (TRANSIENT, INVALID_RESPONSE)
 
 
 LATE = b"y" * 80
@@ -707,8 +712,8 @@ def test_a_trickle_of_bytes_cannot_outlast_the_request_timeout(hostile: HostileS
     reply_ = poll(settings_for(hostile, request_timeout=0.4))
 
     assert taken == []
-    assert isinstance(reply_, Trouble)
-    assert reply_.kind in (TRANSIENT, PERMANENT if "redirect" in name else TRANSIENT)
+    assert isinstance(reply_, ApiError)
+    assert type(reply_) in (TRANSIENT, PERMANENT if "redirect" in name else TRANSIENT)
 
 
 def test_a_server_that_accepts_no_connection_is_given_up_after_the_connect_timeout(poll: Look) -> None:
@@ -723,8 +728,7 @@ def test_a_server_that_accepts_no_connection_is_given_up_after_the_connect_timeo
 
         reply_ = poll(settings)
 
-    assert isinstance(reply_, Trouble)
-    assert reply_.kind is TRANSIENT
+    assert isinstance(reply_, TRANSIENT)
 
 
 @pytest.mark.parametrize("status", [200, 500])
@@ -747,7 +751,7 @@ def test_a_flood_of_bytes_is_not_read_to_its_end(hostile: HostileServer, poll: L
     head = f"HTTP/1.1 {status} Said\r\nLocation: /\r\nContent-Length: {64 << 20}\r\n\r\n"
     hostile.script(flood(head.encode(), 64, taken))
 
-    assert isinstance(poll(settings_for(hostile)), Trouble)
+    assert isinstance(poll(settings_for(hostile)), ApiError)
     hostile.until(lambda: hostile.open == 0)
 
     # What is on its way when the caller hangs up counts too.
@@ -756,20 +760,20 @@ def test_a_flood_of_bytes_is_not_read_to_its_end(hostile: HostileServer, poll: L
 
 EARLY = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n"
 FINAL = http(200, b'{"id": "x", "status": "processing"}')
-INFORMATIONAL: dict[str, tuple[bytes, type[SeeAnyTask | Trouble]]] = {
+INFORMATIONAL: dict[str, tuple[bytes, type[SeeAnyTask | ApiError]]] = {
     "100": (b"HTTP/1.1 100 Continue\r\n\r\n" + FINAL, SeeAnyTask),
     "102": (b"HTTP/1.1 102 Processing\r\n\r\n" + FINAL, SeeAnyTask),
     "103": (EARLY + FINAL, SeeAnyTask),
     "199": (b"HTTP/1.1 199 Odd\r\n\r\n" + FINAL, SeeAnyTask),
     "several": (EARLY * 3 + b"HTTP/1.1 100 Continue\r\n\r\n" + EARLY + FINAL, SeeAnyTask),
-    "and an error": (EARLY + http(502, b"no"), Trouble),
-    "and the end": (EARLY, Trouble),
-    "and half a response": (EARLY + FINAL[:-10], Trouble),
-    "half of one": (EARLY[:30], Trouble),
-    "another protocol": (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n", Trouble),
+    "and an error": (EARLY + http(502, b"no"), ApiError),
+    "and the end": (EARLY, ApiError),
+    "and half a response": (EARLY + FINAL[:-10], ApiError),
+    "half of one": (EARLY[:30], ApiError),
+    "another protocol": (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n", ApiError),
     "another protocol, and what looks like a response": (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n" + FINAL,
-        Trouble,
+        ApiError,
     ),
 }
 
@@ -781,8 +785,8 @@ def test_informational_responses_are_read_past_alike_in_both_ways(hostile: Hosti
     reply_ = ask_both_ways(hostile, raw(response), "x")
 
     assert isinstance(reply_, kind)
-    if isinstance(reply_, Trouble):
-        assert reply_.kind is TRANSIENT
+    if isinstance(reply_, ApiError):
+        assert type(reply_) is TRANSIENT
 
 
 @pytest.mark.parametrize("between", [EARLY, EARLY * 2, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"])
@@ -835,7 +839,7 @@ def test_a_servers_text_cannot_forge_log_lines_or_move_the_cursor(hostile: Hosti
 
     trouble = ask_both_ways(hostile, reply(400, {"error": {"code": message, "message": message}}), "x")
 
-    assert isinstance(trouble, Trouble)
+    assert isinstance(trouble, ApiError)
     assert trouble.message is not None
     assert trouble.message.startswith("a [2026] ERROR forged [31m 2J dlrow 长长")
 

@@ -10,7 +10,13 @@ from typing import Any
 import pytest
 
 from airflow_provider_seeany.api import retries
-from airflow_provider_seeany.api.errors import Kind, Trouble
+from airflow_provider_seeany.api.errors import (
+    ApiError,
+    InvalidResponseError,
+    PermanentError,
+    ThrottledError,
+    TransientError,
+)
 from airflow_provider_seeany.api.retries import (
     MAX_ATTEMPTS,
     MAX_RETRY_AFTER,
@@ -48,33 +54,39 @@ def passing(monkeypatch: pytest.MonkeyPatch) -> Time:
 
 
 def replies(*those: object) -> Callable[[], Any]:
-    """Return something to ask that replies these one after the other."""
+    """Return a request that returns or raises these, one after the other."""
     left = list(those)
-    return lambda: left.pop(0) if len(left) > 1 else left[0]
+
+    def request() -> object:
+        reply = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(reply, ApiError):
+            raise reply
+        return reply
+
+    return request
 
 
-def trouble(kind: Kind, retry_after: float | None = None) -> Trouble:
-    """Return a question that brought no answer."""
-    return Trouble(kind=kind, text="no", retry_after=retry_after)
-
-
-@pytest.mark.parametrize("kind", [Kind.TRANSIENT, Kind.THROTTLED, Kind.INVALID_RESPONSE])
-def test_what_may_pass_is_asked_about_again(passing: Time, kind: Kind) -> None:
-    assert call_with_retries(replies(trouble(kind), trouble(kind), "answer")) == "answer"
+@pytest.mark.parametrize("kind", [TransientError, ThrottledError, InvalidResponseError])
+def test_what_may_pass_is_asked_about_again(passing: Time, kind: type[ApiError]) -> None:
+    assert call_with_retries(replies(kind("no"), kind("no"), "answer")) == "answer"
     assert len(passing.slept) == 2
 
 
 def test_what_asking_again_cannot_mend_is_not(passing: Time) -> None:
-    assert call_with_retries(replies(trouble(Kind.PERMANENT), "answer")) == trouble(Kind.PERMANENT)
+    with pytest.raises(PermanentError):
+        call_with_retries(replies(PermanentError("no"), "task"))
     assert passing.slept == []
 
 
-def test_after_so_many_questions_the_last_trouble_is_returned(passing: Time) -> None:
-    asked = []
-    reply = replies(*[trouble(Kind.TRANSIENT)] * 20)
+def test_after_so_many_questions_the_last_error_is_returned(passing: Time) -> None:
+    requests = []
+    last = TransientError("last")
+    reply = replies(*[TransientError("no")] * (MAX_ATTEMPTS - 1), last)
 
-    assert call_with_retries(lambda: asked.append(1) or reply()) == trouble(Kind.TRANSIENT)
-    assert len(asked) == MAX_ATTEMPTS
+    with pytest.raises(TransientError) as error:
+        call_with_retries(lambda: requests.append(1) or reply())
+    assert error.value is last
+    assert len(requests) == MAX_ATTEMPTS
 
 
 def test_what_is_raised_is_not_asked_about_again(passing: Time) -> None:
@@ -91,7 +103,8 @@ def test_what_is_raised_is_not_asked_about_again(passing: Time) -> None:
 
 def test_pauses_grow_within_their_bounds_and_are_spread_over_them(passing: Time) -> None:
     for _ in range(300):
-        call_with_retries(replies(*[trouble(Kind.TRANSIENT)] * 20))
+        with pytest.raises(TransientError):
+            call_with_retries(replies(TransientError("no")))
 
     for number in range(MAX_ATTEMPTS - 1):
         pauses = passing.slept[number :: MAX_ATTEMPTS - 1]
@@ -101,7 +114,7 @@ def test_pauses_grow_within_their_bounds_and_are_spread_over_them(passing: Time)
 
 
 def test_the_service_is_left_alone_as_long_as_it_asks(passing: Time) -> None:
-    call_with_retries(replies(trouble(Kind.THROTTLED, retry_after=20), "answer"))
+    call_with_retries(replies(ThrottledError("no", retry_after=20), "answer"))
 
     assert passing.slept == [20]
 
@@ -109,20 +122,22 @@ def test_the_service_is_left_alone_as_long_as_it_asks(passing: Time) -> None:
 def test_a_wish_to_be_asked_at_once_does_not_take_the_pauses_away(passing: Time) -> None:
     """It would make all callers of a busy service come back together."""
     for _ in range(100):
-        call_with_retries(replies(trouble(Kind.THROTTLED, retry_after=0), "answer"))
+        call_with_retries(replies(ThrottledError("no", retry_after=0), "answer"))
 
     assert min(passing.slept) < 0.1 < 0.9 < max(passing.slept)
 
 
-@pytest.mark.parametrize("kind", [Kind.TRANSIENT, Kind.INVALID_RESPONSE])
-def test_only_a_service_that_is_too_busy_is_left_alone_for_as_long_as_it_says(passing: Time, kind: Kind) -> None:
-    call_with_retries(replies(trouble(kind, retry_after=20), "answer"))
+@pytest.mark.parametrize("kind", [TransientError, InvalidResponseError])
+def test_only_a_service_that_is_too_busy_is_left_alone_for_as_long_as_it_says(
+    passing: Time, kind: type[ApiError]
+) -> None:
+    call_with_retries(replies(kind("no", retry_after=20), "answer"))
 
     assert passing.slept[0] <= 1
 
 
 def test_an_absurd_wish_is_obeyed_up_to_a_bound(passing: Time) -> None:
-    call_with_retries(replies(trouble(Kind.THROTTLED, retry_after=86_400), "answer"))
+    call_with_retries(replies(ThrottledError("no", retry_after=86_400), "answer"))
 
     assert passing.slept == [MAX_RETRY_AFTER]
 
@@ -130,16 +145,17 @@ def test_an_absurd_wish_is_obeyed_up_to_a_bound(passing: Time) -> None:
 @pytest.mark.parametrize("retry_after", [None, 29.0, 1e9])
 def test_no_question_is_asked_after_so_many_seconds(passing: Time, retry_after: float | None) -> None:
     began, asked_at = passing.now, []
-    reply = replies(trouble(Kind.THROTTLED, retry_after=retry_after))
+    reply = replies(ThrottledError("no", retry_after=retry_after))
 
-    call_with_retries(lambda: asked_at.append(passing.now) or reply())
+    with pytest.raises(ThrottledError):
+        call_with_retries(lambda: asked_at.append(passing.now) or reply())
 
     assert asked_at[-1] - began <= 60
 
 
 def test_the_event_loop_goes_on_meanwhile() -> None:
     """The pauses are a hundredth of a second here."""
-    reply = replies(*[trouble(Kind.TRANSIENT)] * 3, "answer")
+    reply = replies(*[TransientError("no")] * 3, "answer")
 
     async def ask() -> Any:
         return reply()

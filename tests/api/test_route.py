@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_seeany.api.errors import Trouble
+from airflow_provider_seeany.api.errors import ApiError
 from airflow_provider_seeany.api.request import ApiSettings, BadSettings, base_url
 from airflow_provider_seeany.api.route import route_to
 from airflow_provider_seeany.api.secret import Secret
@@ -123,7 +123,7 @@ def test_a_proxy_by_tls_that_is_not_trusted_gets_nothing(
         monkeypatch.delenv("REQUESTS_CA_BUNDLE")
         monkeypatch.setenv("HTTPS_PROXY", f"https://user:word@{proxy.address}")
 
-        assert isinstance(poll(settings()), Trouble)
+        assert isinstance(poll(settings()), ApiError)
 
     assert proxy.seen == b""
 
@@ -137,7 +137,7 @@ def test_neither_the_proxys_password_nor_the_key_is_in_what_is_said_of_a_refusal
 
     trouble = poll(settings())
 
-    assert isinstance(trouble, Trouble)
+    assert isinstance(trouble, ApiError)
     assert "proxysecret" not in str(trouble)
     assert KEY not in str(trouble)
     assert KEY not in str(hostile.requests)
@@ -163,7 +163,7 @@ def test_what_may_go_unencrypted_as_it_stays_on_this_machine_stays_there(
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.setenv(name, hostile.url)
 
-    assert isinstance(poll(settings(base_url(host))), Trouble)
+    assert isinstance(poll(settings(base_url(host))), ApiError)
 
     assert hostile.connections == 0
 
@@ -285,7 +285,7 @@ def test_both_transports_trust_those_that_are_named_and_nobody_else(
 
     reply_ = poll(settings(f"https://127.0.0.1:{server.port}/v1"))
 
-    assert isinstance(reply_, SeeAnyTask if variable else Trouble), reply_
+    assert isinstance(reply_, SeeAnyTask if variable else ApiError), reply_
 
 
 def test_certificates_that_are_named_are_trusted_alone(
@@ -308,7 +308,7 @@ def test_a_folder_of_certificates_can_be_named(
 
     trouble = poll(settings(f"https://127.0.0.1:{server.port}/v1"))
 
-    assert isinstance(trouble, Trouble)
+    assert isinstance(trouble, ApiError)
     assert "certificate" in str(trouble).lower()
 
 

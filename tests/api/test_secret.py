@@ -136,9 +136,8 @@ def test_the_key_is_masked_in_trouble_however_that_spells_it(name: str, where: s
     with pytest.raises(ApiError) as error:
         parse_json(Response(status=status, headers=headers, body=body, secret=SECRET))
 
-    trouble = error.value.trouble
-    assert bare(KEY)[:12] not in bare(str(msgspec.to_builtins(trouble)))
-    assert bare(KEY)[2:12] not in bare(html.unescape(str(trouble)))
+    assert bare(KEY)[:12] not in bare(str(vars(error.value)))
+    assert bare(KEY)[2:12] not in bare(html.unescape(str(error.value)))
 
 
 @given(

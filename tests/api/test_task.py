@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_seeany.api import fields
+from airflow_provider_seeany.api import quantities
 from airflow_provider_seeany.api.collector import _row
 from airflow_provider_seeany.api.result_urls import is_web_url
 from airflow_provider_seeany.api.snapshot import Snapshot
@@ -221,13 +221,13 @@ ODD: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]] = {
 
 @pytest.mark.parametrize("name", ODD)
 def test_a_side_field_is_understood_or_left_out_and_stays_as_it_came(name: str) -> None:
-    odd, decode_event, unclear = ODD[name]
+    odd, decode_event, unparsed = ODD[name]
 
     task = completed(video_url="https://h/v", **odd)
 
     assert task.is_completed
     assert task.result_fields() == {"video_url": "https://h/v", "result_urls": ["https://h/v"], **decode_event}
-    assert task.unclear == unclear
+    assert task.unparsed == unparsed
     assert task.payload == {"id": "x", "status": "completed", "video_url": "https://h/v", **odd}
     if "completed_at" not in decode_event:
         assert task.as_json() == task.payload
@@ -295,7 +295,7 @@ def test_the_video_is_found_where_it_is_not_named_as_documented(name: str) -> No
 
     task = completed(object="video_generation", **fields)
 
-    assert not task.lacks_its_result
+    assert task.contradiction is None
     assert task.result_fields()["video_url"] == video_url
 
 
@@ -423,11 +423,14 @@ def test_only_web_addresses_are_results_whatever_the_answer_looks_like(value: ob
 def test_a_completed_video_without_a_video_is_recognised() -> None:
     without = {**COMPLETED, "video_url": ""}
 
-    assert SeeAnyTask.from_payload(without).lacks_its_result
-    assert completed(object="video_generation").lacks_its_result
-    assert completed(object="video_generation", input_video_url="https://h/i", thumb_url="https://h/t").lacks_its_result
-    assert not completed(object="image_set").lacks_its_result
-    assert not SeeAnyTask.from_payload({**PROCESSING}).lacks_its_result
+    assert SeeAnyTask.from_payload(without).contradiction is not None
+    assert completed(object="video_generation").contradiction is not None
+    assert (
+        completed(object="video_generation", input_video_url="https://h/i", thumb_url="https://h/t").contradiction
+        is not None
+    )
+    assert completed(object="image_set").contradiction is None
+    assert SeeAnyTask.from_payload({**PROCESSING}).contradiction is None
 
 
 @pytest.mark.parametrize("field", ["video_url", "thumbnail_url"])
@@ -459,14 +462,14 @@ def test_no_amount_of_white_space_hides_a_status(padded: str) -> None:
 )
 @pytest.mark.parametrize("word", ["success", " SUCCESS"])
 def test_a_word_of_success_beside_an_echoed_id_is_no_result(word: str, answer: dict[str, Any]) -> None:
-    assert SeeAnyTask.from_payload({"id": "x", "status": word, **answer}).lacks_its_result
+    assert SeeAnyTask.from_payload({"id": "x", "status": word, **answer}).contradiction is not None
 
 
 def test_an_answer_whose_data_tells_another_state_contradicts_itself() -> None:
-    assert completed(data={"status": "processing"}, url="https://h/v").contradicts_itself
-    assert completed(data={"status": "FAILED"}).contradicts_itself
+    assert completed(data={"status": "processing"}, url="https://h/v").contradiction is not None
+    assert completed(data={"status": "FAILED"}).contradiction is not None
     for data in ({"status": "succeeded"}, {"status": "ok"}, {"status": 0}, {}, None, []):
-        assert not completed(data=data).contradicts_itself
+        assert completed(data=data).contradiction is None
 
 
 HUGE: list[dict[str, Any]] = [
@@ -507,17 +510,17 @@ def test_a_cost_that_is_not_certain_is_left_out_and_told(usage: object, cost: fl
     task = completed(usage=usage)
 
     assert task.usage.cost == cost
-    assert task.unclear == (("usage",) if cost is None else ())
+    assert task.unparsed == (("usage",) if cost is None else ())
 
 
 def test_a_reader_that_fails_costs_its_own_field_only(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(value: object) -> None:
         raise OverflowError(value)
 
-    monkeypatch.setattr(fields, "moment", fail)
-    monkeypatch.setattr(fields, "cost", fail)
+    monkeypatch.setattr(quantities, "timestamp", fail)
+    monkeypatch.setattr(quantities, "cost", fail)
 
     task = SeeAnyTask.from_payload({**COMPLETED, "usage": "0.7"})
 
     assert (task.is_completed, task.video_url, task.duration) == (True, COMPLETED["video_url"], 5)
-    assert task.unclear == ("completed_at", "usage")
+    assert task.unparsed == ("completed_at", "usage")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_seeany.api.errors import ApiError, Kind, Trouble
+from airflow_provider_seeany.api.errors import TransientError
 from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.text import MAX_TEXT, sanitize
 
@@ -53,7 +53,6 @@ def test_any_text_becomes_one_short_line(text: str, limit: int) -> None:
 
 
 def test_a_request_id_is_named_for_the_platforms_support() -> None:
-    trouble = Trouble(kind=Kind.TRANSIENT, text="SeeAny answered HTTP 500", request_id="req_1")
+    error = TransientError("SeeAny returned HTTP 500", request_id="req_1")
 
-    assert str(trouble) == "SeeAny answered HTTP 500 (request id req_1)"
-    assert str(ApiError(trouble)) == str(trouble)
+    assert str(error) == "SeeAny returned HTTP 500 (request id req_1)"

@@ -8,8 +8,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from airflow_provider_seeany.api.errors import Kind, Trouble
+from airflow_provider_seeany.api.errors import (
+    ApiError,
+    InvalidResponseError,
+    PermanentError,
+    ThrottledError,
+    TransientError,
+)
 from airflow_provider_seeany.api.intervals import FixedInterval, PollPolicy
+from airflow_provider_seeany.api.invalid_responses import MIN_INVALID_RESPONSES, MIN_INVALID_SECONDS
 from airflow_provider_seeany.api.outcome import (
     BadId,
     Crashed,
@@ -23,7 +30,7 @@ from airflow_provider_seeany.api.outcome import (
 )
 from airflow_provider_seeany.api.snapshot import Snapshot
 from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.api.wait import MIN_INVALID_RESPONSES, MIN_INVALID_SECONDS, Pause, Wait
+from airflow_provider_seeany.api.wait import Pause, Wait
 from airflow_provider_seeany.exceptions import task_timeout
 from tests.api.lines import Lines
 from tests.hostile import COMPLETED, FAILED, PROCESSING
@@ -47,9 +54,9 @@ def answer(**fields: object) -> SeeAnyTask:
     return SeeAnyTask.from_payload({"id": "x", "status": "processing", **fields})
 
 
-def trouble(kind: Kind = Kind.TRANSIENT, text: str = "SeeAny answered HTTP 502", **fields: Any) -> Trouble:
+def trouble(kind: type[ApiError] = TransientError, text: str = "SeeAny returned HTTP 502", **fields: Any) -> ApiError:
     """Return a question that brought no answer."""
-    return Trouble(kind=kind, text=text, **fields)
+    return kind(text, **fields)
 
 
 def test_a_running_task_is_asked_for_again_after_the_interval(log: Lines) -> None:
@@ -87,7 +94,7 @@ def test_a_timed_out_wait_tells_what_was_last_seen_and_the_trouble_it_ended_in(l
     waiting.receive(answer(progress=65), START)
 
     assert waiting.receive(trouble(), START + 20) == TimedOut(
-        last_snapshot="processing 65 %", last_trouble="SeeAny answered HTTP 502"
+        last_snapshot="processing 65 %", last_error="SeeAny returned HTTP 502"
     )
 
 
@@ -98,7 +105,7 @@ def test_trouble_that_is_over_is_not_the_reason_of_a_time_out(log: Lines) -> Non
     assert waiting.receive(answer(), START + 20) == TimedOut(last_snapshot="processing")
 
 
-NOT_FOUND = {"kind": Kind.PERMANENT, "http_status": 404}
+NOT_FOUND = {"kind": PermanentError, "http_status": 404}
 
 
 def test_a_task_that_is_not_visible_yet_is_asked_for_until_that_can_be_told(log: Lines) -> None:
@@ -107,7 +114,7 @@ def test_a_task_that_is_not_visible_yet_is_asked_for_until_that_can_be_told(log:
     assert waiting.receive(trouble(**NOT_FOUND), START) == Pause(10)
     assert waiting.receive(trouble(**NOT_FOUND), START + 10) == Pause(15)
     assert waiting.receive(trouble(**NOT_FOUND), START + 25) == Pause(5)
-    assert waiting.receive(trouble(**NOT_FOUND), START + 30) == Refused(trouble(**NOT_FOUND))
+    assert waiting.receive(trouble(**NOT_FOUND), START + 30) == Refused.of(trouble(**NOT_FOUND))
     assert len(log.warnings) == 1
     assert "may not be visible yet" in log.warnings[0]
 
@@ -122,14 +129,14 @@ def test_a_task_that_became_visible_is_waited_for(log: Lines) -> None:
 
 @pytest.mark.parametrize("began", [None, START - 30, START - 86_400])
 def test_a_task_that_must_be_visible_by_now_is_unknown(log: Lines, began: float | None) -> None:
-    assert wait(log, began=began).receive(trouble(**NOT_FOUND), START) == Refused(trouble(**NOT_FOUND))
+    assert wait(log, began=began).receive(trouble(**NOT_FOUND), START) == Refused.of(trouble(**NOT_FOUND))
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 410, 422, 302])
 def test_no_other_refusal_may_be_over_soon(log: Lines, status: int) -> None:
-    refusal = trouble(Kind.PERMANENT, http_status=status)
+    refusal = trouble(PermanentError, http_status=status)
 
-    assert wait(log, began=START).receive(refusal, START) == Refused(refusal)
+    assert wait(log, began=START).receive(refusal, START) == Refused.of(refusal)
 
 
 def test_a_task_not_visible_up_to_the_deadline_is_told_with_the_time_out(log: Lines) -> None:
@@ -137,7 +144,7 @@ def test_a_task_not_visible_up_to_the_deadline_is_told_with_the_time_out(log: Li
 
     assert waiting.receive(trouble(**NOT_FOUND), START) == Pause(10)
     assert waiting.receive(trouble(**NOT_FOUND), START + 10) == Pause(2)
-    assert waiting.receive(trouble(**NOT_FOUND), START + 12) == TimedOut(last_trouble="SeeAny answered HTTP 502")
+    assert waiting.receive(trouble(**NOT_FOUND), START + 12) == TimedOut(last_error="SeeAny returned HTTP 502")
 
 
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "file:///etc/passwd", "/relative.mp4", "ftp://h/x"])
@@ -145,13 +152,13 @@ def test_a_video_url_that_is_no_web_address_is_warned_of(log: Lines, url: str) -
     wait(log).receive(SeeAnyTask.from_payload({**COMPLETED, "video_url": url}), START)
 
     assert len(log.warnings) == 1
-    assert "no http(s) URL" in log.warnings[0]
+    assert "not an http(s) URL" in log.warnings[0]
 
 
 def test_a_pause_never_reaches_past_the_deadline_whatever_the_service_asks(log: Lines) -> None:
     waiting = wait(log, deadline=START + 30)
 
-    assert waiting.receive(trouble(Kind.THROTTLED, retry_after=1e9), START) == Pause(30)
+    assert waiting.receive(trouble(ThrottledError, retry_after=1e9), START) == Pause(30)
 
 
 def test_without_a_deadline_a_wait_goes_on(log: Lines) -> None:
@@ -177,7 +184,7 @@ def stalled_at(log: Lines, waiting: Wait, seconds: range, **fields: object) -> l
     for second in seconds:
         before = len(log.infos)
         waiting.receive(answer(**fields), START + second)
-        if "as for a long while" in "".join(log.infos[before:]):
+        if "unchanged for a long time" in "".join(log.infos[before:]):
             told.append(second)
     return told
 
@@ -272,9 +279,9 @@ def test_each_undocumented_status_word_is_warned_of_once(log: Lines) -> None:
 
     assert steps == [Pause(10)] * 5
     assert len(log.warnings) == 2
-    assert "has the status queued, which" in log.warnings[0]
+    assert "has the undocumented status queued, which" in log.warnings[0]
     assert "still running" in log.warnings[0]
-    assert "has the status paused, which" in log.warnings[1]
+    assert "has the undocumented status paused, which" in log.warnings[1]
 
 
 def test_each_field_that_cannot_be_understood_is_warned_of_once(log: Lines) -> None:
@@ -352,7 +359,7 @@ def test_a_time_out_tells_of_a_url_that_is_too_long_to_be_kept(log: Lines) -> No
     assert (outcome.result_url, outcome.had_result, waiting.looked_ended) == (None, True, True)
     assert decode_outcome(json.loads(json.dumps(encode_outcome(outcome)))) == outcome
     error = task_timeout(outcome, seeany_task_id="x", timeout=10)
-    assert "its last answer had a result URL, which is too long to be named here" in str(error)
+    assert "its last response had a result URL, which is too long for this text" in str(error)
     assert "before you create it again" in str(error)
 
 
@@ -374,8 +381,8 @@ def test_a_field_and_a_status_of_one_name_are_both_warned_of(log: Lines) -> None
     assert len(log.warnings) == 2
 
 
-@pytest.mark.parametrize("kind", [Kind.TRANSIENT, Kind.THROTTLED])
-def test_a_passing_fault_never_ends_a_wait(log: Lines, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [TransientError, ThrottledError])
+def test_a_passing_fault_never_ends_a_wait(log: Lines, kind: type[ApiError]) -> None:
     waiting = wait(log, deadline=START + 1e6)
 
     assert all(isinstance(waiting.receive(trouble(kind), START), Pause) for _ in range(200))
@@ -387,33 +394,33 @@ def test_trouble_is_told_once_when_it_begins_and_once_when_it_is_over(log: Lines
         waiting.receive(trouble(request_id="req_1"), START + 10 * n)
     waiting.receive(answer(), START + 94)
 
-    assert log.warnings == ["SeeAny answered HTTP 502 (request id req_1); asking for SeeAny task x goes on"]
-    assert log.infos[0] == "SeeAny answered again after 7 failures in 94 s"
+    assert log.warnings == ["SeeAny returned HTTP 502 (request id req_1); the wait for SeeAny task x continues"]
+    assert log.infos[0] == "SeeAny responded again after 7 failures in 94 s"
     waiting.receive(trouble(), START + 100)
     assert len(log.warnings) == 2
 
 
 def test_a_refusal_ends_the_wait_at_once(log: Lines) -> None:
-    refusal = trouble(Kind.PERMANENT, http_status=401)
+    refusal = trouble(PermanentError, http_status=401)
 
-    assert wait(log).receive(refusal, START) == Refused(refusal)
+    assert wait(log).receive(refusal, START) == Refused.of(refusal)
 
 
 def test_several_unusable_answers_in_a_row_are_believed(log: Lines) -> None:
     waiting = wait(log)
-    unusable = trouble(Kind.INVALID_RESPONSE)
+    unusable = trouble(InvalidResponseError)
 
     steps = [waiting.receive(unusable, START + n * MIN_INVALID_SECONDS / 4) for n in range(MIN_INVALID_RESPONSES)]
 
     assert [type(step) for step in steps] == [Pause] * (MIN_INVALID_RESPONSES - 1) + [Refused]
-    assert steps[-1] == Refused(unusable)
+    assert steps[-1] == Refused.of(unusable)
 
 
 def test_unusable_answers_that_come_fast_are_believed_no_sooner_than_slow_ones(log: Lines) -> None:
     """A proxy that is restarted answers with a page for some seconds, to whoever asks and however often."""
     waiting = wait(log, polling=FixedInterval(poll_interval=0.5))
     now, asked = START, 0
-    while isinstance(step := waiting.receive(trouble(Kind.INVALID_RESPONSE), now), Pause):
+    while isinstance(step := waiting.receive(trouble(InvalidResponseError), now), Pause):
         now, asked = now + step.seconds, asked + 1
 
     assert isinstance(step, Refused)
@@ -424,9 +431,7 @@ def test_unusable_answers_that_come_fast_are_believed_no_sooner_than_slow_ones(l
 def test_a_few_unusable_answers_are_not_believed_however_long_they_take(log: Lines) -> None:
     waiting = wait(log)
 
-    steps = [
-        waiting.receive(trouble(Kind.INVALID_RESPONSE), START + 3600 * n) for n in range(MIN_INVALID_RESPONSES - 1)
-    ]
+    steps = [waiting.receive(trouble(InvalidResponseError), START + 3600 * n) for n in range(MIN_INVALID_RESPONSES - 1)]
 
     assert all(isinstance(step, Pause) for step in steps)
 
@@ -435,7 +440,7 @@ def test_unusable_answers_with_other_trouble_between_them_are_not_in_a_row(log: 
     waiting = wait(log)
 
     for n in range(50):
-        kind = Kind.INVALID_RESPONSE if n % MIN_INVALID_RESPONSES else Kind.TRANSIENT
+        kind = InvalidResponseError if n % MIN_INVALID_RESPONSES else TransientError
         assert isinstance(waiting.receive(trouble(kind), START + 60 * n), Pause)
 
 
@@ -444,7 +449,7 @@ def test_unusable_answers_now_and_then_are_forgiven(log: Lines) -> None:
 
     for _ in range(20):
         for n in range(MIN_INVALID_RESPONSES - 1):
-            assert isinstance(waiting.receive(trouble(Kind.INVALID_RESPONSE), START + n * MIN_INVALID_SECONDS), Pause)
+            assert isinstance(waiting.receive(trouble(InvalidResponseError), START + n * MIN_INVALID_SECONDS), Pause)
         assert isinstance(waiting.receive(answer(), START), Pause)
 
 
@@ -457,7 +462,7 @@ def test_a_completed_video_without_its_url_is_asked_for_again_before_it_is_an_er
     refused = waiting.receive(without, START + MIN_INVALID_SECONDS)
 
     assert isinstance(refused, Refused)
-    assert "no video_url" in str(refused.trouble)
+    assert "no video_url" in str(refused.error())
     assert "completed:" not in "".join(log.infos)
 
 
@@ -486,10 +491,10 @@ def test_a_servers_words_cannot_forge_a_log_line(log: Lines) -> None:
 OUTCOMES: list[Outcome] = [
     Finished(COMPLETED),
     Finished({**FAILED, "new": [None, 1.5, {"a": "任务"}]}),
-    Refused(trouble(Kind.PERMANENT)),
-    Refused(
+    Refused.of(trouble(PermanentError)),
+    Refused.of(
         trouble(
-            Kind.INVALID_RESPONSE,
+            InvalidResponseError,
             http_status=503,
             code="c",
             message="m",
@@ -499,7 +504,7 @@ OUTCOMES: list[Outcome] = [
         )
     ),
     TimedOut(),
-    TimedOut(last_snapshot="processing 65 %", last_trouble="HTTP 502"),
+    TimedOut(last_snapshot="processing 65 %", last_error="HTTP 502"),
     TimedOut(last_snapshot="done", result_url="https://h/v", looks_ended=True),
     Misconfigured("no key"),
     BadId("no id"),

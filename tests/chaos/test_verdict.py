@@ -86,7 +86,7 @@ def test_a_time_limit_that_the_trigger_missed_is_noticed() -> None:
     wait = some_wait("timed out")
     left = left_by(wait)
 
-    log = f"{left.log} last trouble: the triggerer did not report in time; is one running?"
+    log = f"{left.log} last error: the triggerer did not report in time; is one running?"
     assert "was timed out by Airflow" in said(wait, replace(left, log=log))
 
 

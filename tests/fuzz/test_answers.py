@@ -7,7 +7,7 @@ import json
 import msgspec
 from hypothesis import given
 
-from airflow_provider_seeany.api.errors import ApiError, Trouble
+from airflow_provider_seeany.api.errors import ApiError
 from airflow_provider_seeany.api.intervals import AdaptiveInterval
 from airflow_provider_seeany.api.outcome import decode_outcome, encode_outcome
 from airflow_provider_seeany.api.parse import parse_task
@@ -26,12 +26,12 @@ MAX_TEXT_LENGTH = 1500
 """No text for people is longer than that: 500 characters of foreign text, twice, and our own words."""
 
 
-def read(response: Response) -> SeeAnyTask | Trouble:
+def read(response: Response) -> SeeAnyTask | ApiError:
     """Read a response as both transports do."""
     try:
         return parse_task(response, VIDEO)
     except ApiError as error:
-        return error.trouble
+        return error
 
 
 def assert_fit_to_show(text: str) -> None:
@@ -64,7 +64,7 @@ def test_any_response_ends_in_a_task_a_typed_error_or_a_wait(response: Response)
 
     for line in log.lines:
         assert_fit_to_show(line)
-    if isinstance(reply, Trouble):
+    if isinstance(reply, ApiError):
         assert_fit_to_show(str(api_error(reply, seeany_conn_id="c", seeany_task_id=VIDEO)))
     if isinstance(step, Pause):
         assert 0 < step.seconds <= 3600 * 1.1

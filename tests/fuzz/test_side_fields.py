@@ -144,10 +144,10 @@ def _client(hostile: HostileServer, way: str, runner: asyncio.Runner) -> tuple[C
     settings = settings_for(hostile)
     if way == "blocking":
         blocking = BlockingClient(settings)
-        return lambda: blocking.poll(VIDEO), blocking.close
+        return lambda: blocking.get_task(VIDEO), blocking.close
     lent = shared_client(settings)
     client = runner.run(lent.__aenter__())
-    return lambda: runner.run(client.poll(VIDEO)), lambda: runner.run(lent.__aexit__(None, None, None)) and None
+    return lambda: runner.run(client.get_task(VIDEO)), lambda: runner.run(lent.__aexit__(None, None, None)) and None
 
 
 ODDEST = (

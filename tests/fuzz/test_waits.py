@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 from airflow_provider_seeany.api.batch import Batch
 from airflow_provider_seeany.api.batch_result import BatchResult, BatchTimedOut
 from airflow_provider_seeany.api.clock import ForwardClock
-from airflow_provider_seeany.api.errors import Kind, Trouble
+from airflow_provider_seeany.api.errors import (
+    InvalidResponseError,
+    PermanentError,
+    ThrottledError,
+    TransientError,
+)
 from airflow_provider_seeany.api.intervals import AdaptiveInterval, FixedInterval, PollPolicy
 from airflow_provider_seeany.api.outcome import Finished, Refused, TimedOut
 from airflow_provider_seeany.api.task import SeeAnyTask
@@ -22,12 +27,11 @@ START = 1_748_908_800.0
 INTERVALS = st.sampled_from([0.1, 1.0, 10.0, 300.0]) | st.floats(0.01, 3600)
 SECONDS = st.none() | st.integers(-10, 10**9) | st.floats() | st.just(10**400)
 TROUBLES = st.builds(
-    Trouble,
-    kind=st.sampled_from([Kind.TRANSIENT, Kind.THROTTLED, Kind.INVALID_RESPONSE]),
-    text=st.just("trouble"),
+    lambda kind, retry_after: kind("no", retry_after=retry_after),
+    st.sampled_from([TransientError, ThrottledError, InvalidResponseError]),
     retry_after=st.none() | st.floats(0, 1e300),
 )
-NOT_FOUND = Trouble(kind=Kind.PERMANENT, text="no such task", http_status=404)
+NOT_FOUND = PermanentError("no such task", http_status=404)
 
 
 @st.composite

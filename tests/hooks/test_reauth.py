@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
 
 from airflow_provider_seeany.api.asynchronous import shared_client
-from airflow_provider_seeany.api.errors import Trouble
+from airflow_provider_seeany.api.errors import ApiError, TransientError
 from airflow_provider_seeany.api.request import ApiSettings
 from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.task import SeeAnyTask
@@ -68,7 +69,7 @@ def test_a_wait_looks_for_its_connection_for_minutes_but_not_for_one_that_was_ne
     patience = RetryBudget(was_used=was_used)
     patience.record_failure(MISSING)
     clock.now += seconds - 1
-    assert patience.record_failure(MISSING).text == "The Airflow connection 'studio' was not found"
+    assert str(patience.record_failure(MISSING)) == "The Airflow connection 'studio' was not found"
 
     clock.now += 1
     with pytest.raises(SeeAnyConnectionNotFound):
@@ -95,9 +96,10 @@ async def test_a_connection_that_is_missing_now_and_then_never_ends_a_wait(
         connection.now = MISSING
         for _ in range(3):
             hostile.script(reply(401), task())
-            assert isinstance(await client.poll("x"), Trouble)
+            with pytest.raises(ApiError):
+                await client.get_task("x")
             clock.now += 200
-            assert isinstance(await client.poll("x"), SeeAnyTask)
+            assert isinstance(await client.get_task("x"), SeeAnyTask)
             clock.now += 200
 
 
@@ -107,10 +109,12 @@ async def test_a_connection_that_is_read_again_is_there_again(hostile: HostileSe
     async with ReauthenticatingClient(connection.read, shared_client) as client:
         for key in ("sk-new", "sk-newer"):
             connection.now = MISSING
-            assert isinstance(await client.poll("x"), Trouble)
+            with pytest.raises(ApiError):
+                await client.get_task("x")
             clock.now += 200
             connection.now = with_key(hostile, key)
-            assert isinstance(await client.poll("x"), Trouble)
+            with pytest.raises(ApiError):
+                await client.get_task("x")
             clock.now += 200
 
 
@@ -124,7 +128,8 @@ def test_a_hook_that_is_answered_now_and_then_bears_with_a_connection_that_is_mi
     monkeypatch.delenv("AIRFLOW_CONN_SEEANY_DEFAULT")
     for _ in range(3):
         hostile.script(reply(401), task())
-        assert "was not found" in str(hook.poll("x"))
+        with pytest.raises(TransientError, match="was not found"):
+            hook.poll("x")
         clock.now += 200
         assert isinstance(hook.poll("x"), SeeAnyTask)
         clock.now += 200
@@ -138,14 +143,17 @@ def test_a_hook_bears_with_a_connection_that_is_missing_now_and_then(
     hook = SeeAnyHook()
     for key, answer in (("sk-1", task()), ("sk-2", reply(401)), ("sk-3", task())):
         hostile.script(reply(401))
-        assert isinstance(hook.poll("x"), Trouble)
+        with pytest.raises(ApiError):
+            hook.poll("x")
         monkeypatch.delenv("AIRFLOW_CONN_SEEANY_DEFAULT")
-        assert "was not found" in str(hook.poll("x"))
+        with pytest.raises(TransientError, match="was not found"):
+            hook.poll("x")
         clock.now += 200
         # It is there again, with or without an answer.
         hostile.script(accepting(key, answer, otherwise=reply(401)))
         connect(host=hostile.url, password=key)
-        hook.poll("x")
+        with suppress(ApiError):
+            hook.poll("x")
         clock.now += 200
     hook.close()
 
@@ -156,7 +164,7 @@ async def test_many_who_are_refused_at_once_read_the_connection_once(hostile: Ho
     connection = Connection(with_key(hostile, "sk-old"))
     async with ReauthenticatingClient(connection.read, shared_client) as client:
         connection.now = with_key(hostile, "sk-new")
-        replies = await asyncio.gather(*(client.poll("x") for _ in range(20)))
+        replies = await asyncio.gather(*(client.get_task("x") for _ in range(20)))
 
     assert all(isinstance(reply_, SeeAnyTask) for reply_ in replies)
     assert connection.reads == 2
@@ -169,15 +177,16 @@ async def test_a_missing_connection_is_looked_for_every_few_seconds_however_many
     connection = Connection(with_key(hostile, "sk-old"))
 
     async def looks(client: ReauthenticatingClient) -> set[type]:
-        return {type(reply_) for reply_ in await asyncio.gather(*(client.poll("x") for _ in range(20)))}
+        requests = (client.get_task("x") for _ in range(20))
+        return {type(reply_) for reply_ in await asyncio.gather(*requests, return_exceptions=True)}
 
     async with ReauthenticatingClient(connection.read, shared_client) as client:
         connection.now = MISSING
-        assert await looks(client) == await looks(client) == {Trouble}
+        assert await looks(client) == await looks(client) == {TransientError}
         assert connection.reads == 2
 
         clock.now += 5
-        assert await looks(client) == {Trouble}
+        assert await looks(client) == {TransientError}
         assert connection.reads == 3
 
         clock.now += 5
@@ -191,7 +200,8 @@ async def test_a_connection_that_still_has_the_refused_key_is_read_again_once(ho
     connection = Connection(settings_for(hostile))
     async with ReauthenticatingClient(connection.read, shared_client) as client:
         for _ in range(5):
-            assert isinstance(await client.poll("x"), Trouble)
+            with pytest.raises(ApiError):
+                await client.get_task("x")
 
     assert connection.reads == 2
     assert len(hostile.requests) == 5
@@ -204,6 +214,7 @@ async def test_trouble_that_is_not_about_the_key_reads_no_connection(hostile: Ho
     connection = Connection(settings_for(hostile))
     async with ReauthenticatingClient(connection.read, shared_client) as client:
         for _ in range(3):
-            assert isinstance(await client.poll("x"), Trouble)
+            with pytest.raises(ApiError):
+                await client.get_task("x")
 
     assert connection.reads == 1

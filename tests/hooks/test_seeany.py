@@ -18,10 +18,10 @@ from airflow.providers.common.compat.sdk import (
 )
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_2_PLUS
 
+from airflow_provider_seeany.api.invalid_responses import MIN_INVALID_RESPONSES
 from airflow_provider_seeany.api.retries import MAX_ATTEMPTS
 from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.api.wait import MIN_INVALID_RESPONSES
 from airflow_provider_seeany.exceptions import (
     SeeAnyApiError,
     SeeAnyAuthError,
@@ -333,7 +333,7 @@ def test_an_id_is_what_it_spells(hook: SeeAnyHook, hostile: HostileServer, ask: 
 
     assert ask(hook, value).id == "20260603001"
     hostile.script(reply(404), task_id="20260603001")
-    with pytest.raises(SeeAnyTaskNotFound, match="about task '20260603001'"):
+    with pytest.raises(SeeAnyTaskNotFound, match="for task '20260603001'"):
         ask(hook, value)
 
 
@@ -353,7 +353,7 @@ def test_a_field_that_cannot_be_understood_is_told_once(
     with caplog.at_level("WARNING"):
         assert [hook.get_task("x").progress for _ in range(3)] == [None] * 3
 
-    assert len([line for line in caplog.messages if "in progress that cannot be understood" in line]) == 1
+    assert len([line for line in caplog.messages if "left out: progress" in line]) == 1
 
 
 ERRORS: dict[str, tuple[Answer, type[SeeAnyApiError], int | None, str]] = {

@@ -13,7 +13,7 @@ from airflow.sdk.bases.xcom import BaseXCom
 
 from airflow_provider_seeany.api.batch_result import BatchAborted, BatchOutcome, BatchTimedOut
 from airflow_provider_seeany.api.collector import ResultCollector
-from airflow_provider_seeany.api.errors import Kind, Trouble
+from airflow_provider_seeany.api.errors import PermanentError
 from airflow_provider_seeany.api.outcome import BadId, Crashed, Misconfigured, Refused
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.exceptions import (
@@ -154,7 +154,7 @@ def test_thousands_of_failures_give_a_text_that_can_be_read() -> None:
 
 
 def test_fail_fast_says_that_the_others_go_on() -> None:
-    with pytest.raises(SeeAnyBatchFailed, match="the other tasks go on, and may cost money"):
+    with pytest.raises(SeeAnyBatchFailed, match="the others continue and may cost money"):
         sensor(fail_fast=True).execute_complete({}, event_of(results(failed=1).result()))
 
 
@@ -165,18 +165,18 @@ def test_allowed_failures_are_returned() -> None:
     assert [task["id"] for task in returned["tasks"]] == ["v0"]
 
 
-REFUSED = Refused(Trouble(kind=Kind.PERMANENT, text="HTTP 401", http_status=401))
+REFUSED = Refused.of(PermanentError("HTTP 401", http_status=401))
 NOTHING = results(unfinished=2).result()
 
 ENDS: list[tuple[BatchOutcome, type[SeeAnyError], str]] = [
     (
-        BatchTimedOut(result=results(completed=1200, failed=40, unfinished=3760).result(), last_trouble="reset"),
+        BatchTimedOut(result=results(completed=1200, failed=40, unfinished=3760).result(), last_error="reset"),
         SeeAnyTaskTimeout,
         r"^3 760 of 5 000 SeeAny tasks were not done within 3600 s, 1 240 were. Not done: v1240, v1241, .*v1259 "
-        r"and 3 740 others; last trouble: reset",
+        r"and 3 740 others; last error: reset",
     ),
     (BatchTimedOut(result=results(completed=1, unfinished=1).result()), SeeAnyTaskTimeout, "within 3600 s, 1 was. Not"),
-    (BatchAborted(why=REFUSED, result=NOTHING), SeeAnyAuthError, r"Asked through connection 'seeany_default'"),
+    (BatchAborted(why=REFUSED, result=NOTHING), SeeAnyAuthError, r"Request through connection 'seeany_default'"),
     (Misconfigured("no key"), SeeAnyConfigError, "no key"),
     (BatchAborted(why=Misconfigured("no key"), result=NOTHING), SeeAnyConfigError, "no key$"),
     (BadId("bad"), SeeAnyTaskIdError, "bad"),
@@ -335,5 +335,5 @@ def test_an_event_of_another_version_is_told() -> None:
 
 def test_a_deferral_that_airflow_ended_asks_whether_a_triggerer_runs() -> None:
     assert str(sensor().unreported()).startswith(
-        "2 of 2 SeeAny tasks were not done within 3600 s, 0 were; last trouble: the triggerer did not report in time"
+        "2 of 2 SeeAny tasks were not done within 3600 s, 0 were; last error: the triggerer did not report in time"
     )

@@ -75,4 +75,4 @@ def test_a_connection_that_is_nowhere_is_named_at_once(home: Home) -> None:
     assert home.states("by_hand_misspelt") == dict.fromkeys(WAITS, "failed"), log
     assert "The Airflow connection 'seeany_misspelt' was not found" in log
     # As it does in a triggerer, where a connection may be missing for a moment.
-    assert "the wait goes on" not in log
+    assert "the wait continues" not in log

@@ -125,7 +125,7 @@ async def test_a_refused_key_ends_it_at_once(simulator_url: str, connect: Connec
 
     assert isinstance(outcome, BatchAborted)
     assert isinstance(outcome.why, Refused)
-    assert outcome.why.trouble.http_status == 401
+    assert outcome.why.http_status == 401
 
 
 async def test_a_key_that_is_refused_later_on_costs_nothing_that_was_completed(hostile: HostileServer) -> None:
@@ -276,7 +276,7 @@ async def test_a_connection_that_does_not_exist_is_looked_for_up_to_the_deadline
     outcome = await outcome_of(trigger(["a"], seeany_conn_id="no_such", deadline=time.time() + 0.3))
 
     assert isinstance(outcome, BatchTimedOut)
-    assert "'no_such'" in str(outcome.last_trouble)
+    assert "'no_such'" in str(outcome.last_error)
 
 
 async def test_a_batch_that_goes_on_in_another_triggerer_has_the_patience_of_one_that_has_asked_before(

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from airflow.triggers.base import BaseTrigger
 
-from airflow_provider_seeany.api.errors import Kind
+from airflow_provider_seeany.api.invalid_responses import MIN_INVALID_RESPONSES
 from airflow_provider_seeany.api.outcome import (
     BadId,
     Crashed,
@@ -25,7 +25,6 @@ from airflow_provider_seeany.api.outcome import (
     decode_outcome,
 )
 from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.api.wait import MIN_INVALID_RESPONSES
 from airflow_provider_seeany.hooks import reauth
 from airflow_provider_seeany.triggers import task as trigger_module
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
@@ -147,7 +146,7 @@ async def test_a_task_that_is_not_known_is_reported(simulator_url: str, connect:
     outcome = await outcome_of(trigger("no-such-task", timeout=WELL_UNDER_WAY))
 
     assert isinstance(outcome, Refused)
-    assert outcome.trouble.http_status == 404
+    assert outcome.http_status == 404
 
 
 async def test_a_refused_key_is_reported(simulator_url: str, connect: Connect) -> None:
@@ -156,7 +155,7 @@ async def test_a_refused_key_is_reported(simulator_url: str, connect: Connect) -
     outcome = await outcome_of(trigger("video-0s"))
 
     assert isinstance(outcome, Refused)
-    assert outcome.trouble.http_status == 401
+    assert outcome.http_status == 401
 
 
 BUMPY: dict[str, list[Answer]] = {
@@ -178,15 +177,15 @@ async def test_a_wait_outlasts_what_passes(hostile: HostileServer, name: str) ->
     await eventually(hostile, lambda: hostile.open == 0)
 
 
-REFUSED: dict[str, tuple[Answer, Kind]] = {
-    "403": (reply(403), Kind.PERMANENT),
-    "a redirect": (reply(302, b"", ("Location", "http://[")), Kind.PERMANENT),
-    "pages only": (page(200), Kind.INVALID_RESPONSE),
-    "another task": (task(id="y"), Kind.INVALID_RESPONSE),
-    "an error of its own": (reply(200, {"code": 10001, "msg": "no"}), Kind.INVALID_RESPONSE),
-    "a key quoted": (reply(401, f"bad key {KEY}"), Kind.PERMANENT),
-    "no video": (task(status="completed", object="video_generation"), Kind.INVALID_RESPONSE),
-    "no video, a key quoted": (task(status="completed", object="video_generation", key=KEY), Kind.INVALID_RESPONSE),
+REFUSED: dict[str, tuple[Answer, str]] = {
+    "403": (reply(403), "PermanentError"),
+    "a redirect": (reply(302, b"", ("Location", "http://[")), "PermanentError"),
+    "pages only": (page(200), "InvalidResponseError"),
+    "another task": (task(id="y"), "InvalidResponseError"),
+    "an error of its own": (reply(200, {"code": 10001, "msg": "no"}), "InvalidResponseError"),
+    "a key quoted": (reply(401, f"bad key {KEY}"), "PermanentError"),
+    "no video": (task(status="completed", object="video_generation"), "InvalidResponseError"),
+    "no video, a key quoted": (task(status="completed", object="video_generation", key=KEY), "InvalidResponseError"),
 }
 
 
@@ -199,7 +198,7 @@ async def test_what_asking_again_cannot_mend_is_reported(hostile: HostileServer,
     outcome = await outcome_of(trigger())
 
     assert isinstance(outcome, Refused)
-    assert outcome.trouble.kind is kind
+    assert outcome.error_type == kind
     await eventually(hostile, lambda: hostile.open == 0)
 
 
@@ -213,7 +212,7 @@ async def test_trouble_up_to_the_deadline_is_told_with_the_time_out(hostile: Hos
 
     assert isinstance(outcome, TimedOut)
     assert outcome.last_snapshot == "processing 65 %"
-    assert outcome.last_trouble
+    assert outcome.last_error
 
 
 @pytest.mark.parametrize(
@@ -339,8 +338,8 @@ async def test_a_connection_missing_up_to_the_deadline_is_told_with_the_time_out
     outcome = await outcome_of(trigger(seeany_conn_id="no_such_connection", deadline=time.time() + 0.2))
 
     assert isinstance(outcome, TimedOut)
-    assert outcome.last_trouble is not None
-    assert "'no_such_connection' was not found, or could not be read" in outcome.last_trouble
+    assert outcome.last_error is not None
+    assert "'no_such_connection' was not found, or could not be read" in outcome.last_error
 
 
 @pytest.mark.parametrize("broken", [{"password": None}, {"extra": "[1]"}], ids=["no key", "a broken extra"])

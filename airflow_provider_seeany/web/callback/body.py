@@ -29,6 +29,6 @@ def _ids(said: dict[str, object]) -> Iterator[str]:
     for holder in (said, data if isinstance(data, dict) else {}):
         for key in _KEYS:
             try:
-                yield checked_task_id(fields.identity(holder.get(key)))
+                yield checked_task_id(fields.identifier(holder.get(key)))
             except BadTaskId:
                 continue

@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
-from airflow_provider_seeany.api.errors import Trouble
+from airflow_provider_seeany.api.errors import ApiError
+from airflow_provider_seeany.api.invalid_responses import validated
 from airflow_provider_seeany.api.outcome import Finished
 from airflow_provider_seeany.api.text import sanitize
-from airflow_provider_seeany.api.wait import credible
 from airflow_provider_seeany.callback.token import TokenClaims
 from airflow_provider_seeany.exceptions import SeeAnyError
-from airflow_provider_seeany.hooks.seeany import SeeAnyHook, checked_id
+from airflow_provider_seeany.hooks.connection import read_settings
+from airflow_provider_seeany.hooks.seeany import checked_id
 from airflow_provider_seeany.triggers.task import NOTE_SECONDS
 from airflow_provider_seeany.wait.deferral import FIRST_POLL_DELAY
 from airflow_provider_seeany.web.callback.rate_limit import RateLimit
@@ -192,15 +193,13 @@ async def _asked(seeany_conn_id: str, seeany_task_id: str) -> Finished | None:
     try:
         async with asyncio.timeout(POLL_TIMEOUT):
             async with await _secrets.run(partial(_client, seeany_conn_id)) as client:
-                reply = credible(await client.poll(checked_id(seeany_task_id)))
+                task = validated(await client.get_task(checked_id(seeany_task_id)))
     except TimeoutError:
         raise _SeeAnyDidNotAnswer(f"no answer within {POLL_TIMEOUT:g} s") from None
-    except SeeAnyError as error:
-        raise _SeeAnyDidNotAnswer(str(error)) from None
-    if isinstance(reply, Trouble):
+    except (ApiError, SeeAnyError) as error:
         # Whether that is an end is for the wait itself to say: it knows how often in a row that has happened.
-        raise _SeeAnyDidNotAnswer(str(reply))
-    return None if reply.is_running else Finished(dict(reply.payload))
+        raise _SeeAnyDidNotAnswer(str(error)) from None
+    return None if task.is_running else Finished(dict(task.payload))
 
 
 def _client(seeany_conn_id: str) -> AbstractAsyncContextManager[AsyncClient]:
@@ -213,7 +212,7 @@ def _client(seeany_conn_id: str) -> AbstractAsyncContextManager[AsyncClient]:
     """
     from airflow_provider_seeany.api.asynchronous import shared_client
 
-    return shared_client(SeeAnyHook(seeany_conn_id)._read_settings())
+    return shared_client(read_settings(seeany_conn_id))
 
 
 def _failed(seeany_conn_id: str, error: Exception) -> CallbackResult:
