@@ -1,10 +1,16 @@
 """
-What speaks SeeAny: requests, answers, errors and when to ask again. Knows nothing of Airflow.
+SeeAny's API: requests, responses, errors, and when to poll. Knows nothing of Airflow.
 
-From the bottom up: ``secret`` (the API key, and masking it), ``trouble`` (what can go wrong), ``fields`` (one field
-of an answer), ``task`` (an answer as a typed value), ``route`` (proxies and certificates), ``request`` (settings, URL
-and headers), ``lenient_json`` and ``response`` (what an HTTP reply means), ``polling`` (when to ask again), ``clock``
-(the time of a wait), ``wait`` (what to do next), ``outage`` (a service that is down), ``turns``, ``batch_result`` and
-``batch`` (the same for many tasks), ``retries`` (asking again within one call), and the two transports, ``blocking``
-(requests) and ``asynchronous`` (aiohttp).
+Bottom-up; each module imports earlier ones only:
+
+- values: ``secret`` (the API key), ``text`` (sanitizing), ``errors``
+- a response: ``fields`` and ``quantities`` (parsing a field), ``result_urls``, ``task`` (a response as a typed value),
+  ``task_id``
+- a request: ``route`` (proxy and certificates), ``request`` (settings, URL, headers), ``lenient_json`` and
+  ``response`` (decoding a body), ``parse`` (the one judgement of a response), the transports ``blocking`` (requests)
+  and ``asynchronous`` (aiohttp), ``retries`` (within one call)
+- a wait: ``intervals`` (when to poll), ``outcome``, ``snapshot``, ``wait_log``, ``invalid_responses``, ``wait``
+- a batch: ``poll_queue`` (which task to poll), ``circuit_breaker``, ``costs``, ``batch_result``, ``collector``,
+  ``batch``
+- ``clock`` (the time of a wait)
 """

@@ -21,11 +21,10 @@ from collections.abc import Sequence
 from airflow_provider_seeany.api.batch_result import BatchAborted, BatchOutcome, BatchTimedOut
 from airflow_provider_seeany.api.circuit_breaker import CircuitBreaker
 from airflow_provider_seeany.api.collector import ResultCollector
-from airflow_provider_seeany.api.errors import ApiError, ThrottledError
+from airflow_provider_seeany.api.errors import ApiError, BadSettings, ThrottledError
 from airflow_provider_seeany.api.intervals import AdaptiveInterval, FixedInterval
 from airflow_provider_seeany.api.outcome import Finished, Refused, TimedOut
 from airflow_provider_seeany.api.poll_queue import PollQueue
-from airflow_provider_seeany.api.request import BadSettings
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.text import format_count
 from airflow_provider_seeany.api.wait import LAST_POLL_SECONDS, Pause, Wait

@@ -7,6 +7,10 @@ import pickle
 from typing import Any, Self
 
 
+class BadSettings(ValueError):
+    """An address, key or limit that cannot be used; the text says what to change."""
+
+
 class PicklableException:
     """Mixin: an exception that survives pickle, copy and deepcopy, whatever its ``__init__`` takes."""
 

@@ -33,8 +33,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from airflow_provider_seeany.api.errors import ApiError, ThrottledError
-from airflow_provider_seeany.api.request import BadSettings
+from airflow_provider_seeany.api.errors import ApiError, BadSettings, ThrottledError
 
 BACKOFF_FACTOR = 1.5
 """Growth of the pauses while a forecast has run out or requests fail."""

@@ -1,4 +1,4 @@
-"""Decodes JSON that is not quite what the standard asks for, as far as it can mean one thing only."""
+"""Decodes JSON that violates the standard, as long as it has one meaning only."""
 
 from __future__ import annotations
 
@@ -6,23 +6,21 @@ import codecs
 import json
 import math
 import re
+from contextlib import suppress
 from typing import Any
 
 MAX_DEPTH = 64
-"""
-Deepest nesting of an answer that is handed on; a real one has two levels. Airflow's own serialisation of XComs and
-events gives up, and loses the result, at some hundreds.
-"""
+"""Maximum nesting of a payload; a real one has two levels. Airflow's serialisation fails at some hundreds."""
 
-_MOST_BRACKETS = 200_000
-"""Most brackets of a text whose deepest parts are cut out: to look for them takes time."""
+_MAX_BRACKETS = 200_000
+"""Maximum brackets of a text whose deepest parts are removed, which takes time."""
 
-_MOST_DIGITS = 1000
-"""Longest integer, in digits, that is read as one."""
+_MAX_DIGITS = 1000
+"""Maximum digits of an integer; a longer one stays text."""
 
 _ENCODINGS = (
     (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),  # begins as the one of UTF-16 does
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # begins like that of UTF-16
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
@@ -32,14 +30,14 @@ _UNMARKED = (
     (re.compile(rb"\0[{\[]\0[^\0]"), "utf-16-be"),
 )
 _BACKSLASH_IN_A_CHARACTER = re.compile(rb"[\x81-\xfe]\\")
-"""Where the second byte of a Chinese or Japanese character is that of a backslash, UTF-8 sees an escape."""
+"""The second byte of a Chinese or Japanese character can be that of a backslash, which UTF-8 takes for an escape."""
 
 _BEGINNING = re.compile(rb"\A(?:\xef\xbb\xbf|\s)+")
-"""White space, and marks of UTF-8 that somebody put before a text in another encoding."""
+"""White space, and UTF-8 marks before a text in another encoding."""
 
 _OTHER_ENCODINGS = ("gb18030", "big5hkscs", "shift_jis")
 _MULTI_BYTE = re.compile(r"gb|big5|shift_?jis|sjis|cp9|ms9|euc|windows-31j")
-"""Names of the encodings in which that can be."""
+"""Names of encodings with such characters."""
 
 _ESCAPE = re.compile(r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})|\\')
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
@@ -47,15 +45,14 @@ _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 def decode(body: bytes, charset: str = "") -> Any:
     """
-    Decode JSON, reading with replacement what cannot be read: bytes that are no text, escapes that are none.
+    Decode JSON, replacing undecodable bytes and invalid escapes.
 
-    A byte order mark is skipped, NaN and infinities are null, control characters inside strings are taken as they are,
-    a number too large for others becomes its text, and what is nested too deep for any decoder is null.
-    Strings may hold halves of surrogate pairs. What is cut short or badly parted is not mended: it could mean anything.
+    A byte order mark is skipped, NaN and infinities become null, control characters inside strings are kept, a number
+    that is too large becomes text, and what is nested too deep for the decoder becomes null. Strings may have halves of
+    surrogate pairs. Truncated JSON and bad separators are not repaired: the meaning would be a guess.
 
-    :param body: the bytes.
-    :param charset: the encoding that the sender names, tried where UTF-8 fails.
-    :raises ValueError: if it is no JSON all the same.
+    :param charset: the encoding by the header, tried where UTF-8 fails.
+    :raises ValueError: if it is not JSON.
     :raises RecursionError: if it is nested too deep, and too large to find out where.
     """
     try:
@@ -64,24 +61,18 @@ def decode(body: bytes, charset: str = "") -> Any:
         if not _BACKSLASH_IN_A_CHARACTER.search(body):
             raise
         for encoding in (charset.strip().lower(), *_OTHER_ENCODINGS):
-            if _MULTI_BYTE.match(encoding) and (found := _in_encoding(body, encoding)):
-                return found[0]
+            if _MULTI_BYTE.match(encoding):
+                with suppress(ValueError, LookupError):
+                    text = _BEGINNING.sub(b"", body).decode(encoding, "replace")
+                    return _without_depth(text.strip("\0 \t\r\n"))
         raise
-
-
-def _in_encoding(body: bytes, encoding: str) -> list[Any]:
-    """Return what it is in this encoding, if it is JSON in that."""
-    try:
-        return [_without_depth(_BEGINNING.sub(b"", body).decode(encoding, "replace").strip("\0 \t\r\n"))]
-    except (ValueError, LookupError):
-        return []
 
 
 def _without_depth(text: str) -> Any:
     try:
         return _decoded(text)
     except RecursionError:
-        if text.count("[") + text.count("{") > _MOST_BRACKETS:
+        if text.count("[") + text.count("{") > _MAX_BRACKETS:
             raise
         return _decoded(_without_deep_parts(text))
 
@@ -91,7 +82,7 @@ def _text(body: bytes) -> str:
     mark, encoding = next((pair for pair in _ENCODINGS if body.startswith(pair[0])), (b"", "utf-8"))
     if not mark:
         encoding = next((name for begins, name in _UNMARKED if begins.match(body)), encoding)
-    # Whitespace as JSON has it, and what is padded with NUL.
+    # White space of JSON, and padding with NUL.
     return body[len(mark) :].decode(encoding, "replace").strip("\ufeff\0 \t\r\n")
 
 
@@ -106,7 +97,7 @@ def _decoded(text: str) -> Any:
 
 
 def _integer(digits: str) -> int | str:
-    return int(digits) if len(digits) <= _MOST_DIGITS else digits
+    return int(digits) if len(digits) <= _MAX_DIGITS else digits
 
 
 def _float(written: str) -> float | str:
@@ -119,7 +110,7 @@ _DECODER = json.JSONDecoder(strict=False, parse_int=_integer, parse_float=_float
 
 
 def _without_deep_parts(text: str) -> str:
-    """Return the text with null for what is nested too deep, one level later than :data:`MAX_DEPTH` has it."""
+    """Replace what is nested too deep by null, one level below :data:`MAX_DEPTH`."""
     kept: list[str] = []
     depth, begins = 0, 0
     for found in _STRING_OR_BRACKET.finditer(text):

@@ -1,4 +1,4 @@
-"""Builds a request: where the API is, with which key, and how a task id becomes one path segment."""
+"""Builds a request: the API's address, the key, the limits, and the path of a task."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 import msgspec
 
 from airflow_provider_seeany import __version__
+from airflow_provider_seeany.api.errors import BadSettings
 from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.text import looks_like_key, truncate
 
@@ -17,38 +18,29 @@ if TYPE_CHECKING:
     from airflow_provider_seeany.api.route import Route
 
 DEFAULT_BASE_URL = "https://api.seeany.com"
-"""Where the platform's page says the API is (without the version, which is part of every path)."""
+"""The documented address, without the version."""
 
 DEFAULT_REQUEST_TIMEOUT = 30
-"""Most seconds for one request, from connecting to the last byte."""
+"""Maximum seconds for one request, from connecting to the last byte."""
 
 DEFAULT_CONNECT_TIMEOUT = 10
-"""Most seconds of them for the connection, TCP and TLS."""
+"""Maximum seconds of them for the connection, TCP and TLS."""
 
 DEFAULT_MAX_CONNECTIONS = 100
-"""Most requests of one process under way at once to one API with one key; further ones wait their turn."""
+"""Maximum concurrent requests of one process with one key; further ones queue."""
 
 PROBE_TASK_ID = "airflow-connection-test"
-"""An id that no task has. Asking for it tells whether the key is accepted: the API documents no other way."""
-
+"""An id that no task has. Requesting it tells whether the key is accepted: the API documents no other way."""
 
 MAX_RESPONSE_BYTES = 4 * 1024 * 1024
-"""Most bytes of an answer that are read; a real one has a few hundred."""
-
-
-class BadSettings(ValueError):
-    """Raised when the API's address, key or limits cannot be used; the text says what to change."""
+"""Maximum bytes of a response; a real one has a few hundred."""
 
 
 class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """
-    Where the API is and how to talk to it. Equal settings share one pool of HTTP connections.
+    The API's address, key and limits. Equal settings share one pool of HTTP connections.
 
-    :param base_url: the API's address, with the version, without a trailing slash.
-    :param api_key: sent in the ``Authorization`` header and nowhere else.
-    :param request_timeout: most seconds for one request, from connecting to the last byte.
-    :param connect_timeout: most seconds of them for the connection.
-    :param max_connections: most requests under way at once.
+    :param base_url: the address with the version, without a trailing slash.
     """
 
     base_url: str
@@ -60,9 +52,9 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def route(self) -> Route:
         """
-        How requests get to the API. Reads files when first used, which an event loop should leave to a thread.
+        The route of requests to the API. Its first use reads files, so an event loop should leave it to a thread.
 
-        :raises BadSettings: if the environment names a proxy or certificates that cannot be used.
+        :raises BadSettings: if the proxy or certificates of the environment cannot be used.
         """
         from airflow_provider_seeany.api.route import route_to
 
@@ -71,30 +63,30 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def headers(self) -> dict[str, str]:
         """
-        The headers of a request to the API: given with each request, and to no other host.
+        The headers of a request, for the API's host alone.
 
-        Clients without a ``User-Agent`` are refused by the live service.
+        The live service refuses clients without a ``User-Agent``.
         """
         return {
             "Authorization": self.api_key.bearer(),
             "Accept": "application/json",
-            # An answer has a few hundred bytes; identity also rules out compression bombs.
+            # Responses are small; this also rules out compression bombs.
             "Accept-Encoding": "identity",
             "User-Agent": f"airflow-provider-seeany/{__version__}",
         }
 
     def url(self, endpoint: str) -> str:
         """
-        Return the URL of an endpoint, given relative to the API's version (``tasks/…`` or ``/v1/tasks/…``).
+        Return the URL of an endpoint (``tasks/…`` or ``/v1/tasks/…``).
 
-        :raises BadSettings: if the endpoint would leave the API: another host, or ``..`` in its path.
+        :raises BadSettings: if it leaves the API: another host, or ``..`` in its path.
         """
         try:
             parts = urlsplit(endpoint)
         except ValueError:
             parts = None
         if parts is None or not endpoint.isprintable() or any(c in endpoint for c in " \\#"):
-            raise BadSettings(f"The endpoint {truncate(endpoint)!r} is no path that a URL can hold.")
+            raise BadSettings(f"The endpoint {truncate(endpoint)!r} is not a valid path of a URL.")
         path = parts.path.lstrip("/")
         if parts.scheme or parts.netloc or any(unquote(segment) in (".", "..") for segment in path.split("/")):
             raise BadSettings(
@@ -104,7 +96,7 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return f"{self.base_url}/{path.removeprefix('v1/')}{query}"
 
     def task_url(self, seeany_task_id: str) -> str:
-        """Return the URL of a task whose id was checked by :func:`checked_task_id`: always one path segment."""
+        """Return the URL of a task, whose checked id is always one path segment."""
         return f"{self.base_url}/tasks/{quote(seeany_task_id, safe='')}"
 
 
@@ -112,8 +104,8 @@ def checked_api_key(value: object) -> Secret:
     """
     Return the API key without surrounding white space, which pasting tends to add.
 
-    :raises BadSettings: if there is no key, or it could not stand in an HTTP header. Neither the text nor a local
-        variable shows it.
+    :raises BadSettings: if it is missing, or cannot be part of an HTTP header. Neither the text nor a local variable
+        shows it.
     """
     given = [str(value if value is not None else "").strip()]
     del value
@@ -122,7 +114,7 @@ def checked_api_key(value: object) -> Secret:
     if not (given[0].isascii() and given[0].isprintable()) or " " in given[0]:
         given.clear()
         raise BadSettings(
-            "its API key holds white space or characters outside ASCII. "
+            "its API key has white space or characters outside ASCII. "
             "Paste the key alone (sk-…), without 'Bearer' or quotes, into its field API Key, the password"
         )
     return Secret(given[0])
@@ -130,24 +122,24 @@ def checked_api_key(value: object) -> Secret:
 
 def base_url(host: str | None, *, port: object = None, schema: str | None = None, allow_http: bool = False) -> str:
     """
-    Return the API's address from what people type: nothing, a bare host, a full URL, with or without ``/v1``.
+    Return the API's address, which ends in ``/v1``, from what people type.
 
-    A bare loopback host means ``http``, any other bare host ``https``. The result ends in ``/v1``.
-
-    :param host: host or URL; empty for the live service. An IPv6 address may lack its brackets, as in a connection that
-        was given as a URI.
-    :param port: used when ``host`` names none.
-    :param schema: ``http`` or ``https``, or a path prefix (what follows the host in a connection URI).
+    :param host: a host or URL, with or without ``/v1``; empty for the live service. A bare loopback host means
+        ``http``, any other bare host ``https``. An IPv6 address may lack its brackets, as in a connection's URI.
+    :param port: used if ``host`` has none.
+    :param schema: ``http`` or ``https``, or a path prefix (what follows the host in a connection's URI).
     :param allow_http: accept ``http://`` to other hosts than this machine.
-    :raises BadSettings: if that is no address, looks like an API key, or would send the key unencrypted over a network.
+    :raises BadSettings: if it is not an address, has an API key, or would send the key unencrypted over a network.
     """
+    from airflow_provider_seeany.api.route import is_loopback
+
     given = (host or "").strip() or DEFAULT_BASE_URL
     schema = (schema or "").strip().strip("/")
     scheme = schema if schema in ("http", "https") else ""
     prefix = "" if scheme else schema
     if any(looks_like_key(text) for text in (given, prefix, str(port))):
         raise BadSettings(
-            "its Base URL (host), port or schema holds an API key, or what looks like one (sk-…). The key belongs in "
+            "its Base URL (host), port or schema has an API key, or what looks like one (sk-…). The key belongs in "
             "the field API Key, the password, alone; replace it if it may have been seen"
         )
     if _is_ipv6(given):
@@ -155,14 +147,14 @@ def base_url(host: str | None, *, port: object = None, schema: str | None = None
     name, given_port, parts = _split(given if "://" in given else f"//{given}")
     odd = any(not text.isprintable() or any(c in text for c in " \\@?#") for text in (given, prefix))
     if "%" in name and ":" in name:
-        raise BadSettings("its Base URL (host) is an IPv6 address with a zone (%…), which cannot be used. Give a name")
+        raise BadSettings("its Base URL (host) is an IPv6 address with a zone (%…), which cannot be used. Set a name")
     if not name or odd:
-        # What stands before an @ or behind a ? may be the key itself, typed into the wrong field.
+        # Before an @ or behind a ? may be the key itself, typed into the wrong field.
         shown = (
             "" if any(c in given + prefix for c in "@?#") else f" {truncate('/'.join(filter(None, (given, prefix))))!r}"
         )
         raise BadSettings(
-            f"its Base URL (host){shown} is no address. Give a host or URL such as https://api.seeany.com, "
+            f"its Base URL (host){shown} is not an address. Set a host or URL such as https://api.seeany.com, "
             "without user name, query or fragment, or leave it empty"
         )
     scheme = parts.scheme or scheme or ("http" if is_loopback(name) else "https")
@@ -180,7 +172,6 @@ def base_url(host: str | None, *, port: object = None, schema: str | None = None
 
 
 def _split(url: str) -> tuple[str, int | None, SplitResult]:
-    """Return host, port and all parts of a URL; no host if it cannot be split."""
     try:
         parts = urlsplit(url)
         return parts.hostname or "", parts.port, parts
@@ -189,7 +180,6 @@ def _split(url: str) -> tuple[str, int | None, SplitResult]:
 
 
 def _port(port: object) -> str:
-    """Return a port as it stands behind a host; nothing if there is none."""
     if port is None:
         return ""
     text = str(port).strip()
@@ -200,9 +190,9 @@ def _port(port: object) -> str:
 
 def checked_seconds(value: object, *, name: str) -> float:
     """
-    Return a number of seconds from a number or its text, as extras of a connection may hold either.
+    Return seconds from a connection's extra, a number or its text.
 
-    :raises BadSettings: if it is not a number between 0 (not included) and one day.
+    :raises BadSettings: if it is not above 0 and at most one day.
     """
     try:
         seconds = float(value)  # type: ignore[arg-type]
@@ -215,7 +205,7 @@ def checked_seconds(value: object, *, name: str) -> float:
 
 def checked_count(value: object, *, name: str) -> int:
     """
-    Return a count from a number or its text, as extras of a connection may hold either.
+    Return a count from a connection's extra, a number or its text.
 
     :raises BadSettings: if it is not a whole number from 1 to 10 000.
     """
@@ -223,21 +213,6 @@ def checked_count(value: object, *, name: str) -> int:
     if not 1 <= count <= 10_000:
         raise BadSettings(f"its {name} must be a whole number from 1 to 10000, not {truncate(str(value))!r}")
     return count
-
-
-def is_loopback(host: str) -> bool:
-    """
-    Tell whether a host is this machine by its address or name alone; nothing is resolved.
-
-    A name below ``localhost`` is taken for this machine, as RFC 6761 asks of resolvers; one that does otherwise could
-    still send it elsewhere.
-    """
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (mapped or address).is_loopback
 
 
 def _is_ipv6(text: str) -> bool:

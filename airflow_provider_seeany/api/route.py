@@ -1,7 +1,8 @@
-"""Finds the proxy and the certificates for the API, once for both transports, where ``requests`` would find them."""
+"""Finds the proxy and the certificates for the API, as ``requests`` would, once for both transports."""
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import ssl
 from base64 import b64encode
@@ -11,29 +12,19 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import certifi
 import msgspec
 
-from airflow_provider_seeany.api.request import BadSettings, is_loopback
+from airflow_provider_seeany.api.errors import BadSettings
 from airflow_provider_seeany.api.secret import Hidden
 
 
 class Proxy(msgspec.Struct, frozen=True):
-    """
-    A proxy.
-
-    :param url: where it is, without its credentials.
-    :param headers: what it is to be told beside the request: its own credentials, or nothing.
-    """
+    """A proxy: its URL without credentials, and the headers for it alone, which have the credentials."""
 
     url: str
     headers: dict[str, str]
 
 
 class Route(msgspec.Struct, frozen=True):
-    """
-    How requests get to the API.
-
-    :param proxy: the proxy they go through.
-    :param tls: whom they trust; ``None`` if nothing on the way is encrypted.
-    """
+    """The proxy and the TLS context of requests; ``tls`` is ``None`` if nothing on the route is encrypted."""
 
     proxy: Proxy | None
     tls: ssl.SSLContext | None
@@ -41,13 +32,23 @@ class Route(msgspec.Struct, frozen=True):
 
 def route_to(url: str) -> Route:
     """
-    Find the way to a URL by this process's environment.
+    Find the route to a URL by this process's environment.
 
-    :raises BadSettings: if it names a proxy or certificates that cannot be used; the text names the variable.
+    :raises BadSettings: if its proxy or certificates cannot be used; the text names the variable.
     """
     proxy = _proxy_for(url)
     encrypted = url.startswith("https:") or (proxy is not None and proxy.url.startswith("https:"))
     return Route(proxy, _tls() if encrypted else None)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine, by its address or, as RFC 6761 has it, its name; nothing is resolved."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 def _proxy_for(url: str) -> Proxy | None:
@@ -55,7 +56,7 @@ def _proxy_for(url: str) -> Proxy | None:
     from requests.utils import get_environ_proxies, select_proxy
 
     if is_loopback(urlsplit(url).hostname or ""):
-        # What may go unencrypted only because it stays on this machine has to stay there.
+        # It may be unencrypted only because it does not leave this machine.
         return None
     found = select_proxy(url, get_environ_proxies(url))
     if not found:
@@ -66,13 +67,13 @@ def _proxy_for(url: str) -> Proxy | None:
         host, port = parts.hostname, parts.port
     except ValueError:
         host = port = None
-    # Not with what was found: it may hold a password.
+    # Errors do not quote the URL, which may have a password.
     if not host:
-        raise BadSettings(f"{variable} holds no URL of a proxy. Give one such as http://proxy.example.com:3128")
+        raise BadSettings(f"{variable} is not the URL of a proxy. Set one such as http://proxy.example.com:3128")
     if parts.scheme not in ("http", "https"):
         raise BadSettings(
-            f"{variable} names a proxy of the kind {parts.scheme}://, which triggers could not go through. "
-            "Give the URL of an HTTP proxy, http://… or https://…, or list the API's host in NO_PROXY"
+            f"{variable} names a {parts.scheme}:// proxy, which triggers cannot use. "
+            "Set the URL of an HTTP proxy, http://… or https://…, or list the API's host in NO_PROXY"
         )
     authority = (f"[{host}]" if ":" in host else host) + (f":{port}" if port else "")
     return Proxy(
@@ -100,24 +101,24 @@ def _credentials(user: str, password: str) -> dict[str, str]:
 
 
 def _tls() -> ssl.SSLContext:
-    """Trust whom requests trusts."""
+    """Return a context with the certificates that requests would use."""
     for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         if bundle := os.environ.get(variable):
             break
     else:
         variable, bundle = "certifi", certifi.where()
     try:
-        return _trusting(bundle)
+        return _tls_context(bundle)
     except OSError as error:
         reason = "it holds no certificates" if isinstance(error, ssl.SSLError) else error.strerror
         raise BadSettings(
             f"{variable} names certificates that cannot be read, {bundle!r}: {reason}. "
-            "Give the path of a PEM file, or of a folder made by c_rehash"
+            "Set the path of a PEM file, or of a folder made by c_rehash"
         ) from None
 
 
 @cache
-def _trusting(bundle: str) -> ssl.SSLContext:
-    """Read a file or folder of certificates, which takes some 40 ms, once."""
+def _tls_context(bundle: str) -> ssl.SSLContext:
+    # Reading the certificates takes some 40 ms.
     is_folder = os.path.isdir(bundle)
     return ssl.create_default_context(cafile=None if is_folder else bundle, capath=bundle if is_folder else None)

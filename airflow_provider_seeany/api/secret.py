@@ -1,4 +1,4 @@
-"""The API key as a value that does not show itself, and that finds itself in foreign text however that spells it."""
+"""The API key as a value that does not show itself, and that masks itself in foreign text, however disguised."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from typing import NoReturn, SupportsIndex
 MASK = "***"
 
 MIN_MASKED = 16
-"""Shortest key, in characters, that is masked inside an answer; real ones are longer."""
+"""Minimum characters of a key that is masked inside a payload; real ones are longer."""
 
 MAX_SPELLED = 65_536
-"""Longest text, in characters, that is searched for a disguised key letter by letter; a longer one is masked whole."""
+"""Maximum characters of a text that is searched for a disguised key; a longer one is masked as a whole."""
 
 _MIN_BEGINNING = 4
-"""Shortest beginning of a key, in characters, that is masked where a text was cut off in the middle of one."""
+"""Minimum characters of a key's beginning that is masked at the end of a truncated text."""
 
-# Bounded repetitions, and none that backtracks, so that the time is linear whatever a server sends.
+# Bounded repetitions without backtracking, so that the time is linear whatever a server sends.
 _NO_LETTER = (
-    # What moves a terminal's cursor or colours its text, as it is or as JSON and Python escape it.
+    # Terminal control sequences, raw or escaped as in JSON and Python.
     r"(?:(?:\x1b|(?<!\\)\\++(?:u00|x)1b)\[|\xc2?\x9b|(?<!\\)\\++(?:u00|x)9b)[0-?]{0,32}[ -/]{0,4}[@-~]"
 )
 _NUMBER = (
-    # A character by its number, as JSON, Python, URLs and HTML write it, escaped once or several times.
+    # A character by its number, as in JSON, Python, URLs and HTML, escaped once or several times.
     r"(?:(?<!\\)\\++(?:u00|x)|%(?:25){0,4}|&(?:amp;){0,4}#x0{0,8})([0-9a-f]{2});?|&(?:amp;){0,4}#0{0,8}([0-9]{2,3});"
-    # No letter of a key: any other number, and white space.
+    # Not part of a key: any other number, and white space.
     r"|(?<!\\)\\++(?:u[0-9a-f]{4}|[nrtbfv0])"
 )
-# What it may begin with is said first: it is searched for in every body that has such a byte.
+# The lookahead is for speed: this is searched for in every body that has such a byte.
 _ESCAPES = re.compile(rf"(?=[\\%&\x1b\x9b\xc2])(?:{_NO_LETTER}|{_NUMBER})".encode("latin-1"), re.IGNORECASE)
-# A backslash is none: it may stand before any sign.
+# Without the backslash, which may escape any character.
 _LETTERS = re.compile(rf"{_NO_LETTER}|{_NUMBER}|([!-\[\]-~])", re.IGNORECASE)
-# What ends a terminal's code may as well be the first letter of a key that stands behind half a code.
+# The last character of a control sequence may as well be the first of a key behind a truncated sequence.
 _LETTERS_IN_CODES = re.compile(rf"{_NUMBER}|([!-\[\]-~])", re.IGNORECASE)
 
 _LOWER_CASE = bytes(range(256)).lower()
@@ -41,11 +41,9 @@ _NEITHER_LETTER_NOR_DIGIT = bytes(byte for byte in range(256) if byte >= 0x80 or
 
 class Secret:
     """
-    A text that shows as ``***``, also in a crash report that keeps local variables.
+    A text that shows as ``***``, also in a crash report with local variables. It cannot be pickled.
 
-    It cannot be pickled, as the pickle would hold it in clear text. A copy of it is itself.
-
-    :param text: the text: printable ASCII without spaces, as an HTTP header carries it.
+    :param text: printable ASCII without spaces, as in an HTTP header.
     """
 
     __slots__ = ("_letters_and_digits", "_text")
@@ -73,38 +71,36 @@ class Secret:
         _refuse_to_pickle()
 
     def bearer(self) -> Hidden:
-        """Return the value of an ``Authorization`` header; this is the only way to the text."""
+        """Return the value of an ``Authorization`` header, the only way to the text."""
         return Hidden(f"Bearer {self._text}")
 
     def may_be_in(self, body: bytes) -> bool:
         """
-        Tell quickly whether a JSON body may spell the key; if not, there is nothing in it to mask.
+        Tell quickly whether a JSON body may contain the key, so that it has to be masked.
 
-        A key of fewer than :data:`MIN_MASKED` characters could be part of an honest answer, and stays there.
+        A key of fewer than :data:`MIN_MASKED` characters could be part of a real payload, and stays there.
         """
         return len(self._text) >= MIN_MASKED and self._may_be_spelled_in(body)
 
-    def mask(self, text: str, *, goes_on: bool = False) -> str:
+    def mask(self, text: str, *, is_truncated: bool = False) -> str:
         """
         Return a text with ``***`` in place of the key.
 
-        The key is found in any case, and with anything between its letters that is no printable ASCII: white space,
-        control characters, what has no width, codes of a terminal. It is found, too, where JSON, Python, URLs or HTML
-        escape its letters.
+        The key is found in any case, with anything but printable ASCII between its letters (white space, invisible
+        characters, terminal control sequences), and where JSON, Python, URLs or HTML escape its letters.
 
-        :param text: text that came from outside.
-        :param goes_on: whether the text was cut off at its end, where the key may have begun.
+        :param is_truncated: whether the key may have begun at the end of the text.
         """
         text = re.sub(re.escape(self._text), MASK, text, flags=re.IGNORECASE)
-        if not goes_on and not self._may_be_spelled_in(text.encode("utf-8", "replace")):
+        if not is_truncated and not self._may_be_spelled_in(text.encode("utf-8", "replace")):
             return text
         if len(text) > MAX_SPELLED:
             return MASK
         for letters in (_LETTERS, _LETTERS_IN_CODES):
-            text = self._mask_spelled(text, letters, goes_on=goes_on)
+            text = self._mask_spelled(text, letters, is_truncated=is_truncated)
         return text
 
-    def _mask_spelled(self, text: str, letters: re.Pattern[str], *, goes_on: bool) -> str:
+    def _mask_spelled(self, text: str, letters: re.Pattern[str], *, is_truncated: bool) -> str:
         wanted = self._text.lower().replace("\\", "")
         found = [(letter, match) for match in letters.finditer(text) if (letter := _letter(match))]
         spelled = "".join(letter for letter, _ in found).lower()
@@ -116,7 +112,7 @@ class Secret:
             end = found[at + len(wanted) - 1][1].end()
             at = spelled.find(wanted, at + len(wanted))
         rest = text[end:]
-        if goes_on:
+        if is_truncated:
             lengths = range(len(wanted) - 1, _MIN_BEGINNING - 1, -1)
             begun = next((n for n in lengths if spelled.endswith(wanted[:n])), 0)
             if begun and (start := found[-begun][1].start()) >= end:
@@ -133,7 +129,7 @@ class Secret:
 
 
 class Hidden(str):
-    """A text that HTTP libraries take for a header's value, but whose ``repr()``, and that of its parts, is ``***``."""
+    """A header's value for HTTP libraries whose ``repr()``, and that of its parts, is ``***``."""
 
     __slots__ = ()
 
@@ -149,9 +145,9 @@ class Hidden(str):
 
 def forget_locals(error: BaseException) -> None:
     """
-    Clear the local variables of the frames that an exception, and those it came from, have passed.
+    Clear the local variables in the tracebacks of an exception and its causes.
 
-    HTTP libraries keep a request's bytes there, and a crash report may keep local variables. Lines and files stay.
+    HTTP libraries keep a request's bytes there, and a crash report may include them. Lines and files stay.
     """
     seen: set[int] = set()
     todo: list[BaseException | None] = [error]
@@ -164,7 +160,7 @@ def forget_locals(error: BaseException) -> None:
 
 
 def _refuse_to_pickle() -> NoReturn:
-    raise TypeError("an API key is not pickled: hand on the id of its connection")
+    raise TypeError("an API key is not pickled: pass the id of its connection")
 
 
 def _letters_and_digits(raw: bytes) -> bytes:
@@ -172,7 +168,7 @@ def _letters_and_digits(raw: bytes) -> bytes:
 
 
 def _letter(match: re.Match[str]) -> str:
-    """Return the character that a piece of text stands for, or nothing if that cannot be part of a key."""
+    """Return the character that a match stands for, or nothing if that cannot be part of a key."""
     by_hex, by_number, itself = match.groups()
     return itself or _printable(by_hex, by_number)
 

@@ -1,67 +1,63 @@
-"""Text for log lines and error messages: foreign text made harmless, keys in wrong fields, counts for people."""
+"""Text for log lines and error messages: sanitizing foreign text, hiding keys in wrong fields, counts."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from airflow_provider_seeany.api.secret import MASK, Secret
 
-if TYPE_CHECKING:
-    pass
+MAX_TEXT = 500
+"""Maximum characters of foreign text in a message or a log line."""
+
+_MAX_TYPED = 4096
+_MAX_QUOTED = 80
+_KEY_PREFIX = re.compile(r"(?<![a-z0-9])sk[-_][\w%-]*", re.IGNORECASE | re.ASCII)
+_LONG_KEY = re.compile(r"(?<![a-z0-9])sk[-_]([\w-]{16,})", re.IGNORECASE | re.ASCII)
+_BLANK_LETTERS = "\u115f\u1160\u2800"
+"""Invisible characters that Unicode has among letters and symbols."""
 
 
 def truncate(text: str) -> str:
     """
-    Shorten what a person typed, for quoting it in an error; a key typed into the wrong field does not show.
+    Shorten what a person typed, for quoting it in an error; a key in the wrong field does not show.
 
     Whatever begins as a key does is masked, however short: a quotation loses little by it.
     """
-    text = _BEGINS_AS_KEY.sub(MASK, text[:_MAX_QUOTED])
-    if _BEGINS_AS_KEY.search(spelled := decode_disguised(text)):
-        text = _BEGINS_AS_KEY.sub(MASK, spelled)
-    return text if len(text) <= 80 else text[:79] + "…"
-
-
-_MAX_QUOTED = 4096
-"""Most characters of a text that are looked at for quoting some of them."""
-
-
-_BEGINS_AS_KEY = re.compile(r"(?<![a-z0-9])sk[-_][\w%-]*", re.IGNORECASE | re.ASCII)
-
-
-_LONG_AS_KEY = re.compile(r"(?<![a-z0-9])sk[-_]([\w-]{16,})", re.IGNORECASE | re.ASCII)
+    text = _KEY_PREFIX.sub(MASK, text[:_MAX_TYPED])
+    if _KEY_PREFIX.search(decoded := decode_disguised(text)):
+        text = _KEY_PREFIX.sub(MASK, decoded)
+    return text if len(text) <= _MAX_QUOTED else text[: _MAX_QUOTED - 1] + "…"
 
 
 def looks_like_key(text: str) -> bool:
     """
-    Tell whether a host, a path or a port holds what must be an API key, typed into the wrong field.
+    Tell whether a host, path or port contains an API key, typed into the wrong field.
 
-    Names of machines begin with ``sk-`` as well: ``sk-mock``, ``sk-api-gateway-prod-2.example.com``. But they are made
-    of words. Only a key has 16 characters or more behind ``sk-`` without a dot and, among them, a piece of 12 or more
-    with a digit and no sign; each kind of random key, a UUID included, has one.
+    Host names begin with ``sk-`` as well, such as ``sk-api-gateway-prod-2.example.com``, but they are made of words.
+    Only a key has 16 or more characters behind ``sk-`` without a dot and, among them, a part of 12 or more letters and
+    digits with a digit; each kind of random key, a UUID included, has one.
     """
     return any(
-        len(piece) >= 12 and any(c.isdigit() for c in piece)
-        for rest in _LONG_AS_KEY.findall(decode_disguised(text))
-        for piece in re.split("[-_]", rest)
+        len(part) >= 12 and any(c.isdigit() for c in part)
+        for rest in _LONG_KEY.findall(decode_disguised(text))
+        for part in re.split("[-_]", rest)
     )
 
 
 def decode_disguised(text: str) -> str:
-    """Return a text as a person reads it who wants the key: no %-escapes, no wide letters, nothing without a width."""
+    """Return a text without the disguises of a key: percent-encoding, full-width letters, invisible characters."""
     before = None
     while text != before:
         before = text
-        # A % that was escaped again and again, at once: a round for each time would take long.
+        # A repeatedly encoded % at once: a round for each time would take long.
         text = unquote(re.sub("%(?:25)+", "%", text))
-        text = "".join(map(_plain, unicodedata.normalize("NFKD", text)))
+        text = "".join(map(_plain_character, unicodedata.normalize("NFKD", text)))
     return text
 
 
-def _plain(char: str) -> str:
+def _plain_character(char: str) -> str:
     if char.isascii():
         return char if char.isprintable() or char.isspace() else ""
     category = unicodedata.category(char)
@@ -70,30 +66,20 @@ def _plain(char: str) -> str:
     return "" if category[0] in "MC" or char in _BLANK_LETTERS else char
 
 
-_BLANK_LETTERS = "\u115f\u1160\u2800"
-"""What Unicode calls letters or symbols, and nobody sees."""
-
-
-MAX_TEXT = 500
-"""Longest piece of foreign text, in characters, that is put into a message or a log line."""
-
-
 def sanitize(text: str, *, secret: Secret | None = None, limit: int = MAX_TEXT) -> str:
     """
-    Make foreign text fit for a log line: no control characters, no secret, no more than ``limit`` characters.
+    Return foreign text for a log line: without control characters and the secret, with ``limit`` characters at most.
 
-    :param text: text that came from outside, in any language.
-    :param secret: an API key that must not show, should the text quote it.
-    :param limit: the most characters to keep.
+    :param secret: an API key that the text may quote.
     """
     text = text.strip()
-    goes_on = len(text) > (most := 8 * limit)  # never megabytes of what is dropped below
-    text = text[:most]
+    is_truncated = len(text) > 8 * limit  # never megabytes of what is dropped below
+    text = text[: 8 * limit]
     if secret is not None:
-        # The secret is found through all that is dropped below, and before it: a part of a key is a key that got out.
-        text = secret.mask(text, goes_on=goes_on).strip()
+        # Before anything is dropped: a part of a key must not show either.
+        text = secret.mask(text, is_truncated=is_truncated).strip()
     if not text.isprintable():
-        # Controls, line separators, bidi overrides and whatever else can make a line lie.
+        # Control characters, line separators, bidirectional overrides: all that could forge a line.
         text = re.sub("\0+", " ", "".join(char if char.isprintable() else "\0" for char in text)).strip()
     return text if len(text) <= limit else text[: limit - 1] + "…"
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
+from airflow_provider_seeany.api.errors import BadSettings
 from airflow_provider_seeany.api.request import (
     DEFAULT_CONNECT_TIMEOUT,
     DEFAULT_MAX_CONNECTIONS,
     DEFAULT_REQUEST_TIMEOUT,
     ApiSettings,
-    BadSettings,
     base_url,
     checked_api_key,
     checked_count,

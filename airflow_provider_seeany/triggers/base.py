@@ -10,9 +10,8 @@ from typing import Any, Protocol, TypeVar
 
 from airflow.triggers.base import BaseTrigger
 
-from airflow_provider_seeany.api.errors import ApiError
+from airflow_provider_seeany.api.errors import ApiError, BadSettings
 from airflow_provider_seeany.api.outcome import BadId, Crashed, Misconfigured
-from airflow_provider_seeany.api.request import BadSettings
 from airflow_provider_seeany.api.task_id import BadTaskId
 from airflow_provider_seeany.api.text import sanitize
 from airflow_provider_seeany.api.wait import Pause

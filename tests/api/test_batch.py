@@ -28,13 +28,13 @@ from airflow_provider_seeany.api.collector import ResultCollector
 from airflow_provider_seeany.api.costs import Costs
 from airflow_provider_seeany.api.errors import (
     ApiError,
+    BadSettings,
     InvalidResponseError,
     PermanentError,
     ThrottledError,
     TransientError,
 )
 from airflow_provider_seeany.api.outcome import Crashed, Misconfigured, Refused
-from airflow_provider_seeany.api.request import BadSettings
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.task_id import BadTaskId, checked_task_ids
 from airflow_provider_seeany.api.text import format_count

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from airflow_provider_seeany import __version__
 from airflow_provider_seeany.api.blocking import BlockingClient
+from airflow_provider_seeany.api.errors import BadSettings
 from airflow_provider_seeany.api.request import (
     ApiSettings,
-    BadSettings,
     base_url,
     checked_api_key,
     checked_count,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_seeany.api.errors import ApiError
-from airflow_provider_seeany.api.request import ApiSettings, BadSettings, base_url
+from airflow_provider_seeany.api.errors import ApiError, BadSettings
+from airflow_provider_seeany.api.request import ApiSettings, base_url
 from airflow_provider_seeany.api.route import route_to
 from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.task import SeeAnyTask
