@@ -21,11 +21,8 @@ from airflow_provider_seeany.api.snapshot import MAX_RESULT_URL
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.text import format_count, sanitize, truncate, were
 
-MAX_FAILURES_SHOWN = 100
-"""Maximum failures of a batch that an exception's text lists."""
-
-MAX_UNFINISHED_IDS = 20
-"""Maximum ids that the text of a batch's timeout names."""
+MAX_FAILURES_SHOWN = 100  # maximum failures of a batch that an exception's text lists
+MAX_UNFINISHED_IDS = 20  # maximum ids that the text of a batch's timeout names
 
 
 class SeeAnyError(PicklableException, AirflowException):
@@ -74,9 +71,7 @@ class SeeAnyBatchFailed(SeeAnyError, AirflowFailException):
         lines = [f"  {sanitize(failure.id, limit=100)}: {failure.reason}" for failure in shown]
         if result.failed > len(shown):
             lines.append(f"  and {format_count(result.failed - len(shown))} others")
-        ended = (
-            " fail_fast ended the wait at the first; the other tasks continue and may cost money." if fail_fast else ""
-        )
+        ended = " fail_fast ended the wait at the first; the others continue and may cost money." if fail_fast else ""
         super().__init__(
             f"{format_count(result.failed)} of {format_count(result.total)} SeeAny tasks failed.{ended} "
             f"{_completed_text(result, kept)}\n" + "\n".join(lines)

@@ -30,11 +30,8 @@ from airflow_provider_seeany.api.text import format_count
 from airflow_provider_seeany.api.wait import LAST_POLL_SECONDS, Pause, Wait
 from airflow_provider_seeany.api.wait_log import LOG_INTERVAL, AnomalyLog, Log, ThrottledLog
 
-MAX_ENDED_SHOWN = 20
-"""Maximum ids that a timeout names of tasks that have probably ended."""
-
-MAX_PAUSE = 3600.0
-"""Maximum seconds to pause where nothing is due and there is no deadline."""
+MAX_ENDED_SHOWN = 20  # maximum ids that a timeout names of tasks that have probably ended
+MAX_PAUSE = 3600.0  # maximum seconds to pause where nothing is due and there is no deadline
 
 
 class Batch:

@@ -9,8 +9,7 @@ import msgspec
 
 from airflow_provider_seeany.api.outcome import BadId, Crashed, Misconfigured, Refused
 
-MAX_RESULT_BYTES = 48 * 1024
-"""Maximum size of a result as JSON: Airflow keeps it in its database."""
+MAX_RESULT_BYTES = 48 * 1024  # maximum size of a result as JSON: Airflow keeps it in its database
 
 
 class Failure(msgspec.Struct, frozen=True):

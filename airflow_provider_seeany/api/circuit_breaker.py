@@ -23,8 +23,7 @@ from airflow_provider_seeany.api.wait_log import LOG_INTERVAL, Log
 FAILURE_THRESHOLD = 20
 """So many different tasks that fail without a response in between are the service's failure and not theirs."""
 
-MIN_FAILURES_LOGGED = 5
-"""After so many failures in a row the next response is logged."""
+MIN_FAILURES_LOGGED = 5  # after so many failures in a row the next response is logged
 
 
 class CircuitBreaker:

@@ -18,8 +18,7 @@ from airflow_provider_seeany.api.text import format_count, sanitize
 RESERVED_FOR_FAILURES = MAX_RESULT_BYTES // 4
 """Bytes of a result that completed tasks leave to failures, if there are so many."""
 
-MAX_REASON = 200
-"""Maximum characters of a failure's reason."""
+MAX_REASON = 200  # maximum characters of a failure's reason
 
 
 class _SizedRows:

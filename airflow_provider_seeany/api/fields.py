@@ -15,11 +15,8 @@ Parsed = TypeVar("Parsed")
 ErrorFields = tuple[str | int | None, str | None]
 """Code and message."""
 
-MAX_WORD = 100
-"""Longer texts are no words, keys, numbers or times."""
-
-_MAX_DEPTH = 4
-"""Lists and objects are searched no deeper than this: one value is expected."""
+MAX_WORD = 100  # longer texts are no words, keys, numbers or times
+_MAX_DEPTH = 4  # lists and objects are searched no deeper than this: one value is expected
 
 _TEXT_KEYS = ("value", "text", "name", "label", "title", "message", "msg", "reason", "detail", "description")
 _URL_KEYS = ("url", "href", "uri", "src", "link", "value", "download_url", "video_url")

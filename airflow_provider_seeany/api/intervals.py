@@ -35,48 +35,28 @@ import msgspec
 
 from airflow_provider_seeany.api.errors import ApiError, BadSettings, ThrottledError
 
-BACKOFF_FACTOR = 1.5
-"""Growth of the pauses while a forecast has run out or requests fail."""
-
-BACKOFF_MAX = 60.0
-"""Maximum seconds between two requests while they fail."""
+BACKOFF_FACTOR = 1.5  # growth of the pauses while a forecast has run out or requests fail
+BACKOFF_MAX = 60.0  # maximum seconds between two requests while they fail
 
 RETRY_AFTER_MAX = 3600.0
 """Maximum seconds for which ``Retry-After`` is obeyed: an absurd one must not stop a wait for good."""
 
-JITTER = 0.05
-"""Width of the jitter as a share of a pause, so that waits that began together drift apart."""
-
-MAX_ESTIMATE = 1e7
-"""A longer estimate in seconds, some four months, is none."""
+JITTER = 0.05  # width of the jitter as a share of a pause, so that waits that began together drift apart
+MAX_ESTIMATE = 1e7  # a longer estimate in seconds, some four months, is none
 
 MIN_SCALE = 0.4
-MAX_SCALE = 2.5
-"""Bounds of the real seconds in one forecast second."""
+MAX_SCALE = 2.5  # bounds of the real seconds in one forecast second
 
 MIN_ESTIMATE_SLOPE = 1 / MAX_SCALE
 """An estimate has to fall by more seconds than this in one real second; one that falls more slowly cannot be scaled."""
 
-MIN_PROGRESS_SLOPE = 0.5
-"""The same for the progress; higher, since progress that slows down falls slowly for ever."""
-
-SMOOTHING = 0.5
-"""Weight of the newest value in the running means of a forecast's scale and error."""
-
-INITIAL_ERROR = 0.3
-"""The assumed error of a forecast before one is known, as a share of the remaining seconds."""
-
-STEADY_ERROR = 0.15
-"""Below this error a forecast is steady."""
-
-MUCH_STEADIER = 0.35
-"""The progress is preferred to the estimate if its error is below this share of the estimate's."""
-
-RUN_OUT = 2.0
-"""With so few seconds left, a forecast has run out: the next responses tell more than it does."""
-
-NEAR = 10.0
-"""With so few seconds left, the next request aims at the end itself."""
+MIN_PROGRESS_SLOPE = 0.5  # the same for the progress; higher, since progress that slows down falls slowly for ever
+SMOOTHING = 0.5  # weight of the newest value in the running means of a forecast's scale and error
+INITIAL_ERROR = 0.3  # the assumed error of a forecast before one is known, as a share of the remaining seconds
+STEADY_ERROR = 0.15  # below this error a forecast is steady
+MUCH_STEADIER = 0.35  # the progress is preferred to the estimate if its error is below this share of the estimate's
+RUN_OUT = 2.0  # with so few seconds left, a forecast has run out: the next responses tell more than it does
+NEAR = 10.0  # with so few seconds left, the next request aims at the end itself
 
 FAR_SHARE = 0.7
 """Share of the remaining time to pause while the end is far: the rest corrects an estimate that was too long."""
@@ -84,8 +64,7 @@ FAR_SHARE = 0.7
 MARGIN = 0.5
 """Seconds between the expected end and the request: one just before the end is wasted and costs another pause."""
 
-MIN_PAUSE = 2.0
-"""Minimum seconds between two requests, unless ``poll_interval`` is shorter."""
+MIN_PAUSE = 2.0  # minimum seconds between two requests, unless ``poll_interval`` is shorter
 
 
 def with_jitter(seconds: float, jitter: Callable[[], float] = random.random) -> float:

@@ -6,8 +6,7 @@ from airflow_provider_seeany.api.errors import ApiError, InvalidResponseError
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.text import sanitize
 
-MIN_INVALID_RESPONSES = 5
-"""Minimum of invalid responses in a row that are believed."""
+MIN_INVALID_RESPONSES = 5  # minimum of invalid responses in a row that are believed
 
 MIN_INVALID_SECONDS = 60.0
 """Minimum of seconds between the first and the last of them: a proxy takes a while to restart."""

@@ -12,11 +12,8 @@ from typing import Any
 MAX_DEPTH = 64
 """Maximum nesting of a payload; a real one has two levels. Airflow's serialisation fails at some hundreds."""
 
-_MAX_BRACKETS = 200_000
-"""Maximum brackets of a text whose deepest parts are removed, which takes time."""
-
-_MAX_DIGITS = 1000
-"""Maximum digits of an integer; a longer one stays text."""
+_MAX_BRACKETS = 200_000  # maximum brackets of a text whose deepest parts are removed, which takes time
+_MAX_DIGITS = 1000  # maximum digits of an integer; a longer one stays text
 
 _ENCODINGS = (
     (codecs.BOM_UTF8, "utf-8"),

@@ -24,8 +24,7 @@ from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.text import sanitize
 
-MAX_BYTES_SHOWN = 200
-"""Maximum bytes of an unusable body that an error shows."""
+MAX_BYTES_SHOWN = 200  # maximum bytes of an unusable body that an error shows
 
 _REQUEST_ID_HEADERS = ("X-Request-Id", "Request-Id", "X-Trace-Id", "X-Correlation-Id")
 _MESSAGE_KEYS = ("message", "msg", "detail", "error_message")

@@ -14,11 +14,8 @@ from heapq import heapify, heappop, heappush
 
 from airflow_provider_seeany.api.intervals import MARGIN
 
-EXPLORE_EVERY = 10
-"""Every Nth contested poll comes from the queue with the lower hit rate."""
-
-SMOOTHING = 0.05
-"""Weight of the newest poll in a queue's hit rate, a running mean."""
+EXPLORE_EVERY = 10  # every Nth contested poll comes from the queue with the lower hit rate
+SMOOTHING = 0.05  # weight of the newest poll in a queue's hit rate, a running mean
 
 
 class _Queue:

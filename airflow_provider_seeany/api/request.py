@@ -20,20 +20,14 @@ if TYPE_CHECKING:
 DEFAULT_BASE_URL = "https://api.seeany.com"
 """The documented address, without the version."""
 
-DEFAULT_REQUEST_TIMEOUT = 30
-"""Maximum seconds for one request, from connecting to the last byte."""
-
-DEFAULT_CONNECT_TIMEOUT = 10
-"""Maximum seconds of them for the connection, TCP and TLS."""
-
-DEFAULT_MAX_CONNECTIONS = 100
-"""Maximum concurrent requests of one process with one key; further ones queue."""
+DEFAULT_REQUEST_TIMEOUT = 30  # maximum seconds for one request, from connecting to the last byte
+DEFAULT_CONNECT_TIMEOUT = 10  # maximum seconds of them for the connection, TCP and TLS
+DEFAULT_MAX_CONNECTIONS = 100  # maximum concurrent requests of one process with one key; further ones queue
 
 PROBE_TASK_ID = "airflow-connection-test"
 """An id that no task has. Requesting it tells whether the key is accepted: the API documents no other way."""
 
-MAX_RESPONSE_BYTES = 4 * 1024 * 1024
-"""Maximum bytes of a response; a real one has a few hundred."""
+MAX_RESPONSE_BYTES = 4 * 1024 * 1024  # maximum bytes of a response; a real one has a few hundred
 
 
 class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, dict=True):

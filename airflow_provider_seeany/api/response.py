@@ -14,8 +14,7 @@ from airflow_provider_seeany.api.lenient_json import MAX_DEPTH
 from airflow_provider_seeany.api.request import MAX_RESPONSE_BYTES
 from airflow_provider_seeany.api.secret import Secret
 
-_MAX_GZIP_MEMBERS = 100
-"""Maximum members of one gzip body: each takes time, however small it is."""
+_MAX_GZIP_MEMBERS = 100  # maximum members of one gzip body: each takes time, however small it is
 
 _RESERVED_NAMES = frozenset({"__classname__", "__id__", "__type", "__var"})
 """Keys by which Airflow's serialisation marks its own objects; it refuses them, or worse, in foreign data."""

@@ -24,17 +24,13 @@ from airflow_provider_seeany.api.errors import InvalidResponseError, ThrottledEr
 
 Result = TypeVar("Result")
 
-MAX_ATTEMPTS = 5
-"""Maximum number of requests in one call."""
+MAX_ATTEMPTS = 5  # maximum number of requests in one call
 
 MAX_SECONDS = 60.0
 """No request starts later than this many seconds after the first. The last one may take its request timeout."""
 
-MAX_PAUSE = 10.0
-"""Maximum seconds between two requests, unless the service asks for more."""
-
-MAX_RETRY_AFTER = 30.0
-"""Maximum seconds for which ``Retry-After`` is obeyed."""
+MAX_PAUSE = 10.0  # maximum seconds between two requests, unless the service asks for more
+MAX_RETRY_AFTER = 30.0  # maximum seconds for which ``Retry-After`` is obeyed
 
 
 def call_with_retries(request: Callable[..., Result], *args: Any) -> Result:

@@ -8,14 +8,12 @@ from typing import NoReturn, SupportsIndex
 
 MASK = "***"
 
-MIN_MASKED = 16
-"""Minimum characters of a key that is masked inside a payload; real ones are longer."""
+MIN_MASKED = 16  # minimum characters of a key that is masked inside a payload; real ones are longer
 
 MAX_SPELLED = 65_536
 """Maximum characters of a text that is searched for a disguised key; a longer one is masked as a whole."""
 
-_MIN_BEGINNING = 4
-"""Minimum characters of a key's beginning that is masked at the end of a truncated text."""
+_MIN_BEGINNING = 4  # minimum characters of a key's beginning that is masked at the end of a truncated text
 
 # Bounded repetitions without backtracking, so that the time is linear whatever a server sends.
 _NO_LETTER = (

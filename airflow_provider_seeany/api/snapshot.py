@@ -8,8 +8,7 @@ from airflow_provider_seeany.api.intervals import MAX_ESTIMATE
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.text import sanitize
 
-MAX_RESULT_URL = 4096
-"""Maximum characters of a result URL that a timeout names; signed ones are long."""
+MAX_RESULT_URL = 4096  # maximum characters of a result URL that a timeout names; signed ones are long
 
 STALLED_AFTER = 600.0
 STALLED_FACTOR = 3

@@ -9,11 +9,8 @@ import msgspec
 
 from airflow_provider_seeany.api.text import truncate
 
-MAX_TASK_ID = 512
-"""Maximum characters of a task id; real ones have about 20."""
-
-MAX_TASKS = 10_000
-"""Maximum tasks of one batch."""
+MAX_TASK_ID = 512  # maximum characters of a task id; real ones have about 20
+MAX_TASKS = 10_000  # maximum tasks of one batch
 
 
 class BadTaskId(ValueError):

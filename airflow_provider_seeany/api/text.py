@@ -8,8 +8,7 @@ from urllib.parse import unquote
 
 from airflow_provider_seeany.api.secret import MASK, Secret
 
-MAX_TEXT = 500
-"""Maximum characters of foreign text in a message or a log line."""
+MAX_TEXT = 500  # maximum characters of foreign text in a message or a log line
 
 _MAX_TYPED = 4096
 _MAX_QUOTED = 80

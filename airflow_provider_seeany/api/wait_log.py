@@ -10,8 +10,7 @@ from airflow_provider_seeany.api.snapshot import Snapshot, sanitized_status
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.text import format_count, sanitize
 
-LOG_INTERVAL = 30.0
-"""Minimum seconds between two lines of one kind in the log of a batch."""
+LOG_INTERVAL = 30.0  # minimum seconds between two lines of one kind in the log of a batch
 
 
 class Log(Protocol):

@@ -16,14 +16,12 @@ if TYPE_CHECKING:
     from airflow_provider_seeany.api.request import ApiSettings
     from airflow_provider_seeany.api.task import SeeAnyTask
 
-CONNECTION_RETRY_SECONDS = 300.0
-"""Seconds for which a wait retries to read a connection that it has used before."""
+CONNECTION_RETRY_SECONDS = 300.0  # seconds for which a wait retries to read a connection that it has used before
 
 FIRST_CONNECTION_RETRY_SECONDS = 30.0
 """The same for a connection that the wait has not used yet: most likely its id is misspelt."""
 
-MIN_RELOAD_INTERVAL = 5.0
-"""Minimum seconds between two reads of a missing connection, however many requests need it."""
+MIN_RELOAD_INTERVAL = 5.0  # minimum seconds between two reads of a missing connection, however many requests need it
 
 CONNECTION_ERRORS = (SeeAnyConnectionNotFound, SeeAnyConfigError)
 """

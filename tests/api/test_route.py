@@ -221,10 +221,10 @@ BAD_PROXIES = {
     "socks5h://127.0.0.1:1080": "socks5h://",
     "SOCKS4://127.0.0.1:1080": "socks4://",
     "ftp://user:proxysecret@127.0.0.1": "ftp://",
-    "http://user:proxysecret@": "no URL",
-    "http://user:proxysecret@proxy:port": "no URL",
-    "http://[::1": "no URL",
-    "user:proxysecret@proxy:99999": "no URL",
+    "http://user:proxysecret@": "is not the URL",
+    "http://user:proxysecret@proxy:port": "is not the URL",
+    "http://[::1": "is not the URL",
+    "user:proxysecret@proxy:99999": "is not the URL",
 }
 
 
