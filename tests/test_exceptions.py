@@ -156,7 +156,7 @@ ONE_QUESTION: dict[str, tuple[ApiError, type[SeeAnyApiError], bool]] = {
 
 
 @pytest.mark.parametrize("name", ONE_QUESTION)
-def test_one_question_without_an_answer_is_retried_unless_it_was_refused(name: str) -> None:
+def test_one_request_without_a_response_is_retried_unless_it_was_refused(name: str) -> None:
     what, kind, retried = ONE_QUESTION[name]
 
     error = api_error(what, seeany_conn_id="studio", seeany_task_id="x")
@@ -217,7 +217,7 @@ def test_a_reason_of_the_service_cannot_forge_a_log_line() -> None:
     assert str(error.value).isprintable()
 
 
-def test_a_time_out_that_holds_a_result_does_not_call_the_task_unfinished() -> None:
+def test_a_timeout_that_holds_a_result_does_not_call_the_task_unfinished() -> None:
     error = task_timeout(TimedOut(last_snapshot="done", result_url="https://h/v"), seeany_task_id="x", timeout=60)
 
     assert "may still finish" not in str(error)

@@ -73,7 +73,7 @@ async def test_an_error_in_one_wait_gives_its_share_back(hostile: HostileServer)
     await eventually(hostile, lambda: hostile.open == 0)
 
 
-async def test_a_cancelled_wait_hangs_up_and_leaves_the_others_alone(hostile: HostileServer) -> None:
+async def test_a_cancelled_wait_closes_its_connection_and_leaves_the_others_alone(hostile: HostileServer) -> None:
     hostile.script(register, task_id="slow")
     hostile.script(task())
 
@@ -103,7 +103,7 @@ def test_each_event_loop_has_a_client_of_its_own(hostile: HostileServer) -> None
     assert asyncio.run(ask()) is not asyncio.run(ask())
 
 
-async def test_many_questions_at_once_are_all_answered(hostile: HostileServer) -> None:
+async def test_many_requests_at_once_all_succeed(hostile: HostileServer) -> None:
     hostile.script(task())
     async with shared_client(settings_for(hostile)) as client:
         replies = await asyncio.gather(*(client.get_task("x") for _ in range(150)))
@@ -112,7 +112,7 @@ async def test_many_questions_at_once_are_all_answered(hostile: HostileServer) -
     await eventually(hostile, lambda: hostile.open == 0)
 
 
-async def test_a_slow_answer_does_not_hold_up_the_others(hostile: HostileServer) -> None:
+async def test_a_slow_response_does_not_hold_up_the_others(hostile: HostileServer) -> None:
     hostile.script(register, task_id="slow")
     hostile.script(task())
     async with shared_client(settings_for(hostile)) as client:
@@ -126,7 +126,7 @@ async def test_a_slow_answer_does_not_hold_up_the_others(hostile: HostileServer)
 
 
 @pytest.mark.parametrize("fault", [close, register])
-async def test_a_client_goes_on_after_a_fault(hostile: HostileServer, fault: Answer) -> None:
+async def test_a_client_works_after_a_fault(hostile: HostileServer, fault: Answer) -> None:
     hostile.script(fault, fault, task())
     async with shared_client(settings_for(hostile, request_timeout=1)) as client:
         with pytest.raises(TransientError):
@@ -166,7 +166,7 @@ async def test_a_server_that_speaks_no_tls_is_a_passing_fault(hostile: HostileSe
             await client.get_task("x")
 
 
-async def test_waiting_for_a_connection_that_others_hold_is_no_time_out(hostile: HostileServer) -> None:
+async def test_waiting_for_a_connection_that_others_hold_is_no_timeout(hostile: HostileServer) -> None:
     """All of them together take longer than one request may."""
     under_way: set[object] = set()
     most: list[int] = []

@@ -1,47 +1,41 @@
-"""One wait for many tasks: whom to ask when, what comes of it, and how large that may get."""
+"""One wait for many tasks: which task is polled when, and what ends the wait."""
 
 from __future__ import annotations
 
-import json
 import random
 import re
 from collections.abc import Callable
-from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
-import msgspec
 import pytest
 
 from airflow_provider_seeany.api.batch import LAST_POLL_SECONDS, Batch
 from airflow_provider_seeany.api.batch_result import (
-    MAX_RESULT_BYTES,
     BatchAborted,
     BatchOutcome,
     BatchResult,
     BatchTimedOut,
     Failure,
-    decode_batch_outcome,
     result_in,
 )
 from airflow_provider_seeany.api.collector import ResultCollector
-from airflow_provider_seeany.api.costs import Costs
 from airflow_provider_seeany.api.errors import (
     ApiError,
     BadSettings,
     InvalidResponseError,
-    PermanentError,
     ThrottledError,
     TransientError,
 )
-from airflow_provider_seeany.api.outcome import Crashed, Misconfigured, Refused
+from airflow_provider_seeany.api.outcome import Refused
 from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.api.task_id import BadTaskId, checked_task_ids
-from airflow_provider_seeany.api.text import format_count
 from airflow_provider_seeany.api.wait import Pause
 from airflow_provider_seeany.exceptions import batch_timeout
+from tests.api.tasks import completed, failed, refusal, task_with
 
 Reply = SeeAnyTask | ApiError
+
+
 Ask = Callable[[str, float], Reply]
 
 
@@ -58,28 +52,6 @@ class Lines:
 
     def warning(self, msg: str, /, *args: object) -> None:
         self.warnings.append((self.now, msg % args))
-
-
-def answer(seeany_task_id: str, status: str = "processing", **fields: Any) -> SeeAnyTask:
-    return SeeAnyTask.from_payload({"id": seeany_task_id, "status": status, **fields})
-
-
-def completed(seeany_task_id: str, cost: float = 0.7, unit: str = "CNY") -> SeeAnyTask:
-    return answer(
-        seeany_task_id,
-        "completed",
-        object="video_generation",
-        video_url=f"https://cdn.seeany.com/video/{seeany_task_id}/output.mp4",
-        usage={"cost": cost, "cost_unit": unit},
-    )
-
-
-def failed(seeany_task_id: str) -> SeeAnyTask:
-    return answer(seeany_task_id, "failed", error={"code": "policy", "message": "违反内容安全策略"})
-
-
-def refusal(status: int) -> ApiError:
-    return PermanentError(f"SeeAny returned HTTP {status}", http_status=status)
 
 
 def batch_of(ids: list[str], log: Lines | None = None, **more: Any) -> Batch:
@@ -130,77 +102,7 @@ class Played:
 IDS = ["b", "a", "c"]
 
 
-# The ids
-
-
-@pytest.mark.parametrize(
-    "given",
-    [IDS, tuple(IDS), '["b", "a", "c"]', "['b', 'a', 'c']", "('b', 'a', 'c')", " ['b', 'a', 'c', 'b'] ", [*IDS, "a"]],
-    ids=str,
-)
-def test_ids_are_read_from_a_list_or_the_text_of_one_each_once_and_in_order(given: object) -> None:
-    assert checked_task_ids(given) == IDS
-
-
-@pytest.mark.parametrize("given", [[1, " 2"], "[1, 2]", ["1 ", 1, "\n2", "1"], "['1', 2, '2 ']"], ids=str)
-def test_ids_that_only_differ_in_type_or_white_space_are_one(given: object) -> None:
-    assert checked_task_ids(given) == ["1", "2"]
-
-
-@pytest.mark.parametrize("given", [[], "[]", ()])
-def test_no_ids_are_a_list_too(given: object) -> None:
-    assert checked_task_ids(given) == []
-
-
-@pytest.mark.parametrize(
-    ("given", "told"),
-    [
-        (["a", None], "seeany_task_ids[1] is None"),
-        (["a", "b", ""], "seeany_task_ids[2] is ''"),
-        (["a", {"id": "b"}], "seeany_task_ids[1] must be a string, got dict"),
-        ([7.5], "seeany_task_ids[0] must be a string, got float"),
-        (["{{ x }}"], "seeany_task_ids[0] is still a template"),
-        ('["a", ".."]', "seeany_task_ids[1] is '..'"),
-    ],
-)
-def test_what_cannot_be_an_id_is_told_by_its_place(given: object, told: str) -> None:
-    with pytest.raises(BadTaskId) as raised:
-        checked_task_ids(given)
-
-    assert told in str(raised.value)
-
-
-@pytest.mark.parametrize(
-    "given",
-    [None, 5, "vid_1", "", "None", '{"a": 1}', {"a"}, b"[]", "{{ ids }}", "[" * 5000, "__import__('os')", "\ud800"],
-)
-def test_what_is_no_list_is_told(given: object) -> None:
-    with pytest.raises(BadTaskId, match="seeany_task_ids"):
-        checked_task_ids(given)
-
-
-@pytest.mark.parametrize("given", ["{{ ids }}", "{% for id in ids %}", "[{{ ids }}]"])
-def test_a_template_that_nobody_rendered_is_told_as_one(given: str) -> None:
-    with pytest.raises(BadTaskId, match="never rendered"):
-        checked_task_ids(given)
-
-
-def test_a_template_of_several_lines_may_be_indented() -> None:
-    assert checked_task_ids("\n    ['b', 'a', 'c']\n") == IDS
-
-
-def test_more_than_ten_thousand_are_too_many() -> None:
-    ids = [f"v{number}" for number in range(10_001)]
-    assert len(checked_task_ids(ids[:-1])) == 10_000
-
-    with pytest.raises(BadTaskId, match="10001"):
-        checked_task_ids(ids)
-
-
-# The pace
-
-
-def test_every_task_is_asked_about_and_returned_in_the_order_asked() -> None:
+def test_every_task_is_polled_and_returned_in_the_order_asked() -> None:
     played = Played(batch_of(IDS), lambda task_id, now: completed(task_id))
 
     assert played.result == BatchResult(
@@ -219,10 +121,10 @@ def test_an_empty_batch_is_over_at_once() -> None:
     assert batch_of([]).outcome(0.0) == ResultCollector([]).result()
 
 
-def test_questions_keep_their_distance() -> None:
+def test_requests_keep_their_distance() -> None:
     ends = {f"v{number}": random.Random(number).uniform(0, 60) for number in range(300)}
     played = Played(
-        batch_of(list(ends)), lambda task_id, now: completed(task_id) if now >= ends[task_id] else answer(task_id)
+        batch_of(list(ends)), lambda task_id, now: completed(task_id) if now >= ends[task_id] else task_with(task_id)
     )
 
     times = [at for at, _ in played.asked]
@@ -232,7 +134,7 @@ def test_questions_keep_their_distance() -> None:
     assert played.result.completed == 300
 
 
-def test_no_more_questions_are_under_way_than_allowed() -> None:
+def test_no_more_requests_are_under_way_than_allowed() -> None:
     ids = [f"v{number}" for number in range(100)]
 
     played = Played(batch_of(ids, max_concurrent_requests=7), lambda task_id, now: completed(task_id), takes=5)
@@ -241,16 +143,16 @@ def test_no_more_questions_are_under_way_than_allowed() -> None:
     assert played.result.completed == 100
 
 
-def test_a_running_task_is_asked_about_again_after_the_interval() -> None:
-    played = Played(batch_of(["a"]), lambda task_id, now: completed("a") if now > 25 else answer("a"), takes=0)
+def test_a_running_task_is_polled_again_after_the_interval() -> None:
+    played = Played(batch_of(["a"]), lambda task_id, now: completed("a") if now > 25 else task_with("a"), takes=0)
 
     times = [at for at, _ in played.asked]
     assert times == pytest.approx([0, 10, 20, 30], rel=0.03)
 
 
-def test_a_task_whose_estimate_proves_true_is_asked_about_when_it_should_be_done() -> None:
+def test_a_task_whose_estimate_proves_true_is_polled_when_it_should_be_done() -> None:
     def ask(task_id: str, now: float) -> Reply:
-        return completed("a") if now >= 90 else answer("a", estimated_remaining=90 - now)
+        return completed("a") if now >= 90 else task_with("a", estimated_remaining=90 - now)
 
     played = Played(batch_of(["a"]), ask, takes=0)
 
@@ -258,7 +160,7 @@ def test_a_task_whose_estimate_proves_true_is_asked_about_when_it_should_be_done
     assert played.now < 92
 
 
-def test_when_the_service_asks_for_patience_all_questions_stop() -> None:
+def test_when_the_service_throttles_all_requests_stop() -> None:
     busy = ThrottledError("busy", http_status=429, retry_after=60)
     ids = [f"v{number}" for number in range(50)]
 
@@ -270,7 +172,7 @@ def test_when_the_service_asks_for_patience_all_questions_stop() -> None:
     assert played.result.completed == 50
 
 
-def test_of_two_wishes_for_patience_the_longer_one_counts() -> None:
+def test_of_two_retry_after_the_longer_one_counts() -> None:
     batch = batch_of(IDS)
     assert [batch.next_request(0.0), batch.next_request(0.02)] == ["b", "a"]
 
@@ -287,12 +189,12 @@ def test_a_pause_is_never_endless() -> None:
     assert batch.next_request(0.1) == Pause(3600)
 
 
-def test_a_task_whose_question_brought_no_answer_has_no_precedence() -> None:
+def test_a_task_whose_request_failed_has_no_precedence() -> None:
     batch = batch_of(["quiet", "promised"])
     for seeany_task_id, now, reply in (
-        ("quiet", 0.0, answer("quiet")),
-        ("promised", 5.0, answer("promised", estimated_remaining=50)),
-        ("quiet", 30.0, answer("quiet")),
+        ("quiet", 0.0, task_with("quiet")),
+        ("promised", 5.0, task_with("promised", estimated_remaining=50)),
+        ("quiet", 30.0, task_with("quiet")),
         ("promised", 35.0, DOWN),
     ):
         assert batch.next_request(now) == seeany_task_id
@@ -312,16 +214,11 @@ def test_a_task_that_is_refused_is_a_result_sooner_as_well() -> None:
         asked.append(int(task_id[1:]))
         is_even = asked[-1] % 2 == 0
         if count < 400:
-            batch.receive(task_id, answer(task_id, estimated_remaining=50 if is_even else None), now)
+            batch.receive(task_id, task_with(task_id, estimated_remaining=50 if is_even else None), now)
         else:
             batch.receive(task_id, refusal(404) if is_even else completed(task_id), now)
 
     assert sum(number % 2 == 0 for number in asked[400:]) > 120
-
-
-# What can go wrong
-
-# What can go wrong
 
 
 def test_failures_are_reported_when_all_have_ended() -> None:
@@ -339,7 +236,7 @@ def test_failures_are_reported_when_all_have_ended() -> None:
 
 def test_fail_fast_ends_at_the_first_failure() -> None:
     played = Played(
-        batch_of(IDS, fail_fast=True), lambda task_id, now: failed("a") if task_id == "a" else answer(task_id)
+        batch_of(IDS, fail_fast=True), lambda task_id, now: failed("a") if task_id == "a" else task_with(task_id)
     )
 
     assert played.result.failures == [Failure("a", "违反内容安全策略 (policy)")]
@@ -358,8 +255,8 @@ def test_a_refused_key_ends_it_at_once(status: int) -> None:
 
 KEPT: list[tuple[str, dict[str, Any], dict[str, Callable[[str], Reply]]]] = [
     ("failed", {}, {"a": completed, "b": failed, "c": completed}),
-    ("fail_fast", {"fail_fast": True, "max_concurrent_requests": 1}, {"a": failed, "b": completed, "c": answer}),
-    ("timed out", {"deadline": 30.0}, {"a": completed, "b": answer, "c": completed}),
+    ("fail_fast", {"fail_fast": True, "max_concurrent_requests": 1}, {"a": failed, "b": completed, "c": task_with}),
+    ("timed out", {"deadline": 30.0}, {"a": completed, "b": task_with, "c": completed}),
     ("a key refused meanwhile", {"max_concurrent_requests": 1}, {"b": completed, "a": lambda _: refusal(401)}),
 ]
 
@@ -381,7 +278,9 @@ def test_whatever_ends_a_batch_what_was_completed_is_kept_with_its_cost(
 
 
 def test_a_cost_that_is_not_known_stays_unknown() -> None:
-    played = Played(batch_of(IDS, deadline=30.0), lambda task_id, now: answer(task_id, "completed", url="https://h/v"))
+    played = Played(
+        batch_of(IDS, deadline=30.0), lambda task_id, now: task_with(task_id, "completed", url="https://h/v")
+    )
     assert played.result.cost == {}
 
 
@@ -418,7 +317,7 @@ DOWN = TransientError("SeeAny could not be reached")
 
 
 @pytest.mark.parametrize("kind", [TransientError, ThrottledError])
-def test_a_service_that_is_down_is_hardly_asked_and_at_full_pace_as_soon_as_it_answers(kind: type[ApiError]) -> None:
+def test_a_service_that_is_down_is_hardly_asked_and_at_full_pace_as_soon_as_it_responds(kind: type[ApiError]) -> None:
     log = Lines()
     ids = [f"v{number}" for number in range(5000)]
     down = kind("down")
@@ -437,7 +336,7 @@ def test_a_service_that_is_down_is_hardly_asked_and_at_full_pace_as_soon_as_it_a
     ]
 
 
-def test_one_question_at_a_time_is_under_way_while_the_service_is_down() -> None:
+def test_one_request_at_a_time_is_under_way_while_the_service_is_down() -> None:
     ids = [f"v{number}" for number in range(1000)]
     batch = batch_of(ids, poll_interval=0.1)
 
@@ -447,7 +346,7 @@ def test_one_question_at_a_time_is_under_way_while_the_service_is_down() -> None
     assert len([at for at, _ in played.asked if at < 600]) < 2 * 20 + 600 / 30
 
 
-def test_tasks_that_bring_no_answer_do_not_slow_down_a_service_that_answers_for_others() -> None:
+def test_tasks_that_bring_no_response_do_not_slow_down_a_service_that_responds_for_others() -> None:
     ids = [f"v{number}" for number in range(1000)]
 
     played = Played(
@@ -459,7 +358,7 @@ def test_tasks_that_bring_no_answer_do_not_slow_down_a_service_that_answers_for_
     assert sorted({task_id for at, task_id in played.asked if at < 25}) == sorted(ids)
 
 
-def test_an_answer_that_was_under_way_ends_an_outage_at_once() -> None:
+def test_a_response_that_was_under_way_ends_an_outage_at_once() -> None:
     ids = [f"v{number}" for number in range(100)]
     batch = batch_of(ids, max_requests_per_second=1000, max_concurrent_requests=31)
     asked = [batch.next_request(number / 100) for number in range(31)]
@@ -481,7 +380,7 @@ def test_a_service_that_knows_none_of_the_tasks_is_not_down() -> None:
     assert played.now < 21
 
 
-def test_the_first_pause_in_an_outage_is_short_however_many_questions_were_under_way() -> None:
+def test_the_first_pause_while_the_circuit_is_open_is_short_however_many_requests_were_under_way() -> None:
     ids = [f"v{number}" for number in range(1000)]
 
     played = Played(batch_of(ids), lambda task_id, now: DOWN if now < 8 else completed(task_id), takes=0.5)
@@ -497,7 +396,7 @@ def test_a_long_interval_does_not_put_off_what_finds_the_end_of_an_outage() -> N
     assert len({task_id for at, task_id in played.asked if at < 200}) > 900
 
 
-def test_unusable_answers_about_all_tasks_are_believed_of_all_after_a_minute() -> None:
+def test_invalid_responses_about_all_tasks_are_believed_of_all_after_a_minute() -> None:
     """As they would be of one; it takes no five questions about each of thousands."""
     ids = [f"v{number}" for number in range(5000)]
     page = InvalidResponseError("the body is HTML")
@@ -511,7 +410,7 @@ def test_unusable_answers_about_all_tasks_are_believed_of_all_after_a_minute() -
     assert played.result.failures[0].reason == "the body is HTML"
 
 
-def test_an_answer_that_comes_after_its_task_was_given_up_counts_for_nothing() -> None:
+def test_a_response_that_comes_after_its_task_was_given_up_counts_for_nothing() -> None:
     ids = [f"v{number}" for number in range(40)]
     batch = batch_of(ids, max_requests_per_second=1000, max_concurrent_requests=40)
     page = InvalidResponseError("the body is HTML")
@@ -529,7 +428,7 @@ def test_an_answer_that_comes_after_its_task_was_given_up_counts_for_nothing() -
 
 
 @pytest.mark.parametrize("deadline", [40.0, 1000.0])
-def test_an_outage_up_to_the_deadline_is_the_reason_of_the_time_out(deadline: float) -> None:
+def test_an_outage_up_to_the_deadline_is_the_reason_of_the_timeout(deadline: float) -> None:
     ids = [f"v{number}" for number in range(5000)]
 
     played = Played(batch_of(ids, deadline=deadline), lambda task_id, now: DOWN)
@@ -545,13 +444,15 @@ def test_an_undocumented_status_is_warned_of_once_for_all() -> None:
     ids = [f"v{number}" for number in range(50)]
 
     Played(
-        batch_of(ids, log), lambda task_id, now: completed(task_id) if now > 100 else answer(task_id, "queued"), log=log
+        batch_of(ids, log),
+        lambda task_id, now: completed(task_id) if now > 100 else task_with(task_id, "queued"),
+        log=log,
     )
 
     assert len([text for _, text in log.warnings if "status queued" in text]) == 1
 
 
-def test_a_field_that_cannot_be_understood_is_warned_of_once_for_all() -> None:
+def test_a_field_that_cannot_be_parsed_is_warned_of_once_for_all() -> None:
     log = Lines()
     ids = [f"v{number}" for number in range(50)]
 
@@ -569,7 +470,7 @@ def test_a_field_that_cannot_be_understood_is_warned_of_once_for_all() -> None:
     assert len([text for _, text in log.warnings if "left out: duration" in text]) == 1
 
 
-def test_the_time_out_names_those_that_have_probably_ended() -> None:
+def test_the_timeout_names_those_that_have_probably_ended() -> None:
     def last(task_id: str, now: float) -> SeeAnyTask:
         odd = {"b": {"status": "delivered", "video_url": "https://h/v"}, "c": {"status": "finished"}}
         return SeeAnyTask.from_payload({"id": task_id, "status": "processing", **odd.get(task_id, {})})
@@ -583,7 +484,7 @@ def test_the_time_out_names_those_that_have_probably_ended() -> None:
     assert "The others may still finish" in text
 
 
-def test_unusable_answers_are_believed_after_a_few() -> None:
+def test_invalid_responses_are_believed_after_a_few() -> None:
     odd = InvalidResponseError("no JSON")
 
     result = Played(batch_of(["a"]), lambda task_id, now: odd).result
@@ -591,12 +492,12 @@ def test_unusable_answers_are_believed_after_a_few() -> None:
     assert result.failures == [Failure("a", "no JSON")]
 
 
-def test_the_time_out_tells_how_many_are_done_and_names_the_first_that_are_not() -> None:
+def test_the_timeout_tells_how_many_are_done_and_names_the_first_that_are_not() -> None:
     ids = [f"v{number}" for number in range(60)]
 
     played = Played(
         batch_of(ids, deadline=100.0),
-        lambda task_id, now: completed(task_id) if int(task_id[1:]) % 2 else answer(task_id),
+        lambda task_id, now: completed(task_id) if int(task_id[1:]) % 2 else task_with(task_id),
     )
 
     assert isinstance(played.outcome, BatchTimedOut)
@@ -607,7 +508,7 @@ def test_the_time_out_tells_how_many_are_done_and_names_the_first_that_are_not()
 
 def test_a_task_that_just_makes_the_deadline_is_not_lost() -> None:
     played = Played(
-        batch_of(IDS, deadline=95.0), lambda task_id, now: completed(task_id) if now >= 94 else answer(task_id)
+        batch_of(IDS, deadline=95.0), lambda task_id, now: completed(task_id) if now >= 94 else task_with(task_id)
     )
 
     assert played.result.completed == 3
@@ -616,13 +517,13 @@ def test_a_task_that_just_makes_the_deadline_is_not_lost() -> None:
 def test_the_last_round_after_the_deadline_ends() -> None:
     ids = [f"v{number}" for number in range(10_000)]
 
-    played = Played(batch_of(ids, deadline=-5.0), lambda task_id, now: answer(task_id))
+    played = Played(batch_of(ids, deadline=-5.0), lambda task_id, now: task_with(task_id))
 
     assert isinstance(played.outcome, BatchTimedOut)
     assert played.now == pytest.approx(LAST_POLL_SECONDS, abs=0.1)
 
 
-def test_the_time_out_tells_of_trouble() -> None:
+def test_the_timeout_names_the_last_error() -> None:
     fault = TransientError("SeeAny could not be reached")
 
     played = Played(batch_of(IDS, deadline=30.0), lambda task_id, now: fault)
@@ -654,9 +555,6 @@ def test_limits_that_cannot_be_are_told(bad: dict[str, Any]) -> None:
         batch_of(IDS, **bad)
 
 
-# What is told
-
-
 def test_progress_is_told_at_a_humane_pace_and_on_change_only() -> None:
     log = Lines()
     ids = [f"v{number}" for number in range(1240)]
@@ -665,7 +563,7 @@ def test_progress_is_told_at_a_humane_pace_and_on_change_only() -> None:
 
     def ask(task_id: str, now: float) -> Reply:
         if now < ends[task_id]:
-            return answer(task_id)
+            return task_with(task_id)
         return failed(task_id) if task_id == "v7" else completed(task_id)
 
     Played(batch_of(ids, log), ask, log=log)
@@ -678,171 +576,7 @@ def test_progress_is_told_at_a_humane_pace_and_on_change_only() -> None:
     assert len(log.infos) <= 10
 
 
-def test_currencies_are_never_added_together() -> None:
-    costs = Costs()
-    for cost, unit in ((0.1, "CNY"), (0.2, "CNY"), (3, "USD"), (1200, "JPY"), (0.0035, "EUR"), (1, None)):
-        costs.add(answer("x", "completed", usage={"cost": cost, "cost_unit": unit}))
-    costs.add(answer("x", "completed"))
-
-    assert str(costs) == "¥0.30 + $3.00 + 1 200.00 JPY + €0.0035 + 1.00 ?"
-    assert costs.totals() == {"CNY": 0.3, "USD": 3.0, "JPY": 1200.0, "EUR": 0.0035, "?": 1.0}
-
-
-def test_ten_thousand_costs_add_up_to_the_cent() -> None:
-    costs = Costs()
-    for _ in range(10_000):
-        costs.add(completed("x", cost=0.7))
-
-    assert costs.totals() == {"CNY": float(Decimal("7000.0"))}
-    assert str(costs) == "¥7 000.00"
-
-
-@pytest.mark.parametrize("cost", [1e308, -1e308, 10**30])
-def test_no_cost_is_too_large_to_be_stored(cost: float) -> None:
-    costs = Costs()
-    for _ in range(3):
-        costs.add(completed("x", cost=cost))
-
-    json.dumps(costs.totals(), allow_nan=False)
-    assert len(str(costs)) < 60
-
-
-def test_counts_are_grouped() -> None:
-    assert [format_count(number) for number in (0, 999, 1240, 10_000)] == ["0", "999", "1 240", "10 000"]
-
-
-# How large it may get
-
-
-@pytest.mark.parametrize(("count", "detail"), [(100, "full"), (300, "table"), (5000, "totals")])
-def test_a_result_holds_as_much_as_fits(count: int, detail: str) -> None:
-    ids = [f"vid_{number:06}" for number in range(count)]
-    results = ResultCollector(ids)
-    for place in random.Random(7).sample(range(count), count):
-        results.add(place, completed(ids[place]))
-
-    result = results.result()
-
-    assert (result.detail, result.completed, result.cost) == (detail, count, {"CNY": pytest.approx(count * 0.7)})
-    assert len(json.dumps(result.as_json())) <= MAX_RESULT_BYTES
-    assert [task["id"] for task in result.tasks] == (ids if detail != "totals" else [])
-    if detail == "table":
-        assert result.tasks[0] == {
-            "id": ids[0],
-            "video_url": f"https://cdn.seeany.com/video/{ids[0]}/output.mp4",
-            "cost": 0.7,
-            "cost_unit": "CNY",
-        }
-
-
-def test_many_currencies_leave_less_room_for_answers() -> None:
-    details = set()
-    for count in range(140, 220, 2):
-        ids = [f"vid_{number:06}" for number in range(count)]
-        results = ResultCollector(ids)
-        for place, task_id in enumerate(ids):
-            results.add(place, completed(task_id, unit=f"currency {place:011}"))
-
-        result = results.result()
-
-        assert len(result.cost) == count
-        assert len(json.dumps(result.as_json())) <= MAX_RESULT_BYTES
-        details.add(result.detail)
-    assert details == {"full", "table"}
-
-
-def test_the_table_names_the_first_result_of_what_is_no_video() -> None:
-    ids = [f"set_{number:06}" for number in range(150)]
-    results = ResultCollector(ids)
-    for place, task_id in enumerate(ids):
-        images = [{"url": f"https://cdn.seeany.com/{task_id}/{number}.jpg"} for number in range(9)]
-        results.add(place, answer(task_id, "completed", images=images))
-
-    result = results.result()
-
-    assert result.detail == "table"
-    assert result.tasks[0] == {"id": ids[0], "result_url": "https://cdn.seeany.com/set_000000/0.jpg"}
-
-
-def test_ten_thousand_failures_with_long_reasons_are_cut_to_what_fits() -> None:
-    ids = [f"vid_{number:06}" for number in range(10_000)]
-    results = ResultCollector(ids)
-    for place in range(10_000):
-        results.fail(place, "违反" * 1000)
-
-    result = results.result()
-
-    assert result.failed == 10_000
-    assert 10 < len(result.failures) < 10_000
-    assert [failure.id for failure in result.failures] == ids[: len(result.failures)]
-    assert len(json.dumps(result.as_json())) <= MAX_RESULT_BYTES
-
-
-def mixed(*, completed_count: int, failed_count: int, unfinished_count: int) -> ResultCollector:
-    """Return results of ids as long as real ones, with long reasons."""
-    ids = [f"vid_{number:016}" for number in range(completed_count + failed_count + unfinished_count)]
-    results = ResultCollector(ids)
-    for place in range(completed_count):
-        results.add(place, completed(ids[place]))
-    for place in range(completed_count, completed_count + failed_count):
-        results.fail(place, "违反" * 1000)
-    return results
-
-
-@pytest.mark.parametrize(
-    ("completed_count", "failed_count", "unfinished_count"),
-    [(20, 30, 0), (200, 9800, 0), (200, 0, 9800), (1500, 40, 8460), (1500, 8500, 0), (1900, 0, 8100)],
-)
-def test_failures_and_what_is_unfinished_leave_room_for_the_ids_of_all_that_was_paid(
-    completed_count: int, failed_count: int, unfinished_count: int
-) -> None:
-    results = mixed(completed_count=completed_count, failed_count=failed_count, unfinished_count=unfinished_count)
-
-    result = results.result()
-
-    listed = [task["id"] for task in result.tasks] or result.completed_ids
-    assert listed == [f"vid_{number:016}" for number in range(completed_count)]
-    assert len(result.failures) >= min(failed_count, 8)
-    assert len(json.dumps(msgspec.to_builtins(result))) <= MAX_RESULT_BYTES
-    if completed_count <= 200:
-        assert all(task["video_url"] and task.get("cost", 0.7) == 0.7 for task in result.tasks)
-
-
-def test_ids_that_are_too_many_to_list_are_what_the_others_leave() -> None:
-    result = mixed(completed_count=9800, failed_count=20, unfinished_count=180).result()
-
-    assert (result.tasks, result.completed_ids) == ([], [])
-    assert (len(result.failures), len(result.unfinished)) == (20, 180)
-
-
-def test_a_success_lists_nothing_that_it_does_not_need() -> None:
-    results = mixed(completed_count=3, failed_count=0, unfinished_count=0)
-    assert list(results.result().as_json()) == ["total", "completed", "failed", "cost", "detail", "tasks", "failures"]
-
-
-def test_an_outcome_survives_its_way_to_the_worker() -> None:
-    results = ResultCollector(IDS)
-    results.add(0, completed("b"))
-    results.fail(1, "no")
-    outcomes: list[BatchOutcome] = [
-        results.result(),
-        BatchTimedOut(result=results.result(), last_error="reset"),
-        BatchAborted(why=Refused.of(refusal(401)), result=results.result()),
-        BatchAborted(why=Crashed("why"), result=results.result()),
-        Misconfigured("no key"),
-    ]
-
-    for outcome in outcomes:
-        assert decode_batch_outcome(json.loads(json.dumps(msgspec.to_builtins(outcome)))) == outcome
-
-    with pytest.raises(ValueError, match="later"):
-        decode_batch_outcome({"type": "of_a_later_version"})
-
-
-# What is about one task, and what is about all
-
-
-def test_a_403_about_one_task_among_answers_fails_that_task_alone() -> None:
+def test_a_403_about_one_task_among_responses_fails_that_task_alone() -> None:
     ask = {"a": completed, "b": lambda seeany_task_id: refusal(403), "c": completed}
 
     result = Played(batch_of(["a", "b", "c"]), lambda seeany_task_id, now: ask[seeany_task_id](seeany_task_id)).result
@@ -851,25 +585,25 @@ def test_a_403_about_one_task_among_answers_fails_that_task_alone() -> None:
     assert "403" in result.failures[0].reason
 
 
-def test_a_403_before_any_answer_and_a_401_at_any_time_are_about_the_key() -> None:
+def test_a_403_before_any_response_and_a_401_at_any_time_are_about_the_key() -> None:
     assert isinstance(Played(batch_of(IDS), lambda seeany_task_id, now: refusal(403)).outcome, BatchAborted)
-    late = Played(batch_of(IDS), lambda seeany_task_id, now: refusal(401) if now > 0.1 else answer(seeany_task_id))
+    late = Played(batch_of(IDS), lambda seeany_task_id, now: refusal(401) if now > 0.1 else task_with(seeany_task_id))
     assert isinstance(late.outcome, BatchAborted)
 
 
-def test_a_time_out_tells_the_trouble_of_a_task_though_others_were_answered() -> None:
+def test_a_timeout_names_the_error_of_a_task_though_others_succeeded() -> None:
     broken = TransientError("SeeAny returned HTTP 500", http_status=500)
     played = Played(
         batch_of(["x", "y"], deadline=30.0),
-        lambda seeany_task_id, now: broken if seeany_task_id == "x" else answer(seeany_task_id),
+        lambda seeany_task_id, now: broken if seeany_task_id == "x" else task_with(seeany_task_id),
     )
 
     assert isinstance(played.outcome, BatchTimedOut)
     assert played.outcome.last_error == "SeeAny returned HTTP 500"
 
 
-def test_a_time_out_tells_of_no_trouble_that_is_over() -> None:
-    played = Played(batch_of(["x"], deadline=60.0), lambda task_id, now: DOWN if now < 20 else answer(task_id))
+def test_a_timeout_names_no_error_that_is_over() -> None:
+    played = Played(batch_of(["x"], deadline=60.0), lambda task_id, now: DOWN if now < 20 else task_with(task_id))
 
     assert isinstance(played.outcome, BatchTimedOut)
     assert played.outcome.last_error is None
@@ -883,14 +617,14 @@ def test_retry_after_is_obeyed_in_the_last_round_too() -> None:
     assert len(played.asked) < 10
 
 
-def test_the_end_of_an_outage_is_told_once() -> None:
+def test_the_end_of_an_outage_is_logged_once() -> None:
     log = Lines()
     fault = TransientError("SeeAny could not be reached")
 
     Played(
         batch_of([f"v{number}" for number in range(50)], log),
         lambda seeany_task_id, now: (
-            fault if 1 <= now < 60 else answer(seeany_task_id) if now < 90 else failed(seeany_task_id)
+            fault if 1 <= now < 60 else task_with(seeany_task_id) if now < 90 else failed(seeany_task_id)
         ),
         log=log,
     )

@@ -17,7 +17,7 @@ from tests.conftest import KEY, look_blocking, settings_for
 from tests.hostile import POLL_TIMEOUT, Answer, HostileServer, close, raw, register, reply, task, trickle
 
 
-def test_one_connection_serves_many_questions_and_is_closed_at_the_end(hostile: HostileServer) -> None:
+def test_one_connection_serves_many_requests_and_is_closed_at_the_end(hostile: HostileServer) -> None:
     hostile.script(task())
     client = BlockingClient(settings_for(hostile))
 
@@ -40,7 +40,7 @@ def test_a_connection_that_the_server_closed_meanwhile_is_replaced(hostile: Host
 
 
 @pytest.mark.parametrize("fault", [close, register])
-def test_a_client_goes_on_after_a_fault(hostile: HostileServer, fault: Answer) -> None:
+def test_a_client_works_after_a_fault(hostile: HostileServer, fault: Answer) -> None:
     hostile.script(fault, task())
     client = BlockingClient(settings_for(hostile, request_timeout=1))
 
@@ -86,7 +86,7 @@ def test_any_endpoint_can_be_asked_with_parameters(hostile: HostileServer) -> No
     assert hostile.requests[0].all("Authorization") == [f"Bearer {KEY}"]
 
 
-def test_any_endpoint_that_brings_no_answer_raises_the_trouble(hostile: HostileServer) -> None:
+def test_any_endpoint_that_fails_raises_the_error(hostile: HostileServer) -> None:
     hostile.script(reply(403, {"message": "不允许"}))
     client = BlockingClient(settings_for(hostile))
 

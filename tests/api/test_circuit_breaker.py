@@ -31,7 +31,7 @@ def fails(
     return [outage.receive(place, trouble, at) for place in range(tasks)]
 
 
-def test_few_tasks_in_trouble_are_no_outage_however_often_they_fail(outage: CircuitBreaker, log: Lines) -> None:
+def test_few_tasks_failing_are_no_outage_however_often_they_fail(outage: CircuitBreaker, log: Lines) -> None:
     for minute in range(60):
         fails(outage, 60.0 * minute, tasks=FAILURE_THRESHOLD - 1)
 
@@ -70,7 +70,7 @@ def test_a_second_outage_is_found_over_as_soon_as_the_first_one(outage: CircuitB
     assert outage.next_probe_at - (at + 1) == 10
 
 
-def test_odd_answers_about_a_few_tasks_do_not_end_the_others(outage: CircuitBreaker) -> None:
+def test_odd_responses_about_a_few_tasks_do_not_end_the_others(outage: CircuitBreaker) -> None:
     """Each of them was asked about too seldom to be given up, and the other tasks not at all."""
     for at in (0.0, 40.0, 80.0):
         assert fails(outage, at, tasks=FAILURE_THRESHOLD - 1, trouble=PAGE) == [None] * (FAILURE_THRESHOLD - 1)

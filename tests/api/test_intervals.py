@@ -53,7 +53,7 @@ def test_an_interval_that_cannot_be_is_refused(rule: Rule, poll_interval: float)
         rule(poll_interval)
 
 
-def test_a_wait_that_holds_a_process_asks_at_the_given_interval_whatever_is_answered() -> None:
+def test_a_wait_that_holds_a_process_asks_at_the_given_interval_whatever_the_response() -> None:
     polling = fixed()
 
     pauses = [
@@ -145,7 +145,7 @@ def test_a_task_that_outlives_its_estimate_is_asked_for_at_growing_pauses_up_to_
     assert pauses[2:] == [2, 3, 4.5, 6.75, 10, 10, 10, 10, 10]
 
 
-def test_an_answer_without_the_estimate_now_and_then_does_not_cost_the_belief() -> None:
+def test_a_response_without_the_estimate_now_and_then_does_not_cost_the_belief() -> None:
     assert asked_at(lambda age: (None if age == 50 else 300 - age, None))[:5] == [10, 20, 50, 60, 90]
 
 
@@ -173,7 +173,7 @@ def test_an_estimate_that_goes_wild_beside_steady_progress_is_not_listened_to() 
     assert ages[-1] - 300 < 3
 
 
-def test_two_answers_of_one_moment_prove_nothing() -> None:
+def test_two_responses_of_one_moment_prove_nothing() -> None:
     polling = trusting(**WITHOUT_JITTER)
 
     for left, done in ((90, 10), (80, 20)):
@@ -185,7 +185,7 @@ def test_two_answers_of_one_moment_prove_nothing() -> None:
     assert by_progress_alone.seconds_left is None
 
 
-def test_an_estimate_that_begins_wild_and_then_is_right_is_not_asked_about_more_often() -> None:
+def test_an_estimate_that_begins_wild_and_then_is_right_is_not_polled_more_often() -> None:
     wild = {10: 9e6, 20: 2e6, 50: 5e5, 80: 1e5, 110: 2e4}
 
     ages = asked_at(lambda age: (wild.get(age, 300 - age), None), until=200)
@@ -201,7 +201,7 @@ def test_a_task_that_the_service_begins_anew_is_soon_aimed_at_again() -> None:
     assert ages[-1] - 440 < 2
 
 
-def test_a_second_estimate_that_runs_out_is_asked_about_as_often_as_the_first() -> None:
+def test_a_second_estimate_that_runs_out_is_polled_as_often_as_the_first() -> None:
     ages = asked_at(lambda age: (30 - age if age <= 30 else 1 if age <= 50 else max(120 - age, 0), None), until=140)
 
     pauses = [after - before for before, after in itertools.pairwise(ages) if before > 118]
@@ -228,7 +228,7 @@ def test_progress_that_slows_down_all_the_time_is_not_believed() -> None:
     assert intervals(asked_at(lambda age: (None, 100 * age / (200 + 0.55 * age)), until=400)) == {10}
 
 
-def test_an_estimate_that_has_run_out_gives_way_to_progress_that_goes_on() -> None:
+def test_an_estimate_that_has_run_out_gives_way_to_progress_that_continues() -> None:
     """The estimate promises the end at 60 s, the task ends at 100 s."""
     ages = asked_at(lambda age: (max(60 - age, 0), age))
 
@@ -291,7 +291,7 @@ def check_pauses(polling: AdaptiveInterval, answers: Iterable[tuple[float | None
     st.lists(st.tuples(estimates(), progresses(), st.floats(-5, 60)), max_size=12),
     st.floats(0, 1, exclude_max=True),
 )
-def test_whatever_is_answered_the_next_question_comes_neither_at_once_nor_later_than_allowed(
+def test_whatever_the_response_the_next_request_comes_neither_at_once_nor_later_than_allowed(
     poll_interval: float,
     max_poll_interval: float,
     answers: list[tuple[float | None, float | None, float]],
@@ -352,7 +352,7 @@ def rule(request: pytest.FixtureRequest) -> Rule:
     return made
 
 
-def test_the_service_is_asked_less_and_less_often_while_in_trouble_but_at_least_once_a_minute(rule: Rule) -> None:
+def test_the_service_is_asked_less_and_less_often_while_failing_but_at_least_once_a_minute(rule: Rule) -> None:
     pauses = [rule(10).after_error(TransientError("no"), in_a_row=n) for n in range(1, 40)]
 
     assert pauses[:3] == [10, 15, 22.5]
@@ -360,13 +360,13 @@ def test_the_service_is_asked_less_and_less_often_while_in_trouble_but_at_least_
     assert pauses[-1] == BACKOFF_MAX == 60
 
 
-def test_trouble_does_not_make_a_slow_wait_faster(rule: Rule) -> None:
+def test_error_does_not_make_a_slow_wait_faster(rule: Rule) -> None:
     polling = rule(300)
 
     assert {polling.after_error(TransientError("no"), in_a_row=n) for n in (1, 5, 100)} == {300}
 
 
-def test_a_throttled_question_waits_as_long_as_the_service_asked(rule: Rule) -> None:
+def test_a_throttled_request_waits_as_long_as_the_service_asked(rule: Rule) -> None:
     polling = rule(10)
 
     assert polling.after_error(ThrottledError("no", retry_after=90), in_a_row=1) == 90
@@ -374,7 +374,7 @@ def test_a_throttled_question_waits_as_long_as_the_service_asked(rule: Rule) -> 
     assert polling.after_error(ThrottledError("no"), in_a_row=1) == 10
 
 
-def test_only_a_service_that_is_too_busy_is_left_alone_for_as_long_as_it_says(rule: Rule) -> None:
+def test_only_a_service_that_is_too_busy_has_its_retry_after_obeyed(rule: Rule) -> None:
     """A gateway's page for a broken service may carry a Retry-After of its own."""
     for kind in (TransientError, InvalidResponseError):
         assert rule(10).after_error(kind("no", retry_after=3600), in_a_row=1) == 10
@@ -392,7 +392,7 @@ def pauses_in_trouble(jitter: float) -> Iterator[float]:
     yield polling.after_error(ThrottledError("no", retry_after=90), in_a_row=1)
 
 
-def test_the_jitter_makes_no_question_come_sooner_than_the_service_asked() -> None:
+def test_the_jitter_makes_no_request_come_sooner_than_the_service_asked() -> None:
     assert list(pauses_in_trouble(0.0)) == [10, 90]
     assert list(pauses_in_trouble(1.0)) == [10.5, 94.5]
 
@@ -404,7 +404,7 @@ def test_the_jitter_makes_no_question_come_sooner_than_the_service_asked() -> No
     st.integers(1, 10**9),
     st.sampled_from([fixed, trusting]),
 )
-def test_a_pause_in_trouble_is_never_shorter_than_the_interval(
+def test_a_pause_after_an_error_is_never_shorter_than_the_interval(
     poll_interval: float, kind: type[ApiError], retry_after: float | None, in_a_row: int, rule: Rule
 ) -> None:
     pause = rule(poll_interval).after_error(kind("no", retry_after=retry_after), in_a_row=in_a_row)

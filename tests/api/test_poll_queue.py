@@ -31,7 +31,7 @@ def test_who_should_have_ended_goes_first() -> None:
     assert [turns.take(100.0) for _ in range(4)] == [3, 1, 0, 2]
 
 
-def test_who_should_not_have_ended_is_asked_about_all_the_same_when_due() -> None:
+def test_who_should_not_have_ended_is_polled_all_the_same_when_due() -> None:
     turns = turns_of(2, ends=lambda place: None if place else 500.0)
 
     assert [turns.take(10.0) for _ in range(2)] == [0, 1]
@@ -70,7 +70,7 @@ def test_a_place_that_waits_in_both_lines_has_one_turn() -> None:
     assert not turns
 
 
-def test_a_question_comes_just_after_the_end_and_not_just_before() -> None:
+def test_a_request_comes_just_after_the_end_and_not_just_before() -> None:
     turns = turns_of(2, ends=lambda place: 60.0 if place == 1 else None)
 
     assert turns.take(60.2) == 0
@@ -80,7 +80,7 @@ def test_a_question_comes_just_after_the_end_and_not_just_before() -> None:
 
 
 @pytest.mark.parametrize("count", range(2, 25))
-def test_who_should_have_ended_goes_first_however_many_were_asked_about_without_a_choice(count: int) -> None:
+def test_who_should_have_ended_goes_first_however_many_were_polled_without_a_choice(count: int) -> None:
     turns = turns_of(count, ends=lambda place: 50.0 if place == count - 1 else None)
 
     assert turns.take(100.0) == count - 1

@@ -103,7 +103,7 @@ def test_what_native_rendering_may_have_changed_names_the_option(value: object) 
         checked_task_id(value)
 
 
-def test_a_whole_answer_in_place_of_an_id_says_how_to_pass_the_id() -> None:
+def test_a_whole_response_in_place_of_an_id_says_how_to_pass_the_id() -> None:
     with pytest.raises(BadTaskId, match=r"got dict.*xcom_pull\('submit'\)\['id'\]"):
         checked_task_id({"id": "vid"})
 

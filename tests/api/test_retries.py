@@ -67,18 +67,18 @@ def replies(*those: object) -> Callable[[], Any]:
 
 
 @pytest.mark.parametrize("kind", [TransientError, ThrottledError, InvalidResponseError])
-def test_what_may_pass_is_asked_about_again(passing: Time, kind: type[ApiError]) -> None:
+def test_what_may_pass_is_polled_again(passing: Time, kind: type[ApiError]) -> None:
     assert call_with_retries(replies(kind("no"), kind("no"), "answer")) == "answer"
     assert len(passing.slept) == 2
 
 
-def test_what_asking_again_cannot_mend_is_not(passing: Time) -> None:
+def test_what_another_request_cannot_mend_is_not(passing: Time) -> None:
     with pytest.raises(PermanentError):
         call_with_retries(replies(PermanentError("no"), "task"))
     assert passing.slept == []
 
 
-def test_after_so_many_questions_the_last_error_is_returned(passing: Time) -> None:
+def test_after_so_many_requests_the_last_error_is_returned(passing: Time) -> None:
     requests = []
     last = TransientError("last")
     reply = replies(*[TransientError("no")] * (MAX_ATTEMPTS - 1), last)
@@ -89,7 +89,7 @@ def test_after_so_many_questions_the_last_error_is_returned(passing: Time) -> No
     assert len(requests) == MAX_ATTEMPTS
 
 
-def test_what_is_raised_is_not_asked_about_again(passing: Time) -> None:
+def test_what_is_raised_is_not_polled_again(passing: Time) -> None:
     asked = []
 
     def ask() -> None:
@@ -113,7 +113,7 @@ def test_pauses_grow_within_their_bounds_and_are_spread_over_them(passing: Time)
         assert 0.9 * longest < max(pauses) <= longest
 
 
-def test_the_service_is_left_alone_as_long_as_it_asks(passing: Time) -> None:
+def test_the_service_has_its_retry_after_obeyed(passing: Time) -> None:
     call_with_retries(replies(ThrottledError("no", retry_after=20), "answer"))
 
     assert passing.slept == [20]
@@ -128,9 +128,7 @@ def test_a_wish_to_be_asked_at_once_does_not_take_the_pauses_away(passing: Time)
 
 
 @pytest.mark.parametrize("kind", [TransientError, InvalidResponseError])
-def test_only_a_service_that_is_too_busy_is_left_alone_for_as_long_as_it_says(
-    passing: Time, kind: type[ApiError]
-) -> None:
+def test_only_a_service_that_is_too_busy_has_its_retry_after_obeyed(passing: Time, kind: type[ApiError]) -> None:
     call_with_retries(replies(kind("no", retry_after=20), "answer"))
 
     assert passing.slept[0] <= 1
@@ -143,7 +141,7 @@ def test_an_absurd_wish_is_obeyed_up_to_a_bound(passing: Time) -> None:
 
 
 @pytest.mark.parametrize("retry_after", [None, 29.0, 1e9])
-def test_no_question_is_asked_after_so_many_seconds(passing: Time, retry_after: float | None) -> None:
+def test_no_request_is_asked_after_so_many_seconds(passing: Time, retry_after: float | None) -> None:
     began, asked_at = passing.now, []
     reply = replies(ThrottledError("no", retry_after=retry_after))
 
@@ -153,7 +151,7 @@ def test_no_question_is_asked_after_so_many_seconds(passing: Time, retry_after: 
     assert asked_at[-1] - began <= 60
 
 
-def test_the_event_loop_goes_on_meanwhile() -> None:
+def test_the_event_loop_continues_meanwhile() -> None:
     """The pauses are a hundredth of a second here."""
     reply = replies(*[TransientError("no")] * 3, "answer")
 

@@ -99,7 +99,7 @@ def test_the_key_is_masked_in_a_text_however_that_spells_it(name: str, before: s
 
 
 @pytest.mark.parametrize("name", SPELLINGS)
-def test_the_key_is_masked_in_an_answer_however_that_spells_it(name: str) -> None:
+def test_the_key_is_masked_in_a_response_however_that_spells_it(name: str) -> None:
     spelled = SPELLINGS[name]
     honest = {"id": "x", "status": "processing", "url": "https://a.example/%41?b=%2B&c", "text": "生成\u200b \\u002d"}
     for body in (
@@ -117,7 +117,7 @@ def test_the_key_is_masked_in_an_answer_however_that_spells_it(name: str) -> Non
 
 @pytest.mark.parametrize("name", SPELLINGS)
 @pytest.mark.parametrize("where", ["body", "message", "request id", "redirect", "encoding", "envelope"])
-def test_the_key_is_masked_in_trouble_however_that_spells_it(name: str, where: str) -> None:
+def test_the_key_is_masked_failing_however_that_spells_it(name: str, where: str) -> None:
     spelled = SPELLINGS[name]
     status, headers, body = 400, {}, b""
     if where == "body":
@@ -169,7 +169,7 @@ def test_a_key_that_stands_where_the_text_is_cut_off_is_masked_too(length: int, 
     assert bare(KEY)[:6] not in bare(shown)
 
 
-def test_a_short_key_garbles_no_answer() -> None:
+def test_a_short_key_garbles_no_response() -> None:
     body = b'{"status": "testing", "TEST": "a test"}'
 
     assert parse_json(Response(status=200, headers={}, body=body, secret=Secret("test"))) == json.loads(body)
@@ -345,7 +345,7 @@ def test_a_crash_report_of_what_nobody_foresaw_in_a_library_does_not_show_the_ke
     assert_hidden(found)
 
 
-def test_a_cancelled_question_shows_no_key(hostile: HostileServer, connect: Callable[..., None]) -> None:
+def test_a_cancelled_request_shows_no_key(hostile: HostileServer, connect: Callable[..., None]) -> None:
     async def register(caller: Any) -> None:
         await caller.gone()
 

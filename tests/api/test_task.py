@@ -220,7 +220,7 @@ ODD: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_a_side_field_is_understood_or_left_out_and_stays_as_it_came(name: str) -> None:
+def test_a_side_field_is_parsed_or_left_out_and_stays_as_it_came(name: str) -> None:
     odd, decode_event, unparsed = ODD[name]
 
     task = completed(video_url="https://h/v", **odd)
@@ -251,13 +251,13 @@ def test_progress_and_estimate_are_read_from_what_people_write(
 
 
 @pytest.mark.parametrize("answer", [{}, {"id": None}, {"id": " "}, {"id": True}, {"id": []}, {"id": {}}], ids=str)
-def test_what_has_no_id_is_no_answer(answer: dict[str, Any]) -> None:
+def test_what_has_no_id_is_no_response(answer: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="`id`"):
         SeeAnyTask.from_payload({"status": "completed", **answer})
 
 
 @pytest.mark.parametrize("status", [None, "", " ", 1, True, ["completed"], {"status": "completed"}])
-def test_what_has_no_status_is_no_answer(status: object) -> None:
+def test_what_has_no_status_is_no_response(status: object) -> None:
     with pytest.raises(ValueError, match="`status`"):
         completed(status=status)
 
@@ -304,7 +304,7 @@ def test_an_image_set_has_no_video() -> None:
 
 
 @pytest.mark.parametrize("answer", [PROCESSING, COMPLETED, FAILED], ids=["processing", "completed", "failed"])
-def test_an_answer_survives_the_way_through_an_xcom(answer: dict[str, Any]) -> None:
+def test_a_response_survives_the_way_through_an_xcom(answer: dict[str, Any]) -> None:
     task = SeeAnyTask.from_payload(answer)
 
     stored = json.loads(json.dumps(task.as_json()))
@@ -416,7 +416,7 @@ def test_what_is_no_text_is_no_web_address(value: object) -> None:
         ),
     )
 )
-def test_only_web_addresses_are_results_whatever_the_answer_looks_like(value: object) -> None:
+def test_only_web_addresses_are_results_whatever_the_response_looks_like(value: object) -> None:
     assert set(completed(extra=value).result_urls) <= {"https://h/1"}
 
 
@@ -437,7 +437,7 @@ def test_a_completed_video_without_a_video_is_recognised() -> None:
 @pytest.mark.parametrize(
     "url", ["javascript:alert(1)", "file:///etc/passwd", "/v.mp4", "//h/v.mp4", "data:text/html,x", ""]
 )
-def test_what_is_no_web_address_is_handed_on_in_the_whole_answer_only(field: str, url: str) -> None:
+def test_what_is_no_web_address_is_handed_on_in_the_whole_response_only(field: str, url: str) -> None:
     task = SeeAnyTask.from_payload({**COMPLETED, field: url})
 
     assert field not in task.result_fields()
@@ -465,7 +465,7 @@ def test_a_word_of_success_beside_an_echoed_id_is_no_result(word: str, answer: d
     assert SeeAnyTask.from_payload({"id": "x", "status": word, **answer}).contradiction is not None
 
 
-def test_an_answer_whose_data_tells_another_state_contradicts_itself() -> None:
+def test_a_response_whose_data_tells_another_state_contradicts_itself() -> None:
     assert completed(data={"status": "processing"}, url="https://h/v").contradiction is not None
     assert completed(data={"status": "FAILED"}).contradiction is not None
     for data in ({"status": "succeeded"}, {"status": "ok"}, {"status": 0}, {}, None, []):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_seeany.api.errors import TransientError
 from airflow_provider_seeany.api.secret import Secret
-from airflow_provider_seeany.api.text import MAX_TEXT, sanitize
+from airflow_provider_seeany.api.text import MAX_TEXT, format_count, sanitize
 
 TEXTS = {
     "生成内容违反内容安全策略": "生成内容违反内容安全策略",
@@ -56,3 +56,7 @@ def test_a_request_id_is_named_for_the_platforms_support() -> None:
     error = TransientError("SeeAny returned HTTP 500", request_id="req_1")
 
     assert str(error) == "SeeAny returned HTTP 500 (request id req_1)"
+
+
+def test_counts_are_grouped() -> None:
+    assert [format_count(number) for number in (0, 999, 1240, 10_000)] == ["0", "999", "1 240", "10 000"]

@@ -49,7 +49,7 @@ def wait(log: Lines, *, deadline: float | None = None, task_id: str = "x", **mor
     return Wait(task_id, **{"polling": FixedInterval(poll_interval=10), "deadline": deadline, "log": log, **more})
 
 
-def answer(**fields: object) -> SeeAnyTask:
+def task_with(**fields: object) -> SeeAnyTask:
     """Return an answer about a running task."""
     return SeeAnyTask.from_payload({"id": "x", "status": "processing", **fields})
 
@@ -59,8 +59,8 @@ def trouble(kind: type[ApiError] = TransientError, text: str = "SeeAny returned 
     return kind(text, **fields)
 
 
-def test_a_running_task_is_asked_for_again_after_the_interval(log: Lines) -> None:
-    assert wait(log).receive(answer(), START) == Pause(10)
+def test_a_running_task_is_polled_again_after_the_interval(log: Lines) -> None:
+    assert wait(log).receive(task_with(), START) == Pause(10)
 
 
 @pytest.mark.parametrize("end", [COMPLETED, FAILED], ids=["completed", "failed"])
@@ -68,11 +68,11 @@ def test_a_finished_task_ends_the_wait_with_the_services_own_answer(log: Lines, 
     assert wait(log).receive(SeeAnyTask.from_payload(end), START) == Finished(end)
 
 
-def test_the_last_question_is_asked_at_the_deadline_so_that_a_task_that_just_made_it_is_not_lost(log: Lines) -> None:
+def test_the_last_request_is_asked_at_the_deadline_so_that_a_task_that_just_made_it_is_not_lost(log: Lines) -> None:
     waiting = wait(log, deadline=START + 14)
 
-    assert waiting.receive(answer(), START) == Pause(10)
-    assert waiting.receive(answer(), START + 10) == Pause(4)
+    assert waiting.receive(task_with(), START) == Pause(10)
+    assert waiting.receive(task_with(), START + 10) == Pause(4)
     assert waiting.receive(SeeAnyTask.from_payload(COMPLETED), START + 14) == Finished(COMPLETED)
 
 
@@ -84,25 +84,25 @@ def test_a_task_that_finished_after_the_deadline_still_counts_when_it_is_seen(lo
 def test_a_task_still_running_at_the_deadline_has_timed_out(log: Lines, late: float) -> None:
     waiting = wait(log, deadline=START)
 
-    assert waiting.receive(answer(progress=65, estimated_remaining=42), START + late) == TimedOut(
+    assert waiting.receive(task_with(progress=65, estimated_remaining=42), START + late) == TimedOut(
         last_snapshot="processing 65 %, about 42 s left"
     )
 
 
-def test_a_timed_out_wait_tells_what_was_last_seen_and_the_trouble_it_ended_in(log: Lines) -> None:
+def test_a_timed_out_wait_tells_what_was_last_seen_and_the_error_it_ended_in(log: Lines) -> None:
     waiting = wait(log, deadline=START + 20)
-    waiting.receive(answer(progress=65), START)
+    waiting.receive(task_with(progress=65), START)
 
     assert waiting.receive(trouble(), START + 20) == TimedOut(
         last_snapshot="processing 65 %", last_error="SeeAny returned HTTP 502"
     )
 
 
-def test_trouble_that_is_over_is_not_the_reason_of_a_time_out(log: Lines) -> None:
+def test_error_that_is_over_is_not_the_reason_of_a_timeout(log: Lines) -> None:
     waiting = wait(log, deadline=START + 20)
     waiting.receive(trouble(), START)
 
-    assert waiting.receive(answer(), START + 20) == TimedOut(last_snapshot="processing")
+    assert waiting.receive(task_with(), START + 20) == TimedOut(last_snapshot="processing")
 
 
 NOT_FOUND = {"kind": PermanentError, "http_status": 404}
@@ -123,7 +123,7 @@ def test_a_task_that_became_visible_is_waited_for(log: Lines) -> None:
     waiting = wait(log, began=START)
     waiting.receive(trouble(**NOT_FOUND), START)
 
-    assert waiting.receive(answer(), START + 10) == Pause(10)
+    assert waiting.receive(task_with(), START + 10) == Pause(10)
     assert waiting.receive(SeeAnyTask.from_payload(COMPLETED), START + 20) == Finished(COMPLETED)
 
 
@@ -139,7 +139,7 @@ def test_no_other_refusal_may_be_over_soon(log: Lines, status: int) -> None:
     assert wait(log, began=START).receive(refusal, START) == Refused.of(refusal)
 
 
-def test_a_task_not_visible_up_to_the_deadline_is_told_with_the_time_out(log: Lines) -> None:
+def test_a_task_not_visible_up_to_the_deadline_is_told_with_the_timeout(log: Lines) -> None:
     waiting = wait(log, began=START, deadline=START + 12)
 
     assert waiting.receive(trouble(**NOT_FOUND), START) == Pause(10)
@@ -161,7 +161,7 @@ def test_a_pause_never_reaches_past_the_deadline_whatever_the_service_asks(log: 
     assert waiting.receive(trouble(ThrottledError, retry_after=1e9), START) == Pause(30)
 
 
-def test_without_a_deadline_a_wait_goes_on(log: Lines) -> None:
+def test_without_a_deadline_a_wait_continues(log: Lines) -> None:
     waiting = wait(log)
 
     assert all(isinstance(waiting.receive(trouble(), START + n * 60), Pause) for n in range(1000))
@@ -170,7 +170,7 @@ def test_without_a_deadline_a_wait_goes_on(log: Lines) -> None:
 def test_progress_is_logged_when_it_changed_and_not_on_every_poll(log: Lines) -> None:
     waiting = wait(log)
     for progress, estimate in ((65, 42), (65, 40), (65, 38), (70, 30)):
-        waiting.receive(answer(progress=progress, estimated_remaining=estimate), START)
+        waiting.receive(task_with(progress=progress, estimated_remaining=estimate), START)
 
     assert log.infos == [
         "SeeAny task x: processing 65 %, about 42 s left",
@@ -183,7 +183,7 @@ def stalled_at(log: Lines, waiting: Wait, seconds: range, **fields: object) -> l
     told = []
     for second in seconds:
         before = len(log.infos)
-        waiting.receive(answer(**fields), START + second)
+        waiting.receive(task_with(**fields), START + second)
         if "unchanged for a long time" in "".join(log.infos[before:]):
             told.append(second)
     return told
@@ -192,7 +192,7 @@ def stalled_at(log: Lines, waiting: Wait, seconds: range, **fields: object) -> l
 @pytest.mark.parametrize(
     ("estimate", "told"), [(None, 600), (0, 600), (30, 600), (300, 900), (10**400, None)], ids=repr
 )
-def test_a_task_that_does_not_get_on_is_told_of_once(log: Lines, estimate: int | None, told: int | None) -> None:
+def test_a_task_that_does_not_get_on_is_logged_once(log: Lines, estimate: int | None, told: int | None) -> None:
     fields = {"progress": 99, "estimated_remaining": estimate}
 
     assert stalled_at(log, wait(log), range(0, 3600, 60), **fields) == ([] if told is None else [told])
@@ -215,7 +215,7 @@ def test_what_the_worker_saw_counts_for_a_stall(log: Lines) -> None:
 def test_a_trigger_does_not_repeat_what_the_worker_already_logged(log: Lines) -> None:
     waiting = wait(log, last_snapshot=Snapshot(status="queued", progress=5))
 
-    waiting.receive(answer(status="queued", progress=5), START)
+    waiting.receive(task_with(status="queued", progress=5), START)
 
     assert (log.infos, log.warnings) == ([], [])
 
@@ -231,12 +231,12 @@ class Told(PollPolicy, kw_only=True):
         return self.poll_interval
 
 
-def test_the_pace_follows_from_every_answer_and_from_what_the_worker_saw(log: Lines) -> None:
+def test_the_pace_follows_from_every_response_and_from_what_the_worker_saw(log: Lines) -> None:
     polling = Told(poll_interval=10)
     waiting = wait(log, polling=polling, last_snapshot=Snapshot(status="x", estimated_remaining=50, at=START))
 
-    waiting.receive(answer(progress=20, estimated_remaining=42), START + 8)
-    waiting.receive(answer(), START + 18)
+    waiting.receive(task_with(progress=20, estimated_remaining=42), START + 8)
+    waiting.receive(task_with(), START + 18)
 
     assert polling.told == [(50, None, START), (42, 20, START + 8), (None, None, START + 18)]
     assert waiting.last_snapshot is not None
@@ -268,14 +268,16 @@ def test_the_end_is_logged_in_one_line_with_url_and_cost(log: Lines) -> None:
     ],
 )
 def test_the_end_of_any_kind_of_task_is_logged(log: Lines, fields: dict[str, Any], said: str) -> None:
-    wait(log).receive(answer(status="completed", **fields), START)
+    wait(log).receive(task_with(status="completed", **fields), START)
 
     assert log.infos == [f"SeeAny task x completed: {said}"]
 
 
 def test_each_undocumented_status_word_is_warned_of_once(log: Lines) -> None:
     waiting = wait(log)
-    steps = [waiting.receive(answer(status=word), START) for word in ("queued", "queued", "paused", "queued", "paused")]
+    steps = [
+        waiting.receive(task_with(status=word), START) for word in ("queued", "queued", "paused", "queued", "paused")
+    ]
 
     assert steps == [Pause(10)] * 5
     assert len(log.warnings) == 2
@@ -284,20 +286,20 @@ def test_each_undocumented_status_word_is_warned_of_once(log: Lines) -> None:
     assert "has the undocumented status paused, which" in log.warnings[1]
 
 
-def test_each_field_that_cannot_be_understood_is_warned_of_once(log: Lines) -> None:
+def test_each_field_that_cannot_be_parsed_is_warned_of_once(log: Lines) -> None:
     waiting = wait(log)
     for fields in ({"progress": "most"}, {"progress": "all"}, {"progress": "?", "estimated_remaining": "soon"}):
-        assert waiting.receive(answer(**fields), START) == Pause(10)
-    waiting.receive(answer(status="completed", object="image_set", progress="", usage={"cost": "free"}), START)
+        assert waiting.receive(task_with(**fields), START) == Pause(10)
+    waiting.receive(task_with(status="completed", object="image_set", progress="", usage={"cost": "free"}), START)
 
     assert [line.partition("left out: ")[2] for line in log.warnings] == ["progress", "estimated_remaining", "usage"]
 
 
 def test_a_trigger_does_not_warn_of_what_the_worker_warned_of(log: Lines) -> None:
-    seen = Snapshot.of(answer(status="queued", progress="most"), START)
+    seen = Snapshot.of(task_with(status="queued", progress="most"), START)
     stored = msgspec.convert(json.loads(json.dumps(msgspec.to_builtins(seen))), Snapshot)
 
-    wait(log, last_snapshot=stored).receive(answer(status="queued", progress="most"), START)
+    wait(log, last_snapshot=stored).receive(task_with(status="queued", progress="most"), START)
 
     assert log.warnings == []
 
@@ -324,10 +326,10 @@ HELD = {
 
 
 @pytest.mark.parametrize("name", HELD)
-def test_a_time_out_tells_what_the_last_answer_held(log: Lines, name: str) -> None:
+def test_a_timeout_tells_what_the_last_response_held(log: Lines, name: str) -> None:
     fields, url, looks_ended = HELD[name]
     waiting = wait(log, deadline=START + 10)
-    waiting.receive(answer(**fields), START)
+    waiting.receive(task_with(**fields), START)
 
     outcome = waiting.receive(trouble(), START + 10)
 
@@ -336,8 +338,8 @@ def test_a_time_out_tells_what_the_last_answer_held(log: Lines, name: str) -> No
     assert decode_outcome(json.loads(json.dumps(encode_outcome(outcome)))) == outcome
 
 
-def test_a_time_out_tells_what_the_worker_saw_too(log: Lines) -> None:
-    seen = Snapshot.of(answer(status="done", video_url="https://h/v"), START)
+def test_a_timeout_tells_what_the_worker_saw_too(log: Lines) -> None:
+    seen = Snapshot.of(task_with(status="done", video_url="https://h/v"), START)
     stored = msgspec.convert(json.loads(json.dumps(msgspec.to_builtins(seen))), Snapshot)
 
     outcome = wait(log, deadline=START + 10, last_snapshot=stored).receive(trouble(), START + 10)
@@ -346,9 +348,9 @@ def test_a_time_out_tells_what_the_worker_saw_too(log: Lines) -> None:
     assert (outcome.result_url, outcome.looks_ended) == ("https://h/v", True)
 
 
-def test_a_time_out_tells_of_a_url_that_is_too_long_to_be_kept(log: Lines) -> None:
+def test_a_timeout_tells_of_a_url_that_is_too_long_to_be_kept(log: Lines) -> None:
     waiting = wait(log, deadline=START + 10)
-    waiting.receive(answer(status="queued", video_url="https://h/" + "v" * 5000), START)
+    waiting.receive(task_with(status="queued", video_url="https://h/" + "v" * 5000), START)
 
     outcome = waiting.receive(trouble(), START + 10)
 
@@ -369,11 +371,11 @@ ECHOES: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("fields", ECHOES, ids=repr)
 def test_the_success_of_a_request_is_not_that_of_the_task(log: Lines, fields: dict[str, Any]) -> None:
-    assert isinstance(wait(log).receive(answer(**fields), START), Pause)
+    assert isinstance(wait(log).receive(task_with(**fields), START), Pause)
 
 
 def test_a_field_and_a_status_of_one_name_are_both_warned_of(log: Lines) -> None:
-    wait(log).receive(answer(status="duration", duration="long"), START)
+    wait(log).receive(task_with(status="duration", duration="long"), START)
 
     assert len(log.warnings) == 2
 
@@ -385,11 +387,11 @@ def test_a_passing_fault_never_ends_a_wait(log: Lines, kind: type[ApiError]) -> 
     assert all(isinstance(waiting.receive(trouble(kind), START), Pause) for _ in range(200))
 
 
-def test_trouble_is_told_once_when_it_begins_and_once_when_it_is_over(log: Lines) -> None:
+def test_error_is_logged_once_when_it_begins_and_once_when_it_is_over(log: Lines) -> None:
     waiting = wait(log)
     for n in range(7):
         waiting.receive(trouble(request_id="req_1"), START + 10 * n)
-    waiting.receive(answer(), START + 94)
+    waiting.receive(task_with(), START + 94)
 
     assert log.warnings == ["SeeAny returned HTTP 502 (request id req_1); the wait for SeeAny task x continues"]
     assert log.infos[0] == "SeeAny responded again after 7 failures in 94 s"
@@ -403,7 +405,7 @@ def test_a_refusal_ends_the_wait_at_once(log: Lines) -> None:
     assert wait(log).receive(refusal, START) == Refused.of(refusal)
 
 
-def test_several_unusable_answers_in_a_row_are_believed(log: Lines) -> None:
+def test_several_invalid_responses_in_a_row_are_believed(log: Lines) -> None:
     waiting = wait(log)
     unusable = trouble(InvalidResponseError)
 
@@ -413,7 +415,7 @@ def test_several_unusable_answers_in_a_row_are_believed(log: Lines) -> None:
     assert steps[-1] == Refused.of(unusable)
 
 
-def test_unusable_answers_that_come_fast_are_believed_no_sooner_than_slow_ones(log: Lines) -> None:
+def test_invalid_responses_that_come_fast_are_believed_no_sooner_than_slow_ones(log: Lines) -> None:
     """A proxy that is restarted answers with a page for some seconds, to whoever asks and however often."""
     waiting = wait(log, polling=FixedInterval(poll_interval=0.5))
     now, asked = START, 0
@@ -425,7 +427,7 @@ def test_unusable_answers_that_come_fast_are_believed_no_sooner_than_slow_ones(l
     assert asked < 20
 
 
-def test_a_few_unusable_answers_are_not_believed_however_long_they_take(log: Lines) -> None:
+def test_a_few_invalid_responses_are_not_believed_however_long_they_take(log: Lines) -> None:
     waiting = wait(log)
 
     steps = [waiting.receive(trouble(InvalidResponseError), START + 3600 * n) for n in range(MIN_INVALID_RESPONSES - 1)]
@@ -433,7 +435,7 @@ def test_a_few_unusable_answers_are_not_believed_however_long_they_take(log: Lin
     assert all(isinstance(step, Pause) for step in steps)
 
 
-def test_unusable_answers_with_other_trouble_between_them_are_not_in_a_row(log: Lines) -> None:
+def test_invalid_responses_with_other_error_between_them_are_not_in_a_row(log: Lines) -> None:
     waiting = wait(log)
 
     for n in range(50):
@@ -441,18 +443,18 @@ def test_unusable_answers_with_other_trouble_between_them_are_not_in_a_row(log: 
         assert isinstance(waiting.receive(trouble(kind), START + 60 * n), Pause)
 
 
-def test_unusable_answers_now_and_then_are_forgiven(log: Lines) -> None:
+def test_invalid_responses_now_and_then_are_forgiven(log: Lines) -> None:
     waiting = wait(log)
 
     for _ in range(20):
         for n in range(MIN_INVALID_RESPONSES - 1):
             assert isinstance(waiting.receive(trouble(InvalidResponseError), START + n * MIN_INVALID_SECONDS), Pause)
-        assert isinstance(waiting.receive(answer(), START), Pause)
+        assert isinstance(waiting.receive(task_with(), START), Pause)
 
 
-def test_a_completed_video_without_its_url_is_asked_for_again_before_it_is_an_error(log: Lines) -> None:
+def test_a_completed_video_without_its_url_is_polled_again_before_it_is_an_error(log: Lines) -> None:
     waiting = wait(log)
-    without = answer(status="completed", object="video_generation")
+    without = task_with(status="completed", object="video_generation")
 
     for _ in range(MIN_INVALID_RESPONSES - 1):
         assert isinstance(waiting.receive(without, START), Pause)
@@ -467,7 +469,7 @@ def test_a_completed_video_without_its_url_is_asked_for_again_before_it_is_an_er
 def test_no_number_is_too_large_to_be_told(log: Lines, number: float) -> None:
     waiting = wait(log, deadline=START)
 
-    outcome = waiting.receive(answer(progress=number, estimated_remaining=number), START)
+    outcome = waiting.receive(task_with(progress=number, estimated_remaining=number), START)
 
     assert isinstance(outcome, TimedOut)
     assert len(log.infos) == 1
@@ -476,9 +478,9 @@ def test_no_number_is_too_large_to_be_told(log: Lines, number: float) -> None:
 
 def test_a_servers_words_cannot_forge_a_log_line(log: Lines) -> None:
     waiting = wait(log, task_id="x\nERROR forged")
-    waiting.receive(answer(status="new\nERROR forged\x1b[2J"), START)
+    waiting.receive(task_with(status="new\nERROR forged\x1b[2J"), START)
     waiting.receive(
-        answer(status="completed", usage={"cost": 1, "cost_unit": "\nERROR"}, url="https://h/\nERROR"), START
+        task_with(status="completed", usage={"cost": 1, "cost_unit": "\nERROR"}, url="https://h/\nERROR"), START
     )
 
     assert log.infos

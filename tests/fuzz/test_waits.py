@@ -164,7 +164,7 @@ def _about(seeany_task_id: str, reply: Any) -> Any:
 
 @examples(1_000)
 @given(st.lists(st.tuples(st.floats(-1e6, 1e6), st.floats(0, 1e4)), max_size=20), st.floats(0, 1e6))
-def test_the_time_of_a_wait_goes_on_whatever_the_time_of_day_does(
+def test_the_time_of_a_wait_continues_whatever_the_time_of_day_does(
     steps: list[tuple[float, float]], since_began: float
 ) -> None:
     wall, steady = START, 50.0

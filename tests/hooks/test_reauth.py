@@ -63,7 +63,7 @@ def with_key(server: HostileServer, key: str) -> ApiSettings:
 
 
 @pytest.mark.parametrize(("was_used", "seconds"), [(True, 300), (False, 30)])
-def test_a_wait_looks_for_its_connection_for_minutes_but_not_for_one_that_was_never_there(
+def test_a_wait_reads_its_connection_for_minutes_but_not_for_one_that_was_never_there(
     clock: Clock, was_used: bool, seconds: float
 ) -> None:
     patience = RetryBudget(was_used=was_used)
@@ -76,7 +76,7 @@ def test_a_wait_looks_for_its_connection_for_minutes_but_not_for_one_that_was_ne
         patience.record_failure(MISSING)
 
 
-def test_a_connection_that_was_there_again_is_looked_for_as_often_as_at_first(clock: Clock) -> None:
+def test_a_connection_that_was_there_again_is_read_as_often_as_at_first(clock: Clock) -> None:
     patience = RetryBudget()
     for _ in range(5):
         patience.record_failure(MISSING)
@@ -118,7 +118,7 @@ async def test_a_connection_that_is_read_again_is_there_again(hostile: HostileSe
             clock.now += 200
 
 
-def test_a_hook_that_is_answered_now_and_then_bears_with_a_connection_that_is_missing(
+def test_a_hook_that_gets_responses_now_and_then_tolerates_a_connection_that_is_missing(
     hostile: HostileServer, clock: Clock, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect(host=hostile.url)
@@ -136,7 +136,7 @@ def test_a_hook_that_is_answered_now_and_then_bears_with_a_connection_that_is_mi
     hook.close()
 
 
-def test_a_hook_bears_with_a_connection_that_is_missing_now_and_then(
+def test_a_hook_tolerates_a_connection_that_is_missing_now_and_then(
     hostile: HostileServer, clock: Clock, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect(host=hostile.url)
@@ -170,7 +170,7 @@ async def test_many_who_are_refused_at_once_read_the_connection_once(hostile: Ho
     assert connection.reads == 2
 
 
-async def test_a_missing_connection_is_looked_for_every_few_seconds_however_many_need_it(
+async def test_a_missing_connection_is_read_every_few_seconds_however_many_need_it(
     hostile: HostileServer, clock: Clock
 ) -> None:
     hostile.script(accepting("sk-new", task(), otherwise=reply(401)))
@@ -208,7 +208,7 @@ async def test_a_connection_that_still_has_the_refused_key_is_read_again_once(ho
 
 
 @pytest.mark.parametrize("answer", [reply(500), reply(404), reply(429)], ids=["500", "404", "429"])
-async def test_trouble_that_is_not_about_the_key_reads_no_connection(hostile: HostileServer, answer: Answer) -> None:
+async def test_error_that_is_not_about_the_key_reads_no_connection(hostile: HostileServer, answer: Answer) -> None:
     """A batch in an outage would ask Airflow's database thousands of times."""
     hostile.script(answer)
     connection = Connection(settings_for(hostile))

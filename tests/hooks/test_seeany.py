@@ -344,7 +344,7 @@ def test_waiting_for_an_id_is_waiting_for_what_it_spells(hook: SeeAnyHook, hosti
     assert hook.wait_for_task(value).id == "20260603001"
 
 
-def test_a_field_that_cannot_be_understood_is_told_once(
+def test_a_field_that_cannot_be_parsed_is_logged_once(
     hook: SeeAnyHook, hostile: HostileServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hostile.script(task(progress="most"))
@@ -373,7 +373,7 @@ ERRORS: dict[str, tuple[Answer, type[SeeAnyApiError], int | None, str]] = {
 
 
 @pytest.mark.parametrize("name", ERRORS)
-def test_a_question_without_an_answer_names_the_task_and_the_connection(
+def test_a_request_without_a_response_names_the_task_and_the_connection(
     hook: SeeAnyHook, hostile: HostileServer, ask: Ask, name: str
 ) -> None:
     answer, kind, status, says = ERRORS[name]
@@ -453,7 +453,7 @@ def test_an_endpoint_is_asked_again_after_a_passing_fault(hook: SeeAnyHook, host
     assert hook.get("balance") == {"balance": 12.5}
 
 
-def test_an_endpoint_without_an_answer_names_the_connection(hook: SeeAnyHook, hostile: HostileServer) -> None:
+def test_an_endpoint_without_a_response_names_the_connection(hook: SeeAnyHook, hostile: HostileServer) -> None:
     hostile.script(reply(404, {"message": "no such endpoint"}))
 
     with pytest.raises(SeeAnyRequestError, match=r"no such endpoint.*'seeany_default'"):
@@ -514,7 +514,7 @@ def test_waiting_with_an_interval_that_cannot_be_says_so_before_any_request(
     assert hostile.connections == 0
 
 
-def test_waiting_outlasts_passing_faults_and_a_few_unusable_answers(hook: SeeAnyHook, hostile: HostileServer) -> None:
+def test_waiting_outlasts_passing_faults_and_a_few_invalid_responses(hook: SeeAnyHook, hostile: HostileServer) -> None:
     hostile.script(
         reset, reply(500), page(200), reply(429, b"", ("Retry-After", "0")), page(502), task(), task(status="completed")
     )

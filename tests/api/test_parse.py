@@ -1,0 +1,458 @@
+"""What each response means, over a socket with both transports, which must not differ."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_seeany.api.errors import (
+    ApiError,
+    PermanentError,
+    ThrottledError,
+    TransientError,
+)
+from airflow_provider_seeany.api.parse import parse_json, parse_task
+from airflow_provider_seeany.api.request import MAX_RESPONSE_BYTES
+from airflow_provider_seeany.api.response import Response
+from airflow_provider_seeany.api.secret import Secret
+from airflow_provider_seeany.api.task import SeeAnyTask
+from tests.api.both_ways import (
+    BODY,
+    CHUNKED,
+    INVALID_RESPONSE,
+    OK,
+    PERMANENT,
+    THROTTLED,
+    TRANSIENT,
+    Bad,
+    ask_both_ways,
+    assert_fit_to_show,
+    assert_is,
+    bad,
+    unusable,
+)
+from tests.conftest import KEY, Look, settings_for
+from tests.hostile import (
+    COMPLETED,
+    FAILED,
+    PROCESSING,
+    VIDEO,
+    Answer,
+    HostileServer,
+    compressed,
+    http,
+    nested,
+    page,
+    raw,
+    reply,
+    task,
+    truncated,
+)
+
+TASKS = {
+    "documented processing": (reply(200, PROCESSING), VIDEO, PROCESSING),
+    "documented completed": (reply(200, COMPLETED), VIDEO, COMPLETED),
+    "documented failed": (reply(200, FAILED), VIDEO, FAILED),
+    "undocumented status": (task(status="queued"), "x", BODY | {"status": "queued"}),
+    "new fields": (task(seed=7, extra={"a": [1, None]}), "x", BODY | {"seed": 7, "extra": {"a": [1, None]}}),
+    "every field null": (task(progress=None, usage=None, error=None), "x", None),
+    "another success status": (reply(203, BODY), "x", BODY),
+    "no content type": (raw(http(200, OK)), "x", BODY),
+    "no length": (raw(b"HTTP/1.1 200 OK\r\n\r\n" + OK), "x", BODY),
+    "HTTP/1.0": (raw(b"HTTP/1.0 200 OK\r\n\r\n" + OK), "x", BODY),
+    "chunked": (raw(CHUNKED + b"5\r\n%b\r\n%x\r\n%b\r\n0\r\n\r\n" % (OK[:5], len(OK) - 5, OK[5:])), "x", BODY),
+    "gzipped unasked": (compressed(OK), "x", BODY),
+    "continue first": (raw(b"HTTP/1.1 100 Continue\r\n\r\n" + http(200, OK)), "x", BODY),
+    "an integer beyond 64 bits": (task(seed=10**30), "x", None),
+    "a field that databases add": (task(__v=0), "x", BODY | {"__v": 0}),
+    "duplicate keys": (reply(200, OK[:-1] + b', "status": "completed"}'), "x", BODY | {"status": "completed"}),
+    "almost too large": (task(pad="x" * (MAX_RESPONSE_BYTES - 1000)), "x", None),
+    "unicode id": (task(id="任务 1"), "任务 1", BODY | {"id": "任务 1"}),
+}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_response_about_the_task_is_read_alike_in_both_ways(hostile: HostileServer, name: str) -> None:
+    answer, task_id, body = TASKS[name]
+
+    read = ask_both_ways(hostile, answer, task_id)
+
+    assert isinstance(read, SeeAnyTask), read
+    assert read.id == task_id
+    if body is not None:
+        assert read.payload == body
+
+
+STATUSES = {
+    **dict.fromkeys((400, 401, 402, 403, 404, 405, 409, 410, 418, 422, 451), PERMANENT),
+    **dict.fromkeys((408, 425, 500, 502, 503, 504, 520, 599), TRANSIENT),
+    429: THROTTLED,
+}
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_a_status_alone_decides_whether_another_request_makes_sense(hostile: HostileServer, status: int) -> None:
+    trouble = ask_both_ways(hostile, reply(status, {"error": {"code": "c", "message": "说明"}}), "x")
+
+    assert isinstance(trouble, ApiError)
+    assert (type(trouble), trouble.http_status) == (STATUSES[status], status)
+    assert trouble.text == f"SeeAny returned HTTP {status}: 说明 (c)"
+
+
+def body_says(body: object, *says: str, **fields: object) -> tuple[Answer, Bad]:
+    """Say what a refusal with this body must tell."""
+    return reply(400, body), bad(PERMANENT, 400, "SeeAny returned HTTP 400", *says, **fields)
+
+
+REFUSALS = {
+    "error object": body_says(
+        {"error": {"code": "bad_id", "message": "无效的任务"}},
+        "无效的任务 (bad_id)",
+        code="bad_id",
+        message="无效的任务",
+    ),
+    "error object with msg": body_says({"error": {"code": 7, "msg": "no"}}, ": no (7)", code="7", message="no"),
+    "error text": body_says({"error": "no such thing"}, ": no such thing", message="no such thing"),
+    "message": body_says({"message": "no"}, ": no", message="no"),
+    "detail": body_says({"detail": "no"}, ": no", message="no"),
+    "code and msg": body_says({"code": 40001, "msg": "no"}, ": no (40001)", code="40001", message="no"),
+    "no known field": body_says({"wrong": True}, '{"wrong": true}'),
+    "a list": body_says([1, 2], "[1, 2]"),
+    "plain text": body_says("out of order", ": out of order"),
+    "not UTF-8": body_says(b"\xff\xfe no", "no"),
+    "empty": (reply(400), bad(PERMANENT, 400)),
+    "wrong types": body_says({"error": {"code": [], "message": {}}}, '"code": []'),
+    "a page": (page(502), bad(TRANSIENT, 502, "an HTML page", is_web_page=True)),
+    "a page for a wrong address": (page(404), bad(PERMANENT, 404, "an HTML page", is_web_page=True)),
+    "request id in a header": (
+        reply(500, b"", ("X-Request-Id", "req_1")),
+        bad(TRANSIENT, 500, "(request id req_1)", request_id="req_1"),
+    ),
+    "request id in the body": (
+        reply(500, {"message": "no", "request_id": "req_2"}),
+        bad(TRANSIENT, 500, "(request id req_2)", request_id="req_2", message="no"),
+    ),
+    "gzipped": (
+        reply(401, gzip.compress(b'{"message": "no"}'), ("Content-Encoding", "gzip")),
+        bad(PERMANENT, 401, ": no", message="no"),
+    ),
+    "in a compression nobody asked for": (
+        reply(502, b"\x01\x02", ("Content-Encoding", "br")),
+        bad(TRANSIENT, 502, "HTTP 502"),
+    ),
+    "in a broken compression": (reply(503, b"no gzip", ("Content-Encoding", "gzip")), bad(TRANSIENT, 503, "HTTP 503")),
+    "far too long": (reply(500, b" " * 5 * 1024 * 1024), bad(TRANSIENT, 500, "HTTP 500")),
+    "far too long, key refused": (reply(401, b" " * 5 * 1024 * 1024), bad(PERMANENT, 401, "HTTP 401")),
+    "cut short": (truncated({"message": "no"}), bad(TRANSIENT, None, "could not be reached")),
+    # Success status, but the body says that it is none.
+    "envelope, key refused": (
+        reply(200, {"code": 401, "msg": "bad key"}),
+        bad(PERMANENT, 401, "bad key (401)", code="401", message="bad key"),
+    ),
+    "envelope, throttled": (
+        reply(200, {"code": 429, "msg": "slow"}, ("Retry-After", "7")),
+        bad(THROTTLED, 429, code="429", message="slow", retry_after=7.0),
+    ),
+    "envelope, fault": (reply(200, {"code": 500, "msg": "oops"}), bad(TRANSIENT, 500, code="500", message="oops")),
+    "envelope, no such task": (
+        reply(200, {"code": "404", "msg": "no"}),
+        bad(PERMANENT, 404, "no (404)", code="404", message="no"),
+    ),
+    "envelope, a code of three digits that is no error": (
+        reply(200, {"code": 302, "msg": "no"}),
+        bad(INVALID_RESPONSE, 200, "no (302)", code="302", message="no"),
+    ),
+    "envelope, own code": (
+        reply(200, {"code": 10001, "msg": "no"}),
+        bad(INVALID_RESPONSE, 200, "no (10001)", code="10001", message="no"),
+    ),
+    "envelope, error object": (
+        reply(200, {"error": {"code": "gone", "message": "no"}}),
+        bad(INVALID_RESPONSE, 200, code="gone", message="no"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_a_refusal_is_told_in_the_services_own_words(hostile: HostileServer, name: str) -> None:
+    answer, expected = REFUSALS[name]
+
+    assert_is(ask_both_ways(hostile, answer, "x"), expected)
+
+
+RETRY_AFTER = {
+    "0": (503, THROTTLED, 0.0),
+    "17": (503, THROTTLED, 17.0),
+    "1.5": (429, THROTTLED, 1.5),
+    "-5": (429, THROTTLED, 0.0),
+    "soon": (429, THROTTLED, None),
+    "soon ": (503, TRANSIENT, None),
+    "": (503, TRANSIENT, None),
+    "nan": (503, TRANSIENT, None),
+    "1e999": (429, THROTTLED, None),
+    "Wed, 21 Oct 2015 07:28:00 GMT": (429, THROTTLED, 0.0),
+    "Wed, 21 Oct 2015 07:28:00": (429, THROTTLED, 0.0),
+    "Wed, 99 Oct 2015 07:28:00 GMT": (429, THROTTLED, None),
+    "Wed, 21 Oct 2015 07:28:00 +9999": (429, THROTTLED, None),
+}
+
+
+@pytest.mark.parametrize("value", RETRY_AFTER)
+def test_retry_after_is_obeyed_as_seconds_or_as_a_date_and_garbage_is_ignored(
+    hostile: HostileServer, value: str
+) -> None:
+    status, kind, seconds = RETRY_AFTER[value]
+
+    trouble = ask_both_ways(hostile, reply(status, b"", ("Retry-After", value)), "x")
+
+    assert isinstance(trouble, ApiError)
+    assert (type(trouble), trouble.retry_after) == (kind, seconds)
+
+
+def test_a_retry_after_date_ahead_is_the_time_until_then(hostile: HostileServer, poll: Look) -> None:
+    hostile.script(reply(429, b"", ("Retry-After", format_datetime(datetime.now(UTC) + timedelta(hours=1)))))
+
+    trouble = poll(settings_for(hostile))
+
+    assert isinstance(trouble, ApiError)
+    assert trouble.retry_after is not None
+    assert 0 < trouble.retry_after <= 3600
+
+
+def test_a_header_that_came_twice_is_read_alike_in_both_ways(hostile: HostileServer) -> None:
+    trouble = ask_both_ways(hostile, reply(503, b"", ("Retry-After", "3"), ("Retry-After", "3")), "x")
+
+    assert isinstance(trouble, ApiError)
+    assert trouble.retry_after == 3
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308])
+def test_a_redirect_is_not_followed_and_the_key_goes_nowhere_else(
+    hostile: HostileServer, other_host: HostileServer, status: int
+) -> None:
+    other_host.script(task())
+
+    trouble = ask_both_ways(hostile, reply(status, b"", ("Location", f"{other_host.url}/v1/tasks/x")), "x")
+
+    assert_is(trouble, bad(PERMANENT, status, "redirected to localhost", "not followed"))
+    assert other_host.connections == 0
+    assert len(hostile.requests) == 2
+
+
+LOCATIONS = {
+    "none": (),
+    "empty": (("Location", ""),),
+    "relative": (("Location", "/elsewhere"),),
+    "to itself": (("Location", "/v1/tasks/x"),),
+    "no address": (("Location", "http://["),),
+    "bad port": (("Location", "http://elsewhere:port/"),),
+    "not UTF-8": (("Location", "http://\xff\xfe/"),),
+    "a script": (("Location", "javascript:alert(1)"),),
+    "escapes": (("Location", "http://a\x1b(31mb/"),),
+    "the key": (("Location", f"http://{KEY}.example/"),),
+    "long": (("Location", "http://" + "a" * 4000 + "/"),),
+}
+
+
+@pytest.mark.parametrize("name", LOCATIONS)
+def test_a_redirect_to_nonsense_is_a_refusal_too(hostile: HostileServer, poll: Look, name: str) -> None:
+    hostile.script(reply(302, b"", *LOCATIONS[name]))
+
+    trouble = poll(settings_for(hostile))
+
+    assert_is(trouble, bad(PERMANENT, 302, "redirected to", "not followed"))
+    assert_fit_to_show(trouble)
+    assert "to  and" not in str(trouble)
+
+
+UNUSABLES: dict[str, tuple[Answer, Bad]] = {
+    "a page": (page(200, "<!DOCTYPE html><p>Log in"), unusable("HTML", "<!DOCTYPE html><p>Log in")),
+    "a page without a type": (reply(200, "<html>hi"), unusable("HTML", "<html>hi")),
+    "nothing": (reply(200), unusable("the body is empty")),
+    "nothing at all": (reply(204), bad(INVALID_RESPONSE, 204, "the body is empty")),
+    "white space": (reply(200, b" \r\n\t "), unusable("the body is empty")),
+    "half of it": (reply(200, OK[:20]), unusable("JSON", OK[:20].decode())),
+    "two of it": (reply(200, OK + OK), unusable("JSON")),
+    "a list": (reply(200, [BODY]), unusable("expected a JSON object, got list")),
+    "text": (reply(200, '"x"'), unusable("got str")),
+    "null": (reply(200, "null"), unusable("got NoneType")),
+    "a number": (reply(200, "1"), unusable("got int")),
+    "wrong id": (task(id="y"), unusable("another task, 'y'")),
+    "id in another case": (task(id="X"), unusable("another task, 'X'")),
+    "id of another type": (task(id=1), unusable("id")),
+    "no id": (reply(200, {"status": "processing"}), unusable("id")),
+    "no status": (reply(200, {"id": "x"}), unusable("status")),
+    "null status": (task(status=None), unusable("status")),
+    "empty status": (task(status=""), unusable("no usable `status`")),
+    "invisible status": (task(status="\u200b \ufeff"), unusable("status")),
+    "status is a number": (task(status=1), unusable("status")),
+    "status is true": (task(status=True), unusable("status")),
+    "status is an object": (task(status={"value": "completed"}), unusable("status")),
+    "id is true": (task(id=True), unusable("id")),
+    "id is half a number": (task(id=7.5), unusable("`id`")),
+    "null id": (task(id=None), unusable("`id`")),
+    "empty id": (task(id=""), unusable("`id`")),
+    "id is a list": (task(id=["x"]), unusable("id")),
+    "a gateway's own word": (reply(200, {"status": "ok"}), unusable("id")),
+    "a gateway's own failure": (reply(200, {"status": "error", "message": "no upstream"}), unusable("id")),
+    "a gateway's own success": (reply(200, {"status": "success", "data": COMPLETED}), unusable("id")),
+    "a completed answer in an envelope": (reply(200, {"status": 200, "data": COMPLETED}), unusable("id")),
+    "a completed answer of somebody else": (task(id="x2", status="completed", video_url="https://h/v"), unusable("x2")),
+    "a completed answer, cut short": (reply(200, json.dumps(COMPLETED)[:-1]), unusable("JSON")),
+    "status is a list": (task(status=["completed"]), unusable("status")),
+    "broken gzip": (reply(200, b"no gzip", ("Content-Encoding", "gzip")), unusable("compress")),
+    "deep nesting, megabytes of it": (reply(200, nested(1_000_000)), unusable()),
+    "control characters": (reply(200, b"\x1b[2J\nforged line\x00\x9b31m"), unusable("JSON", "forged line")),
+}
+
+
+@pytest.mark.parametrize("name", UNUSABLES)
+def test_an_invalid_response_is_reported_with_its_first_bytes(hostile: HostileServer, name: str) -> None:
+    answer, expected = UNUSABLES[name]
+
+    assert_is(ask_both_ways(hostile, answer, "x"), expected)
+
+
+OF_THE_REQUEST: dict[str, tuple[dict[str, Any], type[ApiError]]] = {
+    "too many requests": ({"status": "error", "code": 429, "message": "Too many requests"}, ThrottledError),
+    "an outage": ({"status": "error", "code": "503", "message": "upstream unavailable"}, TransientError),
+    "an outage beside success": ({"status": "success", "code": 500, "message": "boom"}, TransientError),
+    "no route": ({"status": "completed", "code": 404, "message": "route not found"}, PermanentError),
+    "another word": ({"status": "fail", "code": 429, "message": "slow down"}, ThrottledError),
+}
+
+
+@pytest.mark.parametrize("name", OF_THE_REQUEST)
+def test_an_error_of_the_request_that_echoes_the_id_is_none_of_the_task(hostile: HostileServer, name: str) -> None:
+    body, kind = OF_THE_REQUEST[name]
+
+    trouble = ask_both_ways(hostile, reply(200, {"id": "x", **body}), "x")
+
+    assert isinstance(trouble, kind), trouble
+
+
+OF_THE_TASK: dict[str, dict[str, Any]] = {
+    "a business code": {"status": "failed", "code": 40301, "message": "policy"},
+    "a code like an HTTP status": {"status": "failed", "code": 400, "message": "policy"},
+    "an error with a code": {"status": "error", "error": {"code": 503, "message": "policy"}},
+    "an error with a code, and one beside it": {
+        "status": "error",
+        "code": 500,
+        "error": {"code": 1, "message": "policy"},
+    },
+    "what was made": {"status": "error", "code": 500, "message": "policy", "object": "video_generation"},
+}
+
+
+@pytest.mark.parametrize("name", OF_THE_TASK)
+def test_a_task_that_failed_has_failed_whatever_code_it_has(hostile: HostileServer, name: str) -> None:
+    read = ask_both_ways(hostile, reply(200, {"id": "x", **OF_THE_TASK[name]}), "x")
+
+    assert isinstance(read, SeeAnyTask), read
+    assert read.is_failed
+    assert read.error.message == "policy"
+
+
+IDS = {
+    "a number": ("20260603001", 20260603001),
+    "a number of 25 digits": ("2026060300100000000000001", 2026060300100000000000001),
+    "a number written with a point": ("20260603001", 20260603001.0),
+    "white space around it": ("x", " x\n"),
+}
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_an_id_is_known_by_its_digits_and_without_white_space(hostile: HostileServer, name: str) -> None:
+    asked, echoed = IDS[name]
+
+    read = ask_both_ways(hostile, task(id=echoed, status="completed"), asked)
+
+    assert isinstance(read, SeeAnyTask), read
+    assert (read.id, read.is_completed) == (asked, True)
+
+
+@pytest.mark.parametrize("echoed", [8, 70, "7 7", "７", "07", -7, "7.0"])
+def test_an_id_of_other_digits_is_another_task(hostile: HostileServer, echoed: object) -> None:
+    assert_is(ask_both_ways(hostile, task(id=echoed, status="completed"), "7"), unusable("another task"))
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_a_key_with_a_slash_is_masked_however_json_spells_it(status: int) -> None:
+    key = "sk-abcdefgh/ijklmnop"
+    body = rb'{"id": "x", "status": "processing", "quoted": "sk-abcdefgh\/ijklmnop"}'
+
+    try:
+        seen = json.dumps(parse_json(Response(status=status, headers={}, body=body, secret=Secret(key))))
+    except ApiError as error:
+        seen = str(error)
+
+    assert "ijklmnop" not in seen
+    assert "***" in seen
+
+
+ECHOES: dict[str, Answer] = {
+    "plain body": reply(401, f"no such key: {KEY}"),
+    "message": reply(401, {"error": {"code": KEY, "message": f"bad header Authorization: Bearer {KEY}"}}),
+    "request id": reply(500, b"", ("X-Request-Id", KEY)),
+    "page": page(200, f"<p>{KEY}"),
+    "wrong id": task(id=KEY),
+    "wrong type": task(**{"progress": KEY}),
+    "field name": reply(200, {KEY: 1}),
+    "envelope": reply(200, {"code": 10001, "msg": KEY}),
+    "not JSON": reply(200, f"Bearer {KEY}"),
+    "over and over": reply(400, {"message": KEY * 200}),
+    "after white space": reply(400, {"message": " " * 4060 + KEY}),
+    "after line breaks": reply(400, {"message": "\n" * 4060 + KEY}),
+    "far down": reply(400, b"\n" * (65_536 - 30) + KEY.encode()),
+    "status line": raw(f"HTTP/1.1 {KEY}\r\n\r\n".encode()),
+    "chunk size": raw(CHUNKED + f"{KEY}\r\n".encode()),
+}
+
+
+@pytest.mark.parametrize("name", ECHOES)
+def test_a_server_that_quotes_the_key_cannot_spread_it(hostile: HostileServer, name: str) -> None:
+    # ask_both_ways looks for the key, and for its first part, in everything that could be shown.
+    ask_both_ways(hostile, ECHOES[name], "x")
+
+
+def test_a_servers_text_cannot_forge_log_lines_or_move_the_cursor(hostile: HostileServer) -> None:
+    message = "a\r\n[2026] ERROR forged\x1b[31m\x9b2J\u2028\u202edlrow\x07" + "长" * 10_000
+
+    trouble = ask_both_ways(hostile, reply(400, {"error": {"code": message, "message": message}}), "x")
+
+    assert isinstance(trouble, ApiError)
+    assert trouble.message is not None
+    assert trouble.message.startswith("a [2026] ERROR forged [31m 2J dlrow 长长")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+FIELDS = st.dictionaries(st.sampled_from([*SeeAnyTask.__struct_fields__, "code", "msg", "url", "urls"]), JSON)
+
+
+BODIES = st.binary(max_size=200) | (JSON | FIELDS).map(lambda value: json.dumps(value).encode())
+
+
+HEADERS = st.dictionaries(st.sampled_from(["Retry-After", "Content-Type", "Location", "X-Request-Id"]), st.text())
+
+
+@given(status=st.integers(100, 999), headers=HEADERS, body=BODIES)
+def test_any_response_at_all_is_a_task_or_a_typed_error(status: int, headers: dict[str, str], body: bytes) -> None:
+    response = Response(status=status, headers=headers, body=body, secret=Secret(KEY))
+    for read in (lambda: parse_json(response), lambda: parse_task(response, "x")):
+        try:
+            read()
+        except ApiError as error:
+            assert_fit_to_show(error.trouble)
