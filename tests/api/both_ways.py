@@ -91,7 +91,7 @@ def assert_fit_to_show(trouble: SeeAnyTask | ApiError) -> None:
 def assert_is(trouble: SeeAnyTask | ApiError, expected: Bad) -> None:
     """See that a question brought the expected trouble."""
     assert isinstance(trouble, ApiError), trouble
-    assert (type(trouble), trouble.http_status) == (type(expected), expected.http_status), trouble
+    assert (type(trouble), trouble.http_status) == (expected.kind, expected.http_status), trouble
     for part in expected.says:
         assert part in str(trouble)
     assert {name: getattr(trouble, name) for name in expected.fields} == expected.fields

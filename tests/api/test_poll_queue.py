@@ -14,7 +14,7 @@ def turns_of(count: int, *, ends: Callable[[int], float | None], due: float = 10
     turns = PollQueue(range(count), 0.0)
     for place in range(count):
         assert turns.take(0.0) == place
-        turns.note(place, had_ended=False)
+        turns.record(place, had_ended=False)
         turns.push(place, due=due, ends=ends(place))
     return turns
 
@@ -45,7 +45,7 @@ def test_a_word_that_proves_false_loses_its_precedence() -> None:
     taken = []
     for _ in range(200):
         taken.append(place := turns.take(10.0))
-        turns.note(place, had_ended=place % 2 == 1)
+        turns.record(place, had_ended=place % 2 == 1)
 
     assert sum(place % 2 for place in taken[:10]) <= 2
     # As if nobody had said anything: each in turn.
@@ -58,7 +58,7 @@ def test_a_word_that_has_become_true_is_believed_again() -> None:
         taken = []
         for _ in range(300):
             taken.append(place := turns.take(10.0))
-            turns.note(place, had_ended=true if place % 2 == 0 else not true)
+            turns.record(place, had_ended=true if place % 2 == 0 else not true)
 
     assert sum(place % 2 == 0 for place in taken[200:]) >= 100 - 2 * 100 // EXPLORE_EVERY
 
@@ -74,7 +74,7 @@ def test_a_request_comes_just_after_the_end_and_not_just_before() -> None:
     turns = turns_of(2, ends=lambda place: 60.0 if place == 1 else None)
 
     assert turns.take(60.2) == 0
-    turns.note(0, had_ended=False)
+    turns.record(0, had_ended=False)
     turns.push(0, due=60.3, ends=None)
     assert turns.take(60.6) == 1
 
@@ -90,7 +90,7 @@ def test_a_word_is_believed_though_others_had_ended_at_the_first_look() -> None:
     turns = PollQueue(range(40), 0.0)
     for place in range(40):
         turns.take(0.0)
-        turns.note(place, had_ended=place % 2 == 0)
+        turns.record(place, had_ended=place % 2 == 0)
         if place % 2:
             turns.push(place, due=10.0 + place, ends=100.0 - place)
 

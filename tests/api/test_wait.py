@@ -282,7 +282,7 @@ def test_each_undocumented_status_word_is_warned_of_once(log: Lines) -> None:
     assert steps == [Pause(10)] * 5
     assert len(log.warnings) == 2
     assert "has the undocumented status queued, which" in log.warnings[0]
-    assert "still running" in log.warnings[0]
+    assert "counts as running" in log.warnings[0]
     assert "has the undocumented status paused, which" in log.warnings[1]
 
 
