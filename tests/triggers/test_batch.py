@@ -248,7 +248,7 @@ async def test_the_answers_of_thousands_do_not_make_the_event_large(simulator_ur
     [
         (None, "must be a list"),
         (["a", ""], "seeany_task_ids[1]"),
-        ("nonsense", "no list"),
+        ("nonsense", "not a list"),
         ([f"{n}" for n in range(10_001)], "10001"),
     ],
 )
