@@ -202,7 +202,7 @@ def test_a_batch_that_failed_says_how_many_it_does_not_list_and_how_many_were_no
 
 
 def test_a_task_that_waits_in_a_worker_says_where_its_progress_is(studio: Studio, poll: Look) -> None:
-    expect(poll(studio.task("poking")).get_by_text("Waiting. The log tells how far it is.")).to_be_visible()
+    expect(poll(studio.task("poking")).get_by_text("Waiting. The log shows the progress.")).to_be_visible()
 
 
 def test_a_task_that_was_passed_over_says_so(studio: Studio, poll: Look) -> None:
@@ -217,11 +217,11 @@ def test_moments_are_those_of_the_time_zone_chosen_in_airflow(studio: Studio, po
 
 
 TROUBLE = [
-    (500, "{}", "Airflow answered with an error (HTTP 500)"),
+    (500, "{}", "Airflow responded with HTTP 500."),
     (401, '{"detail": "Token Expired"}', "You are signed out."),
     (403, '{"detail": "Invalid JWT token"}', "You are signed out."),
     (403, '{"detail": "Forbidden"}', "You may not read this."),
-    (404, '{"detail": "…"}', "There is no such task instance."),
+    (404, '{"detail": "…"}', "This task instance does not exist."),
 ]
 
 
@@ -239,7 +239,7 @@ def test_nothing_moves_on_without_news(studio: Studio, poll: Look) -> None:
     expect(page.get_by_text(re.compile(r"^\d+ %$"))).to_be_visible(timeout=40_000)
 
     page.route("**/seeany/api/**", lambda route: route.abort())
-    expect(page.get_by_role("alert").get_by_text("Airflow does not answer.")).to_be_visible()
+    expect(page.get_by_role("alert").get_by_text("Airflow does not respond.")).to_be_visible()
     bar = page.locator("[aria-label=Progress] [data-part=range]")
     page.wait_for_timeout(1500)  # as long as the bar may still glide to where it belongs
     width = bar.evaluate("node => node.getBoundingClientRect().width")
