@@ -12,7 +12,7 @@ import msgspec
 from airflow_provider_seeany.api.batch_result import Failure
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.links.task import RESULT_LINKS
-from airflow_provider_seeany.simulator.answers import task_body
+from airflow_provider_seeany.simulator.bodies import task_body
 from airflow_provider_seeany.simulator.scenario import Scenario
 from airflow_provider_seeany.xcoms.record_key import FIRST_KEY, LAST_KEY, PROGRESS_KEY
 from chaos.plan import PlannedWait
