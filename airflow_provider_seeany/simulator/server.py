@@ -125,7 +125,8 @@ async def _count_requests(request: web.Request) -> web.Response:
 
 
 async def _list_starts(request: web.Request) -> web.Response:
-    return _json({**request.app[STARTED]})
+    started = request.app[STARTED]
+    return _json({**started})
 
 
 @web.middleware

@@ -1,4 +1,4 @@
-"""Notes each turn of the loop in a triggerer's supervisor, and switches off what the provider does if told to."""
+"""Records each iteration of the loop in a triggerer's supervisor; turns the provider's preparation off on request."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 from airflow.plugins_manager import AirflowPlugin
 
 
-class PollQueue(AirflowPlugin):
+class LoopWatch(AirflowPlugin):
     """Watches a triggerer."""
 
-    name = "first_wait_turns"
+    name = "first_wait_loop_watch"
 
     @classmethod
     def on_load(cls, *args: Any, **kwargs: Any) -> None:
-        """Replace what is to be watched."""
+        """Wrap the supervisor's heartbeat."""
         if "airflow.cli.commands.triggerer_command" not in sys.modules:
             return
         from airflow.jobs.triggerer_job_runner import TriggerRunnerSupervisor
@@ -29,9 +29,9 @@ class PollQueue(AirflowPlugin):
         watched: Any = TriggerRunnerSupervisor
         heartbeat = watched.heartbeat
 
-        def noted(self: Any) -> None:
-            with open(os.environ["FIRST_WAIT_TURNS"], "a", encoding="ascii") as turns:
-                turns.write(f"{time.time()}\n")
+        def recorded(self: Any) -> None:
+            with open(os.environ["FIRST_WAIT_ITERATIONS"], "a", encoding="ascii") as iterations:
+                iterations.write(f"{time.time()}\n")
             heartbeat(self)
 
-        watched.heartbeat = noted
+        watched.heartbeat = recorded
