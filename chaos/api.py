@@ -31,7 +31,7 @@ class Mode(Enum):
     HEALTHY = "is healthy"
     GARBAGE = "returns 500, 429 or garbage at random"
     DOWN = "is down"
-    SLOW = f"takes {SLOW_SECONDS:.0f} s to answer"
+    SLOW = f"takes {SLOW_SECONDS:.0f} s per response"
 
 
 @dataclass(frozen=True)

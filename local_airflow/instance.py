@@ -66,8 +66,8 @@ class LocalAirflow:
 
         `env` adds to or overrides the environment of the components, `AIRFLOW__…` variables included.
         `replicas`: with `{"triggerer": 3}` there are also `triggerer-2` and `triggerer-3`. They need a database with
-        row locks: PostgreSQL, see `local_airflow.postgres`. Each api-server has its own port, see `urls`; UI and workers
-        use the first.
+        row locks: PostgreSQL, see `local_airflow.postgres`. Each api-server has its own port, see `urls`; the first one
+        serves UI and workers.
         `base_url_path` (such as `/prefix`) puts UI and API under a path, as behind a reverse proxy.
         `database_url` replaces the SQLite file in the home.
         `database_template` is a file (the Airflow version is added to its name) with an empty migrated SQLite database:
