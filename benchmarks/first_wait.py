@@ -1,13 +1,12 @@
 """
-Measures how long the first wait of a fresh triggerer blocks the others: ``python -m benchmarks.first_wait``.
+Measures what the first wait of a fresh triggerer costs the others in it: ``python -m benchmarks.first_wait``.
 
-A real Airflow on SQLite runs one wait beside ``--busy`` processes that burn CPU (default: twice the number of cores).
-Two figures are printed, each without and with the provider's preparation:
+A real Airflow on SQLite gets one wait, beside as many processes that only burn CPU as ``--busy`` says (twice the number
+of cores, unless told otherwise). Two figures are printed, each without and with what the provider does about it:
 
-- loop blocked: the longest time between two iterations of the loop in the triggerer's supervisor. In that time no
-  trigger is started, ended or served, and no heartbeat is sent; a triggerer without a heartbeat for 30 s loses its
-  triggers.
-- first response: from the start of the first wait's trigger to its first log line.
+- longest loop: the longest time between two loops of the triggerer's supervisor. In that time no trigger is started,
+  ended or served, and no heartbeat is sent; a triggerer that sends none for 30 s loses its triggers.
+- first response: from the start of the first wait's trigger to its next log line.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ def busy(processes: int) -> Iterator[None]:
 
 @contextmanager
 def simulator() -> Iterator[str]:
-    """Run a simulator of SeeAny and yield its URL."""
+    """Run a simulator of SeeAny; give its address."""
     command = [sys.executable, "-m", "airflow_provider_seeany.simulator", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
@@ -58,13 +57,13 @@ def simulator() -> Iterator[str]:
 
 
 def measure(prepared: str, burners: int, folder: Path) -> tuple[float, float]:
-    """Return the seconds for which the loop was blocked, and until the first wait got a response."""
-    iterations = folder / "iterations"
+    """Return the seconds of the longest loop, and until the first wait got a response."""
+    loop_times = folder / "loop_times"
     env = {
         "PYTHONPATH": str(HERE.parent),
-        "AIRFLOW__CORE__PLUGINS_FOLDER": str(HERE / "first_wait_plugins"),
-        "FIRST_WAIT_ITERATIONS": str(iterations),
-        "FIRST_WAIT_PREPARED": prepared,
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(HERE / "loop_time_plugins"),
+        "LOOP_TIMES": str(loop_times),
+        "PREPARES_FIRST_WAIT": prepared,
     }
     with (
         simulator() as url,
@@ -80,11 +79,11 @@ def measure(prepared: str, burners: int, folder: Path) -> tuple[float, float]:
         airflow.create_connection("seeany_default", conn_type="seeany", host=url, password="sk-demo")
         run = airflow.trigger_dag("first_wait")
         airflow.wait_for_task(run, "wait", {"deferred"})
-        began = len(iterations.read_text().split())
+        began = len(loop_times.read_text().split())
         with busy(burners):
             airflow.wait_for_run(run, timeout=600)
         sleep(1)
-        moments = [float(moment) for moment in iterations.read_text().split()][began - 1 :]
+        moments = [float(moment) for moment in loop_times.read_text().split()][began - 1 :]
         lines = [
             loads(line)
             for file in (folder / "home" / "logs").rglob("task_id=wait/*.trigger.*.log")
@@ -107,8 +106,9 @@ def main() -> None:
             for name, prepared in _PREPARED.items():
                 home = Path(folder) / f"{name}-{burners}"
                 home.mkdir()
-                blocked, response = measure(prepared, burners, home)
-                print(f"{burners} burners, {name:7}: loop blocked {blocked:5.1f} s, first response {response:5.1f} s")
+                longest_loop, response = measure(prepared, burners, home)
+                results = f"longest loop {longest_loop:5.1f} s, first response {response:5.1f} s"
+                print(f"{burners} burners, {name:7}: {results}")
 
 
 if __name__ == "__main__":

@@ -68,11 +68,11 @@ class LocalAirflow:
         `replicas`: with `{"triggerer": 3}` there are also `triggerer-2` and `triggerer-3`. They need a database with
         row locks: PostgreSQL, see `local_airflow.postgres`. Each api-server has its own port, see `urls`; the first one
         serves UI and workers.
-        `base_url_path` (such as `/prefix`) puts UI and API under a path, as behind a reverse proxy.
+        `base_url_path` (as `/prefix`) puts UI and API under a path, as behind a reverse proxy.
         `database_url` replaces the SQLite file in the home.
-        `database_template` is a file (the Airflow version is added to its name) with an empty migrated SQLite database:
-        the first start writes it, later ones copy it instead of migrating.
-        `wait_for_dags` are DAGs that must be parsed before the start is done.
+        `database_template` names a file (the Airflow version is added to it) that keeps an empty migrated SQLite
+        database: the first start writes it, later ones copy it, which saves them the migration.
+        `wait_for_dags` names DAGs that must be parsed before the start counts as done.
         """
         if unknown := {*processes, *(replicas or {})} - set(PROCESSES):
             raise ValueError(f"unknown processes {sorted(unknown)}, there are {list(PROCESSES)}")
@@ -341,7 +341,7 @@ class LocalAirflow:
         )
         if template is not None and database is not None and is_new:
             template.parent.mkdir(parents=True, exist_ok=True)
-            # Copied and then moved: a parallel start never sees half a file.
+            # A copy made beside it and moved: a parallel start never sees half a file.
             unfinished = template.with_name(f"{template.name}.{secrets.token_hex(4)}")
             with (
                 contextlib.closing(sqlite3.connect(database)) as source,
@@ -442,7 +442,7 @@ def _sigterm_raises() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _lock(file: Path) -> Iterator[IO[str]]:
-    """Keep a second Airflow out of the same home; the system releases the lock however this process ends."""
+    """Keep a second Airflow out of the same home; the system drops the lock however this process ends."""
     with file.open("w") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)

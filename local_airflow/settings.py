@@ -149,7 +149,7 @@ class Settings:
                 "trigger_log_server_port": self.port + 2,
             },
             "scheduler": {
-                # The pause of an idle scheduler loop; every step of a run waits for it.
+                # How long the loop sleeps when it found nothing to do; every step of a run waits for it.
                 "scheduler_idle_sleep_time": 0.2,
                 "job_heartbeat_sec": 2,
                 "enable_health_check": False,

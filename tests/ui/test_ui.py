@@ -334,9 +334,7 @@ def test_names_in_a_batchs_table_stay_whole_and_long_ones_wrap(ui: TestedUi, ope
 
 
 @pytest.mark.parametrize("phone", [False, True])
-def test_names_in_the_pages_table_stay_whole_and_long_ones_wrap(
-    ui: TestedUi, open_page: OpenPage, phone: bool
-) -> None:
+def test_names_in_the_pages_table_stay_whole_and_long_ones_wrap(ui: TestedUi, open_page: OpenPage, phone: bool) -> None:
     def squeeze(page: Page) -> None:
         page.route("**/seeany/api/results**", respond)
 
