@@ -46,7 +46,7 @@ ENDED = {
 expect.set_options(timeout=20_000)
 
 
-class TestedUi:
+class Ui:
     """The Airflow under test, and the run with a wait in every state."""
 
     def __init__(self, airflow: LocalAirflow, run: DagRun) -> None:
@@ -80,7 +80,7 @@ def airflow(simulator_url: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @pytest.fixture(scope="session")
-def ui(airflow: LocalAirflow, simulator_url: str) -> TestedUi:  # noqa: F811
+def ui(airflow: LocalAirflow, simulator_url: str) -> Ui:  # noqa: F811
     run = airflow.trigger_dag("shoe_videos", run_id="autumn")
     subprocess.run(
         [
@@ -101,7 +101,7 @@ def ui(airflow: LocalAirflow, simulator_url: str) -> TestedUi:  # noqa: F811
         airflow.client.wait_for_task(run, "colours", {"success"}, map_index=map_index, timeout=120)
     airflow.client.wait_for_task(run, "under_way", {"deferred"}, timeout=120)
     airflow.client.wait_for_task(run, "poking", {"running"}, timeout=120)
-    return TestedUi(airflow, run)
+    return Ui(airflow, run)
 
 
 @pytest.fixture(scope="session")

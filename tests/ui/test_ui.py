@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
 from local_airflow import LocalAirflow
-from tests.ui.conftest import REPOSITORY, TestedUi
+from tests.ui.conftest import REPOSITORY, Ui
 
 pytestmark = pytest.mark.ui
 
@@ -91,7 +91,7 @@ def test_a_fresh_airflow_shows_how_to_begin(airflow: LocalAirflow, open_page: Op
     assert page.url == f"{airflow.url}/connections"
 
 
-def test_a_finished_task_shows_its_video_and_what_it_cost(ui: TestedUi, open_page: OpenPage) -> None:
+def test_a_finished_task_shows_its_video_and_what_it_cost(ui: Ui, open_page: OpenPage) -> None:
     page = open_page(ui.task("finished"))
 
     video = page.get_by_label("Video video-3s-red-shoes")
@@ -109,7 +109,7 @@ def test_a_finished_task_shows_its_video_and_what_it_cost(ui: TestedUi, open_pag
     assert serious_findings(page, our_part(page, "video-3s-red-shoes")) == []
 
 
-def test_progress_moves_by_itself_and_a_hidden_page_does_not_poll(ui: TestedUi, open_page: OpenPage) -> None:
+def test_progress_moves_by_itself_and_a_hidden_page_does_not_poll(ui: Ui, open_page: OpenPage) -> None:
     page = open_page(ui.task("under_way"), dark=True)
 
     bar = page.get_by_label("Progress").first
@@ -136,18 +136,18 @@ def test_progress_moves_by_itself_and_a_hidden_page_does_not_poll(ui: TestedUi, 
         page.evaluate("() => { delete document.hidden; document.dispatchEvent(new Event('visibilitychange')); }")
 
 
-def test_a_failed_task_shows_the_code_and_the_services_message(ui: TestedUi, open_page: OpenPage) -> None:
+def test_a_failed_task_shows_the_code_and_the_services_message(ui: Ui, open_page: OpenPage) -> None:
     page = open_page(ui.task("failed"))
 
     expect(page.get_by_text("SeeAny's error: content_policy_violation")).to_be_visible()
     expect(page.get_by_text("生成内容违反内容安全策略")).to_be_visible()
 
 
-def test_a_timed_out_task_is_shown_as_timed_out(ui: TestedUi, open_page: OpenPage) -> None:
+def test_a_timed_out_task_is_shown_as_timed_out(ui: Ui, open_page: OpenPage) -> None:
     expect(open_page(ui.task("timed_out")).get_by_text("The wait timed out")).to_be_visible()
 
 
-def test_an_image_set_is_a_grid(ui: TestedUi, open_page: OpenPage) -> None:
+def test_an_image_set_is_a_grid(ui: Ui, open_page: OpenPage) -> None:
     page = open_page(ui.task("image_set"))
 
     expect(page.get_by_role("img", name=re.compile("^Image "))).to_have_count(5)
@@ -159,7 +159,7 @@ def test_an_image_set_is_a_grid(ui: TestedUi, open_page: OpenPage) -> None:
     assert len(page.evaluate("navigator.clipboard.readText()").split("\n")) == 5
 
 
-def test_a_batch_is_a_table_with_totals_in_chinese_too(ui: TestedUi, open_page: OpenPage) -> None:
+def test_a_batch_is_a_table_with_totals_in_chinese_too(ui: Ui, open_page: OpenPage) -> None:
     page = open_page(ui.task("batch"), language="zh")
 
     expect(page.get_by_text("已完成 8 / 9，失败 1 · ¥5.50")).to_be_visible()
@@ -169,7 +169,7 @@ def test_a_batch_is_a_table_with_totals_in_chinese_too(ui: TestedUi, open_page: 
     picture(page, "ui-tab-batch-zh")
 
 
-def test_a_batch_counts_the_same_on_tab_and_page(ui: TestedUi, open_page: OpenPage) -> None:
+def test_a_batch_counts_the_same_on_tab_and_page(ui: Ui, open_page: OpenPage) -> None:
     expect(open_page(ui.task("batch")).get_by_text("8 of 9 completed, 1 failed · ¥5.50")).to_be_visible()
     page = open_page(ui.page)
 
@@ -178,7 +178,7 @@ def test_a_batch_counts_the_same_on_tab_and_page(ui: TestedUi, open_page: OpenPa
     expect(row.get_by_text("8 of 9 completed, 1 failed", exact=True)).to_be_visible()
 
 
-def test_a_batch_that_failed_lists_all_of_it(ui: TestedUi, open_page: OpenPage) -> None:
+def test_a_batch_that_failed_lists_all_of_it(ui: Ui, open_page: OpenPage) -> None:
     page = open_page(ui.task("refused"))
 
     expect(page.get_by_text("30 of 30 SeeAny tasks failed.")).to_be_visible()
@@ -186,7 +186,7 @@ def test_a_batch_that_failed_lists_all_of_it(ui: TestedUi, open_page: OpenPage) 
 
 
 def test_a_failed_batch_shows_how_many_tasks_are_not_listed_and_how_many_are_not_done(
-    ui: TestedUi, open_page: OpenPage
+    ui: Ui, open_page: OpenPage
 ) -> None:
     def truncate(page: Page) -> None:
         page.route("**/seeany/api/dags/**", respond)
@@ -201,15 +201,15 @@ def test_a_failed_batch_shows_how_many_tasks_are_not_listed_and_how_many_are_not
     expect(page.get_by_text("Only 20 of 30 are listed.")).to_be_visible()
 
 
-def test_a_wait_in_a_worker_refers_to_the_log_for_its_progress(ui: TestedUi, open_page: OpenPage) -> None:
+def test_a_wait_in_a_worker_refers_to_the_log_for_its_progress(ui: Ui, open_page: OpenPage) -> None:
     expect(open_page(ui.task("poking")).get_by_text("Waiting. The log shows the progress.")).to_be_visible()
 
 
-def test_a_task_that_did_not_run_did_not_wait(ui: TestedUi, open_page: OpenPage) -> None:
+def test_a_task_that_did_not_run_did_not_wait(ui: Ui, open_page: OpenPage) -> None:
     expect(open_page(ui.task("passed_over")).get_by_text("This task did not wait")).to_be_visible()
 
 
-def test_times_use_the_time_zone_chosen_in_airflow(ui: TestedUi, open_page: OpenPage) -> None:
+def test_times_use_the_time_zone_chosen_in_airflow(ui: Ui, open_page: OpenPage) -> None:
     def choose(page: Page) -> None:
         page.add_init_script("localStorage.setItem('timezone', JSON.stringify('Asia/Kolkata'))")
 
@@ -226,7 +226,7 @@ HTTP_ERRORS = [
 
 
 @pytest.mark.parametrize(("status", "body", "shown"), HTTP_ERRORS)
-def test_an_http_error_is_shown(ui: TestedUi, open_page: OpenPage, status: int, body: str, shown: str) -> None:
+def test_an_http_error_is_shown(ui: Ui, open_page: OpenPage, status: int, body: str, shown: str) -> None:
     def break_down(page: Page) -> None:
         page.route("**/seeany/api/**", lambda route: route.fulfill(status=status, body=body))
 
@@ -234,7 +234,7 @@ def test_an_http_error_is_shown(ui: TestedUi, open_page: OpenPage, status: int, 
     expect(page.get_by_role("alert").get_by_text(shown)).to_be_visible()
 
 
-def test_progress_stops_when_polls_fail(ui: TestedUi, open_page: OpenPage) -> None:
+def test_progress_stops_when_polls_fail(ui: Ui, open_page: OpenPage) -> None:
     page = open_page(ui.task("under_way"), expected_error="Failed to load resource")
     expect(page.get_by_text(re.compile(r"^\d+ %$"))).to_be_visible(timeout=40_000)
 
@@ -247,7 +247,7 @@ def test_progress_stops_when_polls_fail(ui: TestedUi, open_page: OpenPage) -> No
     assert bar.evaluate("node => node.getBoundingClientRect().width") == width
 
 
-def test_a_tab_that_was_left_does_not_poll(ui: TestedUi, open_page: OpenPage) -> None:
+def test_a_tab_that_was_left_does_not_poll(ui: Ui, open_page: OpenPage) -> None:
     page = open_page(ui.task("under_way"))
     expect(page.get_by_label("Progress").first).to_be_visible()
 
@@ -262,7 +262,7 @@ def test_a_tab_that_was_left_does_not_poll(ui: TestedUi, open_page: OpenPage) ->
 ODD = "<img src=x onerror=alert(1)>" + "x" * 900
 
 
-def test_unexpected_values_stay_text_and_break_nothing(ui: TestedUi, open_page: OpenPage) -> None:
+def test_unexpected_values_stay_text_and_break_nothing(ui: Ui, open_page: OpenPage) -> None:
     """Any DAG author can push any XCom."""
 
     def oddly(page: Page) -> None:
@@ -311,7 +311,7 @@ def lines(cell: Locator) -> int:
 
 
 @pytest.mark.parametrize("phone", [False, True])
-def test_names_in_a_batchs_table_stay_whole_and_long_ones_wrap(ui: TestedUi, open_page: OpenPage, phone: bool) -> None:
+def test_names_in_a_batchs_table_stay_whole_and_long_ones_wrap(ui: Ui, open_page: OpenPage, phone: bool) -> None:
     def squeeze(page: Page) -> None:
         page.route("**/seeany/api/dags/**", respond)
 
@@ -334,7 +334,7 @@ def test_names_in_a_batchs_table_stay_whole_and_long_ones_wrap(ui: TestedUi, ope
 
 
 @pytest.mark.parametrize("phone", [False, True])
-def test_names_in_the_pages_table_stay_whole_and_long_ones_wrap(ui: TestedUi, open_page: OpenPage, phone: bool) -> None:
+def test_names_in_the_pages_table_stay_whole_and_long_ones_wrap(ui: Ui, open_page: OpenPage, phone: bool) -> None:
     def squeeze(page: Page) -> None:
         page.route("**/seeany/api/results**", respond)
 
@@ -358,7 +358,7 @@ def test_names_in_the_pages_table_stay_whole_and_long_ones_wrap(ui: TestedUi, op
     assert part.evaluate("node => node.scrollWidth <= node.clientWidth + 1")
 
 
-def test_dags_that_have_no_bar_are_counted_in_words(ui: TestedUi, open_page: OpenPage) -> None:
+def test_dags_that_have_no_bar_are_counted_in_words(ui: Ui, open_page: OpenPage) -> None:
     def crowd(page: Page) -> None:
         page.route("**/seeany/api/summary**", respond)
 
@@ -377,15 +377,15 @@ def test_dags_that_have_no_bar_are_counted_in_words(ui: TestedUi, open_page: Ope
     expect(spend.get_by_text("另有 1 个", exact=True)).to_be_visible()
 
 
-def test_a_mapped_task_shows_its_own_result(ui: TestedUi, open_page: OpenPage) -> None:
+def test_a_mapped_task_shows_its_own_result(ui: Ui, open_page: OpenPage) -> None:
     expect(open_page(ui.task("colours", 1)).get_by_label("Video video-3s-green-shoes")).to_be_visible()
 
 
-def test_a_foreign_task_gets_one_quiet_line(ui: TestedUi, open_page: OpenPage) -> None:
+def test_a_foreign_task_gets_one_quiet_line(ui: Ui, open_page: OpenPage) -> None:
     expect(open_page(ui.task("foreign")).get_by_text("This task does not wait for SeeAny.")).to_be_visible()
 
 
-def test_the_page_shows_results_spend_and_filters(ui: TestedUi, open_page: OpenPage) -> None:
+def test_the_page_shows_results_spend_and_filters(ui: Ui, open_page: OpenPage) -> None:
     page = open_page(ui.page)
 
     expect(page.get_by_text("It is not the account's bill.")).to_be_visible()
@@ -414,7 +414,7 @@ def test_the_page_shows_results_spend_and_filters(ui: TestedUi, open_page: OpenP
     expect(page.get_by_text("No result matches these filters.")).to_be_visible()
 
 
-def test_the_page_is_used_by_keyboard_alone(ui: TestedUi, open_page: OpenPage) -> None:
+def test_the_page_is_used_by_keyboard_alone(ui: Ui, open_page: OpenPage) -> None:
     page = open_page(ui.page)
     expect(page.get_by_role("link", name="finished", exact=True)).to_be_visible()
     expect(page.locator("[data-bar]").first).to_be_attached()
@@ -453,7 +453,7 @@ def test_the_page_is_used_by_keyboard_alone(ui: TestedUi, open_page: OpenPage) -
     expect(page.get_by_text("SeeAny's error: content_policy_violation")).to_be_visible()
 
 
-def test_the_tab_is_used_by_keyboard_alone(ui: TestedUi, open_page: OpenPage) -> None:
+def test_the_tab_is_used_by_keyboard_alone(ui: Ui, open_page: OpenPage) -> None:
     page = open_page(ui.task("finished"))
     page.wait_for_function("document.querySelector('video')?.readyState >= 1")
 
@@ -469,7 +469,7 @@ def test_the_tab_is_used_by_keyboard_alone(ui: TestedUi, open_page: OpenPage) ->
     page.wait_for_function("!document.querySelector('video').paused")
 
 
-def test_a_picture_that_refuses_to_be_embedded_leaves_a_link_in_the_gallery(ui: TestedUi, open_page: OpenPage) -> None:
+def test_a_picture_that_refuses_to_be_embedded_leaves_a_link_in_the_gallery(ui: Ui, open_page: OpenPage) -> None:
     def refuse(page: Page) -> None:
         page.route("**/files/**", lambda route: route.fulfill(status=200, content_type="text/html", body="no"))
 
@@ -479,14 +479,14 @@ def test_a_picture_that_refuses_to_be_embedded_leaves_a_link_in_the_gallery(ui: 
     expect(card.get_by_role("link", name="Open original")).to_have_attribute("href", re.compile(r"output\.mp4$"))
 
 
-def test_the_page_is_no_longer_than_what_it_shows(ui: TestedUi, open_page: OpenPage) -> None:
+def test_the_page_is_no_longer_than_what_it_shows(ui: Ui, open_page: OpenPage) -> None:
     page = open_page(ui.page, phone=True)
 
     expect(page.locator("[data-bar]").first).to_be_attached()
     assert page.evaluate("document.documentElement.scrollHeight <= innerHeight + 1")
 
 
-def test_a_card_plays_under_the_pointer_and_leads_to_its_task(ui: TestedUi, open_page: OpenPage) -> None:
+def test_a_card_plays_under_the_pointer_and_leads_to_its_task(ui: Ui, open_page: OpenPage) -> None:
     page = open_page(ui.page)
 
     link = page.get_by_role("link", name="finished", exact=True)
@@ -497,7 +497,7 @@ def test_a_card_plays_under_the_pointer_and_leads_to_its_task(ui: TestedUi, open
     assert page.url == ui.task("finished")
 
 
-def test_the_table_in_the_dark_and_in_chinese(ui: TestedUi, open_page: OpenPage) -> None:
+def test_the_table_in_the_dark_and_in_chinese(ui: Ui, open_page: OpenPage) -> None:
     page = open_page(ui.page, dark=True, language="zh")
 
     page.get_by_role("button", name="表格").click()
@@ -508,7 +508,7 @@ def test_the_table_in_the_dark_and_in_chinese(ui: TestedUi, open_page: OpenPage)
     assert serious_findings(page, our_part(page, "SeeAny 结果")) == []
 
 
-def test_it_fits_a_phone(ui: TestedUi, open_page: OpenPage) -> None:
+def test_it_fits_a_phone(ui: Ui, open_page: OpenPage) -> None:
     page = open_page(ui.page, phone=True)
 
     expect(page.get_by_role("heading", name="SeeAny results")).to_be_visible()
@@ -517,7 +517,7 @@ def test_it_fits_a_phone(ui: TestedUi, open_page: OpenPage) -> None:
     assert part.evaluate("node => node.scrollWidth <= node.clientWidth + 1")
 
 
-def test_a_file_that_refuses_to_be_embedded_leaves_a_link(ui: TestedUi, open_page: OpenPage) -> None:
+def test_a_file_that_refuses_to_be_embedded_leaves_a_link(ui: Ui, open_page: OpenPage) -> None:
     def refuse(page: Page) -> None:
         page.route("**/output.mp4", lambda route: route.fulfill(status=200, content_type="text/html", body="no"))
 
@@ -527,7 +527,7 @@ def test_a_file_that_refuses_to_be_embedded_leaves_a_link(ui: TestedUi, open_pag
     expect(page.get_by_role("link", name="Open original").first).to_have_attribute("href", re.compile("output.mp4"))
 
 
-def test_nothing_is_loaded_from_elsewhere_but_the_results(ui: TestedUi, open_page: OpenPage) -> None:
+def test_nothing_is_loaded_from_elsewhere_but_the_results(ui: Ui, open_page: OpenPage) -> None:
     loaded: set[tuple[str, str]] = set()
 
     def note(page: Page) -> None:
@@ -541,7 +541,7 @@ def test_nothing_is_loaded_from_elsewhere_but_the_results(ui: TestedUi, open_pag
     assert {kind for kind, host in loaded if host != own} == {"image"}
 
 
-def test_the_connection_form_saves_with_just_a_key(ui: TestedUi, open_page: OpenPage) -> None:
+def test_the_connection_form_saves_with_just_a_key(ui: Ui, open_page: OpenPage) -> None:
     page = open_page(f"{ui.airflow.url}/connections")
 
     page.get_by_role("button", name="Add Connection").click()
