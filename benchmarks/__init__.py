@@ -1,1 +1,1 @@
-"""What the provider costs, measured or simulated."""
+"""Measurements and simulations of what a wait costs."""

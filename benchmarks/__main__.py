@@ -1,8 +1,8 @@
 """
 Measures everything and writes ``benchmarks/RESULTS.md``: ``make bench``, or ``python -m benchmarks``.
 
-Each part is a module that prints a section as Markdown, and runs in a process of its own. With names as arguments,
-only those parts are measured anew; the others are taken from ``build/bench``, where each leaves what it printed.
+Each part is a module that prints a section as Markdown, in a process of its own. With names as arguments, only those
+parts are measured; the others come from ``build/bench``, where each part stores its output.
 """
 
 from __future__ import annotations
@@ -23,31 +23,27 @@ from pathlib import Path
 from benchmarks.contestants import PEERS
 
 _FOLDER = Path(__file__).parent
-_KEPT = _FOLDER.parent / "build" / "bench"
+_OUTPUTS = _FOLDER.parent / "build" / "bench"
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """
-    One part of the measuring.
-
-    :param module: what prints it, and what it is called on the command line.
-    :param title: its heading.
-    :param is_text: whether it prints lines of text, not Markdown.
-    """
+    """One section of the report."""
 
     module: str
+    """The module that prints it, and its name on the command line."""
     title: str
     is_text: bool = False
+    """Whether it prints plain text, not Markdown."""
 
 
 PARTS = (
-    Part("poll_cost", "CPU per question"),
+    Part("poll_cost", "CPU per poll"),
     Part("many_waits", "Memory and event loop"),
     Part("soak", "5000 waits"),
     Part("whole_waits", "Whole waits on a real Airflow"),
-    Part("callback", "Waits that SeeAny wakes"),
-    Part("policy", "When to ask again, simulated: requests / mean latency / p95 latency"),
+    Part("callback", "Waits with a callback"),
+    Part("policy", "Poll interval rules, simulated: requests / mean latency / p95 latency"),
     Part("batch", "A batch of 10 000 tasks", is_text=True),
     Part("import_cost", "Importing a sensor"),
 )
@@ -65,10 +61,10 @@ def _measure(part: Part) -> None:
             env={**os.environ, "AIRFLOW_HOME": home},
         )
     print(done.stdout)
-    _KEPT.mkdir(parents=True, exist_ok=True)
-    (_KEPT / f"{part.module}.md").write_text(done.stdout, encoding="utf-8")
+    _OUTPUTS.mkdir(parents=True, exist_ok=True)
+    (_OUTPUTS / f"{part.module}.md").write_text(done.stdout, encoding="utf-8")
     when = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, load {load:.1f} at the start"
-    (_KEPT / f"{part.module}.json").write_text(json.dumps({"when": when}), encoding="utf-8")
+    (_OUTPUTS / f"{part.module}.json").write_text(json.dumps({"when": when}), encoding="utf-8")
 
 
 def _machine() -> str:
@@ -92,29 +88,29 @@ def _versions() -> Iterator[str]:
 
 
 def report() -> Iterator[str]:
-    """Write what was measured last of each part."""
-    yield "# What waiting costs, measured\n"
-    yield "Made by `make bench`; the text of each module in `benchmarks/` tells what it measures and how. Wall times"
-    yield "depend on the machine and on what else it does, ratios formed in the same round hardly.\n"
+    """Yield the report: the last output of each part."""
+    yield "# What a wait costs\n"
+    yield "Made by `make bench`; the docstring of each module in `benchmarks/` says what it measures and how. Wall"
+    yield "times depend on the machine and its load, ratios within a round hardly.\n"
     yield f"- Machine: {_machine()}"
     yield f"- Versions: {', '.join(_versions())}"
     for part in PARTS:
         yield f"\n## {part.title}\n"
-        kept, meta = _KEPT / f"{part.module}.md", _KEPT / f"{part.module}.json"
-        if not kept.exists():
+        output, meta = _OUTPUTS / f"{part.module}.md", _OUTPUTS / f"{part.module}.json"
+        if not output.exists():
             yield "Not measured."
             continue
         when = json.loads(meta.read_text())["when"] if meta.exists() else "no date"
         yield f"`python -m benchmarks.{part.module}`, {when}\n"
-        text = kept.read_text(encoding="utf-8").strip()
+        text = output.read_text(encoding="utf-8").strip()
         yield f"```\n{text}\n```" if part.is_text else text
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure what was asked for and write the report."""
-    parser = argparse.ArgumentParser(description="Measure what waiting costs.")
+    """Measure the parts and write the report."""
+    parser = argparse.ArgumentParser(description="Measure what a wait costs.")
     names = [part.module for part in PARTS]
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(names)}; all if none is named")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(names)}; default: all")
     parser.add_argument("--report-only", action="store_true", help="measure nothing")
     options = parser.parse_args(arguments)
     if unknown := set(options.parts) - set(names):

@@ -1,11 +1,11 @@
 """
 Measures a batch of 10 000 tasks: ``python -m benchmarks.batch`` prints both parts.
 
-The first part plays the batch in a time of its own, to see what a limit of questions per second costs: all tasks are
-there at the start and last as in ``benchmarks.policy``, each question takes 50 ms. The oracle's row is the bound: it
-asks about each task once, as soon as it has ended, and is held up by the limit alone.
+The first part simulates the latency caused by a limit of requests per second: all tasks start at once and last as in
+``benchmarks.policy``, each request takes 50 ms. The oracle's row is the lower bound: it polls each task once, as soon
+as it has ended, delayed only by the limit.
 
-The second part runs the trigger against a server in a process of its own for a while, to see what it costs.
+The second part measures the trigger against a server in another process.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ from benchmarks.poll_cost import logging_as_in_a_triggerer
 from benchmarks.process import resident_mib
 
 TASKS = 10_000
-TAKES = 0.05
+REQUEST_SECONDS = 0.05
 RATES = (50, 100, 200, 500)
 SECONDS = 100.0
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What one batch took."""
+    """The requests and latencies of one batch."""
 
     name: str
-    questions: float
+    requests: float
     latencies: Sequence[float]
     over: float
 
     def __str__(self) -> str:
         return (
-            f"{self.name:24} {self.questions:5.1f} questions a task, noticed {fmean(self.latencies):6.1f} s late "
+            f"{self.name:24} {self.requests:5.1f} requests a task, noticed {fmean(self.latencies):6.1f} s late "
             f"(p95 {quantiles(self.latencies, n=20)[-1]:6.1f} s), over after {self.over:4.0f} s"
         )
 
 
-def played(ends: Sequence[float], *, rate: float, with_estimate: bool) -> Row:
-    """Play a batch at a limit."""
-    ids = [str(place) for place in range(len(ends))]
+def play(ends: Sequence[float], *, rate: float, with_estimate: bool) -> Row:
+    """Simulate a batch at a limit."""
+    ids = [str(index) for index in range(len(ends))]
     batch = Batch(
         ids,
         poll_interval=10,
@@ -62,33 +62,34 @@ def played(ends: Sequence[float], *, rate: float, with_estimate: bool) -> Row:
         log=logging.getLogger("quiet"),
         now=0.0,
     )
-    now, questions = 0.0, 0
+    now, requests = 0.0, 0
     latencies: list[float] = []
-    under_way: list[tuple[float, str]] = []
+    pending: list[tuple[float, str]] = []
     while batch.outcome(now) is None:
         step = batch.next_request(now)
         if isinstance(step, str):
-            questions += 1
-            under_way.append((now + TAKES, step))
+            requests += 1
+            pending.append((now + REQUEST_SECONDS, step))
             continue
-        wake = now + step.seconds
-        if not under_way or under_way[0][0] > wake:
-            now = max(wake, now + 1e-6)
+        next_poll = now + step.seconds
+        if not pending or pending[0][0] > next_poll:
+            now = max(next_poll, now + 1e-6)
             continue
-        now, asked = under_way.pop(0)
-        left = ends[int(asked)] - now
+        now, seeany_task_id = pending.pop(0)
+        left = ends[int(seeany_task_id)] - now
         if left <= 0:
             latencies.append(-left)
-            batch.receive(asked, SeeAnyTask(id=asked, status="completed"), now)
+            batch.receive(seeany_task_id, SeeAnyTask(id=seeany_task_id, status="completed"), now)
         else:
             estimate = round(left) if with_estimate else None
-            batch.receive(asked, SeeAnyTask(id=asked, status="processing", estimated_remaining=estimate), now)
+            task = SeeAnyTask(id=seeany_task_id, status="processing", estimated_remaining=estimate)
+            batch.receive(seeany_task_id, task, now)
     name = f"{rate} a second, {'estimate' if with_estimate else 'no estimate'}"
-    return Row(name, questions / len(ends), latencies, now)
+    return Row(name, requests / len(ends), latencies, now)
 
 
 def oracle(ends: Sequence[float], *, rate: float) -> Row:
-    """Return the bound at a limit."""
+    """Return the lower bound at a limit."""
     slot, latencies = 0.0, []
     for end in sorted(ends):
         slot = max(slot + 1 / rate, end)
@@ -97,12 +98,12 @@ def oracle(ends: Sequence[float], *, rate: float) -> Row:
 
 
 def rows() -> Iterator[Row]:
-    """Play each batch."""
+    """Simulate each batch."""
     ends = [task.seconds for task in draw_tasks(TASKS)]
     for rate in RATES:
         yield oracle(ends, rate=rate)
-        yield played(ends, rate=rate, with_estimate=True)
-        yield played(ends, rate=rate, with_estimate=False)
+        yield play(ends, rate=rate, with_estimate=True)
+        yield play(ends, rate=rate, with_estimate=False)
 
 
 _SERVER = """
@@ -129,28 +130,28 @@ asyncio.run(main())
 
 
 async def cost(ids: list[str], *, rate: float, seconds: float) -> str:
-    """Run a trigger for a while and tell what that took of this process."""
+    """Run a trigger for a while and return its cost in this process."""
     from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
 
     async def run(asked: list[str]) -> None:
         async for _ in SeeAnyTaskBatchTrigger(seeany_task_ids=asked, max_requests_per_second=rate).run():
             pass
 
-    await run(["t-0-warm"])  # loads aiohttp and the rest, which any trigger of the triggerer does
+    await run(["t-0-warm"])  # loads aiohttp and the rest, as any trigger does
     memory, cpu, began = resident_mib(), time.process_time(), time.monotonic()
     waiting = asyncio.create_task(run(ids))
     late: list[float] = []
-    most = memory
+    maximum = memory
     while time.monotonic() < began + seconds and not waiting.done():
         before = time.monotonic()
         await asyncio.sleep(0.1)
         late.append(time.monotonic() - before - 0.1)
-        most = max(most, resident_mib())
+        maximum = max(maximum, resident_mib())
     used, took = time.process_time() - cpu, time.monotonic() - began
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     return (
-        f"{rate} a second: {100 * used / took:.1f} % of a core, {most - memory:.1f} MiB, "
+        f"{rate} a second: {100 * used / took:.1f} % of a core, {maximum - memory:.1f} MiB, "
         f"event loop late by {1000 * quantiles(late, n=100)[-1]:.0f} ms (p99), {1000 * max(late):.0f} ms at most, "
         f"in {took:.0f} s"
     )
@@ -161,7 +162,7 @@ def main() -> None:
     for row in rows():
         print(row, flush=True)
     ends = [task.seconds for task in draw_tasks(TASKS)]
-    ids = [f"t-{end:.3f}-{place:05}" for place, end in enumerate(ends)]
+    ids = [f"t-{end:.3f}-{index:05}" for index, end in enumerate(ends)]
     for rate in RATES[::3]:
         with subprocess.Popen([sys.executable, "-c", _SERVER], stdout=subprocess.PIPE, text=True) as server:
             assert server.stdout is not None

@@ -1,9 +1,10 @@
 """
 Measures waits with SeeAny's callback on a real Airflow: ``python -m benchmarks.callback`` prints a table.
 
-Beside them, in the same run: polling at 10 s, and callbacks that get lost, so that the safety net (at 15 s here, 120 s
-by default) ends the waits. A latency is the time from the SeeAny task's end, which is when it rings, to the first line
-of the downstream task's code. The tasks of one way end one after the other, so that they do not wait for each other.
+For comparison, in the same run: polling at 10 s, and lost callbacks, where the interval of ``callback_poll_interval``
+(15 s here, 120 s by default) ends the waits. A latency is the time from the SeeAny task's end, when it calls back, to
+the first line of the downstream task's code. The tasks of one mode end one after the other, so that none delays
+another.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ REPOSITORY = Path(__file__).parents[1]
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way to wait."""
+    """One mode of waiting."""
 
     title: str
     connection: str
@@ -42,8 +43,8 @@ class Way:
 
 
 WAYS = {
-    "callback": Way("callback", "ringing", worker_free=False, expect_callback=True),
-    "callback_worker_free": Way("callback, worker-free", "ringing", worker_free=True, expect_callback=True),
+    "callback": Way("callback", "calls_back", worker_free=False, expect_callback=True),
+    "callback_worker_free": Way("callback, worker-free", "calls_back", worker_free=True, expect_callback=True),
     "polling": Way("polling at 10 s", "silent", worker_free=False, expect_callback=False),
     "polling_worker_free": Way("polling at 10 s, worker-free", "silent", worker_free=True, expect_callback=False),
     "lost": Way("callback lost", "silent", worker_free=False, expect_callback=True),
@@ -53,10 +54,10 @@ WAYS = {
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What the waits of one way took."""
+    """The requests and latencies of one mode."""
 
     way: Way
-    questions: list[int]
+    requests: list[int]
     latencies: list[float]
     """Seconds from the end of each SeeAny task to its downstream task's code."""
     to_success: list[float]
@@ -65,19 +66,19 @@ class Row:
     def __str__(self) -> str:
         code, success = quantiles(self.latencies, n=20), quantiles(self.to_success, n=20)
         return (
-            f"| {self.way.title} | {fmean(self.questions):.1f} | {success[9]:.2f} | {success[18]:.2f} "
+            f"| {self.way.title} | {fmean(self.requests):.1f} | {success[9]:.2f} | {success[18]:.2f} "
             f"| {code[9]:.2f} | {code[18]:.2f} |"
         )
 
 
 HEADER = (
-    "| way | questions per task | end → success p50 (s) | p95 | end → downstream code p50 (s) | p95 |\n"
+    "| mode | requests per task | end → success p50 (s) | p95 | end → downstream code p50 (s) | p95 |\n"
     "|---|---|---|---|---|---|"
 )
 
 
 def seeany_task_id(way: str, number: int) -> str:
-    """Return the id of a simulated task that ends at its time."""
+    """Return the id of a simulated task that ends at the time for its number."""
     return f"video-{FIRST_END + BETWEEN_ENDS * number:g}s-{way}-{number}"
 
 
@@ -85,29 +86,29 @@ def seeany_task_id(way: str, number: int) -> str:
 def airflow_with_callbacks(
     home: Path, dags: Path, *, base_url_path: str = "", env: Mapping[str, str] | None = None
 ) -> Iterator[tuple[LocalAirflow, str, str]]:
-    """Start an Airflow, a simulator that rings and one that does not; give all three, the latter by their URLs.
+    """Start an Airflow, a simulator that calls back and one that does not; yield the Airflow and both URLs.
 
-    The connections are called `ringing` and `silent`.
+    The connections are `calls_back` and `silent`.
     """
     secret, port = secrets.token_hex(32), free_port()
     environment = {
         "AIRFLOW__SEEANY__CALLBACK_SECRET": secret,
-        # As with several replicas: a ring may reach another process than the one before.
+        # As with several replicas: two callbacks may reach different processes.
         "AIRFLOW__API__WORKERS": "2",
         "PYTHONPATH": str(REPOSITORY),
         **(env or {}),
     }
-    url = _callback_url(secret, f"http://127.0.0.1:{port}{base_url_path}", "ringing")
+    url = _callback_url(secret, f"http://127.0.0.1:{port}{base_url_path}", "calls_back")
     with (
-        running_simulator(home.with_name(f"{home.name}-ringing.log"), callback_url=url) as ringing,
+        running_simulator(home.with_name(f"{home.name}-calls-back.log"), callback_url=url) as calling,
         running_simulator(home.with_name(f"{home.name}-silent.log")) as silent,
         LocalAirflow(
             home, dags, env=environment, port=port, base_url_path=base_url_path, say=lambda text: None
         ) as airflow,
     ):
-        for name, simulator in (("ringing", ringing), ("silent", silent)):
+        for name, simulator in (("calls_back", calling), ("silent", silent)):
             airflow.create_connection(name, conn_type="seeany", host=simulator, password="sk-benchmark")
-        yield airflow, ringing, silent
+        yield airflow, calling, silent
 
 
 def _callback_url(secret: str, base_url: str, seeany_conn_id: str) -> str:
@@ -117,31 +118,31 @@ def _callback_url(secret: str, base_url: str, seeany_conn_id: str) -> str:
 
 
 def row(airflow: LocalAirflow, run: DagRun, way: str, simulator: str) -> Row:
-    """Return what the waits of a run took."""
-    asked = requests.get(f"{simulator}/simulator/requests", timeout=30).json()
+    """Return the requests and latencies of a run."""
+    request_counts = requests.get(f"{simulator}/simulator/requests", timeout=30).json()
     began = requests.get(f"{simulator}/simulator/starts", timeout=30).json()
     instances = {each.task_id: each for each in airflow.task_instances(run)}
-    questions, latencies, to_success = [], [], []
+    counts, latencies, to_success = [], [], []
     for number in range(WAITS):
         task_id = seeany_task_id(way, number)
         ended = began[task_id] + FIRST_END + BETWEEN_ENDS * number
-        questions.append(asked[task_id])
+        counts.append(request_counts[task_id])
         latencies.append(airflow.xcoms(run, f"began_{number}")["return_value"] - ended)
         success = instances[f"wait_{number}"].end
         assert success is not None
         to_success.append(success.timestamp() - ended)
-    return Row(WAYS[way], questions, latencies, to_success)
+    return Row(WAYS[way], counts, latencies, to_success)
 
 
 def measured(home: Path, ways: tuple[str, ...] = tuple(WAYS)) -> list[Row]:
-    """Run each way, one after the other on an Airflow that has warmed up, and return what they took."""
-    with airflow_with_callbacks(home, REPOSITORY / "benchmarks" / "dags") as (airflow, ringing, silent):
+    """Run each mode, one after the other on one Airflow."""
+    with airflow_with_callbacks(home, REPOSITORY / "benchmarks" / "dags") as (airflow, calling, silent):
         airflow.wait_for_dags(ways)
         rows = []
         for way in ways:
             run = airflow.wait_for_run(airflow.trigger_dag(way), timeout=300)
             assert run.state == "success", run
-            rows.append(row(airflow, run, way, ringing if WAYS[way].connection == "ringing" else silent))
+            rows.append(row(airflow, run, way, calling if WAYS[way].connection == "calls_back" else silent))
             print(rows[-1], file=sys.stderr, flush=True)
         return rows
 

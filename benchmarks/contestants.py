@@ -1,9 +1,9 @@
 """
-Who is measured: this provider's trigger, the bare loop that is the bound, and the triggers of other providers.
+What is measured: this provider's trigger, a bare polling loop as lower bound, and the triggers of other providers.
 
-Each waits for a task of the stub server that does not end, with the class that its provider gives Airflow to run, and
-as that provider would have it configured. What has to be done to let them ask a server of this machine is all here:
-dbt Cloud's and Fivetran's hooks have their ``https://`` built in, and Fivetran's its host as well.
+Each waits for a task of the stub server that does not end, with its provider's own trigger class and defaults. The
+patches that make them use a server of this machine are all here: dbt Cloud's and Fivetran's hooks have ``https://``
+built in, Fivetran's also the host.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from benchmarks.stub import task_id
 
 Wait = Callable[[int, float], Coroutine[Any, Any, None]]
-"""Waits for the task of a number with so many seconds between two questions, until it is cancelled."""
+"""Waits for the task of a number, with an interval in seconds, until it is cancelled."""
 
 
 class _Trigger(Protocol):
@@ -32,11 +32,11 @@ class _Trigger(Protocol):
 @dataclass(frozen=True)
 class Contestant:
     """
-    One way of waiting.
+    One implementation of a wait.
 
-    :param name: what it is called in a table.
-    :param package: the distribution that it comes from.
-    :param prepare: loads what it needs and points it at a server, given its URL; returns what waits.
+    :param name: its name in a table.
+    :param package: its distribution.
+    :param prepare: imports it, connects it to a server's URL and returns a function that waits.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Contestant:
 
     @property
     def is_installed(self) -> bool:
-        """Whether it can take part."""
+        """Whether it can be measured."""
         try:
             version(self.package)
         except PackageNotFoundError:
@@ -76,17 +76,17 @@ def _prepare_seeany(url: str) -> Wait:
 
 
 def _prepare_bare(url: str) -> Wait:
-    """Prepare the bound: one session for all, a typed decoder that is made once, and nothing else at all."""
+    """Prepare the lower bound: one session for all, one typed decoder, nothing else."""
     import aiohttp
     import msgspec
 
-    class Answer(msgspec.Struct):
+    class Payload(msgspec.Struct):
         id: str
         status: str
         progress: float | None = None
         estimated_remaining: float | None = None
 
-    decode = msgspec.json.Decoder(Answer).decode
+    decode = msgspec.json.Decoder(Payload).decode
     sessions: list[aiohttp.ClientSession] = []
     users = 0
 
@@ -104,10 +104,10 @@ def _prepare_bare(url: str) -> Wait:
                 await sessions.pop().close()
 
     async def wait(number: int, interval: float) -> None:
-        asked = f"{url}/v1/tasks/{task_id(number)}"
+        task_url = f"{url}/v1/tasks/{task_id(number)}"
         async with shared() as session:
             while True:
-                async with session.get(asked) as response:
+                async with session.get(task_url) as response:
                     if decode(await response.read()).status != "processing":
                         raise RuntimeError("the wait ended")
                 await asyncio.sleep(interval)
@@ -179,7 +179,7 @@ def _prepare_databricks(url: str) -> Wait:
             DatabricksExecutionTrigger(
                 run_id=task_id(number),
                 databricks_conn_id="databricks_default",
-                polling_period_seconds=interval,  # annotated as int, only ever slept for
+                polling_period_seconds=interval,  # annotated as int, only used for sleep
             )
         )
 
@@ -218,5 +218,5 @@ PEERS = (
 
 
 def contestants() -> list[Contestant]:
-    """Return everyone who is installed, this provider first."""
+    """Return the installed ones, this provider first."""
     return [OURS, BARE, *(peer for peer in PEERS if peer.is_installed)]

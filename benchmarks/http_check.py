@@ -1,4 +1,4 @@
-"""What HttpEventTrigger asks whether an answer ends its wait: it loads this module anew for every answer."""
+"""Decides for HttpEventTrigger whether a response ends its wait. The trigger loads this module for every response."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from typing import Any
 
 
 async def is_completed(response: Any) -> bool:
-    """Tell whether an answer of the API says that the task is completed."""
+    """Return whether the response has a completed task."""
     return bool(response.json()["status"] == "completed")

@@ -2,8 +2,8 @@
 Measures what importing a sensor costs: ``python -m benchmarks.import_cost`` prints a table.
 
 Every DAG file pays for its imports at every parse, in a fresh process that has ``airflow.sdk`` already. So each
-measurement is a fresh interpreter that imports ``airflow.sdk`` first, then the module with the sensor, and tells the
-CPU time and the memory of the latter. They take turns.
+measurement starts a fresh interpreter, imports ``airflow.sdk`` and then the module with the sensor, and reports CPU
+time and memory of the latter, in turns.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _measured(rounds: int) -> Mapping[str, Sequence[tuple[float, float]]]:
     for number in range(rounds + 1):
         for name, seen in figures.items():
             figure = imported(MODULES[name])
-            if number:  # the first time compiles the modules
+            if number:  # the first round compiles the modules
                 seen.append(figure)
     return figures
 
@@ -72,7 +72,7 @@ def main() -> None:
     figures = _measured(rounds)
     (ours, *_) = figures
     milliseconds = {name: [each[0] for each in seen] for name, seen in figures.items()}
-    print(f"{rounds} rounds; the median, and the least and the most.\n")
+    print(f"{rounds} rounds; median (minimum–maximum).\n")
     print("| | ms of CPU | times ours | MiB |")
     print("|---|---|---|---|")
     for name, seen in figures.items():

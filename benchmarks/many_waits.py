@@ -1,10 +1,9 @@
 """
-Measures many waits side by side: ``python -m benchmarks.many_waits`` prints a table.
+Measures many concurrent waits: ``python -m benchmarks.many_waits`` prints a table.
 
-Memory is what 2000 waits add to a process that has waited once, divided by 2000; it is measured while they wait, some
-seconds after each has asked. The lag is how much later than asked a sleep of 10 ms ends while 500 waits ask every 5 s;
-99 of 100 are better. Its first row is the same process without any wait: what lies below that is the machine's own.
-Each measurement has a process of its own, and the ways of waiting take turns.
+Memory is what 2000 waits add to a process that has waited once, divided by 2000, measured some seconds after each has
+polled. The lag is how late a sleep of 10 ms ends while 500 waits poll every 5 s (99th percentile); the first row,
+without any wait, is that of the machine. Each measurement has a process of its own, in turns.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ LAG_WAITERS = 500
 LAG_INTERVAL = 5.0
 LAG_SECONDS = 5.0
 ROUNDS = 5
-MOST_KIB = 15.0
-MOST_LAG = 15.0
-NOBODY = "no waits"
+MAX_KIB = 15.0
+MAX_LAG = 15.0
+NO_WAITS = "no waits"
 
 
 async def memory(wait: Wait, *, waiters: int = MEMORY_WAITERS) -> float:
-    """Return the KiB that each of many waits takes."""
+    """Return the KiB per wait."""
     async with waiting(wait, waiters=1, interval=1.0, start_within=0.5):
         await asyncio.sleep(0.5)
     before = Holdings.now().mib
@@ -45,9 +44,9 @@ async def memory(wait: Wait, *, waiters: int = MEMORY_WAITERS) -> float:
 
 
 async def lag(wait: Wait | None, *, waiters: int = LAG_WAITERS, seconds: float = LAG_SECONDS) -> float:
-    """Return the milliseconds by which the loop is late, at the 99th percentile."""
+    """Return the lag of the loop in milliseconds, at the 99th percentile."""
 
-    async def sampled() -> float:
+    async def sample() -> float:
         late: list[float] = []
         ends = time.monotonic() + seconds
         while (before := time.monotonic()) < ends:
@@ -56,15 +55,15 @@ async def lag(wait: Wait | None, *, waiters: int = LAG_WAITERS, seconds: float =
         return 1000 * quantiles(late, n=100)[-1]
 
     if wait is None:
-        return await sampled()
+        return await sample()
     async with waiting(wait, waiters=waiters, interval=LAG_INTERVAL, start_within=LAG_INTERVAL):
         await asyncio.sleep(1)
-        return await sampled()
+        return await sample()
 
 
 def _measure_one(name: str, url: str) -> None:
     with logging_as_in_a_triggerer():
-        if name == NOBODY:
+        if name == NO_WAITS:
             figures = {"lag": asyncio.run(lag(None))}
         else:
             wait = next(each for each in contestants() if each.name == name).prepare(url)
@@ -86,7 +85,7 @@ def _measured(names: Sequence[str], rounds: int) -> Mapping[str, list[dict[str, 
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description="Measure many waits side by side.")
+    parser = argparse.ArgumentParser(description="Measure many concurrent waits.")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--one", metavar="NAME", help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
@@ -94,21 +93,19 @@ def main() -> None:
     if options.one:
         _measure_one(options.one, options.url)
         return
-    names = [NOBODY, *(each.name for each in contestants())]
+    names = [NO_WAITS, *(each.name for each in contestants())]
     figures = _measured(names, options.rounds)
-    print(f"{options.rounds} rounds; the median, and the least and the most.\n")
+    print(f"{options.rounds} rounds; median (minimum–maximum).\n")
     print(f"| | KiB per wait, {MEMORY_WAITERS} waits | lag in ms (p99), {LAG_WAITERS} waits every {LAG_INTERVAL:g} s |")
     print("|---|---|---|")
     for name in names:
-        kib = Spread.of([each["kib"] for each in figures[name]]).shown(digits=1) if name != NOBODY else "–"
+        kib = Spread.of([each["kib"] for each in figures[name]]).shown(digits=1) if name != NO_WAITS else "–"
         print(f"| {name} | {kib} | {Spread.of([each['lag'] for each in figures[name]]).shown(digits=1)} |")
     kib_of_ours, lag_of_ours = (Spread.of([each[what] for each in figures[OURS.name]]) for what in ("kib", "lag"))
     print()
-    print(
-        verdict(f"at most {MOST_KIB:g} KiB per wait", kib_of_ours.shown(digits=1), met=kib_of_ours.middle <= MOST_KIB)
-    )
-    promise = f"lag below {MOST_LAG:g} ms (p99)"
-    print(verdict(promise, lag_of_ours.shown(digits=1), met=lag_of_ours.middle < MOST_LAG))
+    print(verdict(f"at most {MAX_KIB:g} KiB per wait", kib_of_ours.shown(digits=1), met=kib_of_ours.median <= MAX_KIB))
+    promise = f"lag below {MAX_LAG:g} ms (p99)"
+    print(verdict(promise, lag_of_ours.shown(digits=1), met=lag_of_ours.median < MAX_LAG))
 
 
 if __name__ == "__main__":

@@ -1,45 +1,43 @@
 """
-Simulates waits to compare rules for when to ask again: ``python -m benchmarks.policy`` prints the table.
+Simulates waits to compare poll interval rules: ``python -m benchmarks.policy`` prints the table.
 
 A cell is: requests per task / mean latency / 95th percentile of the latency, in seconds. The latency runs from the
-end of the task to the question that notices it. The tasks last as in a lognormal distribution around 90 s, drawn
-anew outside 30 to 600 s: clipping instead would end one task in twenty at exactly 30 s, on the beat of every 10 s,
-and flatter a fixed interval that has no jitter. The first question is asked 10 s after the start. The look that a
-worker takes before it defers is not counted, since it is the same for every rule. Estimates are whole seconds, as
-in the platform's example. Everything is drawn from a fixed seed.
+end of the task to the poll that notices it. Durations are lognormal around 90 s, redrawn outside 30 to 600 s: clipping
+would end one task in twenty at exactly 30 s, in step with every 10 s, and flatter a fixed interval without jitter. The
+first poll comes 10 s after the start. The worker's poll before it defers is not counted, since it is the same for every
+rule. Everything is drawn from a fixed seed.
 
-What the estimate says (columns):
+Estimates (columns), in whole seconds as in the platform's example:
 
-- exact: the seconds left; ±30 %: times 0.7 to 1.3, drawn anew for each answer; low 2×, high 2×: half of it, twice it
-- stuck: always 90; absent: nothing; stalls: exact until 30 % of the task are left, then that for ever
-- confident fiction: falls by one second a second, to 1, from the length of a quite different task
+- exact: the seconds left; ±30 %: times 0.7 to 1.3, redrawn for each response; low 2×, high 2×: half of it, twice it
+- stuck: always 90; absent: none; stalls: exact until 30 % of the task are left, then constant
+- confident fiction: falls by one second a second, to 1, from the length of an unrelated task
 
-What the progress says (named in the row; whole per cents, 99 at most):
+Progress (named in the row), in whole per cent, 99 at most:
 
-- absent: nothing; linear: the share of the time that has passed
-- uneven: at between 0.2 and 1.8 times that pace, differently for each task
-- tied: what follows from the estimate and the age, so it is no second opinion; slowing: 63 % after the first third
+- absent: none; linear: the share of the time that has passed
+- uneven: at 0.2 to 1.8 times that pace, differently for each task
+- tied: computed from the estimate and the age, so no independent evidence; slowing: 63 % after the first third
 
-Without progress, the trust-gated rule is that of one clock. Over several seeds, listening to the progress costs at
-most 0.05 requests and 0.1 s in any cell, apart from "stalls", where 0.3 more requests can save 7 s.
+Without progress, the adaptive rule uses the estimate alone. Over several seeds, using the progress costs at most 0.05
+requests and 0.1 s in any cell, except "stalls", where 0.3 more requests can save 7 s.
 
-What was tried and is not in ``api/intervals.py``, with 800 to 1500 tasks of the same kind and MIN_ESTIMATE_SLOPE at 0.3
-(that makes it 7.0 requests and 1.6 s at ±30 %, instead of 7.2 and 1.5 s):
+Alternatives that were tried and are not in ``api/intervals.py``, with 800 to 1500 tasks of the same kind and
+MIN_ESTIMATE_SLOPE at 0.3 (then 7.0 requests and 1.6 s at ±30 %, instead of 7.2 and 1.5 s):
 
-- Going straight for the end, or in equal steps, while the forecasts agree with each other: 5.8 to 6.1 requests for an
-  exact estimate instead of 6.5, but a mean latency of 2.1 s instead of 1.6 s at ±30 %, and 1.5 s instead of 0.8 s at
-  high 2×. Fewer looks on the way to an estimated end notice later that the estimate is fiction: an estimate alone
-  cannot improve both columns.
-- Always going by the sooner of the two clocks: 2.0 s instead of 8.3 s in the column fiction with linear progress, but
-  7.1 requests instead of 6.5 for an exact estimate beside uneven progress.
-- The pace of the progress since the last answer instead of since the first: whole per cents make it so coarse that
-  slowing progress without an estimate was believed, with a mean latency of 9.0 s instead of 5.3 s. Believing progress
-  as easily as an estimate (MIN_PROGRESS_SLOPE at 0.3): 7.1 s instead of 5.1 s where it is tied to a stuck estimate.
-- Believing an estimate for good once it has fallen: 1.0 s more latency where it stalls, and no better elsewhere.
-  Doubting it at the first miss: 7.4 requests instead of 7.0 at ±30 %.
-- A duration that the caller expects, with no look before 0.7 of it except every 30 s: right within ±30 %, it saves
-  4 of 11.3 requests without an estimate and 0.6 of 6.4 beside an exact one, which the worker's look saves too. Twice
-  too long, it costs a mean latency of 15 s in every column, since nothing can contradict it.
+- Going straight for the end, or in equal steps, while the forecasts agree: 5.8 to 6.1 requests for an exact estimate
+  instead of 6.5, but a mean latency of 2.1 s instead of 1.6 s at ±30 %, and 1.5 s instead of 0.8 s at high 2×. Fewer
+  polls on the way notice later that an estimate is fiction: an estimate alone cannot improve both columns.
+- Always using the sooner of both forecasts: 2.0 s instead of 8.3 s for fiction with linear progress, but 7.1 requests
+  instead of 6.5 for an exact estimate beside uneven progress.
+- The pace of the progress since the last response instead of the first: whole per cents make it so coarse that slowing
+  progress without an estimate was trusted, with a mean latency of 9.0 s instead of 5.3 s. Trusting progress as easily
+  as an estimate (MIN_PROGRESS_SLOPE at 0.3): 7.1 s instead of 5.1 s where it is tied to a stuck estimate.
+- Trusting an estimate for good once it has fallen: 1.0 s more latency where it stalls, no gain elsewhere. Distrusting
+  it at the first miss: 7.4 requests instead of 7.0 at ±30 %.
+- An expected duration from the caller, with no poll before 0.7 of it except every 30 s: right within ±30 %, it saves 4
+  of 11.3 requests without an estimate and 0.6 of 6.4 beside an exact one, which the worker's poll saves too. Twice too
+  long, it costs a mean latency of 15 s in every column, since nothing can contradict it.
 """
 
 from __future__ import annotations
@@ -54,23 +52,23 @@ from airflow_provider_seeany.api.intervals import AdaptiveInterval, FixedInterva
 
 TASKS = 2500
 SEED = 20260603
-FIRST_LOOK = 10.0
+FIRST_POLL = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One simulated task; all that chance decides about it is drawn beforehand, the same for every rule."""
+    """One simulated task, drawn in advance, so that it is the same for every rule."""
 
     seconds: float
     other_seconds: float
-    """The length of a task that has nothing to do with this one."""
+    """The length of an unrelated task."""
     phases: tuple[float, float]
-    """Where the waves of its uneven progress begin, from 0 to 1."""
+    """The phases of the waves of its uneven progress, from 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What a rule costs on average."""
+    """The average cost of a rule."""
 
     requests: float
     mean_latency: float
@@ -83,14 +81,14 @@ class Cell:
 Estimate = Callable[[Task, float, random.Random], float | None]
 Progress = Callable[[Task, float, float | None], float | None]
 Rule = Callable[[Callable[[], float]], PollPolicy]
-"""Makes the rule for one wait, given its source of jitter."""
+"""Creates the rule for one wait, given its source of jitter."""
 
 
 class HalfEstimate(PollPolicy, kw_only=True):
-    """Sleeps half of the estimate, between 2 and 30 s: the obvious rule, to compare with."""
+    """Half of the estimate, between 2 and 30 s: the obvious rule, for comparison."""
 
     def after_response(self, *, estimated_remaining: float | None, progress: float | None, now: float) -> float:
-        """Return the seconds to sleep after an answer that said the task is still running."""
+        """Return the interval after a response that the task is still running."""
         if estimated_remaining is None:
             return self.poll_interval
         return min(max(0.5 * estimated_remaining, 2.0), 30.0)
@@ -125,18 +123,18 @@ PROGRESSES: Mapping[str, Progress] = {
 }
 
 
-def _trust_gated(longest: float) -> Rule:
-    return lambda jitter: AdaptiveInterval(poll_interval=10, max_poll_interval=longest, jitter=jitter)
+def _adaptive(maximum: float) -> Rule:
+    return lambda jitter: AdaptiveInterval(poll_interval=10, max_poll_interval=maximum, jitter=jitter)
 
 
 FIXED_10: Rule = lambda jitter: FixedInterval(poll_interval=10)  # noqa: E731
 FIXED_5: Rule = lambda jitter: FixedInterval(poll_interval=5)  # noqa: E731
 HALF_ESTIMATE: Rule = lambda jitter: HalfEstimate(poll_interval=10)  # noqa: E731
-TRUST_GATED = {longest: _trust_gated(longest) for longest in (30, 20, 10)}
+ADAPTIVE = {maximum: _adaptive(maximum) for maximum in (30, 20, 10)}
 
 
 def draw_tasks(count: int = TASKS) -> list[Task]:
-    """Return the tasks, always the same."""
+    """Return the same tasks each time."""
     chance = random.Random(SEED)
 
     def seconds() -> float:
@@ -148,19 +146,19 @@ def draw_tasks(count: int = TASKS) -> list[Task]:
 
 
 def simulate(
-    rule: Rule, tasks: Sequence[Task], *, estimate: str, progress: str = "absent", worker_looked: bool = False
+    rule: Rule, tasks: Sequence[Task], *, estimate: str, progress: str = "absent", worker_polled: bool = False
 ) -> Cell:
     """
-    Wait for all tasks by one rule and return what it cost.
+    Wait for all tasks by one rule and return its cost.
 
     :param estimate: a column, of ``ESTIMATES``.
     :param progress: of ``PROGRESSES``.
-    :param worker_looked: whether the rule is told the answer at age 0, too, which the worker has seen.
+    :param worker_polled: whether the rule also gets the response at age 0, which the worker has received.
     """
     chance = random.Random(SEED)
     jitter = random.Random(SEED + 1).random
     waits = [
-        _wait(rule(jitter), task, chance, ESTIMATES[estimate], PROGRESSES[progress], worker_looked) for task in tasks
+        _wait(rule(jitter), task, chance, ESTIMATES[estimate], PROGRESSES[progress], worker_polled) for task in tasks
     ]
     latencies = sorted(latency for _, latency in waits)
     return Cell(
@@ -171,11 +169,11 @@ def simulate(
 
 
 def _wait(
-    polling: PollPolicy, task: Task, chance: random.Random, estimate: Estimate, progress: Progress, worker_looked: bool
+    polling: PollPolicy, task: Task, chance: random.Random, estimate: Estimate, progress: Progress, worker_polled: bool
 ) -> tuple[int, float]:
-    """Return how many questions one wait took, and the seconds from the end to the last of them."""
+    """Return the number of polls of one wait, and the seconds from the end to the last one."""
 
-    def pause(age: float) -> float:
+    def interval(age: float) -> float:
         seconds = estimate(task, age, chance)
         seconds = None if seconds is None else max(round(seconds), 0)
         done = progress(task, age, seconds)
@@ -185,11 +183,11 @@ def _wait(
             now=age,
         )
 
-    if worker_looked:
-        pause(0.0)
-    requests, age = 1, FIRST_LOOK
+    if worker_polled:
+        interval(0.0)
+    requests, age = 1, FIRST_POLL
     while age < task.seconds:
-        age += pause(age)
+        age += interval(age)
         requests += 1
     return requests, age - task.seconds
 
@@ -201,15 +199,15 @@ def _table(tasks: Sequence[Task]) -> Iterator[str]:
         ("fixed 10 s", FIXED_10, ["absent"], False),
         ("fixed 5 s", FIXED_5, ["absent"], False),
         ("half of the estimate, 2 to 30 s", HALF_ESTIMATE, ["absent"], False),
-        ("trust-gated, at most 30 s", TRUST_GATED[30], list(PROGRESSES), False),
-        ("the same, knowing the worker's look", TRUST_GATED[30], ["absent", "linear"], True),
-        ("trust-gated, at most 20 s", TRUST_GATED[20], ["absent", "linear"], False),
-        ("trust-gated, at most 10 s", TRUST_GATED[10], ["absent", "linear"], False),
+        ("adaptive, at most 30 s", ADAPTIVE[30], list(PROGRESSES), False),
+        ("the same, with the worker's poll", ADAPTIVE[30], ["absent", "linear"], True),
+        ("adaptive, at most 20 s", ADAPTIVE[20], ["absent", "linear"], False),
+        ("adaptive, at most 10 s", ADAPTIVE[10], ["absent", "linear"], False),
     ]
-    for name, rule, progresses, worker_looked in rows:
+    for name, rule, progresses, worker_polled in rows:
         for progress in progresses:
             cells = [
-                simulate(rule, tasks, estimate=estimate, progress=progress, worker_looked=worker_looked)
+                simulate(rule, tasks, estimate=estimate, progress=progress, worker_polled=worker_polled)
                 for estimate in ESTIMATES
             ]
             yield f"| {name} | {progress} | {' | '.join(map(str, cells))} |"

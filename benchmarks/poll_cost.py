@@ -1,14 +1,13 @@
 """
-Measures what a question costs: ``python -m benchmarks.poll_cost`` prints a table.
+Measures the CPU time of a poll: ``python -m benchmarks.poll_cost`` prints a table.
 
-A hundred waits in one event loop, at two paces. Busy: each asks again a millisecond after its answer, so the loop
-never rests, and what is left is the bare cost of a question. At ease: each asks four times a second, so the loop
-sleeps most of the time, as that of a triggerer does, and waking up adds the same to everybody's cost. The cost is all
-CPU time of this process, user and system, divided by the questions that the server, another process, has counted. The
-ways of waiting take turns, and ratios are formed within a turn.
+A hundred waits in one event loop, at two rates. Busy: each polls again a millisecond after its response, so the loop
+never sleeps. Idle: each polls four times a second, so the loop sleeps most of the time, like a triggerer's, and waking
+up adds the same to every cost. The cost is the CPU time of this process, user and system, divided by the requests that
+the server, another process, has counted. The contestants take turns, and ratios are computed within a round.
 
-Log lines are written as a triggerer's event loop writes them, but nobody reads them here; what its supervisor pays
-for those of a trigger that logs at each question comes on top.
+Log lines are written as a triggerer's event loop writes them, without a reader; the supervisor's cost for triggers that
+log each poll would come on top.
 """
 
 from __future__ import annotations
@@ -29,24 +28,20 @@ from benchmarks.spread import Spread, verdict
 from benchmarks.stub import Stub, running_stub
 
 WAITERS = 100
-PACES = {"busy": 0.001, "at ease": 0.25}
+INTERVALS = {"busy": 0.001, "idle": 0.25}
 WARM_UP = 0.6
 SECONDS = 1.2
 ROUNDS = 5
 
-LEAST_BELOW_DBT_CLOUD = {"HTTP": 5, "TLS": 8}
+MIN_TIMES_DBT_CLOUD = {"HTTP": 5, "TLS": 8}
 
 Rounds = Mapping[Contestant, Sequence[float]]
-"""Microseconds of CPU per question, round by round."""
+"""Microseconds of CPU per poll, by round."""
 
 
 @asynccontextmanager
 async def waiting(wait: Wait, *, waiters: int, interval: float, start_within: float) -> AsyncIterator[None]:
-    """
-    Keep waits going, and raise if one of them ends.
-
-    :param start_within: seconds over which their starts are spread.
-    """
+    """Run waits that start within so many seconds, and raise if one of them ends."""
     tasks = []
     try:
         for number in range(waiters):
@@ -62,20 +57,20 @@ async def waiting(wait: Wait, *, waiters: int, interval: float, start_within: fl
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def asked(stub: Stub) -> int:
-    """Return how many questions the server has answered."""
+def request_count(stub: Stub) -> int:
+    """Return how many requests the server has received."""
     with urlopen(f"{stub.http}/count") as response:
         return int(json.load(response)["requests"])
 
 
 async def cost(wait: Wait, stub: Stub, *, interval: float, seconds: float) -> float:
-    """Return the microseconds of CPU per question."""
+    """Return the microseconds of CPU per poll."""
     async with waiting(wait, waiters=WAITERS, interval=interval, start_within=0.25):
         await asyncio.sleep(WARM_UP)
-        before, cpu = asked(stub), time.process_time()
+        before, cpu = request_count(stub), time.process_time()
         await asyncio.sleep(seconds)
-        cpu, questions = time.process_time() - cpu, asked(stub) - before
-    return 1e6 * cpu / questions
+        cpu, requests = time.process_time() - cpu, request_count(stub) - before
+    return 1e6 * cpu / requests
 
 
 def measured(
@@ -87,7 +82,7 @@ def measured(
     rounds: int = ROUNDS,
     seconds: float = SECONDS,
 ) -> Rounds:
-    """Measure everyone in turns."""
+    """Measure the contestants in turns."""
     waits = {contestant: contestant.prepare(url) for contestant in who}
     costs: dict[Contestant, list[float]] = {contestant: [] for contestant in who}
     for number in range(rounds):
@@ -99,7 +94,7 @@ def measured(
 
 @contextmanager
 def logging_as_in_a_triggerer() -> Iterator[None]:
-    """Write log lines as a triggerer's event loop does, JSON for its supervisor, which here reads none of them."""
+    """Write log lines as a triggerer's event loop does: as JSON for its supervisor, which is missing here."""
     from airflow.sdk.log import configure_logging
 
     with open(os.devnull, "wb") as nowhere:
@@ -109,7 +104,7 @@ def logging_as_in_a_triggerer() -> Iterator[None]:
 
 
 def _table(results: Mapping[tuple[str, str], Rounds]) -> Iterator[str]:
-    yield f"| | {' | '.join(f'{transport}, {pace}: µs | times ours' for transport, pace in results)} |"
+    yield f"| | {' | '.join(f'{transport}, {load}: µs | times ours' for transport, load in results)} |"
     yield f"|---|{'---|---|' * len(results)}"
     for contestant in next(iter(results.values())):
         cells = []
@@ -120,32 +115,32 @@ def _table(results: Mapping[tuple[str, str], Rounds]) -> Iterator[str]:
 
 
 def _verdicts(results: Mapping[tuple[str, str], Rounds]) -> Iterator[str]:
-    for (transport, pace), rounds in results.items():
+    for (transport, load), rounds in results.items():
         ratio = Spread.of_ratios(rounds[OURS], rounds[BARE])
-        yield verdict(f"within 1.3× of the bare loop ({transport}, {pace})", ratio.shown("×"), met=ratio.middle <= 1.3)
-    for (transport, pace), rounds in results.items():
+        yield verdict(f"within 1.3× of the bare loop ({transport}, {load})", ratio.shown("×"), met=ratio.median <= 1.3)
+    for (transport, load), rounds in results.items():
         if DBT_CLOUD in rounds:
-            least = LEAST_BELOW_DBT_CLOUD[transport]
+            least = MIN_TIMES_DBT_CLOUD[transport]
             ratio, bound = (Spread.of_ratios(rounds[DBT_CLOUD], rounds[each]) for each in (OURS, BARE))
-            promise = f"at least {least}× below DbtCloudRunJobTrigger ({transport}, {pace})"
+            promise = f"at least {least}× below DbtCloudRunJobTrigger ({transport}, {load})"
             shown = f"{ratio.shown('×')}, where the bare loop is {bound.shown('×')} below"
-            yield verdict(promise, shown, met=ratio.middle >= least)
+            yield verdict(promise, shown, met=ratio.median >= least)
 
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description="Measure what a question costs.")
+    parser = argparse.ArgumentParser(description="Measure the CPU time of a poll.")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--seconds", type=float, default=SECONDS, help="seconds of each measurement")
     options = parser.parse_args()
     results = {}
     with logging_as_in_a_triggerer(), running_stub() as stub:
         for transport, url in (("HTTP", stub.http), ("TLS", stub.https)):
-            for pace, interval in PACES.items():
-                results[transport, pace] = measured(
+            for load, interval in INTERVALS.items():
+                results[transport, load] = measured(
                     stub, url, contestants(), interval=interval, rounds=options.rounds, seconds=options.seconds
                 )
-    print(f"{WAITERS} waits in one event loop, {options.rounds} rounds; the median, and the least and the most.\n")
+    print(f"{WAITERS} waits in one event loop, {options.rounds} rounds; median (minimum–maximum).\n")
     print(*_table(results), "", *_verdicts(results), sep="\n")
 
 

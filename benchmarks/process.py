@@ -1,4 +1,4 @@
-"""What this process holds at the moment."""
+"""The memory, sockets and tasks that this process holds."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 
 def resident_mib() -> float:
-    """Return the memory that is this process's now."""
+    """Return the resident memory of this process."""
     with open("/proc/self/statm", encoding="ascii") as statm:
         return int(statm.read().split()[1]) * resource.getpagesize() / 2**20
 
 
 def open_sockets() -> int:
-    """Return how many sockets are open."""
+    """Return the number of open sockets."""
     count = 0
     for descriptor in os.listdir("/proc/self/fd"):
         with suppress(OSError):  # the one that listed the folder is gone
@@ -33,8 +33,8 @@ class Holdings:
 
     :param sockets: open sockets.
     :param tasks: tasks of the loop.
-    :param mib: resident memory, which Python does not give back evenly.
-    :param blocks: pieces of memory that Python's objects hold, which is exact.
+    :param mib: resident memory, which Python returns only in part.
+    :param blocks: blocks of memory that Python's objects hold, an exact figure.
     """
 
     sockets: int
@@ -44,6 +44,6 @@ class Holdings:
 
     @classmethod
     def now(cls) -> Holdings:
-        """Return what is held now, after collecting what is not."""
+        """Return what is held after a garbage collection."""
         gc.collect()
         return cls(open_sockets(), len(asyncio.all_tasks()), resident_mib(), sys.getallocatedblocks())

@@ -1,10 +1,10 @@
 """
-Keeps 5000 waits going for five minutes and looks what is left of them: ``python -m benchmarks.soak``.
+Runs 5000 waits for five minutes and measures what they leave behind: ``python -m benchmarks.soak``.
 
-The waits are first kept going for some seconds: what the long run leaves is compared with what this short one left,
-since some things are made once and kept. Sockets and tasks are compared with the state before both. Whether memory is
-kept is told by the blocks that Python's objects hold: a leak of one object per question would be a third of a million
-of them. The resident memory moves by some MiB besides, since Python gives back what it can, not what it could.
+The waits first run for some seconds, since some objects are created once and kept: the memory after the long run is
+compared with that after the short one, sockets and tasks with the state before both. Memory is measured in blocks that
+Python's objects hold: a leak of one object per poll would be a third of a million blocks. The resident memory varies by
+some MiB, since Python returns it only in part.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from benchmarks.contestants import OURS, Wait
-from benchmarks.poll_cost import asked, logging_as_in_a_triggerer, waiting
+from benchmarks.poll_cost import logging_as_in_a_triggerer, request_count, waiting
 from benchmarks.process import Holdings
 from benchmarks.spread import verdict
 from benchmarks.stub import Stub, running_stub
@@ -24,20 +24,13 @@ WAITERS = 5000
 INTERVAL = 5.0
 SECONDS = 300.0
 SHORT_RUN = 15.0
-MOST_GROWTH = 5000
-"""Most blocks that the long run may leave and the short one did not: one for each wait."""
+MAX_GROWTH = 5000
+"""Maximum blocks left by the long run beyond those of the short one: one for each wait."""
 
 
 @dataclass(frozen=True, slots=True)
 class Soak:
-    """
-    What was held at each moment.
-
-    :param before: before any of the waits.
-    :param after_short: after the short run.
-    :param during: at the end of the long run, with all waits going.
-    :param after: after the long run.
-    """
+    """What the process held before the waits, after the short run, at the end of the long run, and after it."""
 
     before: Holdings
     after_short: Holdings
@@ -46,17 +39,17 @@ class Soak:
 
     @property
     def leaves_nothing_open(self) -> bool:
-        """Whether sockets and tasks are what they were."""
+        """Whether there are as many sockets and tasks as before."""
         return (self.after.sockets, self.after.tasks) == (self.before.sockets, self.before.tasks)
 
     @property
     def growth(self) -> int:
-        """The blocks of memory that the long run left and the short one did not."""
+        """The blocks of memory left by the long run beyond those of the short one."""
         return self.after.blocks - self.after_short.blocks
 
 
 async def soak(wait: Wait, *, waiters: int, interval: float, short_run: float, seconds: float) -> Soak:
-    """Keep waits going, twice, and look."""
+    """Run the waits twice and measure."""
     async with waiting(wait, waiters=1, interval=interval, start_within=0.5):
         pass
     before = await _settled()
@@ -70,45 +63,45 @@ async def soak(wait: Wait, *, waiters: int, interval: float, short_run: float, s
 
 
 async def _settled() -> Holdings:
-    # The loop closes a connection some turns after it was told to.
+    # The loop closes a connection some iterations later.
     await asyncio.sleep(0.5)
     return Holdings.now()
 
 
-def _lines(result: Soak, *, waiters: int, seconds: float, questions: int) -> Iterator[str]:
-    yield f"{waiters} waits, one question every {INTERVAL:g} s each, for {seconds:.0f} s: {questions} questions.\n"
+def _lines(result: Soak, *, waiters: int, seconds: float, requests: int) -> Iterator[str]:
+    yield f"{waiters} waits, one poll every {INTERVAL:g} s each, for {seconds:.0f} s: {requests} requests.\n"
     yield "| | sockets | tasks | blocks | MiB |"
     yield "|---|---|---|---|---|"
     for name, held in (
         ("before", result.before),
-        (f"after {SHORT_RUN:.0f} s of it", result.after_short),
-        ("while waiting", result.during),
-        ("afterwards", result.after),
+        (f"after {SHORT_RUN:.0f} s", result.after_short),
+        ("during the waits", result.during),
+        ("after the waits", result.after),
     ):
         yield f"| {name} | {held.sockets} | {held.tasks} | {held.blocks} | {held.mib:.1f} |"
     yield ""
     left = f"{result.after.sockets - result.before.sockets} sockets, {result.after.tasks - result.before.tasks} tasks"
     yield verdict("leaves no socket and no task", left, met=result.leaves_nothing_open)
-    promise = "leaves the memory as a short run does"
-    yield verdict(promise, f"{result.growth:+} blocks", met=result.growth <= MOST_GROWTH)
+    promise = "leaves no more memory than a short run"
+    yield verdict(promise, f"{result.growth:+} blocks", met=result.growth <= MAX_GROWTH)
 
 
 async def _run(stub: Stub, *, waiters: int, seconds: float) -> tuple[Soak, int]:
     result = await soak(
         OURS.prepare(stub.http), waiters=waiters, interval=INTERVAL, short_run=SHORT_RUN, seconds=seconds
     )
-    return result, asked(stub)
+    return result, request_count(stub)
 
 
 def main() -> None:
-    """Print what was held."""
-    parser = argparse.ArgumentParser(description="Keep many waits going and look what is left of them.")
+    """Print the table."""
+    parser = argparse.ArgumentParser(description="Run many waits and measure what they leave behind.")
     parser.add_argument("--waiters", type=int, default=WAITERS)
     parser.add_argument("--seconds", type=float, default=SECONDS)
     options = parser.parse_args()
     with logging_as_in_a_triggerer(), running_stub() as stub:
-        result, questions = asyncio.run(_run(stub, waiters=options.waiters, seconds=options.seconds))
-    print(*_lines(result, waiters=options.waiters, seconds=options.seconds, questions=questions), sep="\n")
+        result, requests = asyncio.run(_run(stub, waiters=options.waiters, seconds=options.seconds))
+    print(*_lines(result, waiters=options.waiters, seconds=options.seconds, requests=requests), sep="\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How far apart repeated measurements lie."""
+"""Median and range of repeated measurements."""
 
 from __future__ import annotations
 
@@ -9,17 +9,11 @@ from statistics import median
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """
-    What several rounds measured.
+    """Median and range of several rounds."""
 
-    :param middle: the median.
-    :param least: the smallest.
-    :param most: the largest.
-    """
-
-    middle: float
-    least: float
-    most: float
+    median: float
+    minimum: float
+    maximum: float
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
@@ -28,18 +22,14 @@ class Spread:
 
     @classmethod
     def of_ratios(cls, values: Sequence[float], to: Sequence[float]) -> Spread:
-        """
-        Return the spread of the ratios within each round.
-
-        Within a round the machine is as busy for the one as for the other; between rounds it is not.
-        """
+        """Return the spread of the ratios within each round, where the load of the machine is the same for both."""
         return cls.of([value / reference for value, reference in zip(values, to, strict=True)])
 
     def shown(self, unit: str = "", *, digits: int = 2) -> str:
-        """Return it for a table: ``1.21× (1.17–1.25)``."""
-        return f"{self.middle:.{digits}f}{unit} ({self.least:.{digits}f}–{self.most:.{digits}f})"
+        """Format it for a table: ``1.21× (1.17–1.25)``."""
+        return f"{self.median:.{digits}f}{unit} ({self.minimum:.{digits}f}–{self.maximum:.{digits}f})"
 
 
 def verdict(promise: str, measured: str, *, met: bool) -> str:
-    """Return a line that says whether a target was met."""
+    """Format a line that says whether a target was met."""
     return f"- {promise}: {measured}, {'met' if met else '**missed**'}"

@@ -1,16 +1,15 @@
 """
-A server for measuring clients: as little work for each answer as there can be, in a process of its own.
+A server for measuring clients: minimal work per response, in a process of its own.
 
-It keeps no state. An id of a task holds the moment at which the task is over, in Unix milliseconds, and a number that
-tells it from others with the same end; ``FAR`` is a moment that no benchmark lives to see. Each client is answered in
-the shape that it knows, as short as that shape can be::
+It keeps no state. A task's id holds the end of the task in Unix milliseconds, and a number to distinguish tasks with
+the same end; ``FAR`` is an end beyond any benchmark. Each client gets the shortest response that it accepts::
 
-    /v1/tasks/{id}                                SeeAny; also what the http provider's triggers ask for
+    /v1/tasks/{id}                                SeeAny, and the http provider's triggers
     /until/{id}                                   404 until the end, for the http provider's sensor
     /api/v2/accounts/{account}/runs/{id}/         dbt Cloud
     /api/2.2/jobs/runs/get                        Databricks, which sends the id as a body; always running
     /v1/connectors/{id}                           Fivetran; always running
-    /count                                        how many requests there were, this one apart
+    /count                                        the number of other requests
 """
 
 from __future__ import annotations
@@ -37,31 +36,25 @@ _IDS = 100_000
 
 
 def task_id(number: int, *, ends_ms: int = FAR) -> int:
-    """Return the id of a task, the same in every client's terms."""
+    """Return the id of a task, valid for every client."""
     return ends_ms * _IDS + number
 
 
 def ends_at(task_id: int) -> float:
-    """Return when a task ends, in Unix seconds."""
+    """Return the end of a task, in Unix seconds."""
     return task_id // _IDS / 1000
 
 
 @dataclass(frozen=True)
 class Stub:
-    """
-    A running server.
-
-    :param http: its address for plain HTTP.
-    :param https: its address for TLS.
-    :param certificate: the file with the certificate to trust.
-    """
+    """The addresses of a running server, and the file with the certificate to trust."""
 
     http: str
     https: str
     certificate: Path
 
     def trust(self) -> dict[str, str]:
-        """Return the environment that makes OpenSSL, and so aiohttp, and requests trust the certificate."""
+        """Return the environment that makes OpenSSL (aiohttp) and requests trust the certificate."""
         return {"SSL_CERT_FILE": str(self.certificate), "REQUESTS_CA_BUNDLE": str(self.certificate)}
 
 
@@ -82,7 +75,7 @@ def running_stub() -> Iterator[Stub]:
 
 
 class _Connection(asyncio.Protocol):
-    """Answers one connection's requests, one after the other."""
+    """Serves the requests of one connection in order."""
 
     requests = 0
 
@@ -101,7 +94,7 @@ class _Connection(asyncio.Protocol):
             if len(self._received) < end:
                 return
             self._received = self._received[end:]
-            self._transport.write(_answer(head.split(b" ", 2)[1].decode()))
+            self._transport.write(_response(head.split(b" ", 2)[1].decode()))
 
 
 def _body_length(head: bytes) -> int:
@@ -109,7 +102,7 @@ def _body_length(head: bytes) -> int:
     return int(rest.partition(b"\r\n")[0]) if found else 0
 
 
-def _answer(path: str) -> bytes:
+def _response(path: str) -> bytes:
     if path == "/count":
         return _http(200, {"requests": _Connection.requests})
     _Connection.requests += 1
@@ -131,7 +124,7 @@ def _answer(path: str) -> bytes:
 
 
 def _seeany(name: str, left: float) -> dict[str, object]:
-    """Return the body of the platform's own example; the estimate of a task that does not end is stuck."""
+    """Return the body of the platform's own example; the estimate of a task that does not end is constant."""
     if left > 0:
         estimate = round(left) if left < 3600 else 42
         return {
@@ -157,13 +150,13 @@ def _seeany(name: str, left: float) -> dict[str, object]:
 def _http(status: int, body: dict[str, object]) -> bytes:
     encoded = json.dumps(body).encode()
     return (
-        b"HTTP/1.1 %d Said\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
+        b"HTTP/1.1 %d Status\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
         b"X-Request-Id: 5f0c2a1b9d\r\n\r\n%b" % (status, len(encoded), encoded)
     )
 
 
 def _tls(folder: Path) -> ssl.SSLContext:
-    """Make a certificate for this machine alone."""
+    """Create a certificate for 127.0.0.1."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec

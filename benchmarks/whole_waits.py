@@ -1,11 +1,11 @@
 """
 Measures whole waits on a real Airflow: ``python -m benchmarks.whole_waits`` prints a table.
 
-Each way of waiting gets as many DAG runs at once as there are waits: a sensor, and a task after it. The remote tasks
-end one by one, from some time after the start on. Everybody asks every 2 s, over TLS, and the server gives SeeAny's
-sensors an exact estimate. Counted are the worker processes that the sensors needed, by their logs; the CPU time of all
-processes of Airflow with what they do at rest subtracted, and also that of the same number of runs without a sensor;
-and the time from the end of a remote task to the first line of the task after the sensor. The ways take turns.
+Each mode gets one DAG run per wait, all at once: a sensor and a downstream task. The remote tasks end one by one. All
+sensors poll every 2 s over TLS, and the server gives SeeAny's an exact estimate. Measured are the worker processes of
+the sensors, by their logs; the CPU time of all Airflow processes, minus that of an idle Airflow and of the same runs
+without a sensor; and the time from the end of a remote task to the first line of the downstream task. The modes take
+turns.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from local_airflow import DagRun, LocalAirflow
 WAITS = 10
 ROUNDS = 5
 FIRST_END = 14.0
-"""Seconds from the start to the end of the first remote task: by then all waits are deferred."""
+"""Seconds until the first remote task ends: by then all waits are deferred."""
 APART = 1.0
 REST = 20.0
 
@@ -46,11 +46,11 @@ WAYS = {
 @dataclass(frozen=True, slots=True)
 class Round:
     """
-    What one way of waiting took in one round.
+    One mode in one round.
 
-    :param workers: worker processes that the sensors needed, for each wait.
-    :param cpu: seconds of CPU for each wait.
-    :param latencies: seconds from the end of each remote task to the code of the task after the sensor.
+    :param workers: worker processes of the sensors, per wait.
+    :param cpu: seconds of CPU per wait.
+    :param latencies: seconds from the end of each remote task to the code of the downstream task.
     """
 
     workers: float
@@ -59,7 +59,7 @@ class Round:
 
 
 def _cpu_seconds(airflow: LocalAirflow) -> float:
-    """Return the CPU time of all processes of Airflow, those included that have ended."""
+    """Return the CPU time of all processes of Airflow, also of those that have ended."""
     total = 0.0
     for pid in airflow.pids():
         with suppress(psutil.NoSuchProcess):
@@ -68,13 +68,13 @@ def _cpu_seconds(airflow: LocalAirflow) -> float:
     return total
 
 
-def _cpu_per_second_at_rest(airflow: LocalAirflow) -> float:
+def _idle_cpu_per_second(airflow: LocalAirflow) -> float:
     before = _cpu_seconds(airflow)
     time.sleep(REST)
     return (_cpu_seconds(airflow) - before) / REST
 
 
-def _play(airflow: LocalAirflow, dag_id: str, *, waits: int, at_rest: float) -> Round:
+def _run(airflow: LocalAirflow, dag_id: str, *, waits: int, idle_cpu: float) -> Round:
     before, began = _cpu_seconds(airflow), time.monotonic()
     first = time.time() + (FIRST_END if dag_id != NOTHING else 0.0)
     runs: list[DagRun] = []
@@ -85,21 +85,21 @@ def _play(airflow: LocalAirflow, dag_id: str, *, waits: int, at_rest: float) -> 
         state = airflow.wait_for_run(run, timeout=300, poll_seconds=2).state
         if state != "success":
             raise RuntimeError(f"{run.dag_id} {run.run_id} ended as {state}: {airflow.log(run, 'wait')[-2000:]}")
-    cpu = _cpu_seconds(airflow) - before - at_rest * (time.monotonic() - began)
-    # A worker tells in the task's log that it reads the DAG file.
+    cpu = _cpu_seconds(airflow) - before - idle_cpu * (time.monotonic() - began)
+    # A worker logs in the task's log that it reads the DAG file.
     workers = 0 if dag_id == NOTHING else sum(airflow.log(run, "wait").count("Filling up the DagBag") for run in runs)
     latencies = [float(airflow.xcoms(run, "after")["return_value"]) for run in runs]
     return Round(workers / waits, cpu / waits, latencies)
 
 
 def _measured(airflow: LocalAirflow, ways: Sequence[str], *, waits: int, rounds: int) -> Mapping[str, list[Round]]:
-    for way in (NOTHING, *ways):  # what is done once for all of them is done here
-        _play(airflow, way, waits=2, at_rest=0.0)
-    at_rest = _cpu_per_second_at_rest(airflow)
+    for way in (NOTHING, *ways):  # warms up
+        _run(airflow, way, waits=2, idle_cpu=0.0)
+    idle_cpu = _idle_cpu_per_second(airflow)
     played: dict[str, list[Round]] = {way: [] for way in (NOTHING, *ways)}
     for number in range(rounds):
         for way, seen in played.items():
-            seen.append(_play(airflow, way, waits=waits, at_rest=at_rest))
+            seen.append(_run(airflow, way, waits=waits, idle_cpu=idle_cpu))
             late = median(seen[-1].latencies)
             say = f"round {number + 1}: {way} {seen[-1].workers:.1f} workers {seen[-1].cpu:.2f} s, {late:.1f} s late"
             print(say, file=sys.stderr, flush=True)
@@ -109,8 +109,8 @@ def _measured(airflow: LocalAirflow, ways: Sequence[str], *, waits: int, rounds:
 def _lines(played: Mapping[str, Sequence[Round]], *, waits: int, rounds: int) -> Iterator[str]:
     base = [each.cpu for each in played[NOTHING]]
     own = {way: [each.cpu - less for each, less in zip(seen, base, strict=True)] for way, seen in played.items()}
-    yield f"{waits} waits a round, {rounds} rounds; the median, and the least and the most.\n"
-    yield "| | workers per wait | CPU s per wait | times the classic one | done → next code, median | p95 |"
+    yield f"{waits} waits a round, {rounds} rounds; median (minimum–maximum).\n"
+    yield "| | workers per wait | CPU s per wait | times classic | done → next code, median | p95 |"
     yield "|---|---|---|---|---|---|"
     for way, name in WAYS.items():
         if way not in played:
@@ -124,7 +124,7 @@ def _lines(played: Mapping[str, Sequence[Round]], *, waits: int, rounds: int) ->
             Spread.of([quantiles(each.latencies, n=20)[-1] for each in rounds_of_it]).shown(" s", digits=1),
         ]
         yield f"| {name} | {' | '.join(cells)} |"
-    yield f"\nThe run and the task after the sensor take {Spread.of(base).shown(' s')} of CPU more, in each way."
+    yield f"\nThe run and the downstream task take another {Spread.of(base).shown(' s')} of CPU, in each mode."
 
 
 def _connect(airflow: LocalAirflow, stub: Stub) -> None:
@@ -142,7 +142,7 @@ def main() -> None:
     ways = [way for way in WAYS if way != "dbt_cloud" or find_spec("airflow.providers.dbt")]
     repository = Path(__file__).parents[1]
     with tempfile.TemporaryDirectory() as home, running_stub() as stub:
-        # The sensors' connections go to this machine; nothing else is asked that a certificate is needed for.
+        # The sensors connect only to this machine; no other certificate is needed.
         environment = {"PYTHONPATH": str(repository), **stub.trust()}
         dags = repository / "benchmarks" / "dags"
 

@@ -1,7 +1,7 @@
 """
-Runs the chaos and tells what it found: `python -m chaos` (`--only sqlite` or `--only postgresql` for one part).
+Runs the chaos experiments and reports: `python -m chaos` (`--only sqlite` or `--only postgresql` for one of them).
 
-The report is also written to `build/chaos/report.txt`; logs and databases stay beside it until the next run.
+The report is also written to `build/chaos/report.txt`; logs and databases stay there until the next run.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from chaos.course import BLOWS, BLOWS_TO_TWO_TRIGGERERS, REPOSITORY, Findings, run_course
+from chaos.experiment import DISRUPTIONS, DISRUPTIONS_OF_TWO_TRIGGERERS, REPOSITORY, Findings, run_experiment
 from chaos.report import report
 from local_airflow.postgres import running_postgres
 
@@ -21,38 +21,38 @@ PARTS = ("sqlite", "postgresql")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the parts; return 0 if no wait was lost, doubled or changed."""
+    """Run the experiments; return 0 if no wait was lost, duplicated or changed."""
     parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
-    parser.add_argument("--only", choices=PARTS, help="run one part")
-    parser.add_argument("--seed", type=int, default=20261124, help="draws the faults (default: %(default)s)")
+    parser.add_argument("--only", choices=PARTS, help="run only this experiment")
+    parser.add_argument("--seed", type=int, default=20261124, help="seed of the random faults (default: %(default)s)")
     arguments = parser.parse_args(argv)
     began = time.monotonic()
     texts, wrong = [], 0
-    for findings in _courses((arguments.only,) if arguments.only else PARTS, arguments.seed):
-        text, complaints = report(findings)
+    for findings in _experiments((arguments.only,) if arguments.only else PARTS, arguments.seed):
+        text, problems = report(findings)
         print(f"\n{text}\n", flush=True)
         texts.append(text)
-        wrong += complaints
+        wrong += problems
     file = FOLDER / "report.txt"
     file.write_text("\n\n".join(texts) + "\n", encoding="utf-8")
     print(f"{'FAIL' if wrong else 'PASS'} after {time.monotonic() - began:.0f} s; the report is in {file}")
     return 1 if wrong else 0
 
 
-def _courses(parts: tuple[str, ...], seed: int) -> Iterator[Findings]:
+def _experiments(parts: tuple[str, ...], seed: int) -> Iterator[Findings]:
     for part in parts:
         home = FOLDER / part
         shutil.rmtree(home, ignore_errors=True)
         home.mkdir(parents=True)
         if part == "sqlite":
-            yield run_course("SQLite, one triggerer", home=home, seed=seed, blows=BLOWS)
+            yield run_experiment("SQLite, one triggerer", home=home, seed=seed, disruptions=DISRUPTIONS)
             continue
         with running_postgres() as database_url:
-            yield run_course(
+            yield run_experiment(
                 "PostgreSQL, two triggerers",
                 home=home,
                 seed=seed,
-                blows=BLOWS_TO_TWO_TRIGGERERS,
+                disruptions=DISRUPTIONS_OF_TWO_TRIGGERERS,
                 database_url=database_url,
                 triggerers=2,
             )

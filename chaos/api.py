@@ -1,4 +1,4 @@
-"""The simulator as an API that is not always well: what it answers depends on the weather, and that on the time."""
+"""The simulator as a faulty API: its mode changes with time."""
 
 from __future__ import annotations
 
@@ -18,67 +18,67 @@ from aiohttp.typedefs import Handler
 from airflow_provider_seeany.simulator.server import STARTED, create_app
 from local_airflow.settings import HOST, free_port
 
-SLOWEST = 20.0
-"""Seconds that every answer takes when the API is slow."""
+SLOW_SECONDS = 20.0
+"""Seconds per response while the API is slow."""
 
-MIN_INVALID_RESPONSES = 3
-"""Most answers in a row about one task that are none of SeeAny's; a wait takes five for the API's last word."""
+MAX_INVALID_RESPONSES = 3
+"""Maximum invalid responses in a row for one task; a wait fails after five."""
 
 
-class Weather(Enum):
-    """What the API does for a while."""
+class Mode(Enum):
+    """How the API behaves for a while."""
 
-    CALM = "answers"
-    GARBAGE = "answers 500, 429 or garbage at random"
+    HEALTHY = "is healthy"
+    GARBAGE = "returns 500, 429 or garbage at random"
     DOWN = "is down"
-    SLOW = f"takes {SLOWEST:.0f} s to answer"
+    SLOW = f"takes {SLOW_SECONDS:.0f} s per response"
 
 
 @dataclass(frozen=True)
-class Spell:
-    """Weather that lasts, in seconds after the start."""
+class Phase:
+    """A mode and its time, in seconds after the start."""
 
-    weather: Weather
+    mode: Mode
     begins: float
     ends: float
 
 
 class FaultyApi:
     """
-    A simulated SeeAny that runs in a thread of this process.
+    A simulated SeeAny in a thread of this process.
 
-    :param spells: the weather to come; the API is calm between them.
-    :param seeany_task_ids: the tasks there are. All of them start when the weather does.
-    :param seed: what the garbage is drawn with.
+    :param phases: when it is faulty; between them it is healthy.
+    :param seeany_task_ids: the tasks. All of them start together with the phases.
+    :param seed: the seed of the random faults.
     """
 
-    def __init__(self, spells: Sequence[Spell], *, seeany_task_ids: Iterable[str], seed: int) -> None:
+    def __init__(self, phases: Sequence[Phase], *, seeany_task_ids: Iterable[str], seed: int) -> None:
         self.port = free_port()
         self.url = f"http://{HOST}:{self.port}"
         self.requests: Counter[str] = Counter()
-        """How many came for each task."""
+        """By task."""
         self.faults: Counter[str] = Counter()
-        """How many of them met which fault."""
+        """Injected faults, by name."""
         self.began: float | None = None
-        """When the weather began, in Unix seconds."""
-        self._spells = tuple(spells)
+        """The start of tasks and phases, in Unix seconds."""
+        self._phases = tuple(phases)
         self._ids = tuple(seeany_task_ids)
         self._chance = random.Random(seed)
-        self._unusable: Counter[str] = Counter()
+        self._invalid: Counter[str] = Counter()
         self._app = create_app(faults=[self._middleware])
         self._loop = asyncio.new_event_loop()
         self._runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=1)
         self._site: web.TCPSite | None = None
 
     def begin(self) -> None:
-        """Start the tasks and let the weather come."""
+        """Start the tasks and the phases."""
         self.began = time.time()
         self._app[STARTED].update(dict.fromkeys(self._ids, self.began))
-        asyncio.run_coroutine_threadsafe(self._close_and_open(), self._loop)
+        asyncio.run_coroutine_threadsafe(self._toggle(), self._loop)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[FaultyApi]:
-        """Serve for as long as a `with` statement lasts."""
+        """Serve while the context lasts."""
         thread = threading.Thread(target=self._loop.run_forever, name="faulty-api")
         thread.start()
         try:
@@ -90,20 +90,20 @@ class FaultyApi:
             thread.join(10)
             self._loop.close()
 
-    def weather(self) -> Weather:
-        """Tell how it is now."""
+    def mode(self) -> Mode:
+        """Return the current mode."""
         now = time.time() - self.began if self.began is not None else 0.0
-        return next((spell.weather for spell in self._spells if spell.begins <= now < spell.ends), Weather.CALM)
+        return next((phase.mode for phase in self._phases if phase.begins <= now < phase.ends), Mode.HEALTHY)
 
-    async def _close_and_open(self) -> None:
-        """Listen to nobody while the API is down, so that connections are refused."""
+    async def _toggle(self) -> None:
+        """Close the port while the API is down, so that connections are refused."""
         assert self.began is not None
-        for spell in self._spells:
-            if spell.weather is Weather.DOWN:
-                await asyncio.sleep(self.began + spell.begins - time.time())
+        for phase in self._phases:
+            if phase.mode is Mode.DOWN:
+                await asyncio.sleep(self.began + phase.begins - time.time())
                 if self._site is not None:
                     await self._site.stop()
-                await asyncio.sleep(self.began + spell.ends - time.time())
+                await asyncio.sleep(self.began + phase.ends - time.time())
                 await self._listen()
 
     async def _listen(self) -> None:
@@ -123,51 +123,51 @@ class FaultyApi:
         if not request.path.startswith("/v1/"):
             return await handler(request)
         self.requests[task_id] += 1
-        match self.weather():
-            case Weather.CALM:
+        match self.mode():
+            case Mode.HEALTHY:
                 return await handler(request)
-            case Weather.SLOW:
-                self.faults["an answer that came late"] += 1
-                await asyncio.sleep(SLOWEST)
+            case Mode.SLOW:
+                self.faults["slow response"] += 1
+                await asyncio.sleep(SLOW_SECONDS)
                 return await handler(request)
-            case Weather.DOWN:
-                # Who kept a connection from before; the others are refused.
+            case Mode.DOWN:
+                # For clients with an open connection; new ones are refused.
                 self.faults["connection reset"] += 1
                 return await _reset(request)
-            case Weather.GARBAGE:
+            case Mode.GARBAGE:
                 return await self._garbage(task_id, request, handler)
 
     async def _garbage(self, task_id: str, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if self._chance.random() < _TRUE_ANSWERS:
-            self._unusable[task_id] = 0
+        if self._chance.random() < _VALID_SHARE:
+            self._invalid[task_id] = 0
             return await handler(request)
         fault = self._chance.choice(_FAULTS)
-        while fault.is_unusable and self._unusable[task_id] >= MIN_INVALID_RESPONSES:
+        while fault.is_invalid and self._invalid[task_id] >= MAX_INVALID_RESPONSES:
             fault = self._chance.choice(_FAULTS)
-        self._unusable[task_id] = self._unusable[task_id] + 1 if fault.is_unusable else 0
+        self._invalid[task_id] = self._invalid[task_id] + 1 if fault.is_invalid else 0
         self.faults[fault.name] += 1
-        return await fault.answer(request)
+        return await fault.respond(request)
 
 
-# A share of the truth has to come through, or the minute of garbage would be one more minute without an API.
-_TRUE_ANSWERS = 0.15
+# Some valid responses have to get through, or the minute of garbage would equal a minute without an API.
+_VALID_SHARE = 0.15
 
 
 @dataclass(frozen=True)
 class _Fault:
     name: str
-    answer: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    is_unusable: bool = False
+    respond: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    is_invalid: bool = False
 
 
-def _says(
+def _responding(
     status: int, text: str, content_type: str = "application/json", **headers: str
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    async def answer(request: web.Request) -> web.StreamResponse:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return web.Response(status=status, text=text, content_type=content_type, headers=named)
+    async def respond(request: web.Request) -> web.StreamResponse:
+        fields = {name.replace("_", "-"): value for name, value in headers.items()}
+        return web.Response(status=status, text=text, content_type=content_type, headers=fields)
 
-    return answer
+    return respond
 
 
 async def _reset(request: web.Request) -> web.StreamResponse:
@@ -176,7 +176,7 @@ async def _reset(request: web.Request) -> web.StreamResponse:
     return web.Response()
 
 
-async def _cut_off(request: web.Request) -> web.StreamResponse:
+async def _truncated(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": "4000"})
     await response.prepare(request)
     await response.write(b'{"id": "' + b"v" * 1000)
@@ -185,15 +185,15 @@ async def _cut_off(request: web.Request) -> web.StreamResponse:
 
 _PAGE = "<!DOCTYPE html><html><body><h1>We are doing some maintenance</h1></body></html>"
 _FAULTS = (
-    _Fault("500", _says(500, '{"error": {"code": "internal", "message": "something broke"}}')),
-    _Fault("502 with a page", _says(502, _PAGE, "text/html")),
-    _Fault("503, Retry-After", _says(503, "", Retry_After="3")),
-    _Fault("429, Retry-After", _says(429, '{"error": {"code": "rate_limited"}}', Retry_After="5")),
-    _Fault("429", _says(429, "slow down", "text/plain")),
+    _Fault("500", _responding(500, '{"error": {"code": "internal", "message": "something broke"}}')),
+    _Fault("502 with a page", _responding(502, _PAGE, "text/html")),
+    _Fault("503, Retry-After", _responding(503, "", Retry_After="3")),
+    _Fault("429, Retry-After", _responding(429, '{"error": {"code": "rate_limited"}}', Retry_After="5")),
+    _Fault("429", _responding(429, "slow down", "text/plain")),
     _Fault("connection reset", _reset),
-    _Fault("body cut off", _cut_off),
-    _Fault("200 with a page", _says(200, _PAGE, "text/html"), is_unusable=True),
-    _Fault("200 with broken JSON", _says(200, '{"id": "video", "status": '), is_unusable=True),
-    _Fault("200, another task's", _says(200, '{"id": "another", "status": "completed"}'), is_unusable=True),
-    _Fault("200 with nothing", _says(200, ""), is_unusable=True),
+    _Fault("truncated body", _truncated),
+    _Fault("200 with a page", _responding(200, _PAGE, "text/html"), is_invalid=True),
+    _Fault("200 with broken JSON", _responding(200, '{"id": "video", "status": '), is_invalid=True),
+    _Fault("200 for another task", _responding(200, '{"id": "another", "status": "completed"}'), is_invalid=True),
+    _Fault("200 with an empty body", _responding(200, ""), is_invalid=True),
 )

@@ -1,3 +1,3 @@
-"""`python -m demo`: the provider at work in a real Airflow, watched, and checked at the end."""
+"""`python -m demo`: runs the provider in a real Airflow, shows it and checks the result."""
 
 from __future__ import annotations

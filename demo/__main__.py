@@ -32,20 +32,20 @@ _EPILOG = f"""\
 KEEP=1 leaves Airflow and the simulator running after the result until Ctrl-C.
 
 {KEY_VARIABLE} and {TASK_VARIABLE} together run the same DAG against the real service, always for that one
-task; {BASE_URL_VARIABLE} names another address than the provider's default. The exit code is 0 for PASS, 1 for
-FAIL, 2 if something is asked for that cannot be done, 130 after Ctrl-C.
+task; {BASE_URL_VARIABLE} overrides the provider's default address. The exit code is 0 for PASS, 1 for FAIL, 2 for
+a wrong usage, 130 after Ctrl-C.
 """
 
 
 class Terminated(KeyboardInterrupt):
-    """Somebody sent SIGTERM; it ends the demo in the same way as Ctrl-C."""
+    """SIGTERM, which ends the demo like Ctrl-C."""
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the demo; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m demo",
-        description="Run the SeeAny provider in a real Airflow on this machine, watch it, and check the result.",
+        description="Run the SeeAny provider in a real Airflow on this machine, show it, and check the result.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     except UsageError as error:
         print(error, file=sys.stderr)
         return _USAGE
-    # From here on it is in this process alone: no child gets it in its environment.
+    # From here on the key is only in this process: no child gets it in its environment.
     os.environ.pop(KEY_VARIABLE, None)
     keep = os.environ.get("KEEP", "") not in ("", "0")
     signal.signal(signal.SIGTERM, _raise_terminated)
@@ -71,13 +71,13 @@ def main(argv: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return _USAGE
     except (OSError, RuntimeError) as error:
-        # Known trouble with a process, the network or the time; `WaitTimeoutError` and those of requests are OSErrors.
+        # Errors of a process, the network or a timeout; `WaitTimeoutError` and those of requests are OSErrors.
         print(f"FAIL: {error}".replace(plan.api_key, "***"))
         return _FAIL
     except Exception:
-        # Whatever an unforeseen error quotes, the key is not shown with it.
+        # An unexpected error might quote the key.
         print(traceback.format_exc().replace(plan.api_key, "***"), file=sys.stderr)
-        print("FAIL: the demo itself broke, see above")
+        print("FAIL: unexpected error, see above")
         return _FAIL
 
 
@@ -110,7 +110,7 @@ def _run(plan: Plan, folder: Path, *, keep: bool, svg: Path | None) -> int:
 
 def _run_dag(plan: Plan, airflow: LocalAirflow, service_url: str | None, screen: Screen, svg: Path | None) -> int:
     run = airflow.trigger_dag(DAG_ID, conf=plan.conf)
-    screen.say(f"DAG {DAG_ID} runs {len(plan.all_ids)} waits; what follows is read from Airflow's task logs\n")
+    screen.say(f"DAG {DAG_ID} runs {len(plan.all_ids)} waits; the progress below comes from Airflow's task logs\n")
     watch = Watch(airflow, run, plan.all_ids, time.monotonic)
     album = Album()
 
@@ -143,13 +143,13 @@ def _wait_for_ctrl_c(airflow: LocalAirflow, screen: Screen) -> None:
             airflow.check()
             time.sleep(1)
     except KeyboardInterrupt:
-        # How a kept demo is meant to end, so the exit code stays that of the result.
+        # The regular end with KEEP=1: the exit code stays that of the result.
         screen.say("stopping …")
 
 
 @contextlib.contextmanager
 def _private_folder(folder: Path) -> Iterator[Path]:
-    """Give an empty folder that no other demo uses; leave only logs in it."""
+    """Yield an empty folder that no other demo uses; leave only logs in it."""
     folder.mkdir(mode=0o700, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         try:
@@ -161,7 +161,7 @@ def _private_folder(folder: Path) -> Iterator[Path]:
         try:
             yield folder
         finally:
-            # The connection with the API key, and what it was encrypted with.
+            # The connection with the API key, and the key of its encryption.
             for file in (*home.glob("airflow.db*"), home / "keys.json"):
                 file.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""Decides PASS or FAIL: compares what a downstream task received with what the service itself answers."""
+"""Decides PASS or FAIL: compares what downstream tasks received with the service's own responses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from local_airflow import DagRun, LocalAirflow
 
 _TIMEOUT = 20
 _VIDEO_KEYS = ("video_url", "thumbnail_url", "duration", "resolution")
-# What a file's type may begin with; a real service's store often does not know better than octet-stream.
+# Prefixes of content types; a real service's storage often says only octet-stream.
 _VIDEO = ("video/",)
 _IMAGE = ("image/",)
 _UNKNOWN = ("application/octet-stream", "binary/octet-stream")
@@ -27,91 +27,91 @@ _UNKNOWN = ("application/octet-stream", "binary/octet-stream")
 
 @dataclass(frozen=True)
 class File:
-    """What a URL of a result answered."""
+    """The response of a result URL."""
 
     status: int | None
-    """None if nothing answered."""
+    """None without a response."""
     content_type: str = ""
 
     def __str__(self) -> str:
-        """Say it in a few words."""
-        return "does not answer" if self.status is None else f"answers {self.status} {self.content_type}".rstrip()
+        """Describe it briefly."""
+        return "does not respond" if self.status is None else f"returns {self.status} {self.content_type}".rstrip()
 
 
 @dataclass(frozen=True)
 class Received:
-    """What one task downstream of a wait was handed."""
+    """What the task downstream of a wait received."""
 
     name: WaitName
-    answer: Mapping[str, Any]
+    payload: Mapping[str, Any]
     xcoms: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that the verdict rests on."""
+    """Everything that the verdict depends on."""
 
     run_state: str
     states: Mapping[WaitName, str | None]
     reasons: Mapping[WaitName, str] = field(default_factory=dict)
-    """What the log says about a wait that did not succeed, though it had to."""
+    """The exception in the log of a wait that should have succeeded."""
     received: tuple[Received, ...] = ()
     failure: Mapping[str, str] = field(default_factory=dict)
     totals: Mapping[str, str] = field(default_factory=dict)
     served: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """What the service answers about each SeeAny id, asked apart from Airflow."""
+    """The service's own payload for each SeeAny id, requested without Airflow."""
     files: Mapping[str, File] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Why it is no PASS, and what is worth knowing without being wrong."""
+    """The reasons for a FAIL, and notes that are no failure."""
 
     problems: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
-        """Whether everything was as it has to be."""
+        """Whether there are no problems."""
         return not self.problems
 
 
 def judge(plan: Plan, evidence: Evidence) -> Verdict:
-    """Weigh the evidence."""
+    """Compare the evidence with the plan."""
     problems = [*_states(plan, evidence), *_failure(plan, evidence)]
     by_name = {each.name: each for each in evidence.received}
     for name, seeany_id in plan.ids.items():
         if (received := by_name.pop(name, None)) is None:
-            # Of a wait that went wrong nothing can arrive, and that it did stands there already.
+            # A failed wait delivers nothing, and is listed already.
             if evidence.states.get(name) == "success":
-                problems.append(f"nothing reached the task after {name}")
+                problems.append(f"the task after {name} received nothing")
         else:
             problems += [f"{name}: {text}" for text in _differences(received, evidence.served.get(seeany_id))]
-    problems += [f"{name} is none of the waits, yet something was received from it" for name in by_name]
+    problems += [f"{name} is not one of the waits, but something was received from it" for name in by_name]
     problems += _totals(plan, evidence)
     files = [f"{url} {file}" for url, file in evidence.files.items() if not _is_good(url, file, evidence, plan)]
     if not plan.is_real:
         return Verdict((*problems, *files))
     if evidence.totals:
-        files.insert(0, f"one task stands for all {len(plan.ids)} waits: the service charged only a part of the total")
-    # The links of a real task run out some day, which says nothing about the provider.
+        files.insert(0, f"all {len(plan.ids)} waits use one task: the service charged only a part of the total")
+    # The links of a real task expire, which says nothing about the provider.
     return Verdict(tuple(problems), tuple(files))
 
 
 def gather(airflow: LocalAirflow, run: DagRun, plan: Plan, service_url: str | None) -> Evidence:
-    """Read from Airflow what the last task collected, and ask the service and its files."""
+    """Read what the last task collected, and request the tasks and files from the service."""
     instances = {WaitName(each.task_id, each.map_index): each for each in airflow.task_instances(run)}
     collected = airflow.xcoms(run, "collect").get("return_value") or {}
     received = tuple(
-        Received(WaitName(each["wait"], each["map_index"]), each["answer"], each["xcoms"])
+        Received(WaitName(each["wait"], each["map_index"]), each["payload"], each["xcoms"])
         for each in collected.get("received", [])
     )
-    # The failure text is worth showing even if the last task never ran.
+    # Show the failure text even if the last task never ran.
     failure = collected.get("failure") or airflow.xcoms(run, "handle").get("return_value") or {}
     with requests.Session() as session:
-        session.trust_env = plan.is_real  # a proxy of this machine must not be asked for 127.0.0.1
+        session.trust_env = plan.is_real  # no proxy for 127.0.0.1
         session.headers["User-Agent"] = f"airflow-provider-seeany-demo/{__version__}"
-        asked = dict.fromkeys(plan.ids.values() if plan.is_real else plan.all_ids.values())
+        ids = dict.fromkeys(plan.ids.values() if plan.is_real else plan.all_ids.values())
         return Evidence(
             run_state=airflow.client.dag_run(run).state,
             states={name: each.state for name, each in instances.items()},
@@ -123,13 +123,13 @@ def gather(airflow: LocalAirflow, run: DagRun, plan: Plan, service_url: str | No
             received=received,
             failure=failure,
             totals=collected.get("totals") or {},
-            served={seeany_id: _ask(session, base_url(service_url), plan.api_key, seeany_id) for seeany_id in asked},
+            served={seeany_id: _get_task(session, base_url(service_url), plan.api_key, seeany_id) for seeany_id in ids},
             files={url: _fetch(session, url) for each in received for url in _result_urls(each.xcoms)},
         )
 
 
 def _reason(log: str) -> str:
-    """Return the exception of this provider that a log ends with; empty if there is none."""
+    """Return the last exception of this provider in a log, or an empty text."""
     found = re.findall(r"^SeeAny\w+: .+", log, re.MULTILINE)
     return str(found[-1]) if found else ""
 
@@ -142,7 +142,7 @@ def _states(plan: Plan, evidence: Evidence) -> Iterable[str]:
             reason = evidence.reasons.get(name)
             yield f"{name} ended as {state}, not as success" + (f": {reason}" if reason else "")
     if (state := evidence.states.get(WaitName(REFUSED))) != "failed":
-        yield f"{REFUSED} ended as {state}, though it had to fail"
+        yield f"{REFUSED} ended as {state}, but should have failed"
     if (state := evidence.states.get(WaitName("handle"))) != "success":
         yield f"the task that handles the failure ended as {state}"
 
@@ -164,9 +164,9 @@ def _differences(received: Received, served: Mapping[str, Any] | None) -> Iterab
     if served.get("status") != "completed":
         yield f"the service says that this task is {served.get('status')}"
     expected = {**served, **_completed_at(served)}
-    for key in sorted({*expected, *received.answer}):
-        if _bare(received.answer.get(key)) != _bare(expected.get(key)):
-            yield f"the answer's {key} is {received.answer.get(key)!r}, the service says {expected.get(key)!r}"
+    for key in sorted({*expected, *received.payload}):
+        if _bare(received.payload.get(key)) != _bare(expected.get(key)):
+            yield f"the payload's {key} is {received.payload.get(key)!r}, the service says {expected.get(key)!r}"
     for key, value in _expected_xcoms(served).items():
         if _bare(received.xcoms.get(key)) != _bare(value):
             yield f"XCom {key} is {received.xcoms.get(key)!r}, the service says {value!r}"
@@ -201,10 +201,10 @@ def _totals(plan: Plan, evidence: Evidence) -> Iterable[str]:
         yield f"the total is {totals_text(got) or 'missing'}, but must be {totals_text(expected) or 'nothing'}"
 
 
-def expected_totals(answers: Iterable[Mapping[str, Any]]) -> dict[str, Decimal]:
-    """Add up the costs of these answers, each currency for itself."""
+def expected_totals(payloads: Iterable[Mapping[str, Any]]) -> dict[str, Decimal]:
+    """Add up the costs by currency."""
     totals: dict[str, Decimal] = {}
-    for usage in (answer.get("usage") or {} for answer in answers):
+    for usage in (payload.get("usage") or {} for payload in payloads):
         if usage.get("cost") is not None:
             unit = usage.get("cost_unit") or ""
             totals[unit] = totals.get(unit, Decimal(0)) + Decimal(str(usage["cost"]))
@@ -212,7 +212,7 @@ def expected_totals(answers: Iterable[Mapping[str, Any]]) -> dict[str, Decimal]:
 
 
 def totals_text(totals: Mapping[str, Decimal | str]) -> str:
-    """Write sums of money, each with its currency."""
+    """Format amounts with their currencies."""
     return ", ".join(f"{amount} {unit}".strip() for unit, amount in totals.items())
 
 
@@ -227,7 +227,7 @@ def _is_good(url: str, file: File, evidence: Evidence, plan: Plan) -> bool:
 
 
 def _bare(value: Any) -> Any:
-    """Take the query from every URL in a value: a service may sign its links anew for each answer."""
+    """Remove the query from every URL in a value: a service may sign its links anew for each response."""
     if isinstance(value, str) and value.startswith(("http://", "https://")):
         return urlsplit(value)._replace(query="", fragment="").geturl()
     if isinstance(value, Mapping):
@@ -237,11 +237,11 @@ def _bare(value: Any) -> Any:
     return value
 
 
-def _ask(session: requests.Session, api_url: str, api_key: str, seeany_id: str) -> Mapping[str, Any]:
+def _get_task(session: requests.Session, api_url: str, api_key: str, seeany_id: str) -> Mapping[str, Any]:
     headers = {"Authorization": f"Bearer {api_key}", "Accept": "application/json"}
     url = f"{api_url}/tasks/{quote(seeany_id, safe='')}"
     try:
-        # Redirects are not followed: the key is for this address alone.
+        # Redirects are not followed: the key is only for this address.
         response = session.get(url, headers=headers, timeout=_TIMEOUT, allow_redirects=False)
         body = response.json() if response.ok else None
     except (requests.RequestException, ValueError):
@@ -251,7 +251,7 @@ def _ask(session: requests.Session, api_url: str, api_key: str, seeany_id: str) 
 
 def _fetch(session: requests.Session, url: str) -> File:
     try:
-        # GET, of which only the head is read: stores of signed links refuse HEAD.
+        # GET, of which only the head is read: storages with signed links reject HEAD.
         with session.get(url, timeout=_TIMEOUT, stream=True) as response:
             return File(response.status_code, response.headers.get("Content-Type", ""))
     except requests.RequestException:

@@ -1,4 +1,4 @@
-"""Draws the README's picture: the bars midway and the result, as an SVG that needs nothing from outside itself."""
+"""Draws the README's picture: the bars half way and the result, as a self-contained SVG."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from demo.screen import bars
 
 _WIDTH = 118
 
-# As rich's own, without its web fonts: a README's picture may not load anything.
+# As rich's own, without web fonts: a README's picture must not load anything.
 _FORMAT = """\
 <svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
 <style>
@@ -40,14 +40,14 @@ font-size: {char_height}px; line-height: {line_height}px; }}
 
 
 class Album:
-    """Keeps the one look at a run that shows most: the waits about half way."""
+    """Keeps the view of a run that shows most: the waits about half way."""
 
     def __init__(self) -> None:
         """Start empty."""
         self.best: View | None = None
 
     def take(self, view: View) -> None:
-        """Keep this look if it is a better picture than the one before."""
+        """Keep this view if it is a better picture than the last one."""
         if self.best is None or _appeal(view) > _appeal(self.best):
             self.best = view
 
@@ -68,5 +68,5 @@ def write_picture(file: Path, view: View | None, result: RenderableType) -> None
 
 
 def _appeal(view: View) -> tuple[bool, float]:
-    # Each wait for itself: bars of 0 and of 100 % would be half way on average, too.
+    # By wait: bars of 0 and of 100 % would be half way on average, too.
     return view.all_wait, -sum(abs(wait.percent - 50) for wait in view.waits)

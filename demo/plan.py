@@ -1,4 +1,4 @@
-"""What one demo waits for and what has to come of it: against the simulator, or against the real service."""
+"""The waits of a demo and their expected results: with the simulator or the real service."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ DAG_ID = "seeany_demo"
 SINGLES = ("wait_shoes", "wait_bag", "wait_lamp")
 MAPPED = "wait_many"
 REFUSED = "wait_refused"
-# Simulated durations stand in the ids. They differ, so that the bars do not move in step.
+# The ids contain the simulated durations. They differ, so that the bars do not move in step.
 SIMULATED_SINGLES = ("video-14s-shoes", "video-17s-bag", "video-20s-lamp")
 SIMULATED_MANY = ("video-15s-chair", "images-18s-4x-sofa", "video-21s-desk")
 SIMULATED_REFUSED = "fails-13s-refused"
-# Looks like an id and cannot be one: what the real service is asked for in place of a video it would refuse.
+# Looks like an id but is none: the real service's stand-in for a video that fails.
 IMPOSSIBLE_ID = "airflow-provider-seeany-demo-no-such-task"
 
 KEY_VARIABLE = "SEEANY_API_KEY"
@@ -28,18 +28,18 @@ BASE_URL_VARIABLE = "SEEANY_BASE_URL"
 
 
 class UsageError(ValueError):
-    """The environment asks for something that the demo cannot do; the message says what to change."""
+    """The environment variables are inconsistent; the message says what to change."""
 
 
 @dataclass(frozen=True, order=True)
 class WaitName:
-    """One wait as Airflow names it: its task, and for a mapped task which of them."""
+    """The task id and map index of a wait."""
 
     task_id: str
     map_index: int = -1
 
     def __str__(self) -> str:
-        """Write it as the UI does."""
+        """Format it like the UI."""
         return self.task_id if self.map_index < 0 else f"{self.task_id}[{self.map_index}]"
 
 
@@ -55,14 +55,14 @@ class Plan:
     """The exceptions with which the wait for `refused` may end."""
     poll_seconds: float
     run_seconds: float
-    """How long the run may take."""
+    """Maximum duration of the run."""
     api_key: str = field(repr=False)
     base_url: str | None = None
-    """Where the service is; None for the provider's own default, which is the real one."""
+    """The service's address; None for the provider's default, the real service."""
 
     @property
     def ids(self) -> dict[WaitName, str]:
-        """The SeeAny id of each wait that has to complete, in the order in which they are shown."""
+        """The SeeAny id of each wait that has to complete, in display order."""
         return {
             **{WaitName(task_id): seeany_id for task_id, seeany_id in zip(SINGLES, self.singles, strict=True)},
             **{WaitName(MAPPED, index): seeany_id for index, seeany_id in enumerate(self.many)},
@@ -95,16 +95,16 @@ def simulated() -> Plan:
 
 
 def real(api_key: str, task_id: str, base_url: str | None) -> Plan:
-    """Return the demo that asks the real service, always for the same task."""
+    """Return the demo with the real service, where all waits use the same task."""
     return Plan(
         is_real=True,
         singles=(task_id,) * len(SIMULATED_SINGLES),
         many=(task_id,) * len(SIMULATED_MANY),
         refused=IMPOSSIBLE_ID,
-        # What the service answers for an unknown id is not documented; a refused key must not count.
+        # The response to an unknown id is not documented; a rejected key must not count.
         refusals=("SeeAnyTaskNotFound", "SeeAnyRequestError"),
         poll_seconds=10,
-        # As long as the waits themselves have, and some time for Airflow.
+        # The timeout of the waits, and some time for Airflow.
         run_seconds=3700,
         api_key=api_key,
         base_url=base_url,
@@ -112,23 +112,23 @@ def real(api_key: str, task_id: str, base_url: str | None) -> Plan:
 
 
 def plan_of(environment: Mapping[str, str]) -> Plan:
-    """Choose by the environment; raise `UsageError` if it names only half of what the real service needs."""
+    """Choose by the environment; raise `UsageError` if it has only a part of the variables for the real service."""
     api_key = environment.get(KEY_VARIABLE, "").strip()
     task_id = environment.get(TASK_VARIABLE, "").strip()
     base_url = environment.get(BASE_URL_VARIABLE, "").strip() or None
     if not api_key and not task_id:
         if base_url:
             raise UsageError(
-                f"{BASE_URL_VARIABLE} is set but neither {KEY_VARIABLE} nor {TASK_VARIABLE}: set both to ask that "
+                f"{BASE_URL_VARIABLE} is set but neither {KEY_VARIABLE} nor {TASK_VARIABLE}: set both to use that "
                 "address, or unset it to use the simulator"
             )
         return simulated()
     if not api_key or not task_id:
         missing, given = (KEY_VARIABLE, TASK_VARIABLE) if not api_key else (TASK_VARIABLE, KEY_VARIABLE)
         raise UsageError(
-            f"{given} is set but {missing} is not: set both to ask the real service, or unset both to use the simulator"
+            f"{given} is set but {missing} is not: set both to use the real service, or unset both to use the simulator"
         )
-    # Said here, before Airflow starts, and by the rules that the provider itself goes by.
+    # Checked before Airflow starts, by the provider's own rules.
     for variable, check, value in (
         (KEY_VARIABLE, checked_api_key, api_key),
         (TASK_VARIABLE, checked_task_id, task_id),

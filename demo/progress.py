@@ -1,4 +1,4 @@
-"""What Airflow itself shows of the waits while they last: the states, and the last line about progress in each log."""
+"""The progress of the waits in Airflow: their states, and the last progress line in each log."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from demo.plan import WaitName
 from local_airflow import ApiError, DagRun, LocalAirflow, TaskInstance
 from local_airflow.values import FINISHED_TASK_STATES
 
-# As in "SeeAny task video-20s-x: processing 65 %, about 42 s left", in which each part after the status may lack,
+# As in "SeeAny task video-20s-x: processing 65 %, about 42 s left", where each part after the status is optional,
 # and "SeeAny task video-20s-x completed: https://…". The name of the logger may follow in parentheses.
 _NUMBER = r"\d+(?:\.\d+)?(?:e\+\d+)?"
 _RUNNING = rf": (?P<status>\S+?)(?: (?P<percent>{_NUMBER}) %)?(?:, about (?P<left>{_NUMBER}) s left)?(?= \(|\s*$)"
@@ -19,7 +19,7 @@ _DONE = r" (?P<done>completed): "
 
 @dataclass(frozen=True)
 class Progress:
-    """What the log of a wait said last."""
+    """The last progress in the log of a wait."""
 
     status: str
     percent: float | None = None
@@ -28,7 +28,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class WaitView:
-    """One wait, as a person sees it in Airflow."""
+    """One wait in Airflow."""
 
     name: WaitName
     seeany_id: str
@@ -37,17 +37,17 @@ class WaitView:
 
     @property
     def shown_state(self) -> str:
-        """The state in Airflow's word, with a dash before there is one."""
+        """Airflow's state, or a dash."""
         return self.state or "-"
 
     @property
     def has_ended(self) -> bool:
-        """Whether this wait is over, well or badly."""
+        """Whether this wait has ended."""
         return self.state in FINISHED_TASK_STATES
 
     @property
     def percent(self) -> float:
-        """How much of the bar is full."""
+        """The length of the bar."""
         if self.state == "success":
             return 100.0
         return self.progress.percent or 0.0 if self.progress else 0.0
@@ -55,7 +55,7 @@ class WaitView:
 
 @dataclass(frozen=True)
 class View:
-    """One look at the whole run."""
+    """The whole run at one moment."""
 
     seconds: float
     """Since the run was started."""
@@ -64,17 +64,17 @@ class View:
 
     @property
     def deferred(self) -> int:
-        """How many waits are in the triggerer."""
+        """The number of waits in the triggerer."""
         return sum(wait.state == "deferred" for wait in self.waits)
 
     @property
     def all_wait(self) -> bool:
-        """Whether every wait is in the triggerer at the same time."""
+        """Whether all waits are in the triggerer."""
         return self.deferred == len(self.waits)
 
 
 def last_progress(log: str, seeany_id: str) -> Progress | None:
-    """Return what the log said last about this task; None if it has not said anything."""
+    """Return the last progress of this task in the log; None if there is none."""
     lines = list(re.finditer(rf"SeeAny task {re.escape(seeany_id)}(?:{_RUNNING}|{_DONE})", log, re.MULTILINE))
     if not lines:
         return None
@@ -90,7 +90,7 @@ def last_progress(log: str, seeany_id: str) -> Progress | None:
 
 @dataclass
 class Watch:
-    """Looks at a run again and again, and asks for the logs of those waits only that can have moved."""
+    """Polls Airflow for a run, and for the logs of its active waits."""
 
     airflow: LocalAirflow
     run: DagRun
@@ -98,12 +98,12 @@ class Watch:
     clock: Callable[[], float]
     most_deferred: int = 0
     busy_while_all_waited: int | None = None
-    """The fewest workers that were busy at a moment at which all waits were in the triggerer."""
+    """The minimum of busy workers while all waits were in the triggerer."""
     _progress: dict[WaitName, Progress] = field(default_factory=dict)
     _begin: float | None = None
 
     def poll(self) -> View:
-        """Ask Airflow once."""
+        """Poll Airflow once."""
         if self._begin is None:
             self._begin = self.clock()
         instances = self.airflow.task_instances(self.run)
@@ -121,7 +121,7 @@ class Watch:
         if instance is None:
             return WaitView(name, seeany_id)
         if instance.state in ("running", "deferred"):
-            # There is no log before the first line of it; the next look will do.
+            # The log may not exist yet; the next poll will find it.
             try:
                 log = self.airflow.log(
                     self.run, name.task_id, map_index=name.map_index, try_number=max(1, instance.try_number)

@@ -1,4 +1,4 @@
-"""What the demo shows: live bars on a terminal, plain lines elsewhere, and the tables at the end."""
+"""The demo's output: live bars on a terminal, plain lines elsewhere, and the tables at the end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from demo.check import Evidence, Verdict, totals_text
 from demo.plan import WaitName
 from demo.progress import View, WaitView
 
-# Colours of the states as in Airflow's own UI, as far as a terminal has them.
+# The colours of Airflow's UI, as far as a terminal has them.
 _STATE_STYLES = {
     "success": "green",
     "failed": "red",
@@ -28,17 +28,17 @@ _STATE_STYLES = {
     "upstream_failed": "dark_orange",
 }
 _PLAIN_WIDTH = 120
-_LEAST_WIDTH = 40
-# Without a terminal a wait gets a new line only after so many per cent.
+_MIN_WIDTH = 40
+# Without a terminal a wait gets a new line per so many per cent.
 _PLAIN_STEP = 10
 
 
 def make_console() -> Console:
-    """Return a console for standard output; a log of a CI job is wider than the 80 columns that rich assumes."""
+    """Return a console for standard output; the log of a CI job is wider than rich's default of 80 columns."""
     console = Console(highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _PLAIN_WIDTH
-    console.width = max(console.width, _LEAST_WIDTH)
+    console.width = max(console.width, _MIN_WIDTH)
     return console
 
 
@@ -77,22 +77,21 @@ def bars(view: View) -> RenderableType:
 
 
 class Screen:
-    """Shows a run while it lasts, in the way that the console allows."""
+    """Shows a run while it lasts, as the console allows."""
 
     def __init__(self, console: Console) -> None:
-        """Remember where to write."""
         self.console = console
         self._live: Live | None = None
-        self._told: dict[WaitName, tuple[str, float]] = {}
+        self._shown: dict[WaitName, tuple[str, float]] = {}
         self._all_waited = False
 
     def say(self, text: str) -> None:
-        """Write one line about what goes on."""
+        """Write one line."""
         self.console.print(Text(text, "dim"))
 
     @contextlib.contextmanager
     def following(self) -> Iterator[None]:
-        """Keep the bars on the screen, and leave them there in their last state."""
+        """Show live bars, and leave them on the screen at the end."""
         if not self.console.is_terminal:
             yield
             return
@@ -101,23 +100,23 @@ class Screen:
         self._live = None
 
     def show(self, view: View) -> None:
-        """Show how far everything is."""
+        """Show the progress."""
         if self._live is not None:
             self._live.update(bars(view))
             return
         for wait in view.waits:
-            self._tell(view, wait)
+            self._show_line(view, wait)
         if view.all_wait and not self._all_waited:
             self._all_waited = True
             self.console.print(
                 f"{view.seconds:5.0f} s  all {view.deferred} waits are deferred; workers busy: {view.busy_workers}"
             )
 
-    def _tell(self, view: View, wait: WaitView) -> None:
-        state, percent = self._told.get(wait.name, ("-", 0.0))
+    def _show_line(self, view: View, wait: WaitView) -> None:
+        state, percent = self._shown.get(wait.name, ("-", 0.0))
         if wait.shown_state == state and (wait.has_ended or wait.percent < percent + _PLAIN_STEP):
             return
-        self._told[wait.name] = (wait.shown_state, wait.percent)
+        self._shown[wait.name] = (wait.shown_state, wait.percent)
         words = [f"{view.seconds:5.0f} s", f"{wait.name!s:<13}", f"{wait.seeany_id:<18}", f"{wait.shown_state:<9}"]
         if not wait.has_ended and wait.progress is not None:
             left = _left(wait)
@@ -126,7 +125,7 @@ class Screen:
 
 
 def received_table(evidence: Evidence) -> Table:
-    """Draw the XComs that the tasks downstream received."""
+    """Draw the XComs that the downstream tasks received."""
     table = Table(
         title="What the downstream tasks received",
         title_justify="left",
@@ -154,7 +153,7 @@ def received_table(evidence: Evidence) -> Table:
 
 
 def result(evidence: Evidence, verdict: Verdict, *, most_deferred: int, busy: int | None) -> RenderableType:
-    """Draw all that stands below the bars when the run has ended."""
+    """Draw the output below the bars when the run has ended."""
     parts: list[RenderableType] = [Text()]
     if evidence.received:
         parts.append(received_table(evidence))
@@ -194,7 +193,7 @@ def _percent(wait: WaitView) -> str:
 
 
 def _left(wait: WaitView) -> str:
-    # A worker that has it back from the triggerer is about to end it.
+    # A wait that is back in a worker is about to end.
     if wait.state != "deferred" or wait.progress is None or wait.progress.seconds_left is None:
         return ""
     seconds = wait.progress.seconds_left

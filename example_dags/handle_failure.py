@@ -1,8 +1,8 @@
 """
-Handling a failure: SeeAny refuses some videos, and the DAG goes on with what it has.
+Handling a failure: SeeAny rejects some videos, and the DAG continues without them.
 
-A task that SeeAny reports as failed fails the sensor at once and is never retried: the same id would fail for
-ever. What to do about it is a matter of Airflow's trigger rules.
+A task that SeeAny reports as failed fails the sensor at once and is never retried: the same id would fail again.
+Airflow's trigger rules decide what runs then.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def seeany_handle_failure():
 
     @task(trigger_rule="all_failed")
     def use_fallback() -> str:
-        # Why it failed stands in the sensor's log: the error code and the platform's own words.
+        # The sensor's log has the reason: the error code and the platform's message.
         context = get_current_context()
         return f"a stock picture instead of {context['params']['seeany_task_id']}"
 

@@ -28,12 +28,12 @@ def seeany_many_videos():
     # The operator waits too, so a sensor before it is not needed.
     results = SeeAnyTaskResultOperator.partial(task_id="result").expand(seeany_task_id=submitted())
 
-    # Also when some of them failed: what the others cost was spent all the same.
+    # Also when some of them failed: the others still cost money.
     @task(trigger_rule="all_done")
-    def summarise(answers: list[dict[str, Any]]) -> dict[str, str]:
+    def summarise(payloads: list[dict[str, Any]]) -> dict[str, str]:
         totals: dict[str, Decimal] = {}
-        for usage in (answer.get("usage", {}) for answer in answers):
-            # Currencies are not added to each other, and money is not added as floats.
+        for usage in (payload.get("usage", {}) for payload in payloads):
+            # Per currency, and in decimals: floats do not add up exactly.
             unit = usage.get("cost_unit", "no currency")
             totals[unit] = totals.get(unit, Decimal(0)) + Decimal(str(usage.get("cost", 0)))
         return {unit: str(total) for unit, total in totals.items()}

@@ -1,8 +1,8 @@
 """
 One video: wait for a SeeAny task, push its result, use it downstream.
 
-The id comes from whatever created the task. Here it is a parameter of the run; its default is an id that the
-simulator (``python -m airflow_provider_seeany.simulator``) understands: a video that takes 20 seconds.
+The id comes from the call that created the task. Here it is a parameter of the run; its default is an id of the
+simulator (``python -m airflow_provider_seeany.simulator``): a video that takes 20 seconds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def seeany_one_video():
     # Waits in the triggerer: no worker is held, however long the video takes.
     wait = SeeAnyTaskSensor(task_id="wait", seeany_task_id=seeany_task_id, timeout=3600)
 
-    # The task is done by now, so this answers at once. (It would wait, too: a sensor before it is optional.)
+    # The task is done by now, so this returns at once. (It would wait, too: a sensor before it is optional.)
     result = SeeAnyTaskResultOperator(task_id="result", seeany_task_id=seeany_task_id)
 
     @task

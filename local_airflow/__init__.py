@@ -1,4 +1,4 @@
-"""A real Airflow on this machine for demo and tests: separate processes, a private home, 127.0.0.1 only."""
+"""A real Airflow for demo and tests: separate processes, a private home, 127.0.0.1 only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Talks to the REST API of a running Airflow whose auth manager gives everybody an administrator's token."""
+"""A client of Airflow's REST API, for an auth manager that gives everybody an administrator's token."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ _TRIES_WHILE_LOCKED = 10
 
 
 class ApiError(RuntimeError):
-    """The REST API answered with an error."""
+    """The REST API returned an error."""
 
     def __init__(self, method: str, path: str, status: int, text: str) -> None:
-        """Keep the status, by which a caller can tell a conflict from a failure."""
-        super().__init__(f"{method} {path} answered {status}: {text[:2000]}")
+        super().__init__(f"{method} {path} returned {status}: {text[:2000]}")
         self.status = status
 
 
@@ -32,38 +31,37 @@ class DagImportError(RuntimeError):
 
 
 class WaitTimeoutError(TimeoutError):
-    """Something that was waited for did not happen in time."""
+    """A condition was not met in time."""
 
 
 class AirflowClient:
-    """The REST API of one Airflow, in the terms of a test: trigger, wait, look."""
+    """The REST API of one Airflow: trigger, wait, read."""
 
     def __init__(self, url: str) -> None:
-        """Remember the address; nothing is sent yet."""
         self.url = url.rstrip("/")
         self._session = requests.Session()
         # No proxy and no .netrc: the server is on this machine.
         self._session.trust_env = False
 
     def close(self) -> None:
-        """Close the connections, for which the api-server would wait at its stop."""
+        """Close the connections: the api-server would wait for them when it stops."""
         self._session.close()
 
     def request(self, method: str, path: str, *, json: Any = None, params: Mapping[str, Any] | None = None) -> Any:
-        """Send one request to `/api/v2` + `path`; return the JSON of the answer, None for an empty one."""
-        answer = self._send(method, path, json=json, params=params)
-        return answer.json() if answer.content else None
+        """Send one request to `/api/v2` + `path`; return the JSON of the response, None for an empty one."""
+        response = self._send(method, path, json=json, params=params)
+        return response.json() if response.content else None
 
     def page(self, address: str) -> requests.Response:
-        """Return the answer to a GET of any address of the api-server, whatever it is."""
+        """Return the response to a GET of any path of the api-server."""
         if "Authorization" not in self._session.headers:
             self._log_in()
-        # On a connection of its own: the server may be closing one that was idle for a while.
+        # On a new connection: the server may be closing an idle one.
         alone = {"Connection": "close"}
         return self._session.get(f"{self.url}{address}", headers=alone, timeout=_SECONDS_PER_REQUEST)
 
     def health(self) -> dict[str, str | None]:
-        """Return the status of each component; needs no token."""
+        """Return the status of each component; no token needed."""
         response = self._session.get(f"{self.url}/api/v2/monitor/health", timeout=_SECONDS_PER_REQUEST)
         response.raise_for_status()
         return {name: (part or {}).get("status") for name, part in response.json().items()}
@@ -155,7 +153,7 @@ class AirflowClient:
         poll_seconds: float = 0.5,
         on_poll: Callable[[DagRun], object] | None = None,
     ) -> DagRun:
-        """Wait until the run has ended, well or badly; `on_poll` sees it at each look."""
+        """Wait until the run has ended; `on_poll` gets it at each poll."""
         latest = run
 
         def ended() -> bool:
@@ -215,22 +213,22 @@ class AirflowClient:
         return [TaskInstance.from_json(body) for body in bodies]
 
     def xcoms(self, run: DagRun, task_id: str, *, map_index: int = -1) -> dict[str, Any]:
-        """Return what a task instance has pushed, by key, in JSON types."""
+        """Return the XComs of a task instance, by key, in JSON types."""
         path = f"{_task_path(run, task_id)}/xcomEntries"
         # The listing has no values: one more request for each key.
         entries = self._pages(path, "xcom_entries", {"map_index": map_index})
         return {body["key"]: self._xcom(path, body["key"], map_index) for body in entries}
 
     def log(self, run: DagRun, task_id: str, *, map_index: int = -1, try_number: int = 1) -> str:
-        """Return the log of one try as text, what the triggerer wrote included."""
-        answer = self._send(
+        """Return the log of one try as text, the triggerer's part included."""
+        response = self._send(
             "GET",
             f"{_task_path(run, task_id)}/logs/{try_number}",
             params={"map_index": map_index, "full_content": "true"},
-            # One JSON object a line, which the api-server sends without the size limits and warnings of the other.
+            # One JSON object a line: without the size limits and warnings of the default format.
             accept="application/x-ndjson",
         )
-        return as_text(json.loads(line) for line in answer.text.split("\n") if line)
+        return as_text(json.loads(line) for line in response.text.split("\n") if line)
 
     def extra_links(self, run: DagRun, task_id: str, *, map_index: int = -1) -> dict[str, str | None]:
         """Return the buttons of a task instance's page: name and address."""
@@ -238,7 +236,7 @@ class AirflowClient:
         return dict(body["extra_links"])
 
     def _xcom(self, path: str, key: str, map_index: int) -> Any:
-        # Neither `deserialize` nor `stringify`: what the database holds, in the types in which it was pushed.
+        # Neither `deserialize` nor `stringify`: the value as stored, in its JSON types.
         return self.request("GET", f"{path}/{_part(key)}", params={"map_index": map_index})["value"]
 
     def _states_text(self, run: DagRun) -> str:
@@ -274,7 +272,7 @@ class AirflowClient:
                 headers={"Accept": accept},
                 timeout=_SECONDS_PER_REQUEST,
             )
-            # A SQLite file that was locked for too long; nothing has been changed then. See `settings.py`.
+            # A SQLite file that was locked for too long; nothing was changed. See `settings.py`.
             if not (response.status_code == 500 and "Database error" in response.text):
                 break
         if not response.ok:
@@ -282,7 +280,7 @@ class AirflowClient:
         return response
 
     def _log_in(self) -> None:
-        # `simple_auth_manager_all_admins` gives a token to whoever asks.
+        # `simple_auth_manager_all_admins` gives a token to every client.
         response = self._session.get(f"{self.url}/auth/token", timeout=_SECONDS_PER_REQUEST)
         if not response.ok:
             raise ApiError("GET", "/auth/token", response.status_code, response.text)
@@ -296,7 +294,7 @@ def wait_until(
     describe: Callable[[], str],
     poll_seconds: float = 0.2,
 ) -> None:
-    """Ask until the condition holds; `describe` says what is missing when the time is over."""
+    """Wait until the condition holds; `describe` says what is missing after the timeout."""
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() >= deadline:

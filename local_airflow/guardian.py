@@ -1,8 +1,8 @@
 """Finds and kills whole process sessions; as a script, does so when the process that started them is gone.
 
-A component of Airflow forks (task workers, DAG parsers, the trigger loop), and what it forked would outlive
-it. Every component is therefore the leader of its own session. A bash task opens one more session, so on Linux
-the members are also known by a random mark in their environment, which every descendant inherits.
+A component of Airflow forks (task workers, DAG parsers, the trigger loop), and its forks would outlive it. Therefore
+every component leads a session of its own. A bash task opens another session, so on Linux the members are also found by
+a random mark in their environment, which every descendant inherits.
 
 Standard library only, and no import of this package: the guardian must start in a few milliseconds.
 """
@@ -28,8 +28,8 @@ def all_pids() -> list[int]:
 
 
 def members(leader: int, mark: str) -> set[int]:
-    """Return the living processes of the session of `leader`, and those which carry the mark."""
-    # A session id is not given to a new process while the session has a member: this cannot hit a stranger.
+    """Return the living processes of the session of `leader`, and those with the mark."""
+    # A session id is not reused while the session has a member: this cannot hit another process.
     return {pid for pid in all_pids() if is_alive(pid) and (_session(pid) == leader or _has_mark(pid, mark))}
 
 
@@ -37,7 +37,7 @@ def kill_session(leader: int, mark: str, deadline_seconds: float = 5.0) -> set[i
     """Send SIGKILL until no member is left; return those still there at the deadline (normally none)."""
     deadline = time.monotonic() + deadline_seconds
     while True:
-        # Looked up again each time: a member may have forked between the listing and the signal.
+        # Listed again each time: a member may have forked since.
         left = members(leader, mark)
         if not left or time.monotonic() > deadline:
             return left
@@ -50,13 +50,13 @@ def kill_session(leader: int, mark: str, deadline_seconds: float = 5.0) -> set[i
 
 
 def is_alive(pid: int) -> bool:
-    """Tell whether a process runs; one that is dead but not yet reaped by its parent does not."""
+    """Return whether a process runs; a zombie does not."""
     if sys.platform == "linux":
         try:
             status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
         except OSError:
             return False
-        # The command's name stands in brackets and may itself hold brackets and blanks.
+        # The command's name is in brackets and may itself contain brackets and blanks.
         return status.rpartition(")")[2].split()[0] not in "ZX"
     try:
         os.kill(pid, 0)
@@ -87,7 +87,7 @@ def _has_mark(pid: int, mark: str) -> bool:
 def guard() -> None:
     """Read `watch PID MARK` and `forget PID` lines; when the other end is closed, kill what is still watched."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # What ends the parent must not end its guardian first.
+        # A signal that ends the parent must not end its guardian first.
         signal.signal(number, signal.SIG_IGN)
     watched: dict[int, str] = {}
     for line in sys.stdin:

@@ -27,8 +27,8 @@ from local_airflow.values import DagRun, Job, TaskInstance
 
 PROCESSES = ("api-server", "scheduler", "dag-processor", "triggerer")
 
-# The log servers of scheduler and triggerer listen on all interfaces of the machine, whatever is configured.
-# They are left out: the api-server reads the same files from the disk.
+# Without the log servers of scheduler and triggerer, which listen on all interfaces whatever is configured: the
+# api-server reads the same files from disk.
 _ARGUMENTS: Mapping[str, Sequence[str]] = {
     "api-server": ("api-server",),
     "scheduler": ("scheduler", "--skip-serve-logs"),
@@ -42,7 +42,7 @@ _JOB_TYPES = {"scheduler": "SchedulerJob", "dag-processor": "DagProcessorJob", "
 class LocalAirflow:
     """A private Airflow on 127.0.0.1; use it in a `with` statement.
 
-    The home is created if needed. A second start in the same home goes on with its database.
+    The home is created if needed. A second start in the same home continues with its database.
     """
 
     def __init__(
@@ -62,12 +62,12 @@ class LocalAirflow:
         start_timeout: float = 180,
         say: Callable[[str], object] = print,
     ) -> None:
-        """Remember the wishes; nothing is started or written before `with`.
+        """Nothing is started or written before `with`.
 
         `env` adds to or overrides the environment of the components, `AIRFLOW__…` variables included.
-        `replicas` says of which processes several run: with `{"triggerer": 3}` there are also `triggerer-2` and
-        `triggerer-3`. They need a database that several may lock rows in: PostgreSQL, see `local_airflow.postgres`.
-        Each api-server has a port of its own, see `urls`; UI and workers use the first.
+        `replicas`: with `{"triggerer": 3}` there are also `triggerer-2` and `triggerer-3`. They need a database with
+        row locks: PostgreSQL, see `local_airflow.postgres`. Each api-server has its own port, see `urls`; the first one
+        serves UI and workers.
         `base_url_path` (as `/prefix`) puts UI and API under a path, as behind a reverse proxy.
         `database_url` replaces the SQLite file in the home.
         `database_template` names a file (the Airflow version is added to it) that keeps an empty migrated SQLite
@@ -105,7 +105,7 @@ class LocalAirflow:
     def __enter__(self) -> Self:
         """Start everything and wait until it is healthy."""
         with contextlib.ExitStack() as stack:
-            # Entered first, so that it is left last: a signal during the stop still ends in an orderly way.
+            # Entered first, so that it is left last: it also covers a signal during the stop.
             stack.enter_context(_sigterm_raises())
             self._start(stack)
             self._stack = stack.pop_all()
@@ -122,7 +122,7 @@ class LocalAirflow:
 
     @property
     def url(self) -> str:
-        """The address of UI and REST API, without a slash at its end."""
+        """The address of UI and REST API, without a trailing slash."""
         return self._ready_settings.url
 
     @property
@@ -132,7 +132,7 @@ class LocalAirflow:
 
     @property
     def client(self) -> AirflowClient:
-        """The REST client, for what has no method here: `client.request("GET", "/pools")`."""
+        """The REST client, for requests without a method here: `client.request("GET", "/pools")`."""
         if self._client is None:
             raise RuntimeError("this Airflow has not been started")
         return self._client
@@ -155,11 +155,11 @@ class LocalAirflow:
         return {pid for component in self._components.values() for pid in component.pids()}
 
     def log_files(self) -> dict[str, Path]:
-        """Return the file into which each component writes."""
+        """Return the log file of each component."""
         return {name: component.log_file for name, component in self._components.items()}
 
     def check(self) -> None:
-        """Raise with the end of its log if a component has died by itself."""
+        """Raise with the end of its log if a component has died."""
         for component in self._components.values():
             component.check()
 
@@ -172,7 +172,7 @@ class LocalAirflow:
         def healthy() -> bool:
             self.check()
             health.clear()
-            # Refused until the api-server listens.
+            # The connection is refused until the api-server listens.
             with contextlib.suppress(requests.RequestException):
                 health.update(self.client.health())
             return all(health.get(name) == "healthy" for name in expected)
@@ -186,12 +186,12 @@ class LocalAirflow:
         if _kind(name) == "api-server":
             component.start()
         else:
-            # The health page cannot tell the new one from the old one, whose heartbeat is still fresh.
+            # The health page cannot distinguish the new one from the old one, whose heartbeat is still fresh.
             self._start_and_register(component, timeout=timeout)
         self.wait_until_healthy(timeout=timeout)
 
     def job_id(self, name: str) -> int:
-        """Return the id under which a scheduler, dag-processor or triggerer registered at its latest start."""
+        """Return the job id of the latest start of a scheduler, dag-processor or triggerer."""
         return self._jobs[name]
 
     def create_connection(
@@ -236,7 +236,7 @@ class LocalAirflow:
         poll_seconds: float = 0.5,
         on_poll: Callable[[DagRun], object] | None = None,
     ) -> DagRun:
-        """Wait until the run has ended, well or badly; raise if a component dies meanwhile."""
+        """Wait until the run has ended; raise if a component dies meanwhile."""
 
         def poll(latest: DagRun) -> None:
             self.check()
@@ -256,11 +256,11 @@ class LocalAirflow:
         return self.client.task_instances(run)
 
     def xcoms(self, run: DagRun, task_id: str, *, map_index: int = -1) -> dict[str, Any]:
-        """Return what a task instance has pushed, by key, in JSON types."""
+        """Return the XComs of a task instance, by key, in JSON types."""
         return self.client.xcoms(run, task_id, map_index=map_index)
 
     def log(self, run: DagRun, task_id: str, *, map_index: int = -1, try_number: int = 1) -> str:
-        """Return the log of one try as text, what the triggerer wrote included."""
+        """Return the log of one try as text, the triggerer's part included."""
         return self.client.log(run, task_id, map_index=map_index, try_number=try_number)
 
     def extra_links(self, run: DagRun, task_id: str, *, map_index: int = -1) -> dict[str, str | None]:
@@ -298,7 +298,7 @@ class LocalAirflow:
         self._client = AirflowClient(settings.url)
         self._components = self._make_components(settings, guardian)
         stack.callback(self._stop)
-        # One after the other, as nothing that Airflow tells of its jobs says which process is which.
+        # One after the other, as Airflow's jobs do not say which process is which.
         later = [component for name, component in self._components.items() if name not in PROCESSES]
         for component in self._components.values():
             if component not in later:
@@ -365,7 +365,7 @@ class LocalAirflow:
         return max((job.id for job in self.jobs(_JOB_TYPES[_kind(name)])), default=0)
 
     def _wait_for_api(self, client: AirflowClient) -> None:
-        def answers() -> bool:
+        def responds() -> bool:
             self.check()
             try:
                 client.warm_up()
@@ -373,7 +373,7 @@ class LocalAirflow:
                 return False
             return True
 
-        wait_until(answers, timeout=self._start_timeout, describe=lambda: "the api-server does not answer")
+        wait_until(responds, timeout=self._start_timeout, describe=lambda: "the api-server does not respond")
 
     def _make_components(self, settings: Settings, guardian: Guardian) -> dict[str, Component]:
         replicas = [f"{name}-{number}" for name, count in self._replicas.items() for number in range(2, count + 1)]
@@ -398,13 +398,13 @@ class LocalAirflow:
         begin = time.monotonic()
         self.client.close()
         try:
-            # All are asked at once and share one grace time.
+            # All get the signal at once and share one grace time.
             for component in self._components.values():
                 component.ask_to_stop()
             for component in self._components.values():
                 component.stop(max(0.1, GRACE_SECONDS - (time.monotonic() - begin)))
         except BaseException:
-            # A second Ctrl-C: no more patience, but still nothing may stay.
+            # A second Ctrl-C: no more grace time, but nothing may stay.
             for component in self._components.values():
                 component.kill()
             raise
@@ -413,15 +413,15 @@ class LocalAirflow:
 
 
 def _kind(name: str) -> str:
-    """Return which process a component is, be it the first of its kind or another."""
+    """Return the process of a component, without the number of a replica."""
     return name if name in PROCESSES else name.rpartition("-")[0]
 
 
 @contextlib.contextmanager
 def _sigterm_raises() -> Iterator[None]:
-    """Let SIGTERM unwind the stack as Ctrl-C does; by default it ends Python without leaving any `with`.
+    """Let SIGTERM unwind the stack like Ctrl-C; by default it ends Python without leaving any `with`.
 
-    As KeyboardInterrupt, because a test runner takes SystemExit for the failure of one test and goes on.
+    As KeyboardInterrupt, because a test runner treats SystemExit as the failure of one test and continues.
     """
     if (
         threading.current_thread() is not threading.main_thread()

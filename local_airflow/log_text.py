@@ -1,13 +1,13 @@
-"""Turns the structured task log of the REST API into the text that a person reads in the UI."""
+"""Converts the structured task log of the REST API into the text of the UI."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-_SHOWN_APART = frozenset({"timestamp", "level", "logger", "event", "error_detail"})
-# Whose log it is, and where in the source a line comes from, is known or of no interest; 3.3 adds it to every line.
-_LEFT_OUT = frozenset({"dag_id", "run_id", "task_id", "map_index", "try_number", "ti_id", "filename", "lineno", "loc"})
+_SHOWN_SEPARATELY = frozenset({"timestamp", "level", "logger", "event", "error_detail"})
+# The task instance and the source line, which 3.3 adds to every line.
+_OMITTED = frozenset({"dag_id", "run_id", "task_id", "map_index", "try_number", "ti_id", "filename", "lineno", "loc"})
 
 
 def as_text(entries: Iterable[str | Mapping[str, Any]]) -> str:
@@ -25,7 +25,7 @@ def _lines(entry: str | Mapping[str, Any]) -> Iterable[str]:
     if level := entry.get("level"):
         words.append(str(level).upper())
     words.append(str(entry.get("event", "")))
-    hidden = _SHOWN_APART | _LEFT_OUT
+    hidden = _SHOWN_SEPARATELY | _OMITTED
     words += [f"{name}={value!r}" for name, value in entry.items() if name not in hidden]
     if logger := entry.get("logger"):
         words.append(f"({logger})")

@@ -1,4 +1,4 @@
-"""Runs a private PostgreSQL server for a `with` statement: data of its own, 127.0.0.1 only, gone afterwards."""
+"""Runs a private, temporary PostgreSQL server on 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from local_airflow.client import wait_until
 from local_airflow.processes import helper_process
 from local_airflow.settings import HOST, free_port
 
-# The server refuses to run as root, so root lends it the user whom the package made for it.
+# The server refuses to run as root, so root runs it as the package's own user.
 _USER = "postgres"
-# Where Debian keeps the server's programs, which are not in the PATH.
+# Debian's folder of the server's programs, which are not in the PATH.
 _DEBIAN = Path("/usr/lib/postgresql")
 
-# The data is thrown away, so nothing has to survive a power cut.
+# The data is temporary, so nothing has to survive a power cut.
 _OPTIONS: Mapping[str, object] = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
@@ -40,10 +40,10 @@ class PostgresMissingError(RuntimeError):
 
 @contextlib.contextmanager
 def running_postgres(*, start_timeout: float = 60) -> Iterator[str]:
-    """Start an empty server and give the address of its database, as `database_url` of a LocalAirflow."""
+    """Start an empty server and yield the `database_url` for a LocalAirflow."""
     programs = _programs()
     user = _USER if os.geteuid() == 0 else None
-    # Not in a folder of the caller's choice: the server's user must be able to get there.
+    # Not in a folder of the caller's choice: the server's user must have access.
     folder = Path(tempfile.mkdtemp(prefix="local-postgres-"))
     try:
         password = secrets.token_hex(16)
@@ -66,14 +66,14 @@ def running_postgres(*, start_timeout: float = 60) -> Iterator[str]:
             log_file=log_file,
             environment=_environment(),
             user=user,
-            # Closes the connections that are left, for which SIGTERM would wait.
+            # Closes open connections, for which SIGTERM would wait.
             stop_signal=signal.SIGINT,
         ) as server:
 
             def listens() -> bool:
                 if server.poll() is not None:
                     raise RuntimeError(f"PostgreSQL did not start: {log_file.read_text(encoding='utf-8')[-2000:]}")
-                return _answers(programs / "psql", port, password)
+                return _responds(programs / "psql", port, password)
 
             wait_until(listens, timeout=start_timeout, describe=lambda: "PostgreSQL does not listen")
             yield f"postgresql+psycopg2://airflow:{password}@{HOST}:{port}/postgres"
@@ -92,7 +92,7 @@ def _programs() -> Path:
 
 
 def _environment() -> dict[str, str]:
-    # Neither PGHOST nor PGDATA of the person's shell.
+    # Without PGHOST and PGDATA of the shell.
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
 
 
@@ -113,8 +113,8 @@ def _run(program: Path, arguments: Sequence[str], *, user: str | None) -> None:
         raise RuntimeError(f"{program.name} failed: {(done.stdout + done.stderr).strip()[-2000:]}")
 
 
-def _answers(psql: Path, port: int, password: str) -> bool:
-    """Tell whether the server takes a query: it listens before it does."""
+def _responds(psql: Path, port: int, password: str) -> bool:
+    """Return whether the server executes a query: it listens some time before."""
     with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=1):
         command = [str(psql), "-h", HOST, "-p", str(port), "-U", "airflow", "-c", "SELECT 1", "postgres"]
         environment = {**_environment(), "PGPASSWORD": password}

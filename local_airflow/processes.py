@@ -1,4 +1,4 @@
-"""Starts, stops and kills the components of Airflow and their helpers, each a process session with a log of its own."""
+"""Starts, stops and kills the components of Airflow and their helpers, each a process session with its own log."""
 
 from __future__ import annotations
 
@@ -14,19 +14,18 @@ from pathlib import Path
 
 from local_airflow import guardian
 
-# A triggerer needs 2 s as a rule, yet now and then it waits 10 s for its own child: not worth waiting for.
+# A triggerer usually needs 2 s; sometimes it waits 10 s for its own child, which is not worth waiting for.
 GRACE_SECONDS = 6.0
 
 
 class ComponentDiedError(RuntimeError):
-    """A component ended although nobody stopped it."""
+    """A component ended without being stopped."""
 
 
 class Guardian:
     """A tiny process that kills the components when this process is killed before it could stop them."""
 
     def __init__(self) -> None:
-        """Start the guardian."""
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", guardian.__file__],
             stdin=subprocess.PIPE,
@@ -43,22 +42,22 @@ class Guardian:
 
     def watch(self, leader: int, mark: str) -> None:
         """Kill this session if the parent vanishes."""
-        self._tell(f"watch {leader} {mark}")
+        self._send(f"watch {leader} {mark}")
 
     def forget(self, leader: int) -> None:
-        """Let this session live."""
-        self._tell(f"forget {leader}")
+        """Stop watching this session."""
+        self._send(f"forget {leader}")
 
     def dismiss(self) -> None:
-        """End the guardian; it kills what is still watched, which after an orderly stop is nothing."""
+        """End the guardian; it kills the sessions that are still watched."""
         if self._process.stdin is not None:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
         self._process.wait(15)
 
-    def _tell(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         assert self._process.stdin is not None
-        # A guardian that somebody ended must not break the orderly stop.
+        # The stop continues even if the guardian was killed.
         with contextlib.suppress(OSError, ValueError):
             self._process.stdin.write(line + "\n")
             self._process.stdin.flush()
@@ -73,10 +72,10 @@ def helper_process(
     user: str | None = None,
     stop_signal: int = signal.SIGTERM,
 ) -> Iterator[subprocess.Popen[str]]:
-    """Run what Airflow needs beside it, such as a simulator, for as long as a `with` statement lasts.
+    """Run a helper of Airflow, such as a simulator, while the context lasts; it also ends if this process is killed.
 
-    It gets no input, its output can be read from `stdout`, and its errors go to the log file. It ends also when this
-    process is killed. `environment` replaces this process's own; `user` is whom to run it as, if this is root.
+    It gets no input, its output can be read from `stdout`, and its errors go to the log file. `environment` replaces
+    this process's own; `user` runs it as another user, if this process runs as root.
     """
     mark = f"{secrets.token_hex(16)}-helper"
     with contextlib.ExitStack() as stack:
@@ -126,7 +125,7 @@ class Component:
         log_file: Path,
         guardian: Guardian,
     ) -> None:
-        """Remember what to start; `environment` is the whole environment, nothing is inherited."""
+        """`environment` is the whole environment, nothing is inherited."""
         self.name = name
         self.log_file = log_file
         self._arguments = tuple(arguments)
@@ -146,11 +145,11 @@ class Component:
         return self._process is not None and self._process.poll() is None
 
     def pids(self) -> set[int]:
-        """Return the ids of all living processes of this component: its own and what it forked."""
+        """Return the ids of all living processes of this component, its forks included."""
         return guardian.members(self._process.pid, self._mark) if self._process else set()
 
     def start(self) -> None:
-        """Start the component; does not wait until it is ready."""
+        """Start the component, without waiting until it is ready."""
         if self.is_running:
             raise RuntimeError(f"{self.name} runs already")
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
@@ -171,32 +170,32 @@ class Component:
 
     def ask_to_stop(self) -> None:
         """Send SIGTERM to the component itself; it ends its children."""
-        # Once only: at a second signal the triggerer stops being patient, which takes longer.
+        # Only once: a second signal makes the triggerer stop at once, which takes longer.
         if self._wanted and self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
         self._wanted = False
 
     def stop(self, grace_seconds: float = GRACE_SECONDS) -> None:
-        """Stop the component: SIGTERM, a grace time, then SIGKILL for all that is left of its session."""
+        """Stop the component: SIGTERM, a grace time, then SIGKILL for the rest of its session."""
         self.ask_to_stop()
         if self._process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(grace_seconds)
-            self._sweep()
+            self._kill_session()
 
     def kill(self) -> None:
-        """Kill the component and all it forked with SIGKILL at once, as a crash of its machine would."""
+        """Kill the component and its forks with SIGKILL, like a crash of its machine."""
         self._wanted = False
         if self._process is not None:
-            self._sweep()
+            self._kill_session()
 
     def suspend(self) -> None:
-        """Stop the component and all it forked where they are, as a machine that falls asleep would."""
+        """Suspend the component and its forks, like a sleeping machine."""
         for pid in self.pids():
             os.kill(pid, signal.SIGSTOP)
 
     def wake(self) -> None:
-        """Let a suspended component go on."""
+        """Resume a suspended component."""
         for pid in self.pids():
             os.kill(pid, signal.SIGCONT)
 
@@ -206,14 +205,14 @@ class Component:
         self.start()
 
     def check(self) -> None:
-        """Raise with the end of the log if the component ended by itself."""
+        """Raise with the end of the log if the component ended without being stopped."""
         if self._wanted and self._process is not None and self._process.poll() is not None:
             raise ComponentDiedError(
                 f"{self.name} ended with exit code {self._process.returncode}; the end of its log:\n{self.log_tail()}"
             )
 
     def log_tail(self, lines: int = 40) -> str:
-        """Return the last lines that the component wrote."""
+        """Return the last lines of the log."""
         if not self.log_file.exists():
             return ""
         text = self.log_file.read_text(encoding="utf-8", errors="replace")
@@ -223,7 +222,7 @@ class Component:
     def _mark(self) -> str:
         return self._environment.get(guardian.MARK, "")
 
-    def _sweep(self) -> None:
+    def _kill_session(self) -> None:
         assert self._process is not None
         left = guardian.kill_session(self._process.pid, self._mark)
         self._process.wait(5)

@@ -1,4 +1,4 @@
-"""Makes the environment in which a private Airflow runs: nothing inherited, one port, 127.0.0.1 only."""
+"""The environment of a private Airflow: nothing inherited, one port, 127.0.0.1 only."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from typing import Self
 
 HOST = "127.0.0.1"
 
-# Only these pass from the caller's environment: an AIRFLOW__*, AIRFLOW_CONN_* or AIRFLOW_VAR_* variable of
-# the person's shell would change what is tested, and a secret in it could end up in a task's log.
+# Only these are inherited: an AIRFLOW__*, AIRFLOW_CONN_* or AIRFLOW_VAR_* variable of the shell would change what is
+# tested, and a secret in it could end up in a task's log.
 _INHERITED = frozenset(
     {
         "HOME", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "LOGNAME", "PATH", "PYTHONPATH",
@@ -36,14 +36,14 @@ class Keys:
 
     @classmethod
     def of_home(cls, home: Path) -> Self:
-        """Read the keys of a home, or make them: a second start must decrypt the connections of the first."""
+        """Read the keys of a home, or create them: a second start must decrypt the connections of the first."""
         file = home / "keys.json"
         if file.exists():
             return cls(**json.loads(file.read_text(encoding="utf-8")))
         keys = cls(
             fernet_key=base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
             secret_key=secrets.token_hex(32),
-            # HS512, which Airflow signs with, wants 64 bytes.
+            # HS512, with which Airflow signs, needs 64 bytes.
             jwt_secret=secrets.token_hex(64),
         )
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -54,7 +54,7 @@ class Keys:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that is chosen once for one private Airflow."""
+    """The settings of one private Airflow."""
 
     home: Path
     dags_folder: Path
@@ -66,42 +66,42 @@ class Settings:
 
     @property
     def url(self) -> str:
-        """The address of the api-server, without a slash at its end."""
+        """The address of the api-server, without a trailing slash."""
         return f"http://{HOST}:{self.port}{self.base_url_path}"
 
     @property
     def sqlite_file(self) -> Path | None:
-        """The database file in the home; None if another database was asked for."""
+        """The database file in the home; None with another database."""
         return None if self.database_url else self.home / "airflow.db"
 
     def environment(self, mark: Mapping[str, str], extra: Mapping[str, str]) -> dict[str, str]:
-        """Return the whole environment of the Airflow processes; `extra` wins over everything."""
+        """Return the whole environment of the Airflow processes; `extra` overrides everything."""
         inherited = {name: value for name, value in os.environ.items() if name in _INHERITED}
-        # The `airflow` and `python` of a bash task are those that run Airflow itself.
+        # So that a bash task runs the same `airflow` and `python` as Airflow itself.
         own_programs = str(Path(sys.executable).parent)
         inherited["PATH"] = os.pathsep.join([own_programs, inherited.get("PATH", os.defpath)])
         return {**inherited, **self._process_variables(), **self._airflow_variables(), **mark, **extra}
 
     def of_api_server(self) -> dict[str, str]:
-        """Return what the api-server's environment has of its own."""
+        """Return the additional environment of the api-server."""
         if self.database_url is not None:
             return {}
-        # Airflow notes what a person does in its event loop. If a request of the same server has the SQLite file locked
-        # then, that request cannot go on and unlock it: all stands still until this is over, and the note fails.
-        return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self._sqlite_url(patience=3)}
+        # Airflow writes its audit log in the event loop. If a request of the same server holds the lock on the SQLite
+        # file then, it cannot continue and release it: everything stops until this timeout, and the write fails.
+        return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self._sqlite_url(timeout=3)}
 
-    def _sqlite_url(self, *, patience: int) -> str:
-        return f"sqlite:///{self.sqlite_file}?timeout={patience}"
+    def _sqlite_url(self, *, timeout: int) -> str:
+        return f"sqlite:///{self.sqlite_file}?timeout={timeout}"
 
     def _process_variables(self) -> dict[str, str]:
         return {
             # A component's log file is read while it runs.
             "PYTHONUNBUFFERED": "1",
             "NO_COLOR": "1",
-            # A proxy of this machine would be asked for 127.0.0.1 too.
+            # No proxy for 127.0.0.1.
             "NO_PROXY": "127.0.0.1,localhost",
             "no_proxy": "127.0.0.1,localhost",
-            # macOS ends forked children of a process that has used its network frameworks.
+            # macOS kills forked children of a process that has used its network frameworks.
             "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES",
         }
 
@@ -115,7 +115,7 @@ class Settings:
             "core": {
                 "dags_folder": self.dags_folder,
                 "executor": "LocalExecutor",
-                # LocalExecutor forks all of them at its start; its default is 32.
+                # LocalExecutor forks all of them at its start; the default is 32.
                 "parallelism": self.parallelism,
                 "load_examples": False,
                 "dags_are_paused_at_creation": False,
@@ -123,19 +123,19 @@ class Settings:
                 "simple_auth_manager_all_admins": True,
                 "execution_api_server_url": f"{self.url}/execution/",
                 "fernet_key": self.keys.fernet_key,
-                # A changed file must reach the database at its next parsing, not half a minute later.
+                # A changed file must reach the database at its next parse, not half a minute later.
                 "min_serialized_dag_update_interval": 1,
             },
             "database": {
                 # Four processes write to one SQLite file: wait for the lock longer than the default 5 s.
-                "sql_alchemy_conn": self.database_url or self._sqlite_url(patience=30),
+                "sql_alchemy_conn": self.database_url or self._sqlite_url(timeout=30),
             },
             "api": {
                 "host": HOST,
                 "port": self.port,
                 "base_url": self.url,
                 "workers": 1,
-                # Also the time a stop waits for the connection that an open browser tab keeps.
+                # Also the time that a stop waits for the open connection of a browser tab.
                 "worker_timeout": 5,
                 "secret_key": self.keys.secret_key,
             },
@@ -144,7 +144,7 @@ class Settings:
                 "base_log_folder": self.home / "logs",
                 "dag_processor_child_process_log_directory": self.home / "logs" / "dag_processor",
                 "colored_console_log": False,
-                # Nobody listens there, see `instance.py`; the defaults may belong to another Airflow.
+                # Unused, see `instance.py`; the default ports may belong to another Airflow.
                 "worker_log_server_port": self.port + 1,
                 "trigger_log_server_port": self.port + 2,
             },
@@ -155,13 +155,13 @@ class Settings:
                 "enable_health_check": False,
             },
             "triggerer": {
-                # The triggers of a killed triggerer are taken over once its heartbeat is this old (default 30).
+                # The triggers of a killed triggerer move once its heartbeat is this old (default 30).
                 "job_heartbeat_sec": 2,
                 "triggerer_health_check_threshold": 12,
             },
             "dag_processor": {
                 "dag_bundle_config_list": json.dumps([bundle]),
-                # Look for new and changed files often, which is cheap; parse unchanged ones seldom.
+                # Check for changed files often, which is cheap; parse unchanged ones rarely.
                 "refresh_interval": 2,
                 "bundle_refresh_check_interval": 1,
                 "min_file_process_interval": 300,
@@ -178,11 +178,11 @@ class Settings:
 
 
 def free_port(attempts: int = 50) -> int:
-    """Return a port of 127.0.0.1 that nobody uses, with the next two also free."""
+    """Return a free port of 127.0.0.1, with the next two also free."""
     chooser = random.SystemRandom()
     for _ in range(attempts):
-        # Below the range from which the system takes ports for outgoing connections: no client of this machine
-        # can be given the same one before the server binds it.
+        # Below the range of ports for outgoing connections: no client of this machine can get the same one before the
+        # server binds it.
         port = chooser.randrange(20_000, 30_000, 10)
         if all(_is_free(port + offset) for offset in range(3)):
             return port

@@ -14,8 +14,8 @@ from .server import create_app, serve
 PROG = "python -m airflow_provider_seeany.simulator"
 
 DESCRIPTION = """\
-A simulator of the SeeAny API, for writing and testing DAGs without a key or a budget. It answers
-GET /v1/tasks/{id} as the platform documents it, and serves the result files the answers name.
+A simulator of the SeeAny API, for writing and testing DAGs without a key or a budget. It serves
+GET /v1/tasks/{id} as the platform documents it, and the result files named in the responses.
 """
 
 EPILOG = f"""\
@@ -23,20 +23,20 @@ the id of a task says what the task does
   <what>[-<seconds>s][-<images>x][-<label>]      words are joined by - or _
 
   video     completes with an MP4 and its thumbnail
-  images    completes with a set of pictures (as many as <images>; {DEFAULT_IMAGES} if not said)
+  images    completes with a set of pictures (<images> of them, {DEFAULT_IMAGES} by default)
   fails     fails with content_policy_violation
-  never     gets ever slower and never ends, and its estimate stops falling
+  never     gets slower and slower and never ends, and its estimate stops falling
   queued    is "queued", a status word the platform does not document, for the first half of its
-            seconds, then goes on as video does
-  silent    completes as video does, but never says estimated_remaining
+            seconds, then continues as video does
+  silent    completes as video does, but without estimated_remaining
 
-  <seconds> is how long it takes, e.g. 20s or 0.5s ({DEFAULT_SECONDS:g}s if not said; for never, its pace).
-  <label> is anything, e.g. shoes, and only makes it a task of its own.
-  A task starts when it is first asked for. Nothing has to be created. Any other id answers 404.
+  <seconds> is how long it takes, e.g. 20s or 0.5s ({DEFAULT_SECONDS:g}s by default; for never, its pace).
+  <label> is anything, e.g. shoes, and only makes it a separate task.
+  A task starts with its first request. Nothing has to be created. Any other id gets 404.
 
   video-20s   video-20s-shoes   images-15s-4x-bag   fails-10s   never   queued-30s   silent-10s
 
-any key that starts with sk- will do, except that those starting with sk-bad are refused (401)
+any key that starts with sk- is accepted, except those starting with sk-bad (401)
 
 try it
   curl -H 'Authorization: Bearer sk-demo' http://127.0.0.1:8765/v1/tasks/video-20s
@@ -45,13 +45,13 @@ the Airflow connection for it
   export AIRFLOW_CONN_SEEANY_DEFAULT='{{"conn_type": "seeany", "host": "http://127.0.0.1:8765", \
 "password": "sk-demo"}}'
 
-how often each task was asked for, as JSON
+requests per task, as JSON
   curl http://127.0.0.1:8765/simulator/requests
 
-What is documented by the platform: the bodies of processing, completed (video) and failed. What is
-invented: the progress, the estimates and the times; the price of a picture; the body of an image
-set; the HTTP errors and their bodies; the body of a callback, and that it is repeated. Every video is
-the same file, and costs the same.
+The platform documents the bodies of processing, completed (video) and failed. Invented are: the
+progress, the estimates and the times; the price of a picture; the body of an image set; the HTTP
+errors and their bodies; the body of a callback, and that it is repeated. Every video is the same
+file, and costs the same.
 """
 
 
@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--callback-url", metavar="URL", help="post to this URL when a task has ended")
     arguments = parser.parse_args(argv)
-    # The lines about requests go to stderr; stdout has the start line alone, for a parent process to read.
+    # Requests are logged to stderr; stdout has only the start line, for a parent process to read.
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         asyncio.run(_serve_until_signal(arguments.host, arguments.port, arguments.callback_url))

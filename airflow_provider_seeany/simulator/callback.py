@@ -1,4 +1,4 @@
-"""Rings when a simulated task has ended, as a service with a webhook does. Body and repetitions are invented."""
+"""Calls back when a simulated task has ended. The body and the repetitions are invented."""
 
 from __future__ import annotations
 
@@ -8,45 +8,41 @@ from collections.abc import Sequence
 
 import aiohttp
 
-from .answers import Body
+from .bodies import Body
 
 logger = logging.getLogger(__name__)
 
-PAUSES: Sequence[float] = (0.0, 1.0, 5.0, 15.0)
+DELAYS: Sequence[float] = (0.0, 1.0, 5.0, 15.0)
 """Seconds before each attempt; it gives up after the last."""
 
 
-class TokenClaims:
-    """
-    Posts to one URL.
-
-    :param url: where to.
-    """
+class CallbackSender:
+    """Posts to one URL."""
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._pending: set[asyncio.Task[None]] = set()
 
-    def ring_after(self, seconds: float, answer: Body) -> None:
-        """Ring in so many seconds, with the answer that the task then gives."""
-        task = asyncio.create_task(self._ring(seconds, answer))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+    def send_after(self, seconds: float, task: Body) -> None:
+        """Call back in so many seconds, with the state that the task has by then."""
+        sending = asyncio.create_task(self._send(seconds, task))
+        self._pending.add(sending)
+        sending.add_done_callback(self._pending.discard)
 
     async def close(self) -> None:
-        """Give up what has not been rung."""
-        for task in self._under_way:
-            task.cancel()
-        await asyncio.gather(*self._under_way, return_exceptions=True)
+        """Cancel the pending callbacks."""
+        for sending in self._pending:
+            sending.cancel()
+        await asyncio.gather(*self._pending, return_exceptions=True)
 
-    async def _ring(self, seconds: float, answer: Body) -> None:
+    async def _send(self, seconds: float, task: Body) -> None:
         await asyncio.sleep(seconds)
-        body = {"event": f"task.{answer['status']}", "data": answer}
+        body = {"event": f"task.{task['status']}", "data": task}
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15)) as session:
-            for pause in PAUSES:
-                await asyncio.sleep(pause)
+            for delay in DELAYS:
+                await asyncio.sleep(delay)
                 status = await self._post(session, body)
-                logger.info("RANG for %s: %s", answer["id"], status)
+                logger.info("CALLBACK for %s: %s", task["id"], status)
                 if status.startswith("2"):
                     return
 

@@ -1,8 +1,4 @@
-"""What a simulated task does: its id read as a scenario, and the state of that scenario at any age.
-
-Nothing here knows the time of day, the network or the answers' JSON: an age in seconds comes in, a state
-goes out.
-"""
+"""What a simulated task does: the scenario that its id describes, and the state at any age in seconds."""
 
 from __future__ import annotations
 
@@ -16,8 +12,8 @@ DEFAULT_SECONDS = 20.0
 DEFAULT_IMAGES = 4
 MAX_SECONDS = 7 * 24 * 3600
 
-# A task that is not finished never claims 100 %.
-_MOST_PROGRESS = 99
+# A running task never reports 100 %.
+_MAX_PROGRESS = 99
 # `never` stops lowering its estimate here, as a share of its seconds.
 _STALL = 0.3
 
@@ -27,7 +23,7 @@ _COUNT = re.compile(r"([0-9]{1,2})x")
 
 
 class What(Enum):
-    """The first word of a task's id: what becomes of the task."""
+    """The first word of a task's id: how the task goes."""
 
     VIDEO = "video"
     IMAGES = "images"
@@ -38,17 +34,17 @@ class What(Enum):
 
 
 class UnknownTaskError(ValueError):
-    """The id is none the simulator can read; the message says why."""
+    """The simulator cannot parse the id; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """The task waits for its turn, under a status word the platform does not document."""
+    """The task waits for its turn, with a status that the platform does not document."""
 
 
 @dataclass(frozen=True, slots=True)
 class Processing:
-    """The task is under way."""
+    """The task is running."""
 
     progress: int
     estimated_remaining: int | None
@@ -69,7 +65,7 @@ State = Queued | Processing | Completed | Failed
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What the task of this id does, and how long it takes."""
+    """What the task with this id does, and how long it takes."""
 
     task_id: str
     what: What
@@ -78,7 +74,7 @@ class Scenario:
 
     @classmethod
     def of(cls, task_id: str) -> Scenario:
-        """Read `<what>[-<seconds>s][-<images>x][-<label>]`, joined by `-` or `_`."""
+        """Parse `<what>[-<seconds>s][-<images>x][-<label>]`, joined by `-` or `_`."""
         first, *words = _SEPARATOR.split(task_id)
         try:
             what = What(first)
@@ -93,7 +89,7 @@ class Scenario:
             elif what is What.IMAGES and images is None and (found := _COUNT.fullmatch(word)):
                 images = int(found[1])
             else:
-                # The label starts here; nothing in it means anything.
+                # The label starts here.
                 break
         if seconds is not None and seconds > MAX_SECONDS:
             raise UnknownTaskError(f"a simulated task takes at most {MAX_SECONDS} seconds")
@@ -105,7 +101,7 @@ class Scenario:
         )
 
     def at(self, age: float) -> State:
-        """Give the state of the task `age` seconds after it was first asked for."""
+        """Return the state of the task `age` seconds after its first request."""
         if self.what is What.NEVER:
             return self._never(age)
         if age >= self.seconds:
@@ -120,22 +116,21 @@ class Scenario:
         return Processing(self._progress(done), self._estimate(done, working))
 
     def _never(self, age: float) -> Processing:
-        # Half done after about 0.7 of its seconds, and ever slower after that.
+        # Half done after about 0.7 of its seconds, slower and slower after that.
         done = 1 - math.exp(-age / self.seconds) if self.seconds else 1.0
         return Processing(self._progress(done), self._estimate(min(done, 1 - _STALL), self.seconds))
 
     def _progress(self, done: float) -> int:
-        return min(_MOST_PROGRESS, int(100 * self._uneven("progress", done)))
+        return min(_MAX_PROGRESS, int(100 * self._uneven("progress", done)))
 
     def _estimate(self, done: float, working: float) -> int:
-        # Uneven in another way than the progress, because a real estimate does not follow from the progress.
+        # Bent differently from the progress, because a real estimate does not follow from the progress.
         return max(1, math.ceil(working * (1 - self._uneven("estimate", done))))
 
     def _uneven(self, of: str, done: float) -> float:
-        """Bend a share done so that it advances now faster, now slower, but never goes back.
+        """Bend the share done so that its pace varies, but never goes back: both slopes add up to less than one.
 
-        The bends come from the id alone, so that a task goes the same way each time it is run. It never goes
-        back because the slopes of the two waves add up to less than one.
+        The bends depend only on the id, so that a task behaves the same each time.
         """
         seed = hashlib.sha256(f"{of} {self.task_id}".encode()).digest()
         bent = done

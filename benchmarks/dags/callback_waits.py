@@ -1,4 +1,4 @@
-"""A DAG for each way to wait: some waits in parallel, each with a downstream task that tells when its code began."""
+"""A DAG per mode: parallel waits, each with a downstream task that returns the time at which its code began."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.callback import LOST_INTERVAL, WAITS, WAYS, seeany_task_id
 
 @task
 def began(url: str) -> float:
-    """Return when a downstream task's code began."""
+    """Return the current time."""
     return time.time()
 
 

@@ -1,4 +1,4 @@
-"""The same wait in three ways, each with a task after it, and that task alone; for ``benchmarks.whole_waits``."""
+"""The same wait in three modes, each with a downstream task, and that task alone; for ``benchmarks.whole_waits``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ INTERVAL = 2
 
 @task
 def after(task_id: str) -> float:
-    """Tell how many seconds after the end of the remote task the code of this one runs."""
+    """Return the seconds since the end of the remote task."""
     import time
 
     from benchmarks.stub import ends_at
@@ -22,7 +22,7 @@ def after(task_id: str) -> float:
 
 
 def _dag(dag_id: str) -> DAG:
-    # The default: Airflow 3.3.2's triggerer dies of a parameter without one when a wait starts in it.
+    # With a default: Airflow 3.3.2's triggerer crashes on a parameter without one when a wait starts in it.
     return DAG(dag_id, schedule=None, max_active_runs=100, params={"id": Param("", type="string")})
 
 

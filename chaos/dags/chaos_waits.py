@@ -1,4 +1,4 @@
-"""The DAGs of the waits, with and without workers; behind each wait a task that notes down that it ran."""
+"""The DAGs of the waits, with and without workers; each wait has a downstream task that records its run."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from chaos.plan import DAG_IDS, NOTES_VARIABLE, WAITS, PlannedWait
 
 @task(trigger_rule="all_done")
 def note(wait: str) -> None:
-    """Write down that the task after a wait ran, and the answer that reached it."""
-    answer = get_current_context()["ti"].xcom_pull(task_ids=wait)
-    line = json.dumps({"wait": wait, "answer": answer}) + "\n"
+    """Record that the task after a wait ran, and the payload that it received."""
+    payload = get_current_context()["ti"].xcom_pull(task_ids=wait)
+    line = json.dumps({"wait": wait, "payload": payload}) + "\n"
     notes = os.open(os.environ[NOTES_VARIABLE], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:
-        # In one piece: others write to the same file at the same time.
+        # In one call: others write to the same file concurrently.
         os.write(notes, line.encode())
     finally:
         os.close(notes)
 
 
 def waiting(planned: PlannedWait) -> SeeAnyTaskSensor | SeeAnyTaskResultOperator | SeeAnyTaskBatchSensor:
-    """Make the task that waits. Retries are on, to see that none is made."""
+    """Create the task that waits. Retries are on, to check that none happens."""
     options: dict[str, Any] = {
         "task_id": planned.task_id,
         "timeout": planned.timeout,

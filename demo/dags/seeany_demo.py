@@ -1,7 +1,7 @@
 """
-Many waits at once, a failure that is handled, and a bill: the DAG that ``make demo`` runs.
+Many concurrent waits, a handled failure, and the total cost: the DAG of ``make demo``.
 
-The ids are parameters of the run. Their defaults are ids that the simulator understands, and say what happens.
+The ids are parameters of the run. Their defaults are ids of the simulator, and describe the scenario.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from airflow.sdk import Context, Param, dag, get_current_context, task
 from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 
-# The platform advises 10 s. The demo sets less for the simulator, so that there is something to see.
+# The platform recommends 10 s. The demo uses less with the simulator, to show more progress.
 POLL_SECONDS = float(os.environ.get("SEEANY_DEMO_POLL_SECONDS", "10"))
 SINGLES = ("shoes", "bag", "lamp")
 KEYS = (
@@ -48,7 +48,7 @@ def keep_failure(context: Context) -> None:
     tags=["seeany", "demo"],
 )
 def seeany_demo() -> None:
-    """Wait for everything at once, then add up what it cost."""
+    """Wait for everything at once, then add up the cost."""
 
     @task
     def submitted() -> list[str]:
@@ -56,23 +56,23 @@ def seeany_demo() -> None:
         return list(get_current_context()["params"]["many"])
 
     @task
-    def receive(answer: Any, wait: str) -> dict[str, Any]:
-        """Return what reached a downstream task: the whole answer, and each XCom by its own key."""
+    def receive(payload: Any, wait: str) -> dict[str, Any]:
+        """Return what a downstream task received: the whole payload, and each XCom by its key."""
         ti = get_current_context()["ti"]
-        # An image set has no video_url: a key that the answer lacks is not pushed.
+        # An image set has no video_url: fields missing from the response are not pushed.
         found = {key: ti.xcom_pull(task_ids=wait, key=key, map_indexes=ti.map_index) for key in KEYS}
         xcoms = {key: value for key, value in found.items() if value is not None}
-        return {"wait": wait, "map_index": ti.map_index, "answer": answer, "xcoms": xcoms}
+        return {"wait": wait, "map_index": ti.map_index, "payload": payload, "xcoms": xcoms}
 
     @task(trigger_rule="all_failed")
     def handle(wait: str) -> dict[str, str]:
-        """Go on although the video was refused; return why it was."""
+        """Continue after the failure, and return its reason."""
         failure: dict[str, str] = get_current_context()["ti"].xcom_pull(task_ids=wait, key="failure")
         return failure
 
     @task
     def collect(singles: Any, many: Any, failure: Any) -> dict[str, Any]:
-        """Add up the costs, as decimals and each currency for itself."""
+        """Add up the costs by currency, as decimals."""
         received = [*singles, *many]
         totals: dict[str, Decimal] = {}
         for each in received:
@@ -90,12 +90,12 @@ def seeany_demo() -> None:
         wait = SeeAnyTaskSensor(
             task_id=f"wait_{name}", seeany_task_id=f"{{{{ params.{name} }}}}", poke_interval=POLL_SECONDS
         )
-        singles.append(receive.override(task_id=f"receive_{name}")(answer=wait.output, wait=f"wait_{name}"))
+        singles.append(receive.override(task_id=f"receive_{name}")(payload=wait.output, wait=f"wait_{name}"))
 
     wait_many = SeeAnyTaskResultOperator.partial(task_id="wait_many", poll_interval=POLL_SECONDS).expand(
         seeany_task_id=submitted()
     )
-    many = receive.override(task_id="receive_many").partial(wait="wait_many").expand(answer=wait_many.output)
+    many = receive.override(task_id="receive_many").partial(wait="wait_many").expand(payload=wait_many.output)
 
     wait_refused = SeeAnyTaskSensor(
         task_id="wait_refused",

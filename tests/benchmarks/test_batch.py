@@ -1,34 +1,34 @@
-"""What the README says a batch's limit costs, in small."""
+"""The latency that the documentation states for a batch's limit, on a small scale."""
 
 from __future__ import annotations
 
 from statistics import fmean
 
-from benchmarks.batch import oracle, played
+from benchmarks.batch import oracle, play
 from benchmarks.policy import draw_tasks
 
 
-def test_far_from_its_limit_a_batch_notices_ends_as_fast_as_single_waits_do() -> None:
+def test_far_below_its_limit_a_batch_notices_ends_as_fast_as_single_waits() -> None:
     ends = [task.seconds for task in draw_tasks(200)]
 
-    row = played(ends, rate=500, with_estimate=True)
+    row = play(ends, rate=500, with_estimate=True)
 
-    assert row.questions < 7.5
+    assert row.requests < 7.5
     assert fmean(row.latencies) < 1.5
 
 
-def test_at_its_limit_a_batch_never_stops_asking() -> None:
+def test_at_its_limit_a_batch_never_stops_polling() -> None:
     ends = [task.seconds for task in draw_tasks(500)]
 
-    row, bound = played(ends, rate=3, with_estimate=True), oracle(ends, rate=3)
+    row, bound = play(ends, rate=3, with_estimate=True), oracle(ends, rate=3)
 
-    assert row.questions < 2.5
+    assert row.requests < 2.5
     assert fmean(row.latencies) < fmean(bound.latencies) + 500 / 3
 
 
-def test_at_its_limit_a_batch_asks_first_where_the_estimate_says_that_the_end_has_come() -> None:
+def test_at_its_limit_a_batch_first_polls_tasks_whose_estimate_has_run_out() -> None:
     ends = [task.seconds for task in draw_tasks(500)]
 
-    row, blind = played(ends, rate=5, with_estimate=True), played(ends, rate=5, with_estimate=False)
+    row, blind = play(ends, rate=5, with_estimate=True), play(ends, rate=5, with_estimate=False)
 
     assert fmean(row.latencies) < 0.5 * fmean(blind.latencies)

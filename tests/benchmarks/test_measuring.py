@@ -1,4 +1,4 @@
-"""What the measuring itself promises: ratios within a round, limits that hold, waits that leave nothing."""
+"""The measurements themselves: ratios within a round, limits that hold, waits that leave nothing behind."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks.contestants import OURS
-from benchmarks.poll_cost import asked
-from benchmarks.short import lost
+from benchmarks.poll_cost import request_count
+from benchmarks.short import above_limit
 from benchmarks.soak import soak
 from benchmarks.spread import Spread, verdict
 from benchmarks.stub import Stub, running_stub
@@ -23,25 +23,29 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stub]:
         yield running
 
 
-def test_a_ratio_compares_what_was_measured_in_the_same_round() -> None:
+def test_a_ratio_compares_measurements_of_the_same_round() -> None:
     ratio = Spread.of_ratios([2.0, 20.0, 3.0], [1.0, 10.0, 2.0])
 
-    assert ratio == Spread(middle=2.0, least=1.5, most=2.0)
+    assert ratio == Spread(median=2.0, minimum=1.5, maximum=2.0)
     assert ratio.shown("×", digits=1) == "2.0× (1.5–2.0)"
 
 
-def test_a_missed_target_is_said_to_be_missed() -> None:
+def test_a_missed_target_is_reported_as_missed() -> None:
     assert "missed" in verdict("at most 1", "2", met=False)
     assert "missed" not in verdict("at most 1", "1", met=True)
 
 
-def test_ci_fails_on_what_is_above_its_limit_and_on_what_is_no_number() -> None:
-    assert lost({"cost": (1.0, 3.0), "sockets": (0, 0)}) == []
-    assert lost({"cost": (3.1, 3.0), "sockets": (1, 0), "lag": (float("nan"), 1.0)}) == ["cost", "sockets", "lag"]
+def test_ci_fails_on_values_above_their_limit_and_on_nan() -> None:
+    assert above_limit({"cost": (1.0, 3.0), "sockets": (0, 0)}) == []
+    assert above_limit({"cost": (3.1, 3.0), "sockets": (1, 0), "lag": (float("nan"), 1.0)}) == [
+        "cost",
+        "sockets",
+        "lag",
+    ]
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_waits_that_are_over_leave_no_socket_and_no_task(stub: Stub, scheme: str) -> None:
+def test_cancelled_waits_leave_no_socket_and_no_task(stub: Stub, scheme: str) -> None:
     wait = OURS.prepare(stub.https if scheme == "https" else stub.http)
 
     left = asyncio.run(soak(wait, waiters=50, interval=0.2, short_run=0.5, seconds=0.5))
@@ -49,4 +53,4 @@ def test_waits_that_are_over_leave_no_socket_and_no_task(stub: Stub, scheme: str
     assert left.leaves_nothing_open
     assert left.during.tasks > 50
     assert left.during.sockets > left.before.sockets
-    assert asked(stub) > 100
+    assert request_count(stub) > 100

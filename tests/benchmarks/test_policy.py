@@ -1,12 +1,12 @@
-"""What waiting costs in simulation: the promises about when to ask again."""
+"""The cost of poll interval rules in simulation."""
 
 from __future__ import annotations
 
 import pytest
 
-from benchmarks.policy import ESTIMATES, FIXED_10, PROGRESSES, TRUST_GATED, Cell, Task, draw_tasks, simulate
+from benchmarks.policy import ADAPTIVE, ESTIMATES, FIXED_10, PROGRESSES, Cell, Task, draw_tasks, simulate
 
-# What chance may do to a mean over so few tasks.
+# Tolerance of a mean over so few tasks.
 REQUESTS = 0.15
 LATENCY = 0.2
 
@@ -16,15 +16,15 @@ def tasks() -> list[Task]:
     return draw_tasks(500)
 
 
-def test_an_exact_estimate_saves_two_questions_in_five_and_most_of_the_latency(tasks: list[Task]) -> None:
-    cell = simulate(TRUST_GATED[30], tasks, estimate="exact")
+def test_an_exact_estimate_saves_two_polls_in_five_and_most_of_the_latency(tasks: list[Task]) -> None:
+    cell = simulate(ADAPTIVE[30], tasks, estimate="exact")
 
     assert cell.requests <= 6.6
     assert cell.mean_latency <= 0.8
 
 
 def test_a_noisy_estimate_is_nearly_as_good(tasks: list[Task]) -> None:
-    cell = simulate(TRUST_GATED[30], tasks, estimate="±30 %")
+    cell = simulate(ADAPTIVE[30], tasks, estimate="±30 %")
 
     assert cell.requests <= 7.6
     assert cell.mean_latency <= 1.6
@@ -37,31 +37,31 @@ def test_without_an_estimate_it_is_no_worse_than_the_fixed_interval(
 ) -> None:
     fixed = simulate(FIXED_10, tasks, estimate=estimate)
 
-    assert_no_worse(simulate(TRUST_GATED[30], tasks, estimate=estimate, progress=progress), fixed)
+    assert_no_worse(simulate(ADAPTIVE[30], tasks, estimate=estimate, progress=progress), fixed)
 
 
 @pytest.mark.parametrize("estimate", [name for name in ESTIMATES if name != "stalls"])
 @pytest.mark.parametrize("progress", [name for name in PROGRESSES if name != "absent"])
-def test_listening_to_the_progress_makes_nothing_worse(tasks: list[Task], estimate: str, progress: str) -> None:
-    alone = simulate(TRUST_GATED[30], tasks, estimate=estimate)
+def test_using_the_progress_makes_nothing_worse(tasks: list[Task], estimate: str, progress: str) -> None:
+    alone = simulate(ADAPTIVE[30], tasks, estimate=estimate)
 
-    assert_no_worse(simulate(TRUST_GATED[30], tasks, estimate=estimate, progress=progress), alone)
+    assert_no_worse(simulate(ADAPTIVE[30], tasks, estimate=estimate, progress=progress), alone)
 
 
-def test_linear_progress_finds_the_end_without_an_estimate_and_beside_a_false_one(tasks: list[Task]) -> None:
+def test_linear_progress_finds_the_end_without_an_estimate_and_beside_a_wrong_one(tasks: list[Task]) -> None:
     for estimate in ("stuck", "absent", "confident fiction"):
-        alone = simulate(TRUST_GATED[30], tasks, estimate=estimate)
-        cell = simulate(TRUST_GATED[30], tasks, estimate=estimate, progress="linear")
+        alone = simulate(ADAPTIVE[30], tasks, estimate=estimate)
+        cell = simulate(ADAPTIVE[30], tasks, estimate=estimate, progress="linear")
 
         assert cell.requests < 0.8 * alone.requests
         assert cell.mean_latency < 0.7 * alone.mean_latency
 
 
-def test_knowing_the_workers_look_saves_questions(tasks: list[Task]) -> None:
-    told = simulate(TRUST_GATED[30], tasks, estimate="exact", worker_looked=True)
+def test_using_the_workers_response_saves_polls(tasks: list[Task]) -> None:
+    cell = simulate(ADAPTIVE[30], tasks, estimate="exact", worker_polled=True)
 
-    assert told.requests < 6.1
-    assert told.mean_latency <= 0.8
+    assert cell.requests < 6.1
+    assert cell.mean_latency <= 0.8
 
 
 def assert_no_worse(cell: Cell, than: Cell) -> None:

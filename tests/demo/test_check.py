@@ -1,4 +1,4 @@
-"""The verdict: what is a PASS, and that everything else is a FAIL which says why."""
+"""The verdict: a PASS, or a FAIL with its reason."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FILES = "http://127.0.0.1:1/files"
 Change = Callable[[Evidence], Evidence]
 
 
-def served_answer(seeany_id: str) -> dict[str, Any]:
+def served_payload(seeany_id: str) -> dict[str, Any]:
     head = {"id": seeany_id, "status": "completed", "completed_at": 1_748_908_950}
     if seeany_id.startswith("images"):
         images = [{"url": f"{FILES}/{seeany_id}/image-{number}.jpg"} for number in (1, 2)]
@@ -35,9 +35,9 @@ def served_answer(seeany_id: str) -> dict[str, Any]:
 
 
 def good_evidence(plan: Plan) -> Evidence:
-    """Return what a run leaves when all is well, made by the provider's own reading of the answers."""
-    served = {seeany_id: served_answer(seeany_id) for seeany_id in plan.ids.values()}
-    tasks = {seeany_id: SeeAnyTask.from_payload(answer) for seeany_id, answer in served.items()}
+    """Return the evidence of a run without problems, made with the provider's own parser."""
+    served = {seeany_id: served_payload(seeany_id) for seeany_id in plan.ids.values()}
+    tasks = {seeany_id: SeeAnyTask.from_payload(payload) for seeany_id, payload in served.items()}
     error = {"code": "content_policy_violation", "message": MESSAGE}
     return Evidence(
         run_state="success",
@@ -54,7 +54,7 @@ def good_evidence(plan: Plan) -> Evidence:
             "exception": plan.refusals[0],
             "text": f"SeeAny task {plan.refused} failed: {MESSAGE} (content_policy_violation)",
         },
-        totals={"CNY": str(sum(Decimal(str(answer["usage"]["cost"])) * n for answer, n in counted(plan, served)))},
+        totals={"CNY": str(sum(Decimal(str(payload["usage"]["cost"])) * n for payload, n in counted(plan, served)))},
         served=served if plan.is_real else {**served, plan.refused: {"status": "failed", "error": error}},
         files={
             url: File(200, "video/mp4" if url.endswith("mp4") else "image/jpeg")
@@ -66,7 +66,7 @@ def good_evidence(plan: Plan) -> Evidence:
 
 def counted(plan: Plan, served: dict[str, dict[str, Any]]) -> list[tuple[dict[str, Any], int]]:
     ids = list(plan.ids.values())
-    return [(answer, ids.count(seeany_id)) for seeany_id, answer in served.items()]
+    return [(payload, ids.count(seeany_id)) for seeany_id, payload in served.items()]
 
 
 SIMULATED = simulated()
@@ -74,7 +74,7 @@ REAL = real("sk-x", "task-1", None)
 
 
 @pytest.mark.parametrize("plan", [SIMULATED, REAL], ids=["simulated", "real"])
-def test_all_well_is_a_pass(plan: Plan) -> None:
+def test_a_run_without_problems_is_a_pass(plan: Plan) -> None:
     verdict = judge(plan, good_evidence(plan))
     assert verdict.problems == ()
     assert verdict.passed
@@ -92,10 +92,10 @@ def xcom(key: str, value: object) -> Change:
     return change
 
 
-def answer(key: str, value: object) -> Change:
+def payload(key: str, value: object) -> Change:
     def change(evidence: Evidence) -> Evidence:
         first, *others = evidence.received
-        return replace(evidence, received=(replace(first, answer={**first.answer, key: value}), *others))
+        return replace(evidence, received=(replace(first, payload={**first.payload, key: value}), *others))
 
     return change
 
@@ -104,10 +104,10 @@ def failure(**parts: str) -> Change:
     return lambda evidence: replace(evidence, failure={**evidence.failure, **parts})
 
 
-def file(name: str, answered: File) -> Change:
+def file(name: str, response: File) -> Change:
     def change(evidence: Evidence) -> Evidence:
         (url,) = (url for url in evidence.files if name in url)
-        return replace(evidence, files={**evidence.files, url: answered})
+        return replace(evidence, files={**evidence.files, url: response})
 
     return change
 
@@ -123,18 +123,21 @@ SHOES = SIMULATED.singles[0]
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "text"),
     [
         (lambda evidence: replace(evidence, run_state="failed"), "the DAG run ended as failed"),
         (state("wait_shoes", "failed"), "wait_shoes ended as failed, not as success"),
         (state("wait_bag", None), "wait_bag ended as None"),
-        (state(REFUSED, "success"), "wait_refused ended as success, though it had to fail"),
+        (state(REFUSED, "success"), "wait_refused ended as success, but should have failed"),
         (state("handle", "skipped"), "handles the failure ended as skipped"),
-        (lambda evidence: replace(evidence, received=evidence.received[1:]), "nothing reached the task after wait_sho"),
-        (lambda evidence: replace(evidence, received=()), "nothing reached the task after wait_many[2]"),
+        (
+            lambda evidence: replace(evidence, received=evidence.received[1:]),
+            "the task after wait_shoes received nothing",
+        ),
+        (lambda evidence: replace(evidence, received=()), "the task after wait_many[2] received nothing"),
         (
             lambda evidence: replace(evidence, received=(*evidence.received, Received(WaitName("other"), {}, {}))),
-            "other is none of the waits",
+            "other is not one of the waits",
         ),
         (xcom("video_url", f"{FILES}/other.mp4"), "wait_shoes: XCom video_url is 'http://127.0.0.1:1/files/other.mp4'"),
         (xcom("video_url", None), "wait_shoes: XCom video_url is None"),
@@ -143,10 +146,10 @@ SHOES = SIMULATED.singles[0]
         (xcom("completed_at", 1_748_908_950), "the service says '2025-06-03T00:02:30Z'"),
         (xcom("result_urls", []), "XCom result_urls is []"),
         (xcom("thumbnail_url", None), "XCom thumbnail_url is None"),
-        (answer("id", "another"), "the answer's id is 'another'"),
-        (answer("usage", {"cost": 7}), "the answer's usage is {'cost': 7}"),
-        (answer("invented", 1), "the answer's invented is 1, the service says None"),
-        (serving(SHOES, added_later=1), "the answer's added_later is None, the service says 1"),
+        (payload("id", "another"), "the payload's id is 'another'"),
+        (payload("usage", {"cost": 7}), "the payload's usage is {'cost': 7}"),
+        (payload("invented", 1), "the payload's invented is 1, the service says None"),
+        (serving(SHOES, added_later=1), "the payload's added_later is None, the service says 1"),
         (serving(SHOES, status="processing"), "the service says that this task is processing"),
         (lambda evidence: replace(evidence, served={}), "wait_shoes: the service does not know this task"),
         (lambda evidence: replace(evidence, totals={}), "the total is missing, but must be 4.3 CNY"),
@@ -160,20 +163,20 @@ SHOES = SIMULATED.singles[0]
         (failure(text=f"{SIMULATED.refused} content_policy_violation ????"), f"the failure's text lacks {MESSAGE}"),
         (failure(text=f"{SIMULATED.refused} {MESSAGE}"), "the failure's text lacks content_policy_violation"),
         (lambda evidence: replace(evidence, failure={}), "wait_refused failed with None"),
-        (file("shoes", File(404, "application/json")), "shoes/output.mp4 answers 404 application/json"),
-        (file("shoes", File(200, "text/html")), "shoes/output.mp4 answers 200 text/html"),
-        (file("shoes", File(200, "image/jpeg")), "shoes/output.mp4 answers 200 image/jpeg"),
-        (file("image-1", File(200, "application/octet-stream")), "image-1.jpg answers 200 application/octet-stream"),
-        (file("lamp", File(None)), "lamp/output.mp4 does not answer"),
+        (file("shoes", File(404, "application/json")), "shoes/output.mp4 returns 404 application/json"),
+        (file("shoes", File(200, "text/html")), "shoes/output.mp4 returns 200 text/html"),
+        (file("shoes", File(200, "image/jpeg")), "shoes/output.mp4 returns 200 image/jpeg"),
+        (file("image-1", File(200, "application/octet-stream")), "image-1.jpg returns 200 application/octet-stream"),
+        (file("lamp", File(None)), "lamp/output.mp4 does not respond"),
     ],
 )
-def test_anything_else_is_a_fail_that_says_why(change: Change, told: str) -> None:
+def test_anything_else_is_a_fail_with_its_reason(change: Change, text: str) -> None:
     verdict = judge(SIMULATED, change(good_evidence(SIMULATED)))
     assert not verdict.passed
-    assert any(told in problem for problem in verdict.problems), verdict.problems
+    assert any(text in problem for problem in verdict.problems), verdict.problems
 
 
-def test_a_wait_that_failed_tells_why_and_is_not_missed_downstream_too() -> None:
+def test_a_failed_wait_is_reported_once_with_its_reason() -> None:
     evidence = good_evidence(SIMULATED)
     evidence = replace(
         evidence,
@@ -187,7 +190,7 @@ def test_a_wait_that_failed_tells_why_and_is_not_missed_downstream_too() -> None
 
 
 @pytest.mark.parametrize(
-    ("answered", "noted"),
+    ("response", "noted"),
     [
         (File(403, "text/xml"), True),
         (File(None), True),
@@ -195,27 +198,27 @@ def test_a_wait_that_failed_tells_why_and_is_not_missed_downstream_too() -> None
         (File(200, "application/octet-stream"), False),
     ],
 )
-def test_a_link_that_the_real_service_no_longer_serves_is_only_noted(answered: File, noted: bool) -> None:
-    verdict = judge(REAL, file("task-1", answered)(good_evidence(REAL)))
+def test_a_link_that_the_real_service_no_longer_serves_is_only_noted(response: File, noted: bool) -> None:
+    verdict = judge(REAL, file("task-1", response)(good_evidence(REAL)))
     assert verdict.passed
     assert any("task-1/output.mp4" in note for note in verdict.notes) == noted
 
 
-def test_links_that_are_signed_anew_for_each_answer_are_the_same() -> None:
+def test_links_that_are_signed_anew_for_each_response_are_the_same() -> None:
     evidence = good_evidence(REAL)
     signed = f"{FILES}/task-1/output.mp4?signature=2"
     assert judge(REAL, serving("task-1", video_url=signed)(evidence)).passed
     assert not judge(REAL, serving("task-1", video_url=f"{FILES}/task-2/output.mp4")(evidence)).passed
 
 
-def test_the_real_refusal_must_not_be_one_of_the_key() -> None:
+def test_a_rejected_key_is_not_the_expected_failure_of_the_real_service() -> None:
     evidence = good_evidence(REAL)
     assert judge(REAL, failure(exception="SeeAnyRequestError")(evidence)).passed
     assert not judge(REAL, failure(exception="SeeAnyAuthError")(evidence)).passed
 
 
-def test_money_is_added_exactly_and_each_currency_for_itself() -> None:
-    answers = [{"usage": {"cost": cost, "cost_unit": unit}} for cost, unit in ((0.1, "CNY"), (0.2, "CNY"), (1, "USD"))]
-    totals = expected_totals([*answers, {}, {"usage": None}, {"usage": {"cost_unit": "CNY"}}])
+def test_costs_are_added_exactly_by_currency() -> None:
+    payloads = [{"usage": {"cost": cost, "cost_unit": unit}} for cost, unit in ((0.1, "CNY"), (0.2, "CNY"), (1, "USD"))]
+    totals = expected_totals([*payloads, {}, {"usage": None}, {"usage": {"cost_unit": "CNY"}}])
     assert totals == {"CNY": Decimal("0.3"), "USD": Decimal(1)}
     assert totals_text(totals) == "0.3 CNY, 1 USD"

@@ -1,4 +1,4 @@
-"""Which demo the environment asks for, and what is refused before anything starts."""
+"""The choice of the demo by environment variables, and what is rejected before anything starts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_nothing_set_means_the_simulator() -> None:
     assert plan_of({"SEEANY_API_KEY": "", "SEEANY_TASK_ID": " "}) == simulated()
 
 
-def test_the_plan_of_the_simulator_and_the_dag_say_the_same_ids() -> None:
+def test_the_plan_of_the_simulator_has_the_ids_of_the_dag() -> None:
     dag = (Path(plan.__file__).parent / "dags" / "seeany_demo.py").read_text(encoding="utf-8")
     for seeany_id in simulated().all_ids.values():
         assert f'"{seeany_id}"' in dag
@@ -35,7 +35,7 @@ def test_waits_are_named_as_in_airflow() -> None:
     assert WaitName("wait_many", 1) in simulated().ids
 
 
-def test_the_real_service_is_asked_for_one_task_only() -> None:
+def test_the_real_service_gets_requests_for_one_task_only() -> None:
     real = plan_of({"SEEANY_API_KEY": f" {KEY}\n", "SEEANY_TASK_ID": "task-1"})
     assert real.is_real
     assert real.api_key == KEY
@@ -47,7 +47,7 @@ def test_the_real_service_is_asked_for_one_task_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("environment", "told"),
+    ("environment", "text"),
     [
         ({"SEEANY_API_KEY": KEY}, "SEEANY_TASK_ID is not"),
         ({"SEEANY_TASK_ID": "task-1"}, "SEEANY_API_KEY is not"),
@@ -65,8 +65,8 @@ def test_the_real_service_is_asked_for_one_task_only() -> None:
         ),
     ],
 )
-def test_what_cannot_be_done_is_said_without_the_key(environment: dict[str, str], told: str) -> None:
-    with pytest.raises(UsageError, match=told) as caught:
+def test_a_usage_error_does_not_show_the_key(environment: dict[str, str], text: str) -> None:
+    with pytest.raises(UsageError, match=text) as caught:
         plan_of(environment)
     assert KEY not in str(caught.value)
 

@@ -1,4 +1,4 @@
-"""Progress as the log of a task tells it."""
+"""The progress in the log of a task."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LOGGER = "(airflow.providers.seeany)"
     ],
 )
 @pytest.mark.parametrize("form", ["{}", f"{STAMP} {{}}", f"{STAMP} {{}} {LOGGER}", f"before\n{STAMP} {{}}\nafter"])
-def test_a_line_of_the_log_is_read(line: str, form: str, expected: Progress | None) -> None:
+def test_a_log_line_is_parsed(line: str, form: str, expected: Progress | None) -> None:
     assert last_progress(form.format(line), "x") == expected
 
 
@@ -41,7 +41,7 @@ def test_a_line_of_the_log_is_read(line: str, form: str, expected: Progress | No
         Snapshot(status="queued", estimated_remaining=3.5),
     ],
 )
-def test_what_the_provider_logs_is_understood(seen: Snapshot) -> None:
+def test_the_providers_own_lines_are_parsed(seen: Snapshot) -> None:
     found = last_progress(f"SeeAny task x: {seen}", "x")
     assert found is not None
     assert found.status == seen.status
@@ -54,17 +54,17 @@ def test_the_last_line_counts() -> None:
     assert last_progress(log, "x") == Progress("processing", 90)
 
 
-def test_an_id_is_not_taken_for_a_pattern() -> None:
+def test_an_id_is_not_used_as_a_pattern() -> None:
     assert last_progress("SeeAny task a+(b: processing 5 %", "a+(b") == Progress("processing", 5)
 
 
-def test_a_wait_that_succeeded_has_a_full_bar() -> None:
+def test_a_successful_wait_has_a_full_bar() -> None:
     wait = WaitView(WaitName("wait"), "x", "success", Progress("processing", 95, 1))
     assert wait.percent == 100
     assert wait.has_ended
 
 
-def test_a_view_counts_what_is_deferred() -> None:
+def test_a_view_counts_deferred_waits() -> None:
     first = WaitView(WaitName("a"), "x", "deferred", Progress("processing", 20))
     second = WaitView(WaitName("b"), "y", "running")
     assert View(1, (first, second)).deferred == 1

@@ -1,4 +1,4 @@
-"""What a person reads: on a terminal, in a log, and in the README's picture."""
+"""The output: on a terminal, in a log, and in the README's picture."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_log_gets_a_line_when_something_changes_and_only_then() -> None:
     assert "\x1b" not in written.getvalue()
 
 
-def test_the_result_shows_what_was_received_and_the_platforms_own_words() -> None:
+def test_the_result_shows_the_received_xcoms_and_the_platforms_message() -> None:
     to, written = console()
     evidence = good_evidence(simulated())
     to.print(result(evidence, judge(simulated(), evidence), most_deferred=7, busy=0))

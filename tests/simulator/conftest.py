@@ -14,7 +14,7 @@ from airflow_provider_seeany.simulator.server import create_app, serve
 
 @dataclass
 class Clock:
-    """The simulator's time, in the hands of the test."""
+    """A clock that the test sets."""
 
     now: float = 1_748_908_900.0
 
@@ -25,7 +25,7 @@ class Clock:
 
 @dataclass
 class Simulator:
-    """A running simulator and a client that has a key."""
+    """A running simulator and a client with a key."""
 
     url: str
     client: aiohttp.ClientSession
@@ -50,7 +50,7 @@ class Simulator:
 
 @pytest_asyncio.fixture
 async def simulator() -> AsyncIterator[Simulator]:
-    """Serve a simulator of its own to each test."""
+    """Serve a new simulator to each test."""
     clock = Clock()
     app = create_app(clock)
     headers = {"Authorization": "Bearer sk-demo"}

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.asyncio
 @pytest.mark.parametrize(
     "authorization", [None, "Bearer", "Bearer demo", "Basic sk-demo", "sk-demo", "Bearer sk-bad-1"]
 )
-async def test_a_request_without_a_good_key_is_unauthorized(simulator: Simulator, authorization: str | None) -> None:
+async def test_a_request_without_a_valid_key_is_unauthorized(simulator: Simulator, authorization: str | None) -> None:
     headers = {"Authorization": authorization} if authorization else {}
     async with (
         aiohttp.ClientSession(headers=headers) as client,
@@ -29,7 +29,7 @@ async def test_a_request_without_a_good_key_is_unauthorized(simulator: Simulator
 
 
 @pytest.mark.parametrize("key", ["sk-demo", "sk-sa-demo"])
-async def test_any_other_key_that_starts_with_sk_is_let_in(simulator: Simulator, key: str) -> None:
+async def test_any_other_key_that_starts_with_sk_is_accepted(simulator: Simulator, key: str) -> None:
     async with simulator.client.get(
         f"{simulator.url}/v1/tasks/video", headers={"Authorization": f"Bearer {key}"}
     ) as response:
@@ -42,7 +42,7 @@ async def test_a_request_without_a_user_agent_is_forbidden(simulator: Simulator)
         assert (await response.json())["error"]["code"] == "user_agent_required"
 
 
-async def test_a_refused_request_does_not_start_the_task(simulator: Simulator) -> None:
+async def test_a_rejected_request_does_not_start_the_task(simulator: Simulator) -> None:
     async with simulator.client.get(f"{simulator.url}/v1/tasks/video-20s", headers={"Authorization": "Bearer sk-bad"}):
         simulator.clock.now += 20
 
@@ -50,7 +50,7 @@ async def test_a_refused_request_does_not_start_the_task(simulator: Simulator) -
 
 
 @pytest.mark.parametrize("path", ["/v1/tasks/video", "/v1/tasks/x", "/nowhere", "/files/video/thumb.jpg"])
-async def test_every_response_has_a_request_id_of_its_own(simulator: Simulator, path: str) -> None:
+async def test_every_response_has_its_own_request_id(simulator: Simulator, path: str) -> None:
     ids = set()
     for _ in range(2):
         async with simulator.client.get(simulator.url + path) as response:
@@ -59,7 +59,7 @@ async def test_every_response_has_a_request_id_of_its_own(simulator: Simulator, 
     assert len(ids) == 2
 
 
-async def test_an_address_the_api_does_not_have_answers_json(simulator: Simulator) -> None:
+async def test_an_unknown_path_returns_json(simulator: Simulator) -> None:
     async with simulator.client.get(f"{simulator.url}/v1/nowhere") as response:
         assert response.status == 404
         assert (await response.json())["error"]["code"] == "not_found"
@@ -69,7 +69,7 @@ async def test_an_address_the_api_does_not_have_answers_json(simulator: Simulato
         assert (await response.json())["error"]["code"] == "method_not_allowed"
 
 
-async def test_a_test_can_see_when_each_task_was_asked_for_and_how_it_was_answered(
+async def test_a_test_can_read_time_and_status_of_each_request(
     simulator: Simulator,
 ) -> None:
     start = simulator.clock.now

@@ -31,7 +31,7 @@ def started(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
             process.kill()
 
 
-def test_the_start_line_tells_the_free_port_that_was_taken() -> None:
+def test_the_start_line_names_the_port() -> None:
     with started("--port", "0") as (_, line):
         found = re.fullmatch(r"SeeAny simulator on (http://127\.0\.0\.1:[1-9][0-9]*)\n", line)
         assert found, line
@@ -41,7 +41,7 @@ def test_the_start_line_tells_the_free_port_that_was_taken() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_ends_cleanly_when_told_to(number: signal.Signals) -> None:
+def test_it_ends_cleanly_on_a_signal(number: signal.Signals) -> None:
     with started("--port", "0") as (process, line):
         url = line.split()[-1]
         with urlopen(f"{url}/simulator/requests", timeout=10) as response:
@@ -54,7 +54,7 @@ def test_it_ends_cleanly_when_told_to(number: signal.Signals) -> None:
     assert stderr == "GET /simulator/requests 200\n"
 
 
-def test_a_port_in_use_is_told_in_one_line() -> None:
+def test_a_port_in_use_is_reported_in_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ended = subprocess.run([*COMMAND, "--port", str(port)], capture_output=True, text=True, timeout=60, check=False)
@@ -65,7 +65,7 @@ def test_a_port_in_use_is_told_in_one_line() -> None:
 
 
 @pytest.mark.parametrize("port", ["-1", "65536", "http"])
-def test_a_port_that_cannot_be_is_refused(port: str) -> None:
+def test_an_invalid_port_is_rejected(port: str) -> None:
     ended = subprocess.run([*COMMAND, f"--port={port}"], capture_output=True, text=True, timeout=60, check=False)
 
     assert ended.returncode == 2

@@ -32,7 +32,7 @@ def boxes(mp4: bytes) -> Iterator[tuple[bytes, bytes]]:
         mp4 = mp4[size:]
 
 
-async def test_the_video_is_a_whole_mp4_of_the_duration_and_resolution_told(simulator: Simulator) -> None:
+async def test_the_video_is_a_whole_mp4_with_the_duration_and_resolution_of_its_task(simulator: Simulator) -> None:
     task = await simulator.task("video-0s")
     mp4 = await fetch(simulator, task["video_url"], "video/mp4")
 

@@ -1,4 +1,4 @@
-"""What a task's id promises, is what asking for the task shows."""
+"""A task behaves as its id says."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def number(body: dict[str, object], name: str) -> int:
     return value
 
 
-async def test_a_video_under_way_has_exactly_the_documented_fields(simulator: Simulator) -> None:
+async def test_a_running_video_has_exactly_the_documented_fields(simulator: Simulator) -> None:
     body = await simulator.task_after(10, "video-20s")
 
     assert set(body) == {"id", "object", "status", "progress", "estimated_remaining"}
@@ -28,7 +28,7 @@ async def test_a_video_under_way_has_exactly_the_documented_fields(simulator: Si
     assert 5 <= number(body, "estimated_remaining") <= 15
 
 
-async def test_a_finished_video_has_exactly_the_documented_fields(simulator: Simulator) -> None:
+async def test_a_completed_video_has_exactly_the_documented_fields(simulator: Simulator) -> None:
     body = await simulator.task_after(20, "video-20s")
 
     assert body == {
@@ -56,7 +56,7 @@ async def test_a_failed_task_has_exactly_the_documented_fields(simulator: Simula
     }
 
 
-async def test_an_image_set_has_as_many_images_as_asked_for_and_a_price_for_each(
+async def test_an_image_set_has_the_number_of_images_in_its_id_and_a_price_for_each(
     simulator: Simulator,
 ) -> None:
     body = await simulator.task_after(15, "images-15s-6x-bag")
@@ -151,11 +151,11 @@ async def test_a_task_of_no_seconds_is_complete_at_once(simulator: Simulator) ->
     assert (await simulator.task("video-0s"))["status"] == "completed"
 
 
-async def test_a_task_of_no_seconds_that_never_ends_still_answers(simulator: Simulator) -> None:
+async def test_a_task_of_no_seconds_that_never_ends_still_responds(simulator: Simulator) -> None:
     assert (await simulator.task("never-0s"))["status"] == "processing"
 
 
-async def test_a_tasks_clock_starts_when_it_is_first_asked_for(simulator: Simulator) -> None:
+async def test_a_task_starts_with_its_first_request(simulator: Simulator) -> None:
     await simulator.task_after(20, "video-20s-one")
 
     assert (await simulator.task("video-20s-one"))["status"] == "completed"
@@ -163,7 +163,7 @@ async def test_a_tasks_clock_starts_when_it_is_first_asked_for(simulator: Simula
 
 
 @pytest.mark.parametrize("task_id", ["vid_20260603_001", "videos-20s", "20s-video", "Video", "video-9999999s"])
-async def test_an_id_that_is_no_scenario_is_not_found(simulator: Simulator, task_id: str) -> None:
+async def test_an_id_without_a_scenario_is_not_found(simulator: Simulator, task_id: str) -> None:
     async with simulator.client.get(f"{simulator.url}/v1/tasks/{task_id}") as response:
         assert response.status == 404
         assert (await response.json())["error"]["code"] == "task_not_found"

@@ -1,4 +1,4 @@
-"""A real Airflow with results in every state, and a browser that looks at it."""
+"""A real Airflow with results in every state, and a browser to test its UI."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.system.conftest import simulator, simulator_url  # noqa: F401
 REPOSITORY = Path(__file__).parents[2]
 DAGS = Path(__file__).with_name("dags")
 PREFIX = "/team/airflow"
-"""Everything is looked at below a path prefix: what works there works without one."""
+"""All tests use a path prefix: what works with one works without."""
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 ARGUMENTS = [
@@ -46,8 +46,8 @@ ENDED = {
 expect.set_options(timeout=20_000)
 
 
-class Studio:
-    """The Airflow to look at, and the run that has a wait in every state."""
+class Ui:
+    """The Airflow under test, and the run with a wait in every state."""
 
     def __init__(self, airflow: LocalAirflow, run: DagRun) -> None:
         self.airflow = airflow
@@ -80,7 +80,7 @@ def airflow(simulator_url: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @pytest.fixture(scope="session")
-def studio(airflow: LocalAirflow, simulator_url: str) -> Studio:  # noqa: F811
+def ui(airflow: LocalAirflow, simulator_url: str) -> Ui:  # noqa: F811
     run = airflow.trigger_dag("shoe_videos", run_id="autumn")
     subprocess.run(
         [
@@ -101,7 +101,7 @@ def studio(airflow: LocalAirflow, simulator_url: str) -> Studio:  # noqa: F811
         airflow.client.wait_for_task(run, "colours", {"success"}, map_index=map_index, timeout=120)
     airflow.client.wait_for_task(run, "under_way", {"deferred"}, timeout=120)
     airflow.client.wait_for_task(run, "poking", {"running"}, timeout=120)
-    return Studio(airflow, run)
+    return Ui(airflow, run)
 
 
 @pytest.fixture(scope="session")
@@ -112,8 +112,8 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
-class Looker:
-    """A browser tab, signed in, that keeps what the page complained of."""
+class BrowserTab:
+    """A browser tab, signed in, that records the errors of the page."""
 
     def __init__(self, browser: Browser, url: str, *, dark: bool, language: str, phone: bool) -> None:
         self.context = browser.new_context(
@@ -128,13 +128,13 @@ class Looker:
             f"localStorage.setItem('theme', {'dark' if dark else 'light'!r});"
         )
         self.page: Page = self.context.new_page()
-        self.complaints: list[str] = []
-        self.page.on("console", lambda message: message.type == "error" and self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.errors: list[str] = []
+        self.page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self._url = url
 
     def open(self, address: str, *, before: Callable[[Page], object]) -> Page:
-        """Sign in, as every visitor is, and go to an address."""
+        """Sign in and go to an address."""
         self.context.request.get(f"{self._url}/auth/token/login")
         before(self.page)
         self.page.goto(address, wait_until="domcontentloaded")
@@ -142,9 +142,9 @@ class Looker:
 
 
 @pytest.fixture
-def poll(browser: Browser, airflow: LocalAirflow) -> Iterator[object]:
-    lookers: list[Looker] = []
-    to_be_expected: list[str] = []
+def open_page(browser: Browser, airflow: LocalAirflow) -> Iterator[object]:
+    browser_tabs: list[BrowserTab] = []
+    expected_errors: list[str] = []
 
     def at(
         address: str,
@@ -153,20 +153,20 @@ def poll(browser: Browser, airflow: LocalAirflow) -> Iterator[object]:
         language: str = "en",
         phone: bool = False,
         before: Callable[[Page], object] = lambda page: None,
-        complaint: str | None = None,
+        expected_error: str | None = None,
     ) -> Page:
-        to_be_expected.extend([complaint] if complaint else [])
-        looker = Looker(browser, airflow.url, dark=dark, language=language, phone=phone)
-        lookers.append(looker)
-        return looker.open(address, before=before)
+        expected_errors.extend([expected_error] if expected_error else [])
+        browser_tab = BrowserTab(browser, airflow.url, dark=dark, language=language, phone=phone)
+        browser_tabs.append(browser_tab)
+        return browser_tab.open(address, before=before)
 
     yield at
-    complaints = [
-        complaint
-        for looker in lookers
-        for complaint in looker.complaints
-        if not any(text in complaint for text in to_be_expected)
+    errors = [
+        error
+        for browser_tab in browser_tabs
+        for error in browser_tab.errors
+        if not any(text in error for text in expected_errors)
     ]
-    for looker in lookers:
-        looker.context.close()
-    assert not complaints, complaints
+    for browser_tab in browser_tabs:
+        browser_tab.context.close()
+    assert not errors, errors

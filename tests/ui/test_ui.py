@@ -12,17 +12,17 @@ import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
 from local_airflow import LocalAirflow
-from tests.ui.conftest import REPOSITORY, Studio
+from tests.ui.conftest import REPOSITORY, Ui
 
 pytestmark = pytest.mark.ui
 
-Look = Callable[..., Page]
+OpenPage = Callable[..., Page]
 IMAGES = REPOSITORY / "docs" / "images"
 AXE = REPOSITORY / "node_modules" / "axe-core" / "axe.min.js"
 
 
 def picture(page: Page, name: str) -> None:
-    """Take a screenshot for the README, if that is asked for; else only try that it can be taken."""
+    """Take a screenshot; store it for the documentation if SEEANY_UI_PICTURES is set."""
     page.mouse.move(0, 0)
     shot = page.screenshot(type="jpeg", quality=80)
     if os.environ.get("SEEANY_UI_PICTURES"):
@@ -30,10 +30,10 @@ def picture(page: Page, name: str) -> None:
 
 
 def serious_findings(page: Page, within: str) -> list[str]:
-    """Return what axe finds serious or critical within a part of the page."""
+    """Return the serious and critical violations that axe finds in a part of the page."""
     page.evaluate(AXE.read_text(encoding="utf-8"))
     found: list[dict[str, Any]] = page.evaluate(
-        "within => axe.run(within, {resultTypes: ['violations']}).then(answer => answer.violations)", within
+        "within => axe.run(within, {resultTypes: ['violations']}).then(results => results.violations)", within
     )
     return [
         f"{each['id']}: {[node['html'][:200] for node in each['nodes']]}"
@@ -43,7 +43,7 @@ def serious_findings(page: Page, within: str) -> list[str]:
 
 
 def our_part(page: Page, anchor: str) -> str:
-    """Mark the part of the page that is ours, and return how to find it."""
+    """Mark the plugin's part of the page, and return its selector."""
     page.get_by_role("heading", name=anchor, exact=True).first.evaluate(
         "node => { const part = node.parentElement.parentElement; part.setAttribute('data-ours', ''); }"
     )
@@ -51,7 +51,7 @@ def our_part(page: Page, anchor: str) -> str:
 
 
 def focused(page: Page) -> str:
-    """Return the name of what has the keyboard's focus, and fail if it does not show that."""
+    """Return the name of the focused element; fail if its focus is not visible."""
     name, ring = page.evaluate(
         """() => {
             const node = document.activeElement, style = getComputedStyle(node);
@@ -76,8 +76,8 @@ def tab_to(page: Page, name: str, *, most: int = 60) -> list[str]:
 
 
 # The first of all tests: it looks at an Airflow in which nothing has waited yet.
-def test_a_fresh_airflow_shows_how_to_begin(airflow: LocalAirflow, poll: Look) -> None:
-    page = poll(f"{airflow.url}/plugin/seeany")
+def test_a_fresh_airflow_shows_how_to_begin(airflow: LocalAirflow, open_page: OpenPage) -> None:
+    page = open_page(f"{airflow.url}/plugin/seeany")
 
     expect(page.get_by_role("heading", name="Nothing here yet")).to_be_visible()
     expect(page.get_by_text("from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor")).to_be_visible()
@@ -91,8 +91,8 @@ def test_a_fresh_airflow_shows_how_to_begin(airflow: LocalAirflow, poll: Look) -
     assert page.url == f"{airflow.url}/connections"
 
 
-def test_a_finished_task_shows_its_video_and_what_it_cost(studio: Studio, poll: Look) -> None:
-    page = poll(studio.task("finished"))
+def test_a_finished_task_shows_its_video_and_what_it_cost(ui: Ui, open_page: OpenPage) -> None:
+    page = open_page(ui.task("finished"))
 
     video = page.get_by_label("Video video-3s-red-shoes")
     expect(video).to_be_visible()
@@ -109,8 +109,8 @@ def test_a_finished_task_shows_its_video_and_what_it_cost(studio: Studio, poll: 
     assert serious_findings(page, our_part(page, "video-3s-red-shoes")) == []
 
 
-def test_a_waiting_task_moves_by_itself_and_asks_nothing_while_hidden(studio: Studio, poll: Look) -> None:
-    page = poll(studio.task("under_way"), dark=True)
+def test_progress_moves_by_itself_and_a_hidden_page_does_not_poll(ui: Ui, open_page: OpenPage) -> None:
+    page = open_page(ui.task("under_way"), dark=True)
 
     bar = page.get_by_label("Progress").first
     expect(page.get_by_text(re.compile(r"^\d+ %$"))).to_be_visible(timeout=40_000)
@@ -125,30 +125,30 @@ def test_a_waiting_task_moves_by_itself_and_asks_nothing_while_hidden(studio: St
         timeout=60_000,
     )
     expect(bar).to_be_attached()
-    asked: list[str] = []
-    page.on("request", lambda request: "/seeany/api/" in request.url and asked.append(request.url))
+    requests: list[str] = []
+    page.on("request", lambda request: "/seeany/api/" in request.url and requests.append(request.url))
     page.evaluate("() => { Object.defineProperty(document, 'hidden', {get: () => true, configurable: true}); }")
     page.wait_for_timeout(7000)
-    asked.clear()
+    requests.clear()
     page.wait_for_timeout(8000)
-    assert asked == []
+    assert requests == []
     with page.expect_request(lambda request: "/seeany/api/" in request.url):
         page.evaluate("() => { delete document.hidden; document.dispatchEvent(new Event('visibilitychange')); }")
 
 
-def test_a_failed_task_shows_the_code_and_the_services_words(studio: Studio, poll: Look) -> None:
-    page = poll(studio.task("failed"))
+def test_a_failed_task_shows_the_code_and_the_services_message(ui: Ui, open_page: OpenPage) -> None:
+    page = open_page(ui.task("failed"))
 
     expect(page.get_by_text("SeeAny's error: content_policy_violation")).to_be_visible()
     expect(page.get_by_text("生成内容违反内容安全策略")).to_be_visible()
 
 
-def test_a_timed_out_task_says_so(studio: Studio, poll: Look) -> None:
-    expect(poll(studio.task("timed_out")).get_by_text("The wait timed out")).to_be_visible()
+def test_a_timed_out_task_is_shown_as_timed_out(ui: Ui, open_page: OpenPage) -> None:
+    expect(open_page(ui.task("timed_out")).get_by_text("The wait timed out")).to_be_visible()
 
 
-def test_an_image_set_is_a_grid(studio: Studio, poll: Look) -> None:
-    page = poll(studio.task("image_set"))
+def test_an_image_set_is_a_grid(ui: Ui, open_page: OpenPage) -> None:
+    page = open_page(ui.task("image_set"))
 
     expect(page.get_by_role("img", name=re.compile("^Image "))).to_have_count(5)
     page.wait_for_function(
@@ -159,8 +159,8 @@ def test_an_image_set_is_a_grid(studio: Studio, poll: Look) -> None:
     assert len(page.evaluate("navigator.clipboard.readText()").split("\n")) == 5
 
 
-def test_a_batch_is_a_table_with_totals_in_chinese_too(studio: Studio, poll: Look) -> None:
-    page = poll(studio.task("batch"), language="zh")
+def test_a_batch_is_a_table_with_totals_in_chinese_too(ui: Ui, open_page: OpenPage) -> None:
+    page = open_page(ui.task("batch"), language="zh")
 
     expect(page.get_by_text("已完成 8 / 9，失败 1 · ¥5.50")).to_be_visible()
     expect(page.get_by_role("row")).to_have_count(10)
@@ -169,107 +169,107 @@ def test_a_batch_is_a_table_with_totals_in_chinese_too(studio: Studio, poll: Loo
     picture(page, "ui-tab-batch-zh")
 
 
-def test_a_batch_counts_the_same_on_tab_and_page(studio: Studio, poll: Look) -> None:
-    expect(poll(studio.task("batch")).get_by_text("8 of 9 completed, 1 failed · ¥5.50")).to_be_visible()
-    page = poll(studio.page)
+def test_a_batch_counts_the_same_on_tab_and_page(ui: Ui, open_page: OpenPage) -> None:
+    expect(open_page(ui.task("batch")).get_by_text("8 of 9 completed, 1 failed · ¥5.50")).to_be_visible()
+    page = open_page(ui.page)
 
     page.get_by_role("button", name="Table").click()
     row = page.get_by_role("row").filter(has=page.get_by_role("link", name="batch", exact=True))
     expect(row.get_by_text("8 of 9 completed, 1 failed", exact=True)).to_be_visible()
 
 
-def test_a_batch_that_failed_lists_all_of_it(studio: Studio, poll: Look) -> None:
-    page = poll(studio.task("refused"))
+def test_a_batch_that_failed_lists_all_of_it(ui: Ui, open_page: OpenPage) -> None:
+    page = open_page(ui.task("refused"))
 
     expect(page.get_by_text("30 of 30 SeeAny tasks failed.")).to_be_visible()
     expect(page.get_by_role("row")).to_have_count(31)
 
 
-def test_a_batch_that_failed_says_how_many_it_does_not_list_and_how_many_were_not_done(
-    studio: Studio, poll: Look
+def test_a_failed_batch_shows_how_many_tasks_are_not_listed_and_how_many_are_not_done(
+    ui: Ui, open_page: OpenPage
 ) -> None:
     def truncate(page: Page) -> None:
-        page.route("**/seeany/api/dags/**", answer)
+        page.route("**/seeany/api/dags/**", respond)
 
-    def answer(route: Route) -> None:
+    def respond(route: Route) -> None:
         view = route.fetch().json()
         view["result"]["total"] = 35
         route.fulfill(json={**view, "batch": view["batch"][:20]})
 
-    page = poll(studio.task("refused"), before=truncate)
+    page = open_page(ui.task("refused"), before=truncate)
     expect(page.get_by_text("0 of 35 completed, 30 failed, 5 not done")).to_be_visible()
     expect(page.get_by_text("Only 20 of 30 are listed.")).to_be_visible()
 
 
-def test_a_task_that_waits_in_a_worker_says_where_its_progress_is(studio: Studio, poll: Look) -> None:
-    expect(poll(studio.task("poking")).get_by_text("Waiting. The log tells how far it is.")).to_be_visible()
+def test_a_wait_in_a_worker_refers_to_the_log_for_its_progress(ui: Ui, open_page: OpenPage) -> None:
+    expect(open_page(ui.task("poking")).get_by_text("Waiting. The log shows the progress.")).to_be_visible()
 
 
-def test_a_task_that_was_passed_over_says_so(studio: Studio, poll: Look) -> None:
-    expect(poll(studio.task("passed_over")).get_by_text("This task did not wait")).to_be_visible()
+def test_a_task_that_did_not_run_did_not_wait(ui: Ui, open_page: OpenPage) -> None:
+    expect(open_page(ui.task("passed_over")).get_by_text("This task did not wait")).to_be_visible()
 
 
-def test_moments_are_those_of_the_time_zone_chosen_in_airflow(studio: Studio, poll: Look) -> None:
+def test_times_use_the_time_zone_chosen_in_airflow(ui: Ui, open_page: OpenPage) -> None:
     def choose(page: Page) -> None:
         page.add_init_script("localStorage.setItem('timezone', JSON.stringify('Asia/Kolkata'))")
 
-    expect(poll(studio.task("finished"), before=choose).get_by_text("GMT+5:30")).to_be_visible()
+    expect(open_page(ui.task("finished"), before=choose).get_by_text("GMT+5:30")).to_be_visible()
 
 
-TROUBLE = [
-    (500, "{}", "Airflow answered with an error (HTTP 500)"),
+HTTP_ERRORS = [
+    (500, "{}", "Airflow responded with HTTP 500."),
     (401, '{"detail": "Token Expired"}', "You are signed out."),
     (403, '{"detail": "Invalid JWT token"}', "You are signed out."),
     (403, '{"detail": "Forbidden"}', "You may not read this."),
-    (404, '{"detail": "…"}', "There is no such task instance."),
+    (404, '{"detail": "…"}', "This task instance does not exist."),
 ]
 
 
-@pytest.mark.parametrize(("status", "said", "shown"), TROUBLE)
-def test_trouble_is_told(studio: Studio, poll: Look, status: int, said: str, shown: str) -> None:
+@pytest.mark.parametrize(("status", "body", "shown"), HTTP_ERRORS)
+def test_an_http_error_is_shown(ui: Ui, open_page: OpenPage, status: int, body: str, shown: str) -> None:
     def break_down(page: Page) -> None:
-        page.route("**/seeany/api/**", lambda route: route.fulfill(status=status, body=said))
+        page.route("**/seeany/api/**", lambda route: route.fulfill(status=status, body=body))
 
-    page = poll(studio.task("finished"), before=break_down, complaint="Failed to load resource")
+    page = open_page(ui.task("finished"), before=break_down, expected_error="Failed to load resource")
     expect(page.get_by_role("alert").get_by_text(shown)).to_be_visible()
 
 
-def test_nothing_moves_on_without_news(studio: Studio, poll: Look) -> None:
-    page = poll(studio.task("under_way"), complaint="Failed to load resource")
+def test_progress_stops_when_polls_fail(ui: Ui, open_page: OpenPage) -> None:
+    page = open_page(ui.task("under_way"), expected_error="Failed to load resource")
     expect(page.get_by_text(re.compile(r"^\d+ %$"))).to_be_visible(timeout=40_000)
 
     page.route("**/seeany/api/**", lambda route: route.abort())
-    expect(page.get_by_role("alert").get_by_text("Airflow does not answer.")).to_be_visible()
+    expect(page.get_by_role("alert").get_by_text("Airflow does not respond.")).to_be_visible()
     bar = page.locator("[aria-label=Progress] [data-part=range]")
-    page.wait_for_timeout(1500)  # as long as the bar may still glide to where it belongs
+    page.wait_for_timeout(1500)  # while the bar's animation may still run
     width = bar.evaluate("node => node.getBoundingClientRect().width")
     page.wait_for_timeout(3000)
     assert bar.evaluate("node => node.getBoundingClientRect().width") == width
 
 
-def test_a_tab_that_was_left_asks_nothing(studio: Studio, poll: Look) -> None:
-    page = poll(studio.task("under_way"))
+def test_a_tab_that_was_left_does_not_poll(ui: Ui, open_page: OpenPage) -> None:
+    page = open_page(ui.task("under_way"))
     expect(page.get_by_label("Progress").first).to_be_visible()
 
     page.get_by_role("link", name="Details", exact=True).click()
     expect(page.get_by_label("Progress")).to_have_count(0)
-    asked: list[str] = []
-    page.on("request", lambda request: "/seeany/api/" in request.url and asked.append(request.url))
+    requests: list[str] = []
+    page.on("request", lambda request: "/seeany/api/" in request.url and requests.append(request.url))
     page.wait_for_timeout(7000)
-    assert asked == []
+    assert requests == []
 
 
 ODD = "<img src=x onerror=alert(1)>" + "x" * 900
 
 
-def test_odd_values_stay_text_and_break_nothing(studio: Studio, poll: Look) -> None:
-    """What nobody expects: Airflow lets anybody who writes a DAG push anything."""
+def test_unexpected_values_stay_text_and_break_nothing(ui: Ui, open_page: OpenPage) -> None:
+    """Any DAG author can push any XCom."""
 
     def oddly(page: Page) -> None:
         page.on("dialog", lambda dialog: dialog.accept() or pytest.fail("a script ran"))
-        page.route("**/seeany/api/dags/**", answer)
+        page.route("**/seeany/api/dags/**", respond)
 
-    def answer(route: Route) -> None:
+    def respond(route: Route) -> None:
         view = route.fetch().json()
         view["result"] |= {"at": 10**15, "conn_id": ODD, "seeany_task_id": ODD, "resolution": ODD, "duration": 1e9 / 3}
         view["result"]["cost"] = [{"unit": unit, "amount": "-1E+3"} for unit in ("credits", "ZZZ", "<b>", "JPY")]
@@ -286,7 +286,7 @@ def test_odd_values_stay_text_and_break_nothing(studio: Studio, poll: Look) -> N
         ]
         route.fulfill(json=view)
 
-    page = poll(studio.task("batch"), before=oddly)
+    page = open_page(ui.task("batch"), before=oddly)
     expect(page.get_by_role("row")).to_have_count(6)
     assert page.get_by_role("table").get_by_role("link").count() == 1
     for text in ("credits", "ZZZ", "¥-1,000", "333,333,333.33 s"):
@@ -311,18 +311,18 @@ def lines(cell: Locator) -> int:
 
 
 @pytest.mark.parametrize("phone", [False, True])
-def test_names_in_a_batchs_table_stay_whole_and_long_ones_break(studio: Studio, poll: Look, phone: bool) -> None:
+def test_names_in_a_batchs_table_stay_whole_and_long_ones_wrap(ui: Ui, open_page: OpenPage, phone: bool) -> None:
     def squeeze(page: Page) -> None:
-        page.route("**/seeany/api/dags/**", answer)
+        page.route("**/seeany/api/dags/**", respond)
 
-    def answer(route: Route) -> None:
+    def respond(route: Route) -> None:
         view = route.fetch().json()
         for row in view["batch"][1:]:
             row |= {"url": None, "reason": "the service says why, in many words, " * 20}
         view["batch"][0]["id"] = LONG
         route.fulfill(json=view)
 
-    page = poll(studio.task("batch"), phone=phone, before=squeeze)
+    page = open_page(ui.task("batch"), phone=phone, before=squeeze)
     table = page.get_by_role("region", name="Batch")
     assert lines(table.get_by_text("video-0s-sneaker-2", exact=True)) == 1
     assert lines(table.get_by_text("SeeAny task", exact=True)) == 1
@@ -334,11 +334,11 @@ def test_names_in_a_batchs_table_stay_whole_and_long_ones_break(studio: Studio, 
 
 
 @pytest.mark.parametrize("phone", [False, True])
-def test_names_in_the_pages_table_stay_whole_and_long_ones_break(studio: Studio, poll: Look, phone: bool) -> None:
+def test_names_in_the_pages_table_stay_whole_and_long_ones_wrap(ui: Ui, open_page: OpenPage, phone: bool) -> None:
     def squeeze(page: Page) -> None:
-        page.route("**/seeany/api/results**", answer)
+        page.route("**/seeany/api/results**", respond)
 
-    def answer(route: Route) -> None:
+    def respond(route: Route) -> None:
         found = route.fetch().json()
         found["results"] = found["results"][:3]
         for row, dag_id in zip(found["results"], ("rung_named", "summer_2026", LONG), strict=True):
@@ -347,7 +347,7 @@ def test_names_in_the_pages_table_stay_whole_and_long_ones_break(studio: Studio,
         found["results"][0]["conn_id"] = "seeany_of_the_studio"
         route.fulfill(json=found)
 
-    page = poll(studio.page, phone=phone, before=squeeze)
+    page = open_page(ui.page, phone=phone, before=squeeze)
     page.get_by_role("button", name="Table").click()
     table = page.get_by_role("region", name="Results")
     for text in ("rung_named", "summer_2026", "seeany_of_the_studio", "Finished at"):
@@ -358,35 +358,35 @@ def test_names_in_the_pages_table_stay_whole_and_long_ones_break(studio: Studio,
     assert part.evaluate("node => node.scrollWidth <= node.clientWidth + 1")
 
 
-def test_dags_that_have_no_bar_are_counted_in_words(studio: Studio, poll: Look) -> None:
+def test_dags_that_have_no_bar_are_counted_in_words(ui: Ui, open_page: OpenPage) -> None:
     def crowd(page: Page) -> None:
-        page.route("**/seeany/api/summary**", answer)
+        page.route("**/seeany/api/summary**", respond)
 
-    def answer(route: Route) -> None:
+    def respond(route: Route) -> None:
         found = route.fetch().json()
         group = found["groups"][-1] | {"cost": [{"unit": "EUR", "amount": "2"}]}
         found["groups"] = [group | {"dag_id": f"dag_{number}"} for number in range(9)]
         route.fulfill(json=found)
 
-    spend = poll(studio.page, before=crowd).get_by_role("region", name="Cost EUR")
+    spend = open_page(ui.page, before=crowd).get_by_role("region", name="Cost EUR")
     expect(spend.locator("[data-dag]")).to_have_count(8)
     expect(spend.get_by_text("and 1 more", exact=True)).to_be_visible()
     # The scale: what the dearest day cost.
     expect(spend.locator("[data-top]")).to_have_text("€18.00")
-    spend = poll(studio.page, before=crowd, language="zh").get_by_role("region", name="花费 EUR")
+    spend = open_page(ui.page, before=crowd, language="zh").get_by_role("region", name="花费 EUR")
     expect(spend.get_by_text("另有 1 个", exact=True)).to_be_visible()
 
 
-def test_a_mapped_task_shows_its_own_result(studio: Studio, poll: Look) -> None:
-    expect(poll(studio.task("colours", 1)).get_by_label("Video video-3s-green-shoes")).to_be_visible()
+def test_a_mapped_task_shows_its_own_result(ui: Ui, open_page: OpenPage) -> None:
+    expect(open_page(ui.task("colours", 1)).get_by_label("Video video-3s-green-shoes")).to_be_visible()
 
 
-def test_a_foreign_task_gets_one_quiet_line(studio: Studio, poll: Look) -> None:
-    expect(poll(studio.task("foreign")).get_by_text("This task does not wait for SeeAny.")).to_be_visible()
+def test_a_foreign_task_gets_one_quiet_line(ui: Ui, open_page: OpenPage) -> None:
+    expect(open_page(ui.task("foreign")).get_by_text("This task does not wait for SeeAny.")).to_be_visible()
 
 
-def test_the_page_shows_results_spend_and_filters(studio: Studio, poll: Look) -> None:
-    page = poll(studio.page)
+def test_the_page_shows_results_spend_and_filters(ui: Ui, open_page: OpenPage) -> None:
+    page = open_page(ui.page)
 
     expect(page.get_by_text("It is not the account's bill.")).to_be_visible()
     expect(page.locator("[data-bar]").first).to_be_attached()
@@ -414,8 +414,8 @@ def test_the_page_shows_results_spend_and_filters(studio: Studio, poll: Look) ->
     expect(page.get_by_text("No result matches these filters.")).to_be_visible()
 
 
-def test_the_page_is_used_by_keyboard_alone(studio: Studio, poll: Look) -> None:
-    page = poll(studio.page)
+def test_the_page_is_used_by_keyboard_alone(ui: Ui, open_page: OpenPage) -> None:
+    page = open_page(ui.page)
     expect(page.get_by_role("link", name="finished", exact=True)).to_be_visible()
     expect(page.locator("[data-bar]").first).to_be_attached()
 
@@ -453,8 +453,8 @@ def test_the_page_is_used_by_keyboard_alone(studio: Studio, poll: Look) -> None:
     expect(page.get_by_text("SeeAny's error: content_policy_violation")).to_be_visible()
 
 
-def test_the_tab_is_used_by_keyboard_alone(studio: Studio, poll: Look) -> None:
-    page = poll(studio.task("finished"))
+def test_the_tab_is_used_by_keyboard_alone(ui: Ui, open_page: OpenPage) -> None:
+    page = open_page(ui.task("finished"))
     page.wait_for_function("document.querySelector('video')?.readyState >= 1")
 
     page.get_by_role("link", name="SeeAny", exact=True).focus()
@@ -469,36 +469,36 @@ def test_the_tab_is_used_by_keyboard_alone(studio: Studio, poll: Look) -> None:
     page.wait_for_function("!document.querySelector('video').paused")
 
 
-def test_a_picture_that_refuses_to_be_embedded_leaves_a_link_in_the_gallery(studio: Studio, poll: Look) -> None:
+def test_a_picture_that_refuses_to_be_embedded_leaves_a_link_in_the_gallery(ui: Ui, open_page: OpenPage) -> None:
     def refuse(page: Page) -> None:
         page.route("**/files/**", lambda route: route.fulfill(status=200, content_type="text/html", body="no"))
 
-    page = poll(studio.page, before=refuse, complaint="Failed to load resource")
+    page = open_page(ui.page, before=refuse, expected_error="Failed to load resource")
 
     card = page.get_by_role("listitem").filter(has=page.get_by_role("link", name="finished", exact=True))
     expect(card.get_by_role("link", name="Open original")).to_have_attribute("href", re.compile(r"output\.mp4$"))
 
 
-def test_the_page_is_no_longer_than_what_it_shows(studio: Studio, poll: Look) -> None:
-    page = poll(studio.page, phone=True)
+def test_the_page_is_no_longer_than_what_it_shows(ui: Ui, open_page: OpenPage) -> None:
+    page = open_page(ui.page, phone=True)
 
     expect(page.locator("[data-bar]").first).to_be_attached()
     assert page.evaluate("document.documentElement.scrollHeight <= innerHeight + 1")
 
 
-def test_a_card_plays_under_the_pointer_and_leads_to_its_task(studio: Studio, poll: Look) -> None:
-    page = poll(studio.page)
+def test_a_card_plays_under_the_pointer_and_leads_to_its_task(ui: Ui, open_page: OpenPage) -> None:
+    page = open_page(ui.page)
 
     link = page.get_by_role("link", name="finished", exact=True)
     link.hover()
     page.wait_for_function("[...document.querySelectorAll('video')].some(video => !video.paused && video.muted)")
     link.click()
     expect(page.get_by_label("Video video-3s-red-shoes")).to_be_visible()
-    assert page.url == studio.task("finished")
+    assert page.url == ui.task("finished")
 
 
-def test_the_table_in_the_dark_and_in_chinese(studio: Studio, poll: Look) -> None:
-    page = poll(studio.page, dark=True, language="zh")
+def test_the_table_in_the_dark_and_in_chinese(ui: Ui, open_page: OpenPage) -> None:
+    page = open_page(ui.page, dark=True, language="zh")
 
     page.get_by_role("button", name="表格").click()
     expect(page.get_by_role("region", name="结果").get_by_role("columnheader", name="花费")).to_be_visible()
@@ -508,8 +508,8 @@ def test_the_table_in_the_dark_and_in_chinese(studio: Studio, poll: Look) -> Non
     assert serious_findings(page, our_part(page, "SeeAny 结果")) == []
 
 
-def test_it_fits_a_phone(studio: Studio, poll: Look) -> None:
-    page = poll(studio.page, phone=True)
+def test_it_fits_a_phone(ui: Ui, open_page: OpenPage) -> None:
+    page = open_page(ui.page, phone=True)
 
     expect(page.get_by_role("heading", name="SeeAny results")).to_be_visible()
     expect(page.get_by_role("link", name="finished", exact=True)).to_be_visible()
@@ -517,32 +517,32 @@ def test_it_fits_a_phone(studio: Studio, poll: Look) -> None:
     assert part.evaluate("node => node.scrollWidth <= node.clientWidth + 1")
 
 
-def test_a_file_that_refuses_to_be_embedded_leaves_a_link(studio: Studio, poll: Look) -> None:
+def test_a_file_that_refuses_to_be_embedded_leaves_a_link(ui: Ui, open_page: OpenPage) -> None:
     def refuse(page: Page) -> None:
         page.route("**/output.mp4", lambda route: route.fulfill(status=200, content_type="text/html", body="no"))
 
-    page = poll(studio.task("finished"), before=refuse)
+    page = open_page(ui.task("finished"), before=refuse)
 
     expect(page.get_by_text("Cannot be shown here.")).to_be_visible()
     expect(page.get_by_role("link", name="Open original").first).to_have_attribute("href", re.compile("output.mp4"))
 
 
-def test_nothing_is_loaded_from_elsewhere_but_the_results(studio: Studio, poll: Look) -> None:
+def test_nothing_is_loaded_from_elsewhere_but_the_results(ui: Ui, open_page: OpenPage) -> None:
     loaded: set[tuple[str, str]] = set()
 
     def note(page: Page) -> None:
         page.on("request", lambda request: loaded.add((request.resource_type, request.url.split("/")[2])))
 
-    page = poll(studio.page, before=note)
+    page = open_page(ui.page, before=note)
     expect(page.get_by_role("link", name="finished", exact=True)).to_be_visible()
     page.wait_for_function("[...document.images].some(image => image.naturalWidth && image.src.includes('/files/'))")
 
-    own = studio.airflow.url.split("/")[2]
+    own = ui.airflow.url.split("/")[2]
     assert {kind for kind, host in loaded if host != own} == {"image"}
 
 
-def test_the_connection_form_saves_with_just_a_key(studio: Studio, poll: Look) -> None:
-    page = poll(f"{studio.airflow.url}/connections")
+def test_the_connection_form_saves_with_just_a_key(ui: Ui, open_page: OpenPage) -> None:
+    page = open_page(f"{ui.airflow.url}/connections")
 
     page.get_by_role("button", name="Add Connection").click()
     page.get_by_label("Connection ID").fill("seeany_by_hand")
@@ -554,6 +554,6 @@ def test_the_connection_form_saves_with_just_a_key(studio: Studio, poll: Look) -
     assert key.get_attribute("type") == "password"
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("seeany_by_hand").first).to_be_visible()
-    stored = studio.airflow.client.request("GET", "/connections/seeany_by_hand")
+    stored = ui.airflow.client.request("GET", "/connections/seeany_by_hand")
     assert stored["conn_type"] == "seeany"
     assert Path(stored.get("host") or "").name == ""

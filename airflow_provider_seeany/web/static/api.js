@@ -1,11 +1,11 @@
-/** Asking the routes of this plugin, now or again and again while somebody looks. */
+/** Polling the routes of this plugin while the page is visible. */
 
 import { useEffect, useRef, useState } from "./elements.js";
 
 const BASE = new URL("../api/", import.meta.url);
 
 export class ApiError extends Error {
-  /** @param {number} status @param {number} [retryAfter] seconds, if the server asks to come back then */
+  /** @param {number} status @param {number} [retryAfter] seconds of the Retry-After header, 0 without one */
   constructor(status, retryAfter = 0) {
     super(`HTTP ${status}`);
     this.status = status;
@@ -26,71 +26,67 @@ export function address(path, parameters) {
 }
 
 /** @param {string} url @param {AbortSignal} signal */
-async function ask(url, signal) {
+async function getJson(url, signal) {
   const response = await fetch(url, { signal, headers: { Accept: "application/json" }, credentials: "same-origin" });
   if (response.ok) return response.json();
-  const said = await response.json().catch(() => null);
-  // As Airflow's own UI reads it: a cookie that is no longer valid means to sign in again.
+  const payload = await response.json().catch(() => null);
+  // As in Airflow's own UI: an expired cookie means to sign in again.
   const retryAfter = Number(response.headers.get("Retry-After")) || 0;
-  throw new ApiError(said?.detail === "Invalid JWT token" ? 401 : response.status, retryAfter);
+  throw new ApiError(payload?.detail === "Invalid JWT token" ? 401 : response.status, retryAfter);
 }
 
 /**
- * The answer to a question, asked again every so many seconds. A hidden tab asks nothing, and asks at once when it is
- * seen again.
+ * Poll a URL. A hidden browser tab does not poll; once visible, it polls at once if a poll is due.
  * @template T
  * @param {string} url
- * @param {(answer: T | null) => number | null} pause seconds until the next question; `null` for never again
- * @returns {{ answer: T | null, error: Error | null }}
+ * @param {(data: T | null) => number | null} interval seconds until the next poll, given what this one returned
+ *   (`null` after an error); `null` ends the polling
+ * @returns {{ data: T | null, error: Error | null }} after an error, `data` is that of the last poll that worked
  */
-export function useAnswer(url, pause) {
+export function usePoll(url, interval) {
   const [state, setState] = useState(
-    /** @type {{ url: string, answer: T | null, error: Error | null }} */ ({ url, answer: null, error: null }),
+    /** @type {{ url: string, data: T | null, error: Error | null }} */ ({ url, data: null, error: null }),
   );
-  const pauseNow = useRef(pause);
-  pauseNow.current = pause;
+  const latestInterval = useRef(interval);
+  latestInterval.current = interval;
   useEffect(() => {
     const abort = new AbortController();
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     let timer;
     let isDue = true;
-    let isAsking = false;
-    async function look() {
-      if (document.hidden || !isDue || isAsking) return;
-      isAsking = true;
+    let isPending = false;
+    async function poll() {
+      if (document.hidden || !isDue || isPending) return;
+      isPending = true;
       /** @type {T | null} */
-      let answer = null;
+      let data = null;
       let retryAfter = 0;
       try {
-        answer = await ask(url, abort.signal);
-        setState({ url, answer, error: null });
-      } catch (error) {
+        data = await getJson(url, abort.signal);
+        setState({ url, data, error: null });
+      } catch (caught) {
         if (abort.signal.aborted) return;
-        if (error instanceof ApiError) retryAfter = error.retryAfter;
-        const trouble = error instanceof Error ? error : new Error(String(error));
-        setState((/** @type {any} */ before) => ({
-          url,
-          answer: before.url === url ? before.answer : null,
-          error: trouble,
-        }));
+        if (caught instanceof ApiError) retryAfter = caught.retryAfter;
+        const error = caught instanceof Error ? caught : new Error(String(caught));
+        setState((/** @type {any} */ last) => ({ url, data: last.url === url ? last.data : null, error }));
       }
-      isAsking = false;
+      isPending = false;
       isDue = false;
-      const seconds = retryAfter || pauseNow.current(answer);
+      const seconds = retryAfter || latestInterval.current(data);
       if (seconds === null || abort.signal.aborted) return;
       timer = setTimeout(() => {
         isDue = true;
-        void look();
+        void poll();
       }, seconds * 1000);
     }
-    const seen = () => void look();
-    document.addEventListener("visibilitychange", seen);
-    void look();
+    const onVisible = () => void poll();
+    document.addEventListener("visibilitychange", onVisible);
+    void poll();
     return () => {
       abort.abort();
       clearTimeout(timer);
-      document.removeEventListener("visibilitychange", seen);
+      document.removeEventListener("visibilitychange", onVisible);
     };
   }, [url]);
-  return state.url === url ? state : { answer: null, error: null };
+  return state.url === url ? state : { data: null, error: null };
 }

@@ -1,4 +1,4 @@
-/** Bars: spend per day and per DAG, each currency for itself. */
+/** Bar charts: spend per day and per DAG in one currency. */
 
 import { Chakra, h, Quiet } from "./elements.js";
 import { countText, dayText, moneyText } from "./format.js";
@@ -11,23 +11,23 @@ const { Box, Flex, Text } = Chakra;
 const HEIGHT = 120;
 
 /**
- * One bar a day, with the numbers in a table for who cannot see them.
+ * One bar a day, with the same numbers in a table for screen readers.
  * @param {{ unit: string, bars: Bar[], words: Words, language: string }} props
  */
 export function DayChart({ unit, bars, words, language }) {
-  const most = Math.max(...bars.map((bar) => Number(bar.amount)), 0) || 1;
-  const dearest = bars.find((bar) => Number(bar.amount) === most);
+  const maximum = Math.max(...bars.map((bar) => Number(bar.amount)), 0) || 1;
+  const highest = bars.find((bar) => Number(bar.amount) === maximum);
   const label = `${words.spendPerDay}, ${unit}`;
   const edge = { fontSize: "xs", color: "fg.muted" };
   return h(
     Box,
     { position: "relative" },
     // Above the highest bar, on the line that it reaches.
-    dearest &&
+    highest &&
       h(
         Text,
         { ...edge, "data-top": true, "aria-hidden": true },
-        moneyText({ unit, amount: dearest.amount }, language),
+        moneyText({ unit, amount: highest.amount }, language),
       ),
     h(
       Flex,
@@ -48,7 +48,7 @@ export function DayChart({ unit, bars, words, language }) {
           flex: "1 1 0",
           minW: "1px",
           maxW: 12,
-          h: `${(100 * Number(amount)) / most}%`,
+          h: `${(100 * Number(amount)) / maximum}%`,
           minH: Number(amount) > 0 ? "3px" : 0,
           bg: "brand.solid",
           borderTopRadius: "2px",
@@ -68,7 +68,7 @@ export function DayChart({ unit, bars, words, language }) {
 
 /** @param {{ label: string, unit: string, bars: Bar[], words: Words, language: string }} props */
 function NumbersTable({ label, unit, bars, words, language }) {
-  // Around the table, as a table grows to its content whatever height it is given, and so would the page.
+  // Hidden around the table: a table grows to its content whatever its height, and the page would grow with it.
   return h(
     Chakra.VisuallyHidden,
     { as: "div" },
@@ -94,11 +94,11 @@ function NumbersTable({ label, unit, bars, words, language }) {
 }
 
 /**
- * One bar a DAG, the dearest first.
+ * One bar a DAG, the highest cost first.
  * @param {{ unit: string, bars: Bar[], words: Words, language: string, choose: (dagId: string) => void }} props
  */
 export function DagBars({ unit, bars, words, language, choose }) {
-  const most = Math.max(...bars.map((bar) => Number(bar.amount)), 0) || 1;
+  const maximum = Math.max(...bars.map((bar) => Number(bar.amount)), 0) || 1;
   const sorted = [...bars].sort((one, other) => Number(other.amount) - Number(one.amount)).slice(0, 8);
   return h(
     Flex,
@@ -132,7 +132,7 @@ export function DagBars({ unit, bars, words, language, choose }) {
             h: 2,
             borderRadius: "full",
             bg: "brand.solid",
-            w: `${(100 * Number(amount)) / most}%`,
+            w: `${(100 * Number(amount)) / maximum}%`,
           }),
         ),
       ),

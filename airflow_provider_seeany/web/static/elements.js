@@ -1,4 +1,4 @@
-/** React and Chakra as Airflow shares them with plugins, and the few elements that are used everywhere. */
+/** React and Chakra, which Airflow shares with plugins, and the elements that page and tab both use. */
 
 import { isWebUrl } from "./format.js";
 
@@ -9,7 +9,7 @@ export const React = shared.React;
 export const Chakra = shared.ChakraUI;
 export const { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } = React;
 
-/** Makes an element. Texts become text: nothing in this UI is ever read as HTML. */
+/** Create an element. Strings become text nodes: this UI never parses HTML. */
 export const h = React.createElement;
 
 const { Badge, Box, Button, Flex, Text } = Chakra;
@@ -35,7 +35,7 @@ export function StateBadge({ state, words }) {
 }
 
 /**
- * A link to another site, if the address is one that a browser may be sent to.
+ * A link to another site; plain text if the address is not http(s).
  * @param {{ href: string | null | undefined, children?: any, [more: string]: any }} props
  */
 export function OutLink({ href, children, ...more }) {
@@ -59,16 +59,16 @@ export function InLink({ to, children, ...more }) {
 }
 
 /**
- * Copies addresses, each on a line of its own.
+ * Copies URLs, one per line.
  * @param {{ urls: string[], words: import("./types").Words }} props
  */
 export function CopyButton({ urls, words }) {
-  const [said, setSaid] = useState("");
+  const [outcome, setOutcome] = useState("");
   useEffect(() => {
-    if (!said) return undefined;
-    const timer = setTimeout(() => setSaid(""), 2000);
+    if (!outcome) return undefined;
+    const timer = setTimeout(() => setOutcome(""), 2000);
     return () => clearTimeout(timer);
-  }, [said]);
+  }, [outcome]);
   return h(
     Button,
     {
@@ -76,11 +76,11 @@ export function CopyButton({ urls, words }) {
       variant: "outline",
       onClick: () =>
         void copy(urls.join("\n")).then(
-          () => setSaid(words.copied),
-          () => setSaid(words.notCopied),
+          () => setOutcome(words.copied),
+          () => setOutcome(words.notCopied),
         ),
     },
-    h("span", { "aria-live": "polite" }, said || words.copyUrl(urls.length)),
+    h("span", { "aria-live": "polite" }, outcome || words.copyUrl(urls.length)),
   );
 }
 
@@ -90,7 +90,7 @@ async function copy(text) {
     await navigator.clipboard.writeText(text);
     return;
   }
-  // Browsers have no clipboard for pages that came over plain HTTP from another machine.
+  // Browsers offer no clipboard to pages loaded over plain HTTP from another machine.
   const area = document.createElement("textarea");
   area.value = text;
   area.style.position = "fixed";
@@ -99,6 +99,21 @@ async function copy(text) {
   area.select();
   document.execCommand("copy");
   area.remove();
+}
+
+/**
+ * Why the data could not be loaded.
+ * @param {{ error: any, words: import("./types").Words }} props
+ */
+export function LoadError({ error, words }) {
+  const texts = /** @type {Record<number, string>} */ ({
+    401: words.signIn,
+    403: words.forbidden,
+    404: words.notThere,
+    503: words.busy,
+  });
+  const other = error.status ? words.httpError(error.status) : words.noResponse;
+  return h(Box, { role: "alert" }, h(Notice, { title: words.failedToLoad }, texts[error.status] ?? other));
 }
 
 /** @param {{ children?: any, [more: string]: any }} props */
@@ -134,7 +149,7 @@ export function Notice({ title, children, status = "error", ...more }) {
 }
 
 /**
- * A name in a table, on one line whatever else wants the room; only what is very long is broken.
+ * A name in a table, on one line; only a very long one wraps.
  * @param {{ children?: any }} props
  */
 export function Name({ children }) {

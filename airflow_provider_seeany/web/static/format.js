@@ -1,7 +1,7 @@
-/** Numbers, money and moments as people read them. No element and no request is made here. */
+/** Texts of numbers, money, times and task instances. No elements, no requests. */
 
 /**
- * Tell whether an address may become a link or media: absolute, and http or https.
+ * Whether an address may become a link or media: absolute, and http or https.
  * @param {unknown} url
  * @returns {url is string}
  */
@@ -15,7 +15,7 @@ export function isWebUrl(url) {
 }
 
 /**
- * Tell whether an address looks like that of a picture.
+ * Whether an address looks like that of a picture.
  * @param {string} url
  */
 export function isPicture(url) {
@@ -39,15 +39,15 @@ export function sum(numbers) {
   const known = numbers.map(scaled);
   if (known.some((each) => each === null)) return String(numbers.reduce((total, each) => total + Number(each), 0));
   const terms = /** @type {[bigint, number][]} */ (known);
-  const places = Math.max(0, ...terms.map(([, decimals]) => decimals));
-  const total = terms.reduce((so_far, [digits, decimals]) => so_far + digits * 10n ** BigInt(places - decimals), 0n);
-  const text = String(total < 0n ? -total : total).padStart(places + 1, "0");
-  const number = places ? `${text.slice(0, -places)}.${text.slice(-places)}` : text;
+  const maximum = Math.max(0, ...terms.map(([, decimals]) => decimals));
+  const total = terms.reduce((result, [digits, decimals]) => result + digits * 10n ** BigInt(maximum - decimals), 0n);
+  const text = String(total < 0n ? -total : total).padStart(maximum + 1, "0");
+  const number = maximum ? `${text.slice(0, -maximum)}.${text.slice(-maximum)}` : text;
   return total < 0n ? `-${number}` : number;
 }
 
 /**
- * Add up money, each currency for itself.
+ * Add up the amounts of each currency.
  * @param {import("./types").Money[]} amounts
  * @returns {import("./types").Money[]}
  */
@@ -64,7 +64,7 @@ export function totals(amounts) {
  * @param {string} language
  */
 export function moneyText({ unit, amount }, language) {
-  // Given as text, a browser formats every digit; a number would have lost some by then.
+  // As text: a browser formats every digit of it, where a number would lose some.
   const value = /** @type {any} */ (amount);
   if (/^[A-Z]{3}$/.test(unit)) {
     try {
@@ -72,7 +72,7 @@ export function moneyText({ unit, amount }, language) {
       const style = /** @type {const} */ ({ style: "currency", currency: unit, currencyDisplay: "narrowSymbol" });
       return new Intl.NumberFormat(language, { ...style, maximumFractionDigits: 6 }).format(value);
     } catch {
-      // A currency that the browser does not know.
+      // A currency unknown to the browser.
     }
   }
   const digits = { minimumFractionDigits: 2, maximumFractionDigits: 6 };
@@ -90,7 +90,7 @@ export function countText(count, language) {
 }
 
 /**
- * A moment in the viewer's time zone, or nothing if it is beyond the dates that there are.
+ * A time in the viewer's time zone; a dash if it is beyond the range of dates.
  * @param {number} seconds Unix time
  * @param {string} language
  * @param {Intl.DateTimeFormatOptions} style
@@ -127,13 +127,13 @@ export function dayText(day, language) {
   return new Intl.DateTimeFormat(language, style).format(new Date(`${day}T00:00:00Z`));
 }
 
-/** The viewer's time zone, by its name: the one chosen in Airflow's UI, else the browser's. */
+/** The name of the time zone chosen in Airflow's UI, else of the browser's. */
 export function viewersZone() {
   try {
     const chosen = JSON.parse(localStorage.getItem("timezone") ?? "null");
     if (chosen) return new Intl.DateTimeFormat("en", { timeZone: chosen }).resolvedOptions().timeZone;
   } catch {
-    // A browser that keeps nothing, or a name that it does not know.
+    // No storage in this browser, or a time zone that it does not know.
   }
   return new Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
 }
@@ -153,7 +153,15 @@ export function daysOf(since, until) {
 }
 
 /**
- * @param {{ dag_id: string, run_id: string, task_id: string, map_index: number }} place
+ * A key for React. With the moment: a task instance that waits again may still have the record of an earlier wait.
+ * @param {import("./types").Result} result
+ */
+export function resultKey(result) {
+  return [result.dag_id, result.run_id, result.task_id, result.map_index, result.state, result.at].join("\n");
+}
+
+/**
+ * @param {{ dag_id: string, run_id: string, task_id: string, map_index: number }} task
  * @returns {string} the path of the tab of a task instance
  */
 export function tabPath({ dag_id, run_id, task_id, map_index }) {
@@ -162,7 +170,7 @@ export function tabPath({ dag_id, run_id, task_id, map_index }) {
   return `/dags/${dag}/runs/${run}/tasks/${task}${mapped}/plugin/seeany-result`;
 }
 
-/** @param {{ task_id: string, map_index: number }} place */
+/** @param {{ task_id: string, map_index: number }} task */
 export function taskName({ task_id, map_index }) {
   return map_index >= 0 ? `${task_id} [${map_index}]` : task_id;
 }

@@ -1,4 +1,4 @@
-/** Videos and pictures from another site, and what is shown when that site does not let itself be embedded. */
+/** Videos and pictures from another site, and a placeholder where that site forbids embedding. */
 
 import { Chakra, h, OutLink, Quiet, useEffect, useRef, useState } from "./elements.js";
 import { isPicture, isWebUrl } from "./format.js";
@@ -31,9 +31,9 @@ function Placeholder({ url, words, ratio = "16 / 9" }) {
 
 /** @param {{ url: string, poster: string | null, label: string, words: Words }} props */
 export function Player({ url, poster, label, words }) {
-  const [refused, setRefused] = useState(false);
-  useEffect(() => setRefused(false), [url]);
-  if (refused || !isWebUrl(url)) return h(Placeholder, { url, words });
+  const [failed, setFailed] = useState(false);
+  useEffect(() => setFailed(false), [url]);
+  if (failed || !isWebUrl(url)) return h(Placeholder, { url, words });
   return h(
     Box,
     { ...FRAME, bg: "black" },
@@ -45,15 +45,15 @@ export function Player({ url, poster, label, words }) {
       preload: "metadata",
       "aria-label": label,
       style: { ...FILL, maxHeight: "60vh", objectFit: "contain" },
-      onError: () => setRefused(true),
+      onError: () => setFailed(true),
     }),
   );
 }
 
 /** @param {{ url: string, label: string, words: Words }} props */
 export function Picture({ url, label, words }) {
-  const [refused, setRefused] = useState(false);
-  if (refused || !isWebUrl(url)) return h(Placeholder, { url, words, ratio: "1" });
+  const [failed, setFailed] = useState(false);
+  if (failed || !isWebUrl(url)) return h(Placeholder, { url, words, ratio: "1" });
   return h(
     Box,
     { ...FRAME, aspectRatio: "1" },
@@ -63,7 +63,7 @@ export function Picture({ url, label, words }) {
       loading: "lazy",
       referrerPolicy: "no-referrer",
       style: { ...FILL, objectFit: "cover" },
-      onError: () => setRefused(true),
+      onError: () => setFailed(true),
     }),
   );
 }
@@ -78,12 +78,12 @@ export function FileGrid({ urls, words }) {
   return h(
     Box,
     { as: "ul", display: "grid", gridTemplateColumns: columns, gap: 3, listStyleType: "none", p: 0 },
-    shown.map((url, place) =>
+    shown.map((url, index) =>
       h(
         "li",
         { key: url, style: { minWidth: 0 } },
         isPicture(url)
-          ? h(OutLink, { href: url, display: "block" }, h(Picture, { url, label: words.image(place + 1), words }))
+          ? h(OutLink, { href: url, display: "block" }, h(Picture, { url, label: words.image(index + 1), words }))
           : h(OutLink, { href: url, fontSize: "sm" }, url),
       ),
     ),
@@ -95,10 +95,10 @@ export function FileGrid({ urls, words }) {
  * @param {{ result: import("./types").Result, label: string, words: Words, playing: boolean }} props
  */
 export function Preview({ result, label, words, playing }) {
-  const [refused, setRefused] = useState(/** @type {(string | null)[]} */ ([]));
+  const [failed, setFailed] = useState(/** @type {(string | null)[]} */ ([]));
   const video = useRef(/** @type {HTMLVideoElement | null} */ (null));
   /** @param {string | null} url */
-  const isShown = (url) => isWebUrl(url) && !refused.includes(url);
+  const isShown = (url) => isWebUrl(url) && !failed.includes(url);
   const picture = [result.thumbnail_url, result.first_result].find(isShown);
   const url = result.video_url;
   const plays = playing && isShown(url);
@@ -117,7 +117,7 @@ export function Preview({ result, label, words, playing }) {
           loading: "lazy",
           referrerPolicy: "no-referrer",
           style: { ...FILL, objectFit: "cover" },
-          onError: () => setRefused([...refused, picture]),
+          onError: () => setFailed([...failed, picture]),
         })
       : null,
     plays || !picture
@@ -130,7 +130,7 @@ export function Preview({ result, label, words, playing }) {
           preload: "metadata",
           "aria-label": label,
           style: { ...FILL, objectFit: "cover", position: "absolute", inset: 0 },
-          onError: () => setRefused([...refused, url]),
+          onError: () => setFailed([...failed, url]),
         })
       : null,
   );

@@ -1,4 +1,4 @@
-/** The module that Airflow loads: one component, the tab where it is given a task instance, else the page. */
+/** The module that Airflow loads: one component, which is the tab if Airflow passes a task instance, else the page. */
 
 import { h } from "./elements.js";
 import { ResultsPage } from "./page.js";
@@ -7,7 +7,7 @@ import { TaskTab } from "./tab.js";
 /** @param {import("./types").PluginProps} props */
 function SeeAny({ dagId, runId, taskId, mapIndex }) {
   if (dagId && runId && taskId) {
-    // Airflow names the instance of a task that is not mapped in more than one way.
+    // For a task that is not mapped, Airflow passes -1, an empty text or nothing.
     const index = Number.parseInt(String(mapIndex ?? "-1"), 10);
     return h(TaskTab, { dagId, runId, taskId, mapIndex: Number.isNaN(index) ? -1 : index });
   }

@@ -1,4 +1,4 @@
-/** What the routes below `api/` answer, and what Airflow gives to a plugin. For the type checker only. */
+/** The responses of the routes below `api/`, and the props that Airflow passes to a plugin. For the type checker only. */
 
 export interface PluginProps {
   dagId?: string;
@@ -9,7 +9,7 @@ export interface PluginProps {
 
 export type State = "waiting" | "completed" | "failed" | "timed_out";
 
-/** A decimal number as text, so that nothing is lost. */
+/** The amount is a decimal number as text: a float would lose digits. */
 export interface Money {
   unit: string;
   amount: string;
@@ -57,7 +57,7 @@ export interface TaskView {
   batch: BatchRow[];
 }
 
-export interface ResultsAnswer {
+export interface ResultsResponse {
   waiting: Result[];
   results: Result[];
   next: string | null;

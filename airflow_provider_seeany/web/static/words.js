@@ -1,12 +1,12 @@
-/** Every text of the UI, in English and Chinese, and which of them the viewer reads. */
+/** Every text of the UI in English and Chinese, and the choice between them by the language of Airflow's UI. */
 
 import { useSyncExternalStore } from "./elements.js";
 
 export const ENGLISH = {
   title: "SeeAny results",
   intro:
-    "What SeeAny tasks made and cost, as far as Airflow waited for them. This is the spend visible to Airflow: " +
-    "tasks that a DAG you may read waited for. It is not the account's bill.",
+    "Results and cost of the SeeAny tasks that Airflow waited for. This is the spend visible to Airflow: " +
+    "only tasks that a DAG you may read waited for. It is not the account's bill.",
   states: { waiting: "Waiting", completed: "Completed", failed: "Failed", timed_out: "Timed out" },
   dag: "DAG",
   connection: "Connection",
@@ -25,10 +25,10 @@ export const ENGLISH = {
   andMore: (/** @type {string} */ count) => `and ${count} more`,
   results: "Results",
   task: "Task",
-  made: "Result",
+  result: "Result",
   cost: "Cost",
   finishedAt: "Finished at",
-  lastSeen: "Last seen",
+  lastUpdate: "Last update",
   day: "Day",
   seeanyTask: "SeeAny task",
   duration: "Duration",
@@ -47,11 +47,11 @@ export const ENGLISH = {
     if (seconds < 100) return `about ${Math.round(seconds)} s left`;
     return seconds < 6000 ? `about ${Math.round(seconds / 60)} min left` : `about ${Math.round(seconds / 3600)} h left`;
   },
-  noProgressYet: "Waiting. The log tells how far it is.",
-  startingSoon: "Not waiting yet.",
+  noProgress: "Waiting. The log shows the progress.",
+  notStarted: "The wait has not started yet.",
   notSeeAny: "This task does not wait for SeeAny.",
-  noRecord: "This wait has ended without a record to show. The log tells more.",
-  neverWaited: "This task did not wait: it was passed over.",
+  noRecord: "This wait ended without a record to show. See the log.",
+  notRun: "This task did not wait: it did not run.",
   failedWith: "SeeAny's error",
   failedAs: { failed: "The wait failed", timed_out: "The wait timed out" },
   batchTotals: (/** @type {string} */ completed, /** @type {string} */ total, /** @type {number} */ failed) =>
@@ -63,16 +63,16 @@ export const ENGLISH = {
   emptyTitle: "Nothing here yet",
   emptyFiltered: "No result matches these filters.",
   emptyHow:
-    "Add a connection of type SeeAny, then a task like this one to a DAG. Its result shows here when it has ended.",
+    "Add a connection of type SeeAny, then a task like this one to a DAG. Its result appears here when it ends.",
   connections: "To the connections",
   loading: "Loading …",
   failedToLoad: "Could not load",
   signIn: "You are signed out. Reload the page to sign in again.",
   forbidden: "You may not read this.",
-  notThere: "There is no such task instance.",
-  noAnswer: "Airflow does not answer. Trying again …",
-  busy: "Airflow is busy. Trying again …",
-  trouble: (/** @type {number} */ status) => `Airflow answered with an error (HTTP ${status}). Its log tells more.`,
+  notThere: "This task instance does not exist.",
+  noResponse: "Airflow does not respond. Retrying …",
+  busy: "Airflow is busy. Retrying …",
+  httpError: (/** @type {number} */ status) => `Airflow responded with HTTP ${status}. See its log.`,
 };
 
 /** @type {typeof ENGLISH} */
@@ -99,10 +99,10 @@ const CHINESE = {
   andMore: (count) => `另有 ${count} 个`,
   results: "结果",
   task: "任务",
-  made: "结果",
+  result: "结果",
   cost: "花费",
   finishedAt: "完成时间",
-  lastSeen: "最近更新",
+  lastUpdate: "最近更新",
   day: "日期",
   seeanyTask: "SeeAny 任务",
   duration: "时长",
@@ -113,7 +113,7 @@ const CHINESE = {
   image: (number) => `图片 ${number}`,
   copyUrl: () => "复制链接",
   copied: "已复制",
-  notCopied: "未能复制",
+  notCopied: "复制失败",
   openOriginal: "打开原文件",
   cannotEmbed: "无法在此显示。",
   progress: "进度",
@@ -121,11 +121,11 @@ const CHINESE = {
     if (seconds < 100) return `约剩 ${Math.round(seconds)} 秒`;
     return seconds < 6000 ? `约剩 ${Math.round(seconds / 60)} 分钟` : `约剩 ${Math.round(seconds / 3600)} 小时`;
   },
-  noProgressYet: "等待中，进度见日志。",
-  startingSoon: "尚未开始等待。",
+  noProgress: "等待中，进度见日志。",
+  notStarted: "尚未开始等待。",
   notSeeAny: "此任务不等待 SeeAny。",
   noRecord: "此等待已结束，没有可显示的记录，详情见日志。",
-  neverWaited: "此任务被跳过，没有等待。",
+  notRun: "此任务没有运行，也就没有等待。",
   failedWith: "SeeAny 错误",
   failedAs: { failed: "等待失败", timed_out: "等待超时" },
   batchTotals: (completed, total, failed) => `已完成 ${completed} / ${total}${failed ? `，失败 ${failed}` : ""}`,
@@ -141,10 +141,10 @@ const CHINESE = {
   failedToLoad: "无法加载",
   signIn: "您已退出登录，请刷新页面重新登录。",
   forbidden: "您没有查看权限。",
-  notThere: "没有这个任务实例。",
-  noAnswer: "Airflow 没有响应，正在重试 …",
+  notThere: "任务实例不存在。",
+  noResponse: "Airflow 没有响应，正在重试 …",
   busy: "Airflow 正忙，正在重试 …",
-  trouble: (status) => `Airflow 返回错误（HTTP ${status}），详情见其日志。`,
+  httpError: (status) => `Airflow 返回错误（HTTP ${status}），详情见其日志。`,
 };
 
 function language() {
@@ -152,12 +152,12 @@ function language() {
   try {
     chosen = localStorage.getItem("i18nextLng");
   } catch {
-    // A browser that keeps nothing.
+    // No storage in this browser.
   }
   return [chosen, document.documentElement.lang, navigator.language].find(isLanguage) ?? "en";
 }
 
-/** @param {string | null} tag @returns {tag is string} whether it is one that numbers and dates can be written in */
+/** @param {string | null} tag @returns {tag is string} whether Intl can format numbers and dates in it */
 function isLanguage(tag) {
   try {
     return Boolean(tag) && Intl.getCanonicalLocales(tag ?? "").length > 0;
@@ -174,7 +174,7 @@ function watchLanguage(changed) {
 }
 
 /**
- * The language of Airflow's UI, as it is now, and the texts in it.
+ * The current language of Airflow's UI, and the texts in it.
  * @returns {{ words: typeof ENGLISH, language: string }}
  */
 export function useWords() {

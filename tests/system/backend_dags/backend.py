@@ -9,7 +9,7 @@ from airflow.sdk import DAG, get_current_context, task
 from airflow_provider_seeany.sensors.batch import SeeAnyTaskBatchSensor
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 
-RUNG: dict[str, Any] = {"seeany_conn_id": "ringing", "expect_callback": True}
+RUNG: dict[str, Any] = {"seeany_conn_id": "calls_back", "expect_callback": True}
 WAITS: dict[str, dict[str, Any]] = {
     "poke": {"deferrable": False, "poke_interval": 1},
     "deferred": {},

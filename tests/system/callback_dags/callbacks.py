@@ -7,7 +7,7 @@ from airflow.sdk import DAG, task
 from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 
-COMMON = {"seeany_conn_id": "ringing", "expect_callback": True, "timeout": 300}
+COMMON = {"seeany_conn_id": "calls_back", "expect_callback": True, "timeout": 300}
 
 with DAG("callbacks", schedule=None):
     SeeAnyTaskSensor(task_id="polling", seeany_task_id="video-25s-polling", seeany_conn_id="silent")
@@ -40,4 +40,4 @@ with DAG("callbacks", schedule=None):
         """Return what the template gave."""
         return from_template
 
-    url("{{ macros.seeany.callback_url('ringing', dag_id=dag.dag_id, run_id=run_id, task_id='classic') }}")
+    url("{{ macros.seeany.callback_url('calls_back', dag_id=dag.dag_id, run_id=run_id, task_id='classic') }}")

@@ -1,4 +1,4 @@
-"""The bodies the API answers with: the three documented ones, and those the platform leaves open."""
+"""The bodies of the API's responses: the three documented ones, and invented ones where the platform documents none."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ Body = Mapping[str, object]
 
 
 def task_body(scenario: Scenario, state: State, *, started_at: float, files_url: str) -> Body:
-    """Give the answer about a task that started at `started_at` (Unix seconds).
+    """Return the state of a task that started at `started_at` (Unix seconds).
 
-    Its result files are below `files_url`, each task's under its own id, so that no two tasks share a URL.
+    Its result files are below `files_url` under its own id, so that no two tasks share a URL.
     """
     images = scenario.what is What.IMAGES
     head = {"id": scenario.task_id, "object": "image_set" if images else "video_generation"}
@@ -57,7 +57,7 @@ def task_body(scenario: Scenario, state: State, *, started_at: float, files_url:
 
 
 def error_body(code: str, message: str) -> Body:
-    """Give the answer to a request that is refused; its shape is invented, after a failed task's `error`."""
+    """Return the body of a rejected request; its shape is invented, after a failed task's `error`."""
     return {"error": {"code": code, "message": message}}
 
 
@@ -72,7 +72,7 @@ def _video(results: str) -> Body:
 
 
 def _image_set(results: str, count: int) -> Body:
-    # Invented: the platform says that image sets are asked for in the same way, not what the answer holds.
+    # Invented: the platform says that image sets are requested in the same way, not what the response holds.
     return {
         "images": [{"url": f"{results}/image-{number}.jpg"} for number in range(1, count + 1)],
         "usage": _usage(IMAGE_PRICE * count),

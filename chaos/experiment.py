@@ -1,4 +1,4 @@
-"""One course of chaos: the same waits and faults on a fresh Airflow, and what came of each wait."""
+"""One chaos experiment: all waits and faults on a fresh Airflow, and the end of each wait."""
 
 from __future__ import annotations
 
@@ -10,77 +10,77 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chaos.api import FaultyApi, Spell, Weather
+from chaos.api import FaultyApi, Mode, Phase
 from chaos.plan import DAG_IDS, NOTES_VARIABLE, WAITS
-from chaos.verdict import Left, Service
+from chaos.verdict import Observed, Service
 from local_airflow import DagRun, LocalAirflow, TaskInstance, WaitTimeoutError
 
 REPOSITORY = Path(__file__).parents[1]
 KEY = "sk-chaos"
-SPELLS = (
-    Spell(Weather.GARBAGE, 15, 75),
-    Spell(Weather.DOWN, 80, 140),
-    Spell(Weather.SLOW, 140, 165),
+PHASES = (
+    Phase(Mode.GARBAGE, 15, 75),
+    Phase(Mode.DOWN, 80, 140),
+    Phase(Mode.SLOW, 140, 165),
 )
-LONGEST_LOOKOUT = 30.0
-"""Most seconds to wait for a trigger that is between its XComs and its success."""
-LONGEST = 330.0
+MAX_WATCH_SECONDS = 30.0
+"""Maximum seconds to wait for a trigger that is between its XComs and its success."""
+MAX_SECONDS = 330.0
 """Seconds after which a wait that has not ended counts as lost."""
 
 
 @dataclass(frozen=True)
-class Blow:
+class Disruption:
     """
     Something done to a process of Airflow.
 
     :param at: seconds after the start.
-    :param what: what is done, for a person.
-    :param strike: does it, and returns how many waits were under way in what it hit.
-    :param may_miss: whether it also counts if it hit none, because that takes luck.
+    :param what: a description for the report.
+    :param apply: does it, and returns the number of waits that were running in the process.
+    :param may_miss: whether it also counts without such a wait, because that depends on timing.
     """
 
     at: float
     what: str
-    strike: Callable[[LocalAirflow], int]
+    apply: Callable[[LocalAirflow], int]
     may_miss: bool = False
 
 
 @dataclass(frozen=True)
-class Struck:
-    """A blow that has fallen, ``seconds`` after the start, on so many waits."""
+class Applied:
+    """A disruption that was applied, ``seconds`` after the start, to so many waits."""
 
-    blow: Blow
+    disruption: Disruption
     seconds: float
     waits: int
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What a course left."""
+    """The results of an experiment."""
 
     name: str
     service: Service
-    left: dict[str, Left]
+    observed: dict[str, Observed]
     requests: int
     faults: Counter[str]
-    struck: tuple[Struck, ...]
+    applied: tuple[Applied, ...]
     seconds: float
 
 
 def _kill(name: str, *, and_restart: bool) -> Callable[[LocalAirflow], int]:
-    def strike(airflow: LocalAirflow) -> int:
+    def apply(airflow: LocalAirflow) -> int:
         hit = [task for task in _deferred(airflow) if task.triggerer_id == airflow.job_id(name)]
         airflow.process(name).kill()
         if and_restart:
             airflow.restart(name)
         return len(hit)
 
-    return strike
+    return apply
 
 
 def _kill_between_xcoms_and_success(airflow: LocalAirflow) -> int:
-    """Kill the triggerer when a trigger has pushed its result, and Airflow does not yet know that the task is done."""
-    deadline = time.monotonic() + LONGEST_LOOKOUT
+    """Kill the triggerer after a trigger has pushed its result, before Airflow knows that the task is done."""
+    deadline = time.monotonic() + MAX_WATCH_SECONDS
     while not (hit := _deferred_with_result(airflow)) and time.monotonic() < deadline:
         pass
     airflow.process("triggerer").kill()
@@ -95,28 +95,34 @@ def _restart_scheduler(airflow: LocalAirflow) -> int:
     return len(hit)
 
 
-_AT_THE_END = Blow(
+_KILL_AT_THE_END = Disruption(
     165,
     "the triggerer is killed (-9) between XComs and success, and restarted",
     _kill_between_xcoms_and_success,
     may_miss=True,
 )
-BLOWS = (
-    Blow(45, "the triggerer is killed (-9) and restarted", _kill("triggerer", and_restart=True)),
-    Blow(100, "the scheduler is restarted", _restart_scheduler),
-    _AT_THE_END,
+DISRUPTIONS = (
+    Disruption(45, "the triggerer is killed (-9) and restarted", _kill("triggerer", and_restart=True)),
+    Disruption(100, "the scheduler is restarted", _restart_scheduler),
+    _KILL_AT_THE_END,
 )
-BLOWS_TO_TWO_TRIGGERERS = (
-    Blow(45, "one of two triggerers is killed (-9) for good", _kill("triggerer-2", and_restart=False)),
-    Blow(100, "the scheduler is restarted", _restart_scheduler),
-    _AT_THE_END,
+DISRUPTIONS_OF_TWO_TRIGGERERS = (
+    Disruption(45, "one of two triggerers is killed (-9) for good", _kill("triggerer-2", and_restart=False)),
+    Disruption(100, "the scheduler is restarted", _restart_scheduler),
+    _KILL_AT_THE_END,
 )
 
 
-def run_course(
-    name: str, *, home: Path, seed: int, blows: Sequence[Blow], database_url: str | None = None, triggerers: int = 1
+def run_experiment(
+    name: str,
+    *,
+    home: Path,
+    seed: int,
+    disruptions: Sequence[Disruption],
+    database_url: str | None = None,
+    triggerers: int = 1,
 ) -> Findings:
-    """Run the waits through the faults and tell what they left."""
+    """Run the waits through the faults and return what they left in Airflow."""
     began = time.monotonic()
     ids = [seeany_task_id for wait in WAITS for seeany_task_id in wait.seeany_task_ids]
     notes = home / "notes"
@@ -126,32 +132,32 @@ def run_course(
         env={
             "PYTHONPATH": str(REPOSITORY),
             NOTES_VARIABLE: str(notes),
-            # So that no triggerer takes all waits at once.
+            # So that neither triggerer takes all waits at once.
             "AIRFLOW__TRIGGERER__MAX_TRIGGER_TO_SELECT_PER_LOOP": "50" if triggerers == 1 else "4",
         },
         database_url=database_url,
         replicas={"triggerer": triggerers},
         wait_for_dags=DAG_IDS,
     )
-    with FaultyApi(SPELLS, seeany_task_ids=ids, seed=seed).running() as api, airflow:
+    with FaultyApi(PHASES, seeany_task_ids=ids, seed=seed).running() as api, airflow:
         airflow.create_connection("seeany_default", conn_type="seeany", host=api.url, password=KEY)
         api.begin()
         assert api.began is not None
         runs = [airflow.trigger_dag(dag_id) for dag_id in DAG_IDS]
-        struck = []
-        for blow in blows:
-            time.sleep(max(api.began + blow.at - time.time(), 0))
-            waits = blow.strike(airflow)
-            struck.append(Struck(blow, time.time() - api.began, waits))
-        _wait_for(airflow, runs, until=api.began + LONGEST)
-        left = dict(_what_was_left(airflow, runs, _notes(notes)))
+        applied = []
+        for disruption in disruptions:
+            time.sleep(max(api.began + disruption.at - time.time(), 0))
+            waits = disruption.apply(airflow)
+            applied.append(Applied(disruption, time.time() - api.began, waits))
+        _wait_for(airflow, runs, until=api.began + MAX_SECONDS)
+        observed = dict(_observe(airflow, runs, _notes(notes)))
         return Findings(
             name=name,
             service=Service(api.url, api.began),
-            left=left,
+            observed=observed,
             requests=api.requests.total(),
             faults=api.faults,
-            struck=tuple(struck),
+            applied=tuple(applied),
             seconds=time.monotonic() - began,
         )
 
@@ -161,7 +167,7 @@ def _wait_for(airflow: LocalAirflow, runs: Sequence[DagRun], *, until: float) ->
         try:
             airflow.wait_for_run(run, timeout=max(until - time.time(), 1), poll_seconds=1)
         except WaitTimeoutError as late:
-            print(late)  # the verdict names the waits that are lost
+            print(late)  # the verdict names the lost waits
 
 
 def _deferred(airflow: LocalAirflow) -> list[TaskInstance]:
@@ -169,16 +175,16 @@ def _deferred(airflow: LocalAirflow) -> list[TaskInstance]:
 
 
 def _deferred_with_result(airflow: LocalAirflow) -> set[str]:
-    """Return the worker-free waits that have pushed their result and still wait for Airflow to note their end."""
+    """Return the worker-free waits that have pushed their result and are still deferred."""
     waiting = {task.task_id for task in _deferred(airflow)}
     path = f"/dags/{DAG_IDS[True]}/dagRuns/~/taskInstances/~/xcomEntries"
     entries = airflow.client.request("GET", path, params={"xcom_key": "return_value", "limit": 100})["xcom_entries"]
     return waiting & {entry["task_id"] for entry in entries}
 
 
-def _what_was_left(
+def _observe(
     airflow: LocalAirflow, runs: Sequence[DagRun], notes: dict[str, list[Any]]
-) -> Iterator[tuple[str, Left]]:
+) -> Iterator[tuple[str, Observed]]:
     for run in runs:
         tasks = {task.task_id: task for task in airflow.task_instances(run)}
         for wait in WAITS:
@@ -186,7 +192,7 @@ def _what_was_left(
                 task = tasks[wait.task_id]
                 yield (
                     wait.task_id,
-                    Left(
+                    Observed(
                         state=task.state,
                         tries=task.try_number,
                         start=task.start,
@@ -199,10 +205,10 @@ def _what_was_left(
 
 
 def _notes(file: Path) -> dict[str, list[Any]]:
-    """Read what the downstream tasks wrote: the answer each run was handed, by the wait."""
-    answers = defaultdict(list)
+    """Read the notes of the downstream tasks: the payload that each run received, by wait."""
+    payloads = defaultdict(list)
     if file.exists():
         for line in file.read_text(encoding="utf-8").splitlines():
             note = json.loads(line)
-            answers[note["wait"]].append(note["answer"])
-    return answers
+            payloads[note["wait"]].append(note["payload"])
+    return payloads

@@ -1,0 +1,93 @@
+/** A batch on the tab: its totals, and its table of tasks. */
+
+import { Chakra, h, Name, OutLink, Quiet, StateBadge } from "./elements.js";
+import { costText, countText, isPicture, moneyText } from "./format.js";
+
+const { Box, Table, Text } = Chakra;
+
+/** @typedef {import("./types").Result} Result */
+/** @typedef {import("./types").TaskView} TaskView */
+/** @typedef {import("./types").Words} Words */
+
+/** A batch's progress or result in words. @param {Result} result @param {Words} words @param {string} language */
+export function batchText(result, words, language) {
+  const [completed, total] = [result.completed ?? 0, result.total ?? 0].map((count) => countText(count, language));
+  return words.batchTotals(/** @type {string} */ (completed), /** @type {string} */ (total), result.failed ?? 0);
+}
+
+/** @param {{ result: Result, words: Words, language: string }} props */
+export function BatchTotals({ result, words, language }) {
+  const left = result.state === "waiting" ? 0 : (result.total ?? 0) - (result.completed ?? 0) - (result.failed ?? 0);
+  const totals = batchText(result, words, language);
+  const text = left > 0 ? `${totals}${words.notDone(countText(left, language))}` : totals;
+  const cost = costText(result.cost, language);
+  return h(Text, { mt: 2 }, cost ? `${text} · ${cost}` : text);
+}
+
+/** @param {import("./types").BatchRow} row @param {Words} words */
+function fileText({ url, results }, words) {
+  if (results > 1) return words.files(results);
+  return isPicture(url ?? "") ? words.image(1) : words.openOriginal;
+}
+
+/** @param {{ view: TaskView, result: Result, words: Words, language: string }} props */
+export function BatchTable({ view, result, words, language }) {
+  const ended = (result.completed ?? 0) + (result.failed ?? 0);
+  const shown = view.batch.length;
+  return h(
+    Box,
+    null,
+    h(BatchTotals, { result, words, language }),
+    view.batch.length === 0
+      ? h(Quiet, { mt: 2 }, (result.total ?? 0) > 0 && words.batchEmpty)
+      : h(
+          Box,
+          {
+            overflowX: "auto",
+            mt: 3,
+            tabIndex: 0,
+            role: "region",
+            "aria-label": words.batch,
+            focusVisibleRing: "outside",
+          },
+          h(
+            Table.Root,
+            { size: "sm" },
+            h(
+              Table.Header,
+              null,
+              h(
+                Table.Row,
+                null,
+                [words.seeanyTask, words.state, words.cost, words.result].map((name) =>
+                  h(Table.ColumnHeader, { key: name, whiteSpace: "nowrap" }, name),
+                ),
+              ),
+            ),
+            h(
+              Table.Body,
+              null,
+              view.batch.map((row) =>
+                h(
+                  Table.Row,
+                  { key: row.id },
+                  h(Table.Cell, null, h(Name, null, row.id)),
+                  h(Table.Cell, null, h(StateBadge, { state: row.state, words })),
+                  h(Table.Cell, { whiteSpace: "nowrap" }, row.cost ? moneyText(row.cost, language) : "–"),
+                  h(
+                    Table.Cell,
+                    null,
+                    row.url
+                      ? h(OutLink, { href: row.url, whiteSpace: "nowrap" }, fileText(row, words))
+                      : (row.reason ?? "–"),
+                  ),
+                ),
+              ),
+            ),
+          ),
+        ),
+    shown > 0 &&
+      shown < ended &&
+      h(Quiet, { mt: 2 }, words.shownOnly(countText(shown, language), countText(ended, language))),
+  );
+}

@@ -1,0 +1,66 @@
+/** The tab while a task waits: its progress, extrapolated between two polls by the service's own estimate. */
+
+import { BatchTotals } from "./batch.js";
+import { Chakra, h, Panel, Quiet, useEffect, useState } from "./elements.js";
+import { momentText } from "./format.js";
+
+const { Flex, Progress, Text } = Chakra;
+
+/** @typedef {import("./types").Result} Result */
+/** @typedef {import("./types").Words} Words */
+
+/**
+ * @param {{ result: Result, words: Words, language: string, isWaiting: boolean, isCurrent: boolean }} props `isCurrent`:
+ *   whether the progress is recent enough to extrapolate
+ */
+export function WaitProgress({ result, words, language, isWaiting, isCurrent }) {
+  const now = useClock(isCurrent);
+  const age = result.at === null ? 0 : Math.max(0, now - result.at);
+  const left = result.seconds_left === null ? null : result.seconds_left - age;
+  const percent = extrapolate(result, age);
+  return h(
+    Panel,
+    null,
+    result.at === null
+      ? h(Quiet, { mb: 3 }, isWaiting ? words.noProgress : words.notStarted)
+      : h(
+          Flex,
+          { justify: "space-between", gap: 3, mb: 2, wrap: "wrap" },
+          h(
+            Text,
+            { fontWeight: "semibold", fontSize: "lg" },
+            percent === null ? words.progress : `${Math.floor(percent)} %`,
+          ),
+          left !== null && left > 0 && h(Quiet, null, words.left(left)),
+        ),
+    h(
+      Progress.Root,
+      { value: percent, min: 0, max: 100, size: "lg", colorPalette: "brand", striped: true, animated: true },
+      h(Progress.Track, { borderRadius: "full", "aria-label": words.progress }, h(Progress.Range)),
+    ),
+    result.total !== null && h(BatchTotals, { result, words, language }),
+    result.at !== null && h(Quiet, { mt: 3 }, `${words.lastUpdate}: ${momentText(result.at, language)}`),
+  );
+}
+
+/**
+ * The percentage to expect by now: the last one, extrapolated by the service's own estimate, but never to the end.
+ * @param {Result} result
+ * @param {number} age since that percentage was published, in seconds
+ */
+function extrapolate({ percent, seconds_left: left, total }, age) {
+  if (percent === null) return null;
+  if (total !== null || left === null || left <= 0) return percent;
+  return Math.min(Math.max(percent, 99), percent + ((100 - percent) * Math.min(age, left)) / left);
+}
+
+/** @param {boolean} isRunning */
+function useClock(isRunning) {
+  const [now, setNow] = useState(Date.now() / 1000);
+  useEffect(() => {
+    if (!isRunning) return undefined;
+    const timer = setInterval(() => document.hidden || setNow(Date.now() / 1000), 1000);
+    return () => clearInterval(timer);
+  }, [isRunning]);
+  return now;
+}
