@@ -1,4 +1,4 @@
-"""The callback URL to give to whatever creates a SeeAny task, and the two options of Airflow that it is made of."""
+"""The callback URL to pass on when a SeeAny task is created, and the Airflow options that it is made of."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ from airflow_provider_seeany.callback.token import TokenClaims, sign_token
 from airflow_provider_seeany.exceptions import SeeAnyConfigError
 
 MOUNTED_AT = "/seeany"
-"""The path of the api-server below which the plugin serves."""
+"""The path in the api-server at which the plugin mounts its application."""
 
 MIN_SECRET = 16
 
 
 def callback_secrets() -> tuple[str, ...]:
     """
-    Return the secrets of ``[seeany] callback_secret``; none if callbacks are off.
+    Return the secrets of ``[seeany] callback_secret``, the newest first; none if callbacks are off.
 
-    There may be several, separated by white space or commas, the newest first: it signs, and all of them are accepted.
-    A line break at the end, which the reading of a file tends to add, makes no difference.
+    White space or commas separate them, so the line break at the end of a file makes no difference.
 
-    :raises SeeAnyConfigError: if one of them is too short to be one.
+    :raises SeeAnyConfigError: if one of them is too short.
     """
     text = str(conf.get("seeany", "callback_secret", fallback=None) or "")
     secrets = tuple(filter(None, re.split(r"[\s,]+", text)))
@@ -32,13 +31,13 @@ def callback_secrets() -> tuple[str, ...]:
             which = "[seeany] callback_secret" if len(secrets) == 1 else f"Secret {number} in [seeany] callback_secret"
             raise SeeAnyConfigError(
                 f"{which} is too short: at least {MIN_SECRET} characters, such as `openssl rand -hex 32` prints. "
-                "White space and commas stand between one secret and the next."
+                "White space and commas separate secrets."
             )
     return secrets
 
 
 def why_no_callback() -> str | None:
-    """Return why no ring can be answered, as far as this process can tell; ``None`` if it sees no reason."""
+    """Return why no callback can be accepted, as far as this process can tell; ``None`` if it sees no reason."""
     try:
         return None if callback_secrets() else "[seeany] callback_secret is not set here."
     except Exception as error:
@@ -47,19 +46,19 @@ def why_no_callback() -> str | None:
 
 def why_unusable(error: Exception) -> str:
     """
-    Return why there is no secret, for a person.
+    Return a text for what :func:`callback_secrets` raised.
 
-    :param error: what :func:`callback_secrets` raised. An option may be set as a command, and the text of one that
-        fails may quote what was read; so only this provider's own text is told.
+    An option can be set as a command, and the error of one that fails can quote the secret; so only this provider's
+    own text is shown.
     """
     if isinstance(error, SeeAnyConfigError):
         return str(error)
     return f"[seeany] callback_secret could not be read: {type(error).__name__}"
 
 
-def callback_url(ringer: TokenClaims) -> str:
+def callback_url(claims: TokenClaims) -> str:
     """
-    Return the URL at which this may be rung for.
+    Return the URL whose callbacks have these claims.
 
     :raises SeeAnyConfigError: if an option that it takes is not set.
     """
@@ -76,4 +75,4 @@ def callback_url(ringer: TokenClaims) -> str:
             f"There is no callback URL without [api] base_url, which is {base_url!r}. Set it to the address at which "
             "SeeAny reaches the api-server, such as https://airflow.example.com."
         )
-    return f"{base_url}{MOUNTED_AT}/callback/{sign_token(ringer, secret=secrets[0])}"
+    return f"{base_url}{MOUNTED_AT}/callback/{sign_token(claims, secret=secrets[0])}"

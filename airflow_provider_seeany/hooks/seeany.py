@@ -101,7 +101,7 @@ class SeeAnyHook(BaseHook):
         """The blocking client for this connection."""
         from airflow_provider_seeany.api.blocking import BlockingClient
 
-        return BlockingClient(self._read_settings())
+        return BlockingClient(self.read_settings())
 
     def close(self) -> None:
         """Close the connections; they are made again when something is asked."""
@@ -122,7 +122,13 @@ class SeeAnyHook(BaseHook):
         async with ReauthenticatingClient(self._aread_settings, transport.shared_client) as client:
             yield client
 
-    def _read_settings(self) -> ApiSettings:
+    def read_settings(self) -> ApiSettings:
+        """
+        Return the settings that the connection holds.
+
+        :raises SeeAnyConnectionNotFound: if the connection was not found.
+        :raises SeeAnyConfigError: if it cannot be used.
+        """
         with naming_connection(self.seeany_conn_id):
             connection = self.get_connection(self.seeany_conn_id)
             try:
@@ -143,7 +149,7 @@ class SeeAnyHook(BaseHook):
                 # In a triggerer a second look would find no more, in the one thread in which all look who block.
                 if not runs_in_one_process():
                     raise
-                return await sync_to_async(self._read_settings)()
+                return await sync_to_async(self.read_settings)()
             try:
                 settings = api_settings(connection, await get_async_extra_dejson(connection))
             finally:
@@ -210,7 +216,7 @@ class SeeAnyHook(BaseHook):
             self._patience.reset()
             return reply
         try:
-            settings = self._read_settings()
+            settings = self.read_settings()
         except CONNECTION_ERRORS as error:
             return self._patience.record_failure(error)
         self._patience.reset()
@@ -263,8 +269,9 @@ class SeeAnyHook(BaseHook):
         :param map_index: which of its instances, if it is mapped.
         :raises SeeAnyConfigError: if an option is not set.
         """
-        from airflow_provider_seeany.callback.token import TaskInstanceKey, TokenClaims
+        from airflow_provider_seeany.callback.token import TokenClaims
         from airflow_provider_seeany.callback.url import callback_url
+        from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 
         waiting = None
         if dag_id is not None or run_id is not None or task_id is not None:
