@@ -82,12 +82,7 @@ class CallbackRegistration:
             await self._xcom.adelete()
 
     async def was_received(self) -> bool:
-        """
-        Return whether to poll at once.
-
-        Either SeeAny has called back, or the registration is missing: a trigger that was about to fire deleted it, and
-        its triggerer died.
-        """
+        """Return whether to poll at once: SeeAny has called back, or a trigger that was about to fire unregistered."""
         registration = await self._read()
         return registration is None or registration.received
 

@@ -8,14 +8,10 @@ from collections.abc import Sequence
 import msgspec
 from itsdangerous import BadData, URLSafeSerializer
 
-from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
+from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey, is_storable
 
-MAX_TOKEN = 6144
-"""Maximum length of a token; one with the longest names has about 1 200 characters, and never more than 5 500."""
-
-MAX_NAME = 250
-"""Maximum length, in characters, of the id of a DAG, a run, a task or a connection in Airflow's database."""
-
+MAX_TOKEN = 6144  # one with the longest names has about 1 200 characters, and never more than 5 500
+MAX_NAME = 250  # characters of the id of a DAG, a run, a task or a connection in Airflow's database
 MAX_MAP_INDEX = 2**31 - 1
 
 
@@ -68,5 +64,5 @@ def _serializer(secrets: Sequence[str]) -> URLSafeSerializer:
 def _check_name(name: object, field: str) -> None:
     if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
         raise ValueError(f"{field} must be a text of 1 to {MAX_NAME} characters")
-    if "\0" in name or any("\ud800" <= character <= "\udfff" for character in name):
+    if not is_storable(name):
         raise ValueError(f"{field} holds a character that Airflow's database cannot store")

@@ -17,13 +17,7 @@ MIN_SECRET = 16
 
 
 def callback_secrets() -> tuple[str, ...]:
-    """
-    Return the secrets of ``[seeany] callback_secret``, the newest first; none if callbacks are off.
-
-    White space or commas separate them, so the line break at the end of a file makes no difference.
-
-    :raises SeeAnyConfigError: if one of them is too short.
-    """
+    """Return the secrets of ``[seeany] callback_secret``, the newest first; none if callbacks are off."""
     text = str(conf.get("seeany", "callback_secret", fallback=None) or "")
     secrets = tuple(filter(None, re.split(r"[\s,]+", text)))
     for number, secret in enumerate(secrets, start=1):
@@ -45,23 +39,14 @@ def why_no_callback() -> str | None:
 
 
 def why_unusable(error: Exception) -> str:
-    """
-    Return a text for what :func:`callback_secrets` raised.
-
-    An option can be set as a command, and the error of one that fails can quote the secret; so only this provider's
-    own text is shown.
-    """
+    """Return a text for what :func:`callback_secrets` raised: a command that an option runs can quote the secret."""
     if isinstance(error, SeeAnyConfigError):
         return str(error)
     return f"[seeany] callback_secret could not be read: {type(error).__name__}"
 
 
 def callback_url(claims: TokenClaims) -> str:
-    """
-    Return the URL whose callbacks have these claims.
-
-    :raises SeeAnyConfigError: if an option that it takes is not set.
-    """
+    """Return the URL whose callbacks have these claims; it takes both options."""
     secrets = callback_secrets()
     if not secrets:
         raise SeeAnyConfigError(

@@ -35,8 +35,7 @@ class SeeAnyPlugin(AirflowPlugin):
     name = "seeany"
     macros = [callback_url]  # noqa: RUF012  as the base class has it
 
-    # One module for both: it is given a task instance if it is the tab. Both are made of Chakra UI, which Airflow 3.1
-    # does not share with plugins.
+    # One module for both. They are made of Chakra UI, which Airflow 3.1 does not share with plugins.
     react_apps = [  # noqa: RUF012
         {
             "name": "SeeAny",

@@ -7,7 +7,8 @@ import time
 from time import monotonic
 from typing import Any, ClassVar
 
-from airflow.providers.common.compat.sdk import conf
+import msgspec
+from airflow.providers.common.compat.sdk import XCom, conf
 
 from airflow_provider_seeany.api.collector import ResultCollector
 from airflow_provider_seeany.api.snapshot import Snapshot
@@ -44,7 +45,7 @@ class ProgressPublisher:
         self._log = log
         self._seeany_task_id = seeany_task_id
         self._is_enabled = (
-            xcoms is not None and conf.getboolean("seeany", "publish_progress", fallback=True) and _can_push()
+            xcoms is not None and conf.getboolean("seeany", "publish_progress", fallback=True) and hasattr(XCom, "aset")
         )
         self._published: Progress | None = None
         self._next_at = 0.0
@@ -94,7 +95,7 @@ class ProgressPublisher:
     async def _write(self, progress: Progress) -> None:
         assert self._xcoms is not None
         try:
-            await self._xcoms.publish(progress.as_json())
+            await self._xcoms.publish(msgspec.to_builtins(progress))
         except NotOwned:
             self._is_enabled = False
         except Exception as error:
@@ -105,10 +106,4 @@ class ProgressPublisher:
 
 
 def _without_time(progress: Progress) -> dict[str, Any]:
-    return {**progress.as_json(), "at": 0}
-
-
-def _can_push() -> bool:
-    from airflow.providers.common.compat.sdk import XCom
-
-    return hasattr(XCom, "aset")
+    return {**msgspec.to_builtins(progress), "at": 0}

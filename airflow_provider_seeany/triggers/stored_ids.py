@@ -32,12 +32,7 @@ class _Ids(msgspec.Struct, frozen=True):
 
 
 class StoredIds(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    Where the ids of a batch are, as a trigger's argument: in `airflow dags test` a trigger has no task instance.
-
-    :param task_instance_id: Airflow's id of the task instance, which is a new one for each try. Ids of another try
-        are ignored.
-    """
+    """Where the ids of one try of a batch are, as a trigger's argument; those of another try are ignored."""
 
     task_instance_id: str
     task_instance: TaskInstanceKey
@@ -61,11 +56,7 @@ class StoredIds(msgspec.Struct, frozen=True, kw_only=True):
             await self._xcom.adelete()
 
     async def read(self) -> list[str]:
-        """
-        Read the ids, in the triggerer.
-
-        :raises BadSettings: if there are none of this try.
-        """
+        """Read the ids, in the triggerer."""
         if (stored := await self._own()) is None:
             raise BadSettings(
                 f"The ids of this batch are missing: the XCom {IDS_KEY!r} of the task instance was deleted while the "
@@ -86,9 +77,6 @@ class StoredIds(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def must_be_stored(ids: Sequence[str]) -> bool:
-    """
-    Return, in a worker, whether ids are too many for an argument.
-
-    `airflow dags test` runs the trigger in the worker's process, where it could not read them; so nothing is stored.
-    """
+    """Return, in a worker, whether ids are too many for an argument."""
+    # Not in `airflow dags test`, which runs the trigger in the worker's process, where it could not read them.
     return len(json.dumps(list(ids))) > MAX_ARGUMENT_BYTES and hasattr(supervisor(), "asend")

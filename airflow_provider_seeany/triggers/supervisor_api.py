@@ -1,14 +1,13 @@
 """
 Builds the triggerer's in-process API in a thread of its supervisor, when the first SeeAny wait needs it.
 
-A triggerer consists of two processes: the supervisor, which alone uses Airflow's database and sends heartbeats, and its
-child, in which the triggers run. When a trigger reads a connection or writes an XCom, the supervisor does that through
-an API in its own process, which Airflow builds in the supervisor's only loop at the first message that needs it.
-Meanwhile no trigger is started or ended and no heartbeat is sent: for seconds, on a busy machine so long that Airflow
-considers the triggerer dead.
+A triggerer is a supervisor, which alone uses Airflow's database and sends heartbeats, and its child, in which the
+triggers run. The supervisor reads connections and writes XComs for them through an API in its own process, which
+Airflow builds in the supervisor's only loop at the first message that needs it. Meanwhile no trigger is started or
+ended and no heartbeat is sent: for seconds, on a busy machine so long that Airflow considers the triggerer dead.
 
-So a thread of the supervisor builds it instead. The first SeeAny wait requests that and continues when it is done, as
-do the waits that start meanwhile. A triggerer without such a wait builds and imports nothing.
+So a thread of the supervisor builds it instead, on request of the first SeeAny wait. That continues when it is built,
+as do the waits that start meanwhile. A triggerer without such a wait builds and imports nothing.
 """
 
 from __future__ import annotations
@@ -29,10 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_WAIT = 120.0
-"""
-Maximum seconds to wait for the API; after that the supervisor builds it as it does without this module. Well below the
-time after a wait's deadline at which Airflow ends the deferral.
-"""
+"""Maximum seconds to wait for the API; well below the time between a wait's deadline and the deferral's timeout."""
 
 _builder: Builder | None = None
 
@@ -54,11 +50,7 @@ def prepare() -> None:
 
 
 async def built(deadline: float | None = None) -> None:
-    """
-    Return when the API is built, or the deadline of the wait has passed; in other processes at once.
-
-    :param deadline: Unix seconds.
-    """
+    """Return when the API is built, or a deadline in Unix seconds has passed; outside a triggerer's child at once."""
     if (builder := _inherited()) is None:
         return
     with suppress(TimeoutError):
@@ -77,21 +69,13 @@ def built_in_template() -> None:
 
 
 def _inherited() -> Builder | None:
-    """
-    Return the builder whose thread runs in the parent of this process, if there is one.
-
-    With ``[core] lazy_load_plugins = False`` Airflow may load plugins in the child only: a builder that is made there
-    has no thread.
-    """
+    """Return the builder whose thread runs in the parent of this process, if there is one."""
+    # With [core] lazy_load_plugins = False Airflow may load plugins in the child only: no thread runs for that builder.
     return _builder if _builder is not None and _builder.pid != os.getpid() else None
 
 
 class Builder:
-    """
-    One API for the supervisor, and a thread that builds it when the child requests it.
-
-    :param make: makes an API that would build itself at its first request.
-    """
+    """One API for the supervisor, made unbuilt by ``make``, and a thread that builds it when the child requests it."""
 
     def __init__(self, make: Callable[[], InProcessExecutionAPI]) -> None:
         self.pid = os.getpid()

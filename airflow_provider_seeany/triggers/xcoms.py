@@ -7,6 +7,8 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from airflow_provider_seeany.api.task import RESULT_FIELDS
 from airflow_provider_seeany.links.task import RESULT_LINKS
 from airflow_provider_seeany.xcoms.raw import RawXCom, supervisor
@@ -21,11 +23,7 @@ if TYPE_CHECKING:
 _FIRST = RESULT_LINKS[0].xcom_key
 
 CHECK_VALID_FOR = 5.0
-"""
-Seconds after which a trigger checks its claim again before a write.
-
-A check before each write would triple the messages of a busy triggerer.
-"""
+"""Seconds after which a write needs another check; one for each would triple the messages of a busy triggerer."""
 
 
 class NotOwned(Exception):
@@ -71,7 +69,7 @@ class TriggererXComs:
         if self._clears and await self._has_earlier_xcoms(before):
             # With the key of the record, which a triggerer that is restarted meanwhile needs.
             clearing = Claim(owner=self._owner, record=before.record, is_clearing=True)
-            await self._xcom(PROGRESS_KEY).aset(clearing.as_json())
+            await self._xcom(PROGRESS_KEY).aset(msgspec.to_builtins(clearing))
             await self._clear(before.record)
         elif before.owner == self._owner and before.record is not None:
             self._is_claimed = True
@@ -80,22 +78,14 @@ class TriggererXComs:
         self._is_claimed = True
 
     async def check(self) -> None:
-        """
-        Claim the task instance, or check the claim if the last check is no longer valid.
-
-        :raises NotOwned: if it is not this try's.
-        """
+        """Claim the task instance, or check the claim if the last check is no longer valid; else as :meth:`claim`."""
         if not self._is_claimed:
             await self.claim()
         elif abs(time.time() - self._checked_at) > CHECK_VALID_FOR:
             await self._check_claim()
 
     async def publish(self, progress: Mapping[str, Any]) -> None:
-        """
-        Push the progress, as plain JSON.
-
-        :raises NotOwned: if the task instance is another try's, or its result was pushed.
-        """
+        """Push the progress; raise :class:`NotOwned` also if a result was pushed."""
         if not self._is_claimed:
             await self.claim(progress)
         elif (await self._check_claim()).record is not None:
@@ -104,11 +94,7 @@ class TriggererXComs:
             await self._set_claimed(progress)
 
     async def push(self, task: SeeAnyTask, *, conn_id: str, do_xcom_push: bool) -> None:
-        """
-        Push the links, and the values and the record if the Airflow task pushes XComs.
-
-        :raises NotOwned: if the task instance is another try's.
-        """
+        """Push the links, and the values and the record if the Airflow task pushes XComs."""
         xcoms = result_xcoms(task, conn_id=conn_id, do_xcom_push=do_xcom_push, task_instance=self._key)
         for key, value in xcoms.items():
             await self.check()
@@ -121,11 +107,7 @@ class TriggererXComs:
             await self._delete(PROGRESS_KEY)
 
     async def withdraw(self) -> None:
-        """
-        Delete the claim, the progress and what :meth:`push` may have pushed; nearly always there is no more of it.
-
-        :raises NotOwned: if the task instance is another try's.
-        """
+        """Delete the claim, the progress and what :meth:`push` may have pushed, which is nearly always nothing."""
         await self.check()
         if await self.has_result():
             await self._clear((await self._check_claim()).record)
@@ -144,7 +126,7 @@ class TriggererXComs:
         return RawXCom(key, self._key)
 
     async def _set_claimed(self, value: Mapping[str, Any]) -> None:
-        await self._xcom(PROGRESS_KEY).aset({**value, **Claim(owner=self._owner).as_json()})
+        await self._xcom(PROGRESS_KEY).aset({**value, **msgspec.to_builtins(Claim(owner=self._owner))})
 
     async def _has_earlier_xcoms(self, before: Claim) -> bool:
         """Return whether there may be XComs of an earlier try."""

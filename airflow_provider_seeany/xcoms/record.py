@@ -24,13 +24,7 @@ from airflow_provider_seeany.api.costs import Costs
 from airflow_provider_seeany.api.result_urls import is_web_url
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.text import sanitize
-from airflow_provider_seeany.xcoms.record_key import (
-    FIRST_KEY,
-    LAST_KEY,
-    PROGRESS_KEY,
-    State,
-    record_key,
-)
+from airflow_provider_seeany.xcoms.record_key import FIRST_KEY, LAST_KEY, PROGRESS_KEY, State, record_key
 
 if TYPE_CHECKING:
     from airflow_provider_seeany.api.collector import ResultCollector
@@ -61,15 +55,7 @@ class BatchCounts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """
-    The progress of a wait.
-
-    :param at: when this was the state, in Unix seconds.
-    :param seeany_task_id: ``None`` for a batch.
-    :param percent: per cent done.
-    :param seconds_left: the service's estimate.
-    :param cost: cost of the completed tasks of a batch, as in :class:`Record`.
-    """
+    """The progress of a wait at a moment in Unix seconds; of a batch, the cost so far too, as in :class:`Record`."""
 
     conn_id: str
     at: int
@@ -79,18 +65,9 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     batch: BatchCounts | None = None
     cost: dict[str, str] = {}
 
-    def as_json(self) -> dict[str, Any]:
-        """Return it as plain JSON values."""
-        return _as_json(self)
-
 
 class Owner(msgspec.Struct, frozen=True):
-    """
-    One try of a task instance.
-
-    :param task_instance_id: Airflow's id of the task instance, which is a new one for each try.
-    :param try_number: the number of the try, counted from 1.
-    """
+    """One try of a task instance, for which Airflow makes a new id each time."""
 
     task_instance_id: str
     try_number: int
@@ -119,10 +96,6 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         is_record_key = claim.record is None or FIRST_KEY <= claim.record < LAST_KEY
         return claim if is_record_key else msgspec.structs.replace(claim, record=None)
 
-    def as_json(self) -> dict[str, Any]:
-        """Return it as plain JSON values."""
-        return _as_json(self)
-
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
@@ -133,9 +106,6 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     :param cost: decimal numbers as text, by currency.
     :param first_result: URL of the first result file, if there is no video.
     :param results: number of result files.
-    :param duration: length of the video in seconds.
-    :param resolution: for example ``720p``.
-    :param failures: the first failures of a batch that did not succeed.
     """
 
     state: State
@@ -179,24 +149,15 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @classmethod
     def of_batch(cls, result: Mapping[str, Any], *, conn_id: str) -> Record:
         """Return the record of a batch that succeeded, from its result as JSON."""
-        return cls(
-            state="completed",
-            conn_id=conn_id,
-            at=_ended_at(None),
-            cost=exact_amounts(result["cost"]),
-            batch=BatchCounts(total=result["total"], completed=result["completed"], failed=result["failed"]),
-        )
+        counts = BatchCounts(total=result["total"], completed=result["completed"], failed=result["failed"])
+        cost = exact_amounts(result["cost"])
+        return cls(state="completed", conn_id=conn_id, at=_ended_at(None), cost=cost, batch=counts)
 
     @classmethod
     def of_error(
         cls, error: BaseException, *, conn_id: str, seeany_task_id: str | None, batch: BatchResult | None = None
     ) -> Record:
-        """
-        Return the record of a wait that ended with an exception of this provider.
-
-        :param seeany_task_id: ``None`` for a batch.
-        :param batch: the result of the batch so far.
-        """
+        """Return the record of a wait that ended with an exception; ``batch`` is the result of a batch so far."""
         from airflow_provider_seeany import exceptions
 
         if isinstance(error, exceptions.SeeAnyTaskFailed):
@@ -234,7 +195,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             cost=self.cost,
             task_instance=task_instance,
         )
-        return {PROGRESS_KEY: {"record": key}, key: _as_json(self)}
+        return {PROGRESS_KEY: {"record": key}, key: msgspec.to_builtins(self)}
 
 
 def exact_amounts(totals: Mapping[str, float]) -> dict[str, str]:
@@ -248,12 +209,6 @@ def _ended_at(completed_at: float | None) -> int:
     if completed_at is None or not now - _MAX_AGE <= completed_at <= now + _MAX_CLOCK_DIFFERENCE:
         return int(now)
     return int(completed_at)
-
-
-def _as_json(value: msgspec.Struct) -> dict[str, Any]:
-    """Return plain JSON values without fields that are ``None``."""
-    builtins: dict[str, Any] = msgspec.to_builtins(value)
-    return {name: item for name, item in builtins.items() if item is not None}
 
 
 def web_url(url: object) -> str | None:

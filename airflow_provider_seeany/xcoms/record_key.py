@@ -54,13 +54,7 @@ spend_part = itemgetter(slice(_HASH + 1, None))
 
 @dataclass(frozen=True)
 class SpendPart:
-    """
-    The part of a key that a record contributes to sums.
-
-    :param dag: hash of the DAG's id.
-    :param conn_id: the connection, truncated to :data:`MAX_CONNECTION`.
-    :param cost: decimal numbers as text, by currency; ``None`` for :data:`COST_IN_VALUE`.
-    """
+    """What a record contributes to sums; the DAG as a hash, the cost ``None`` for :data:`COST_IN_VALUE`."""
 
     dag: str
     state: State
@@ -77,11 +71,7 @@ class SpendPart:
 
 
 def bypasses_backend(key: str) -> bool:
-    """
-    Return whether an XCom is the provider's own or a link's.
-
-    The api-server reads these in the database, so they bypass a custom XCom backend, as Airflow's own links do.
-    """
+    """Return whether an XCom is the provider's own or a link's, which the api-server reads in the database."""
     return key.startswith("_")
 
 
@@ -94,14 +84,7 @@ def record_key(
     cost: Mapping[str, str],
     task_instance: TaskInstanceKey,
 ) -> str:
-    """
-    Return the key of a record.
-
-    :param at: Unix seconds.
-    :param seeany_task_id: ``None`` for a batch, which is never counted together with another one.
-    :param cost: decimal numbers as text, by currency.
-    :param task_instance: the task instance that waited.
-    """
+    """Return the key of a record; that of a batch, without an id, is never counted together with another one."""
     counted_once = seeany_task_id or f"{task_instance.run_id} {task_instance.task_id} {task_instance.map_index}"
     dag = dag_part(task_instance.dag_id)
     key = f"{key_at(at)}:{_hash(counted_once)}:{dag}:{_LETTERS[state]}:{_connection(conn_id)}:"

@@ -26,4 +26,9 @@ class TaskInstanceKey(msgspec.Struct, frozen=True, array_like=True):
         return msgspec.structs.asdict(self)
 
 
+def is_storable(text: str) -> bool:
+    """Return whether a database can hold a text, and compare its columns with it."""
+    return not any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text)
+
+
 KEY_COLUMNS = TaskInstanceKey.__struct_fields__

@@ -25,8 +25,7 @@ MAX_AMOUNT = Decimal("1E+15")
 
 MAX_AMOUNT_LENGTH = 40
 MAX_UNIT_LENGTH = 20
-MAX_UNITS = 100
-"""Maximum number of currencies that are read from one record."""
+MAX_UNITS = 100  # currencies of one record
 
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
 

@@ -32,7 +32,7 @@ from airflow_provider_seeany.sensors.batch import SeeAnyTaskBatchSensor
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
-from airflow_provider_seeany.web.callback.handler import _asked
+from airflow_provider_seeany.web.callback.handler import _poll
 from airflow_provider_seeany.xcoms.record import Record
 from tests.conftest import KEY, settings_for
 from tests.fuzz import examples
@@ -227,7 +227,7 @@ async def test_a_batch_delivers_it_and_counts_its_cost() -> None:
 
 @pytest.mark.usefixtures("_odd_service")
 async def test_a_callback_delivers_it() -> None:
-    outcome = await _asked("seeany_default", VIDEO)
+    outcome = await _poll("seeany_default", VIDEO)
 
     assert outcome is not None
     assert_delivered(SeeAnyTask.from_payload(outcome.payload).as_json())

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
@@ -43,8 +43,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+Step = TypeVar("Step")
+
+# By task: callbacks, which may be about progress, must not use up the rate limit of the connection's key.
 _polls = RateLimit(per_second=1, burst=10)
-"""By task: callbacks must not use up the rate limit of the connection's key. A service may call back for progress."""
 
 POLL_TIMEOUT = 10.0
 """Maximum seconds for reading the connection and polling SeeAny."""
@@ -55,24 +57,20 @@ TIME_LIMIT = 13.0
 RETRY_AFTER = 10
 """Seconds after which SeeAny should call back again after an error."""
 
+# So few that a flood of callbacks leaves database sessions for the rest of the api-server.
 _database = Threads(4)
-"""So few that a flood of callbacks leaves database sessions for the rest of the api-server."""
 
+# For reading connections, as a secrets backend may hang.
 _secrets = Threads(4)
-"""For reading connections: the secrets backend may be slow."""
 
 
 class CallbackStatus(StrEnum):
     """What a callback achieved; the first of these that applies to any of its waits."""
 
     RESUMED = "resumed"
-    """The task has ended, and its wait was resumed."""
-    NOTED = "noted"
-    """The wait has only just begun; its trigger polls within seconds."""
-    STILL_RUNNING = "still_running"
-    """SeeAny responded that the task has not ended."""
-    NO_WAIT = "no_wait"
-    """No task instance waits for the task (any more)."""
+    NOTED = "noted"  # the wait has only just begun; its trigger polls within seconds
+    STILL_RUNNING = "still_running"  # the SeeAny task has not ended
+    NO_WAIT = "no_wait"  # no task instance waits for it (any more)
 
 
 class CallbackResult(msgspec.Struct, frozen=True):
@@ -81,7 +79,6 @@ class CallbackResult(msgspec.Struct, frozen=True):
 
     :param task_instances: number of task instances with this status: resumed, or noted.
     :param retry_after: seconds after which SeeAny should call back again because of an error or a rate limit, else 0.
-    :param is_rate_limited: whether that is because of the rate limit only.
     """
 
     status: CallbackStatus = CallbackStatus.NO_WAIT
@@ -108,40 +105,50 @@ class _UpstreamError(Exception):
 
 
 async def handle_callback(claims: TokenClaims, seeany_ids: Sequence[str]) -> CallbackResult:
-    """
-    Handle a callback within :data:`TIME_LIMIT`. Nothing is raised.
-
-    :param seeany_ids: ids from the body, any of which may be a SeeAny task's.
-    """
-    deadline = asyncio.get_running_loop().time() + TIME_LIMIT
-    try:
-        async with asyncio.timeout_at(deadline):
-            if claims.task_instance is not None:
-                seeany_ids = [*seeany_ids, *await _database.run(partial(registered_ids, claims.task_instance))]
-            waits = await _database.run(partial(find_waits, claims.seeany_conn_id, seeany_ids))
-    except Exception as error:
-        return _log_failure(claims.seeany_conn_id, error)
+    """Handle a callback whose body has these ids, within :data:`TIME_LIMIT`. Nothing is raised."""
+    conn_id, deadline = claims.seeany_conn_id, asyncio.get_running_loop().time() + TIME_LIMIT
+    waits = await _attempt(_find_waits(claims, seeany_ids), conn_id, deadline)
+    if isinstance(waits, CallbackResult):
+        return waits
     resumable: dict[str, list[RegisteredWait]] = {}
     results: list[Awaitable[CallbackResult]] = []
     for wait in waits:
         if wait.is_resumable:
             resumable.setdefault(wait.registration.seeany_task_id, []).append(wait)
         else:
-            results.append(_note(wait, deadline))
+            results.append(_attempt(_note(wait), conn_id, deadline))
     results += [_poll_and_resume(waits_for_one_task, deadline) for waits_for_one_task in resumable.values()]
     return CallbackResult.of_all(await asyncio.gather(*results))
 
 
-async def _note(wait: RegisteredWait, deadline: float) -> CallbackResult:
+async def _attempt(step: Awaitable[Step], seeany_conn_id: str, deadline: float) -> Step | CallbackResult:
+    """Return what a step returns; if it fails, log why and return that SeeAny should call back again."""
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await step
+    except _UpstreamError as error:
+        log.warning("SeeAny called back, but could not be polled through connection %r: %s", seeany_conn_id, error)
+    except SQLAlchemyError as error:
+        # Its text quotes the parameters of the statement.
+        log.error("SeeAny called back, but Airflow's database could not be used: %s", type(error).__name__)
+    except TimeoutError:
+        log.error("SeeAny called back, but Airflow's database did not respond within %g s", TIME_LIMIT)
+    except Exception as error:
+        log.error("SeeAny called back, but that failed: %s: %s", type(error).__name__, sanitize(str(error)))
+    return CallbackResult(retry_after=RETRY_AFTER)
+
+
+async def _find_waits(claims: TokenClaims, seeany_ids: Sequence[str]) -> list[RegisteredWait]:
+    if claims.task_instance is not None:
+        seeany_ids = [*seeany_ids, *await _database.run(partial(registered_ids, claims.task_instance))]
+    return await _database.run(partial(find_waits, claims.seeany_conn_id, seeany_ids))
+
+
+async def _note(wait: RegisteredWait) -> CallbackResult:
     """Note the callback for a wait that cannot be resumed yet; its trigger may have looked for a note too early."""
     # A trigger that its first worker has not created yet polls no sooner than this.
     first_poll_at = wait.resumable_at or time.time() + FIRST_POLL_DELAY[0]
-    try:
-        async with asyncio.timeout_at(deadline):
-            is_registered = await _database.run(partial(note_callback, wait))
-    except Exception as error:
-        return _log_failure(wait.registration.seeany_conn_id, error)
-    if not is_registered:
+    if not await _database.run(partial(note_callback, wait)):
         return CallbackResult()
     if time.time() > first_poll_at + NOTE_SECONDS:
         log.warning("SeeAny called back, but Airflow's database was so slow that the wait may have missed it")
@@ -152,32 +159,24 @@ async def _note(wait: RegisteredWait, deadline: float) -> CallbackResult:
 async def _poll_and_resume(waits: Sequence[RegisteredWait], deadline: float) -> CallbackResult:
     """Poll the SeeAny task that all of these wait for, and resume them if it has ended."""
     registration = waits[0].registration
-    seeany_conn_id, seeany_task_id = registration.seeany_conn_id, registration.seeany_task_id
-    if retry_after := _polls.acquire((seeany_conn_id, seeany_task_id)):
+    conn_id, seeany_task_id = registration.seeany_conn_id, registration.seeany_task_id
+    if retry_after := _polls.acquire((conn_id, seeany_task_id)):
         return CallbackResult(retry_after=retry_after, is_rate_limited=True)
-    try:
-        async with asyncio.timeout_at(deadline):
-            outcome = await _poll(seeany_conn_id, seeany_task_id)
-    except Exception as error:
-        return _log_failure(seeany_conn_id, error)
+    outcome = await _attempt(_poll(conn_id, seeany_task_id), conn_id, deadline)
     if outcome is None:
         return CallbackResult(CallbackStatus.STILL_RUNNING)
-    result = CallbackResult.of_all(await asyncio.gather(*(_resume(wait, outcome, deadline) for wait in waits)))
+    if isinstance(outcome, CallbackResult):
+        return outcome
+    steps = (_attempt(_resume(wait, outcome), conn_id, deadline) for wait in waits)
+    result = CallbackResult.of_all(await asyncio.gather(*steps))
     # Fewer than were found, if a trigger or another callback was faster.
-    log.info(
-        "SeeAny called back: task %s has ended, which resumed %d task instances",
-        sanitize(seeany_task_id),
-        result.task_instances,
-    )
+    ended, resumed = sanitize(seeany_task_id), result.task_instances
+    log.info("SeeAny called back: task %s has ended, which resumed %d task instances", ended, resumed)
     return result
 
 
-async def _resume(wait: RegisteredWait, outcome: Finished, deadline: float) -> CallbackResult:
-    try:
-        async with asyncio.timeout_at(deadline):
-            is_resumed = await _database.run(partial(resume, wait, outcome))
-    except Exception as error:
-        return _log_failure(wait.registration.seeany_conn_id, error)
+async def _resume(wait: RegisteredWait, outcome: Finished) -> CallbackResult:
+    is_resumed = await _database.run(partial(resume, wait, outcome))
     return CallbackResult(CallbackStatus.RESUMED, 1) if is_resumed else CallbackResult()
 
 
@@ -208,18 +207,3 @@ def _client(seeany_conn_id: str) -> AbstractAsyncContextManager[AsyncClient]:
     from airflow_provider_seeany.api.asynchronous import shared_client
 
     return shared_client(SeeAnyHook(seeany_conn_id).read_settings())
-
-
-def _log_failure(seeany_conn_id: str, error: Exception) -> CallbackResult:
-    """Log why something failed, and return that SeeAny should call back again."""
-    match error:
-        case _UpstreamError():
-            log.warning("SeeAny called back, but could not be polled through connection %r: %s", seeany_conn_id, error)
-        case SQLAlchemyError():
-            # Its text quotes the parameters of the statement.
-            log.error("SeeAny called back, but Airflow's database could not be used: %s", type(error).__name__)
-        case TimeoutError():
-            log.error("SeeAny called back, but Airflow's database did not respond within %g s", TIME_LIMIT)
-        case _:
-            log.error("SeeAny called back, but that failed: %s: %s", type(error).__name__, sanitize(str(error)))
-    return CallbackResult(retry_after=RETRY_AFTER)

@@ -52,11 +52,8 @@ STATEMENT_TIMEOUT = 10
 MAX_REGISTRATIONS = 10
 """Maximum number of registrations that are read of one task instance; more than one were pushed by a DAG."""
 
+# Not its subclasses: they would have to be imported by names that any DAG can choose. Their waits end by their polls.
 OUR_TRIGGER = f"{SeeAnyTaskTrigger.__module__}.{SeeAnyTaskTrigger.__qualname__}"
-"""
-The class path of triggers whose waits can be resumed. Subclasses are not recognised, because that would mean to import
-modules by names that any DAG can choose. Their waits end by their own polls.
-"""
 
 
 class TriggerArguments(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,18 +90,15 @@ class RegisteredWait(msgspec.Struct, frozen=True, kw_only=True):
     """
     A registered wait, as it was when it was found.
 
-    :param task_instance_id: the database's id of the task instance.
     :param trigger_id: ``None`` while its first worker has not deferred it yet.
-    :param resumable_at: when it can be resumed, in Unix seconds. Airflow can lose a task instance that is resumed
-        within seconds of its deferral (apache/airflow#72716); the trigger waits for the same moment.
-    :param end_from_trigger: whether a completed task ends the task instance without a worker.
-    :param do_xcom_push: whether the values of the result are pushed then.
+    :param resumable_at: Unix seconds. Airflow can lose a task instance that is resumed within seconds of its deferral
+        (apache/airflow#72716); the trigger waits for the same moment.
     """
 
     registration: Registration
     task_instance: TaskInstanceKey
     task_instance_id: Any
-    trigger_id: int | None
+    trigger_id: int | None = None
     resumable_at: float | None = None
     end_from_trigger: bool = False
     do_xcom_push: bool = True
@@ -197,12 +191,9 @@ def resume(wait: RegisteredWait, outcome: Finished) -> bool:
 
 @contextmanager
 def _session() -> Iterator[Session]:
-    """
-    Open a session whose statements time out on PostgreSQL; on SQLite they do so after 5 s anyway.
-
-    MySQL has no such limit for one transaction: one for the connection would stay with it in Airflow's pool. So its own
-    limits apply, above all `innodb_lock_wait_timeout` for a locked row, 50 s by default.
-    """
+    """Open a session whose statements time out: on PostgreSQL here, on SQLite after 5 s anyway."""
+    # MySQL has no limit for one transaction, and one for a connection would stay in Airflow's pool. So its own limits
+    # apply, above all `innodb_lock_wait_timeout` for a locked row, 50 s by default.
     with create_session(scoped=False) as session:
         if session.get_bind().dialect.name == "postgresql":
             session.execute(text(f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}s'"))
@@ -223,12 +214,8 @@ def _wait(row: Any) -> RegisteredWait | None:
     registration = _registration(row)
     if registration is None or registration.task_instance_id != str(row.task_instance_id):
         return None
-    wait = RegisteredWait(
-        registration=registration,
-        task_instance=TaskInstanceKey.of(row),
-        task_instance_id=row.task_instance_id,
-        trigger_id=None,
-    )
+    key = TaskInstanceKey.of(row)
+    wait = RegisteredWait(registration=registration, task_instance=key, task_instance_id=row.task_instance_id)
     if row.state == TaskInstanceState.RUNNING and not row.next_method:
         return wait  # in its first worker
     if row.state != TaskInstanceState.DEFERRED or row.Trigger is None:

@@ -68,12 +68,7 @@ _ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"
 def ended_waits(
     session: Session, *, readable: Collection[str], filters: Filters, before: Cursor | None, limit: int
 ) -> Page:
-    """
-    Return a page of results, the newest first.
-
-    :param readable: the DAGs that the viewer may read.
-    :param before: the end of the previous page.
-    """
+    """Return the results after the last page's end, the newest first, of DAGs that the viewer may read."""
     order = (XComModel.key, XComModel.dag_run_id, XComModel.task_id, XComModel.map_index)
     query = (
         select(*order, XComModel.dag_id, XComModel.run_id, XComModel.value)
@@ -88,9 +83,7 @@ def ended_waits(
     has_next = len(rows) > limit
     rows = rows[:limit]
     results = [
-        Result.of_record(record, TaskInstanceKey.of(row))
-        for row in rows
-        if (record := convert(row.value, Record)) is not None
+        Result.of(record, TaskInstanceKey.of(row)) for row in rows if (record := convert(row.value, Record)) is not None
     ]
     end = rows[-1] if has_next else None
     return Page(results, Cursor(end.key, end.dag_run_id, end.task_id, end.map_index) if end else None)
@@ -115,20 +108,12 @@ def current_waits(session: Session, *, readable: Collection[str], filters: Filte
         .order_by(Trigger.id.desc())
         .limit(MAX_WAITING)
     )
-    results = (
-        Result.of_progress(convert(row.value, Progress), TaskInstanceKey.of(row)) for row in session.execute(query)
-    )
+    results = (Result.of(convert(row.value, Progress), TaskInstanceKey.of(row)) for row in session.execute(query))
     return [result for result in results if filters.conn_id in (None, result.conn_id)]
 
 
 def groups(session: Session, *, readable: Collection[str], filters: Filters, zone: ZoneInfo) -> list[Group]:
-    """
-    Return the number of results of each day, DAG, connection and state, and what they cost.
-
-    A SeeAny task for which several tasks of a DAG waited on a day counts once.
-
-    :param zone: the time zone of the days.
-    """
+    """Return the sums of the results of each day, DAG, connection and state; a day counts a SeeAny task once."""
     dags = set(_chosen(readable, filters.dag_id))
     connection = None if filters.conn_id is None else connection_part(filters.conn_id)
     days = [] if filters.state == "waiting" else _days(filters, zone)
@@ -182,13 +167,13 @@ def task_view(session: Session, key: TaskInstanceKey) -> TaskView | None:
     if not (record or progress or has_our_trigger or task.operator in OUR_OPERATORS):
         return TaskView(is_seeany=False, task_state=task.state)
     if task.state not in _ENDED:
-        return TaskView(is_seeany=True, task_state=task.state, result=Result.of_progress(progress, key))
+        return TaskView(is_seeany=True, task_state=task.state, result=Result.of(progress, key))
     if record is None:
         return TaskView(is_seeany=True, task_state=task.state)
     return TaskView(
         is_seeany=True,
         task_state=task.state,
-        result=Result.of_record(record, key),
+        result=Result.of(record, key),
         result_urls=result_urls(xcoms.get("result_urls")),
         batch=batch_rows(xcoms.get("return_value", xcoms.get(PARTIAL_RESULT_KEY)), record) if record.batch else [],
     )

@@ -20,16 +20,13 @@ from pydantic import BaseModel
 
 from airflow_provider_seeany.web.results import queries, views
 from airflow_provider_seeany.web.results.spend import TooBusy
-from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
+from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey, is_storable
 
 MAX_RANGE = 366 * 24 * 3600
 DEFAULT_RANGE = 30 * 24 * 3600
 MAX_NUMBER = 2**31 - 1
-CLOCK_DIFFERENCE = 3600
-"""Maximum seconds by which a result can be ahead of this server's clock."""
-
-RETRY_AFTER = 2
-"""Seconds after which a browser should request sums again that could not be computed in time."""
+CLOCK_DIFFERENCE = 3600  # maximum seconds by which a result can be ahead of this server's clock
+RETRY_AFTER = 2  # seconds, if sums could not be computed in time
 
 
 class ResultsPage(BaseModel):
@@ -69,12 +66,8 @@ def _readable_dags(user: GetUserDep) -> set[str]:
 def _check_characters(request: Request) -> None:
     """Refuse what no database compares with its columns; before the permissions, for which Airflow looks up the DAG."""
     given = [*request.path_params.values(), *request.query_params.values()]
-    if any(_is_unstorable(str(value)) for value in given):
+    if not is_storable("".join(given)):
         raise HTTPException(422, "a parameter holds a character that no database stores")
-
-
-def _is_unstorable(text: str) -> bool:
-    return any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text)
 
 
 FiltersDep = Annotated[views.Filters, Depends(_filters)]
@@ -140,14 +133,11 @@ def _cursor(before: str | None) -> views.Cursor | None:
         return None
     try:
         cursor = json.decode(before, type=views.Cursor)
+        # With any other, a database could not compare its columns.
+        if max(abs(cursor.dag_run_id), abs(cursor.map_index)) <= MAX_NUMBER and is_storable(
+            cursor.key + cursor.task_id
+        ):
+            return cursor
     except (DecodeError, ValidationError, UnicodeEncodeError):
-        cursor = None
-    if cursor is None or not _fits(cursor):
-        raise HTTPException(422, "before is not the next of an earlier response")
-    return cursor
-
-
-def _fits(cursor: views.Cursor) -> bool:
-    """Return whether a database can compare its columns with this: large numbers and NULs are errors there."""
-    numbers = max(abs(cursor.dag_run_id), abs(cursor.map_index))
-    return numbers <= MAX_NUMBER and not _is_unstorable(cursor.key + cursor.task_id)
+        pass
+    raise HTTPException(422, "before is not the next of an earlier response")

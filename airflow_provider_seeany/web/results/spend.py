@@ -38,10 +38,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 MAX_READ_RECORDS = 1000
-"""
-Maximum number of records of a day, of all DAGs together, that are read because their keys have no room for their cost.
-More of them are counted without it.
-"""
+"""Maximum number of a day's records that are read for a cost without room in the key; more are counted without it."""
 
 CACHE_SECONDS = 10.0
 """Minimum seconds for which sums of many results are cached."""
@@ -50,10 +47,7 @@ CACHE_FACTOR = 20
 """They are cached for this many times as long as they took, so computing sums takes at most 1/20 of the time."""
 
 MIN_CACHED_RESULTS = 5000
-"""
-Sums of fewer results are always computed anew, so that nobody sees old ones. So are those of a part of a day, above all
-of today, unless that part alone has so many.
-"""
+"""Sums of fewer results, or of a part of a day (as today) with fewer, are not cached, so that they are never old."""
 
 MAX_CACHED_SUMS = 200_000
 
@@ -70,13 +64,7 @@ _KEY_AND_DAG = XComModel.key.concat(" ").concat(XComModel.dag_id)
 
 @dataclass(frozen=True)
 class Day:
-    """
-    A day of a time zone, or a part of it.
-
-    :param first_key: the beginning of the keys of its records.
-    :param end_key: the beginning of the keys of the following records.
-    :param is_whole: whether it lasts from midnight to midnight.
-    """
+    """A day of a time zone, or a part of it if it is not whole, and the range of its records' keys."""
 
     day: date
     first_key: str
@@ -108,11 +96,7 @@ class TooBusy(Exception):
 
 
 class SpendByDay:
-    """
-    Computes the sums of days, for one request at a time, and caches those of many results.
-
-    A few viewers who request the same year at once cause one reading of it; more of them have to retry.
-    """
+    """Computes the sums of days, for one request at a time while a few others wait, and caches large ones."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -159,14 +143,11 @@ class SpendByDay:
             if (total if day.is_whole else count) >= MIN_CACHED_RESULTS:
                 self._cache[database, day.first_key, day.end_key] = until, sums
                 self._cache.move_to_end((database, day.first_key, day.end_key))
-                self._shrink_cache()
-        return [(day, found[day]) for day in days]
-
-    def _shrink_cache(self) -> None:
         size = sum(len(sums) + 1 for _, sums in self._cache.values())
         while size > MAX_CACHED_SUMS:
             _, (_, dropped) = self._cache.popitem(last=False)
             size -= len(dropped) + 1
+        return [(day, found[day]) for day in days]
 
 
 def _compute(session: Session, days: Sequence[Day]) -> dict[Day, tuple[Sums, int]]:
@@ -223,9 +204,7 @@ def _sums_of(session: Session, rows: list[str]) -> Sums:
     return dict(sums)
 
 
-@cache
-def _hash_of(dag_id: str) -> str:
-    return dag_part(dag_id)
+_hash_of = cache(dag_part)
 
 
 def _read(part: str) -> tuple[SpendKey, list[Money] | None] | None:
@@ -252,11 +231,7 @@ def _costs_in_values(
 
 
 def _chosen(keys: Mapping[str, SpendKey], times: Mapping[str, int]) -> list[str]:
-    """
-    Return the rows to read, in turn from each DAG, so that no DAG crowds out the others.
-
-    :param times: number of records of each row: several task instances of a DAG may have the same key.
-    """
+    """Return the rows to read, in turn from each DAG; ``times`` is how many task instances have a row's key."""
     rows_of_dag: Counter[str] = Counter()
     turn: dict[str, int] = {}
     for row, (dag_id, _, _) in keys.items():

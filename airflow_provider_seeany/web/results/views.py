@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import chain, islice
 from typing import Any, Literal
 
+import msgspec
+
 from airflow_provider_seeany.api.costs import NO_CURRENCY
 from airflow_provider_seeany.api.result_urls import urls_in
 from airflow_provider_seeany.api.task_id import MAX_TASKS
-from airflow_provider_seeany.xcoms.record import BatchCounts, Progress, Record, web_url
+from airflow_provider_seeany.xcoms.record import Progress, Record, web_url
 from airflow_provider_seeany.xcoms.record_key import State as RecordState
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 from airflow_provider_seeany.xcoms.untrusted import (
@@ -27,10 +29,30 @@ from airflow_provider_seeany.xcoms.untrusted import (
 State = Literal["waiting", RecordState]
 
 MAX_FILES = 100_000
-"""Maximum number of result files that is shown of a task."""
+LAST_SECOND = 253_402_300_799  # of the calendar, in Unix seconds
 
-LAST_SECOND = 253_402_300_799
-"""The last second of the calendar, in Unix seconds."""
+
+def _bounded(maximum: int) -> Callable[[Any], Any]:
+    return lambda value: value if value is None else min(max(value, 0), maximum)
+
+
+# Of what a wait pushes, the fields that are shown, which any DAG may have pushed.
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "at": _bounded(LAST_SECOND),
+    "conn_id": read_text,
+    "seeany_task_id": read_text,
+    "cost": read_money,
+    "video_url": web_url,
+    "thumbnail_url": web_url,
+    "first_result": web_url,
+    "results": _bounded(MAX_FILES),
+    "duration": read_number,
+    "resolution": read_text,
+    "error_code": read_text,
+    "error_message": read_text,
+    "percent": _bounded(100),
+    "seconds_left": read_number,
+}
 
 
 @dataclass(frozen=True)
@@ -67,52 +89,21 @@ class Result:
     failed: int | None = None
 
     @classmethod
-    def of_record(cls, record: Record, task_instance: TaskInstanceKey) -> Result:
-        """Convert the record of a wait that has ended."""
+    def of(cls, pushed: Record | Progress | None, task_instance: TaskInstanceKey) -> Result:
+        """Convert what a wait has pushed; ``None`` if that is nothing yet."""
+        fields = {name: read(getattr(pushed, name)) for name, read in _READERS.items() if hasattr(pushed, name)}
+        counts = read_counts(pushed.batch) if pushed else None
         return cls(
             **task_instance.columns(),
-            state=record.state,
-            at=_bounded(record.at, LAST_SECOND),
-            conn_id=read_text(record.conn_id),
-            seeany_task_id=read_text(record.seeany_task_id),
-            cost=read_money(record.cost),
-            video_url=web_url(record.video_url),
-            thumbnail_url=web_url(record.thumbnail_url),
-            first_result=web_url(record.first_result),
-            results=_bounded(record.results, MAX_FILES),
-            duration=read_number(record.duration),
-            resolution=read_text(record.resolution),
-            error_code=read_text(record.error_code),
-            error_message=read_text(record.error_message),
-            **_counts(record.batch),
-        )
-
-    @classmethod
-    def of_progress(cls, progress: Progress | None, task_instance: TaskInstanceKey) -> Result:
-        """Convert the progress of a wait; ``None`` if it has published none yet."""
-        if progress is None:
-            return cls(**task_instance.columns(), state="waiting")
-        return cls(
-            **task_instance.columns(),
-            state="waiting",
-            at=_bounded(progress.at, LAST_SECOND),
-            conn_id=read_text(progress.conn_id),
-            seeany_task_id=read_text(progress.seeany_task_id),
-            cost=read_money(progress.cost),
-            percent=None if progress.percent is None else _bounded(progress.percent, 100),
-            seconds_left=read_number(progress.seconds_left),
-            **_counts(progress.batch),
+            state=pushed.state if isinstance(pushed, Record) else "waiting",
+            **fields,
+            **(msgspec.structs.asdict(counts) if counts else {}),
         )
 
 
 @dataclass(frozen=True)
 class Filters:
-    """
-    The results to return.
-
-    :param since: not older than this, in Unix seconds.
-    :param until: older than this, in Unix seconds.
-    """
+    """The results to return, from ``since`` to before ``until`` in Unix seconds."""
 
     since: int
     until: int
@@ -153,12 +144,7 @@ class Group:
 
 @dataclass(frozen=True)
 class BatchRow:
-    """
-    One SeeAny task of a batch.
-
-    :param url: URL of the video, else of the first result file.
-    :param results: number of result files in the batch's result, if there is no video.
-    """
+    """One SeeAny task of a batch; ``url`` and ``results`` are those of its video, else of its result files."""
 
     id: str
     state: Literal["completed", "failed"]
@@ -207,15 +193,6 @@ def batch_rows(result: object, record: Record) -> list[BatchRow]:
         ),
     )
     return list(islice(rows, MAX_TASKS))
-
-
-def _bounded(value: Any, maximum: int) -> Any:
-    return min(max(value, 0), maximum)
-
-
-def _counts(batch: BatchCounts | None) -> dict[str, Any]:
-    counts = read_counts(batch)
-    return {"total": counts.total, "completed": counts.completed, "failed": counts.failed} if counts else {}
 
 
 def _objects(value: object) -> Iterable[Mapping[str, Any]]:

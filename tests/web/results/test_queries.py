@@ -78,7 +78,7 @@ def push(session: Session, instance: TaskInstanceKey, xcoms: Mapping[str, Any]) 
 def publish(session: Session, instance: TaskInstanceKey, **more: Any) -> None:
     """Publish the progress of a wait."""
     progress = Progress(**{"conn_id": "studio", "at": NOW - 5, "seeany_task_id": "vid", **more})
-    push(session, instance, {PROGRESS_KEY: progress.as_json()})
+    push(session, instance, {PROGRESS_KEY: msgspec.to_builtins(progress)})
 
 
 def waiting(session: Session, readable: tuple[str, ...] = ("dag_0", "dag_1"), **filters: Any) -> list[views.Result]:
@@ -119,7 +119,7 @@ def test_each_wait_shows_its_own_progress(session: Session) -> None:
     for number, instance in enumerate(instances):
         defer(session, instance)
         publish(session, instance, percent=number, seeany_task_id=f"vid_{number}")
-        push(session, instance, {"another": Progress(conn_id="x", at=1, percent=99).as_json()})
+        push(session, instance, {"another": msgspec.to_builtins(Progress(conn_id="x", at=1, percent=99))})
 
     seen = [(wait.run_id, wait.map_index, wait.percent, wait.seeany_task_id) for wait in waiting(session)]
     # The newest first.

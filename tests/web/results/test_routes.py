@@ -239,9 +239,7 @@ def test_a_task_that_was_waited_for_twice_is_paid_once(client_of: ClientOf, sess
     assert (group["count"], group["cost"]) == (1, [{"unit": "CNY", "amount": "0.7"}])
 
 
-@pytest.mark.parametrize(
-    "parameters", [{"until": 253_402_300_799}, {"since": 253_402_300_799}, {"since": 0, "until": 0}]
-)
+@pytest.mark.parametrize("range_", [{"until": 253_402_300_799}, {"since": 253_402_300_799}, {"since": 0, "until": 0}])
 @pytest.mark.parametrize("zone", ["Asia/Shanghai", "America/New_York", "no such zone"])
 def test_a_range_at_an_end_of_the_calendar_is_empty(client_of: ClientOf, range_: dict[str, int], zone: str) -> None:
     client = client_of("admin")
