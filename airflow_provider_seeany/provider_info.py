@@ -40,11 +40,7 @@ def get_provider_info() -> dict[str, Any]:
         "name": "SeeAny",
         "description": "Waits for asynchronous video and image-set tasks of the SeeAny platform.",
         "integrations": [
-            {
-                "integration-name": _INTEGRATION,
-                "external-doc-url": "https://www.seeany.com",
-                "tags": ["service"],
-            }
+            {"integration-name": _INTEGRATION, "external-doc-url": "https://www.seeany.com", "tags": ["service"]}
         ],
         "hooks": _modules("hooks.seeany"),
         "operators": _modules("operators.task"),

@@ -5,9 +5,9 @@ Its *key* is made of the connection and the SeeAny id, because Airflow indexes X
 the wait: the trigger deletes it before it fires, a callback in the transaction that resumes the task instance, so the
 wait ends once. While the task instance cannot be resumed yet, a callback sets ``received``, which the trigger reads.
 
-Once the wait has ended, it is gone, unless a user marked the task instance, Airflow ended the deferral because no
-triggerer runs, or `airflow dags test` ran the wait. Without a worker it then stays until the next try, which may wait
-for another SeeAny task; so it names its try and is valid for that one only.
+It stays if a user marked the task instance, Airflow ended the deferral because no triggerer runs, or `airflow dags
+test` ran the wait; without a worker until the next try, which may wait for another SeeAny task. So it names its try,
+and is valid for that one only.
 """
 
 from __future__ import annotations

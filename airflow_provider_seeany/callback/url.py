@@ -10,8 +10,7 @@ from airflow.providers.common.compat.sdk import conf
 from airflow_provider_seeany.callback.token import TokenClaims, sign_token
 from airflow_provider_seeany.exceptions import SeeAnyConfigError
 
-MOUNTED_AT = "/seeany"
-"""The path in the api-server at which the plugin mounts its application."""
+MOUNTED_AT = "/seeany"  # the path in the api-server at which the plugin mounts its application
 
 MIN_SECRET = 16
 

@@ -17,8 +17,7 @@ from airflow_provider_seeany.api.wait_log import Log
 from airflow_provider_seeany.triggers.xcoms import NotOwned, TriggererXComs
 from airflow_provider_seeany.xcoms.record import BatchCounts, Progress, exact_amounts
 
-MIN_INTERVAL = 10.0
-"""Minimum seconds between two writes of one wait."""
+MIN_INTERVAL = 10.0  # minimum seconds between two writes of one wait
 
 MAX_PER_SECOND = 2.0
 """Maximum number of writes in a second, roughly, of all waits of a triggerer: each is one to Airflow's database."""

@@ -98,9 +98,13 @@ class Builder:
         """Return the built API; if it is just being built, wait for that."""
         with self._lock:
             if self._api is None:
+                import httpx
+
                 api = self._make()
                 try:
-                    _build(api)
+                    # At its first request, which needs no database here, the API makes the routes of all its versions.
+                    with httpx.Client(transport=api.transport, base_url="http://in-process.invalid.") as client:
+                        client.get("/health")
                 except Exception:
                     log.exception("The in-process API could not be built in advance; Airflow will build it")
                 self._api = api
@@ -128,11 +132,3 @@ class Builder:
                 await loop.sock_recv(self._child_end, 1)
         except OSError as error:  # TimeoutError included
             log.warning("Waits continue without an in-process API that was built in advance: %r", error)
-
-
-def _build(api: InProcessExecutionAPI) -> None:
-    """Send a request that needs no database: at its first one the API makes the routes of all its versions."""
-    import httpx
-
-    with httpx.Client(transport=api.transport, base_url="http://in-process.invalid.") as client:
-        client.get("/health")

@@ -35,16 +35,16 @@ class TriggererXComs:
     The XComs that a trigger writes for its task instance.
 
     A triggerer that was suspended can resume when its tasks were cleared and have run again elsewhere. Airflow accepts
-    its XComs all the same, and tells a trigger the state of its task instance but not the id, which is a new one for
-    each try. So a trigger claims the task instance, under the key that all tries share, and writes only while the task
-    instance is deferred and the claim is its own. Either can change between check and write. But a check is valid for
-    a few seconds only, hardly enough to clear a task and run it again, and the clock reveals a suspension.
+    its XComs all the same, and does not tell a trigger the id of its task instance, which is a new one for each try. So
+    a trigger claims the task instance, under the key that all tries share, and writes only while that is deferred and
+    the claim is its own. Either can change after a check; but that is valid for a few seconds only, hardly enough to
+    clear a task and run it again, and the clock reveals a suspension.
 
     The XComs are sent one by one: Airflow 3.3 stores those of a ``TaskSuccessEvent`` encoded twice. A link, which is
     part of every result, is pushed first and deleted last: without it there is nothing of a result. The values go
     through a custom XCom backend, as a worker's do; the provider's own XComs and the links bypass it.
 
-    :param clears: whether to delete the XComs of an earlier try, as Airflow does if a worker starts the wait.
+    Whoever ``clears`` deletes the XComs of an earlier try, as Airflow does if a worker starts the wait.
     """
 
     def __init__(self, task_instance: Any, *, clears: bool = False) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import os
+from typing import Any
 
 from fastapi.staticfiles import StaticFiles
 from starlette.responses import Response
@@ -22,15 +23,9 @@ class RevalidatedFiles(StaticFiles):
         except ValueError:
             return "", None
 
-    def file_response(
-        self,
-        full_path: str | os.PathLike[str],
-        stat_result: os.stat_result,
-        scope: dict[str, object],  # type: ignore[override]
-        status_code: int = 200,
-    ) -> Response:
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
         """Return the response with a file."""
-        response = super().file_response(full_path, stat_result, scope, status_code)
+        response = super().file_response(*args, **kwargs)
         response.headers["Cache-Control"] = "no-cache"
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response

@@ -1,11 +1,9 @@
 """
 What a wait pushes for the UI: its progress and its claim while it waits, and one small record when it has ended.
 
-- ``_seeany_20261124T203015Z:…``: the record, under a key that contains all that sums are made of; see
-  :mod:`~airflow_provider_seeany.xcoms.record_key`
-- ``_seeany``: the progress and the claim of the wait while it waits in the triggerer; after that, the key of the
-  record. Whoever pushes another record, or clears the task instance for a later try, deletes the record by it, so a
-  task instance never has two.
+- ``_seeany_20261124T203015Z:…``: the record, under a key with all that sums are made of (see ``record_key``)
+- ``_seeany``: the progress and the claim while the wait is in the triggerer; after that, the key of the record, by
+  which it is deleted before another one is pushed
 
 Nothing of this is pushed if ``do_xcom_push`` is off.
 """
@@ -77,8 +75,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
     What is pushed under :data:`~airflow_provider_seeany.xcoms.record_key.PROGRESS_KEY` besides the progress.
 
-    :param owner: the try whose trigger may write XComs of the task instance; ``None`` if no trigger has claimed it.
-    :param record: the key of the record; ``None`` if there is none yet.
+    :param owner: the try whose trigger may write XComs of the task instance.
+    :param record: the key of the record.
     :param is_clearing: whether the owner is about to delete the XComs of an earlier try.
     """
 

@@ -86,8 +86,8 @@ def record_key(
 ) -> str:
     """Return the key of a record; that of a batch, without an id, is never counted together with another one."""
     counted_once = seeany_task_id or f"{task_instance.run_id} {task_instance.task_id} {task_instance.map_index}"
-    dag = dag_part(task_instance.dag_id)
-    key = f"{key_at(at)}:{_hash(counted_once)}:{dag}:{_LETTERS[state]}:{_connection(conn_id)}:"
+    hashes = f"{hash_part(counted_once)}:{hash_part(task_instance.dag_id)}"
+    key = f"{key_at(at)}:{hashes}:{_LETTERS[state]}:{_connection(conn_id)}:"
     costs = ",".join(f"{_quote(unit)}={_quote(amount)}" for unit, amount in sorted(cost.items()))
     return key + (costs if len(key) + len(costs) <= MAX_KEY else COST_IN_VALUE)
 
@@ -95,11 +95,6 @@ def record_key(
 def key_at(moment: float) -> str:
     """Return the beginning of the keys of a moment in Unix seconds."""
     return f"{PROGRESS_KEY}_{datetime.fromtimestamp(moment, tz=UTC):%Y%m%dT%H%M%SZ}"
-
-
-def dag_part(dag_id: str) -> str:
-    """Return a DAG's part of a key."""
-    return _hash(dag_id)
 
 
 def state_part(state: State) -> tuple[int, str]:
@@ -112,7 +107,8 @@ def connection_part(conn_id: str) -> tuple[int, str]:
     return _SPEND_PART + _HASH + 3, f"{_connection(conn_id)}:"
 
 
-def _hash(text: str) -> str:
+def hash_part(text: str) -> str:
+    """Return the part of a key that stands for a SeeAny task or a DAG."""
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:_HASH]
 
 

@@ -60,13 +60,8 @@ def read_money(cost: object) -> list[Money]:
     """Return amounts by currency, without those that no service charges."""
     if not isinstance(cost, Mapping):
         return []
-    amounts = ((read_unit(unit), read_amount(amount)) for unit, amount in islice(cost.items(), MAX_UNITS))
+    amounts = ((str(unit)[:MAX_UNIT_LENGTH], read_amount(amount)) for unit, amount in islice(cost.items(), MAX_UNITS))
     return sorted((Money(unit, amount) for unit, amount in amounts if amount is not None), key=lambda money: money.unit)
-
-
-def read_unit(value: object) -> str:
-    """Return the name of a currency."""
-    return str(value)[:MAX_UNIT_LENGTH]
 
 
 def read_amount(value: object) -> Decimal | None:
@@ -87,9 +82,9 @@ def read_counts(batch: BatchCounts | None) -> BatchCounts | None:
     return batch if batch.completed + batch.failed <= batch.total <= MAX_TASKS else None
 
 
-def read_number(value: float | None, *, maximum: float = 1e15) -> float | None:
-    """Return a number from 0 to a maximum; ``None`` if it is another one."""
-    return value if value is not None and 0 <= value <= maximum else None
+def read_number(value: float | None) -> float | None:
+    """Return a number from 0 to 1e15; ``None`` if it is another one."""
+    return value if value is not None and 0 <= value <= 1e15 else None
 
 
 def read_text(value: str | None) -> str | None:

@@ -34,6 +34,7 @@ from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from airflow_provider_seeany.web.callback.handler import _poll
 from airflow_provider_seeany.xcoms.record import Record
+from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 from tests.conftest import KEY, settings_for
 from tests.fuzz import examples
 from tests.fuzz.answers import VALUES
@@ -110,7 +111,7 @@ def assert_survived(task: object, valid: dict[str, Any]) -> None:
         # As PostgreSQL takes it: no NUL, no half of a pair, no NaN.
         assert "\\u0000" not in json.dumps(value, allow_nan=False)
         json.dumps(value, ensure_ascii=False).encode()
-    json.dumps(Record.of_task(task, conn_id="c").xcoms({"dag_id": "d", "run_id": "r", "task_id": "t", "map_index": -1}))
+    json.dumps(Record.of_task(task, conn_id="c").xcoms(TaskInstanceKey("d", "r", "t")))
     assert SeeAnyTask.from_payload(json.loads(json.dumps(task.as_json()))).state == task.state
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,9 @@ from airflow.sdk.execution_time import task_runner
 from airflow_provider_seeany.api.snapshot import Snapshot
 from airflow_provider_seeany.triggers import progress as module
 from airflow_provider_seeany.triggers.progress import ProgressPublisher
+from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from airflow_provider_seeany.triggers.xcoms import TriggererXComs
+from tests.hostile import COMPLETED, HostileServer, reply, task
 from tests.supervisor import Supervisor
 
 pytestmark = pytest.mark.skipif(not hasattr(XCom, "aset"), reason="triggers cannot push XComs before Airflow 3.3")
@@ -136,3 +139,19 @@ async def test_it_can_be_switched_off(
         progress.update(snapshot(1))
         await asyncio.sleep(0.01)
     assert pushed == []
+
+
+@pytest.mark.parametrize("do_xcom_push", [True, False])
+async def test_a_trigger_publishes_its_progress_only_if_the_task_pushes_xcoms(
+    pushed: list[dict[str, Any]], hostile: HostileServer, connect: Callable[..., None], do_xcom_push: bool
+) -> None:
+    connect(host=hostile.url)
+    hostile.script(task(progress=40), reply(200, {**COMPLETED, "id": "x"}))
+    trigger = SeeAnyTaskTrigger(
+        seeany_task_id="x", poll_interval=0.05, deadline=time.time() + 20, do_xcom_push=do_xcom_push
+    )
+    trigger.task_instance = TASK  # type: ignore[assignment]
+
+    _ = [event async for event in trigger.run()]
+
+    assert [value["key"] for value in pushed] == (["_seeany"] if do_xcom_push else [])

@@ -14,7 +14,7 @@ from airflow_provider_seeany.xcoms.record_key import (
     MAX_KEY,
     SpendPart,
     connection_part,
-    dag_part,
+    hash_part,
     record_key,
     spend_part,
     state_part,
@@ -44,7 +44,7 @@ COSTS: list[dict[str, str]] = [{}, {"CNY": "0.7"}, {"USD": "0.11", "CNY": "1E+20
 def test_a_key_can_be_read_again(conn_id: str, state: Any) -> None:
     for cost in COSTS:
         written = key(conn_id=conn_id, state=state, cost=cost)
-        assert read(written) == SpendPart(dag_part("dag"), state, conn_id, cost)
+        assert read(written) == SpendPart(hash_part("dag"), state, conn_id, cost)
         assert FIRST_KEY <= written < LAST_KEY
         for start, text in (state_part(state), connection_part(conn_id)):
             assert written[start:].startswith(text)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from airflow_provider_seeany.api import fields, lenient_json
 from airflow_provider_seeany.api.task_id import BadTaskId, checked_task_id
 
-MAX_BYTES = 64 * 1024
-"""Maximum size of a body."""
+MAX_BYTES = 64 * 1024  # maximum size of a body
 
 _KEYS = ("id", "task_id", "task_uuid")
 

@@ -29,13 +29,7 @@ from airflow_provider_seeany.hooks.seeany import SeeAnyHook, checked_id
 from airflow_provider_seeany.triggers.task import NOTE_SECONDS
 from airflow_provider_seeany.wait.deferral import FIRST_POLL_DELAY
 from airflow_provider_seeany.web.callback.rate_limit import RateLimit
-from airflow_provider_seeany.web.callback.resume import (
-    RegisteredWait,
-    find_waits,
-    note_callback,
-    registered_ids,
-    resume,
-)
+from airflow_provider_seeany.web.callback.resume import RegisteredWait, find_waits, note_callback, resume
 from airflow_provider_seeany.web.callback.threads import Threads
 
 if TYPE_CHECKING:
@@ -48,11 +42,8 @@ Step = TypeVar("Step")
 # By task: callbacks, which may be about progress, must not use up the rate limit of the connection's key.
 _polls = RateLimit(per_second=1, burst=10)
 
-POLL_TIMEOUT = 10.0
-"""Maximum seconds for reading the connection and polling SeeAny."""
-
-TIME_LIMIT = 13.0
-"""Maximum seconds for a callback; the caller is unlikely to wait longer for a response."""
+POLL_TIMEOUT = 10.0  # maximum seconds for reading the connection and polling SeeAny
+TIME_LIMIT = 13.0  # maximum seconds for a callback; the caller is unlikely to wait longer for a response
 
 RETRY_AFTER = 10
 """Seconds after which SeeAny should call back again after an error."""
@@ -107,7 +98,7 @@ class _UpstreamError(Exception):
 async def handle_callback(claims: TokenClaims, seeany_ids: Sequence[str]) -> CallbackResult:
     """Handle a callback whose body has these ids, within :data:`TIME_LIMIT`. Nothing is raised."""
     conn_id, deadline = claims.seeany_conn_id, asyncio.get_running_loop().time() + TIME_LIMIT
-    waits = await _attempt(_find_waits(claims, seeany_ids), conn_id, deadline)
+    waits = await _attempt(_database.run(partial(find_waits, claims, seeany_ids)), conn_id, deadline)
     if isinstance(waits, CallbackResult):
         return waits
     resumable: dict[str, list[RegisteredWait]] = {}
@@ -136,12 +127,6 @@ async def _attempt(step: Awaitable[Step], seeany_conn_id: str, deadline: float) 
     except Exception as error:
         log.error("SeeAny called back, but that failed: %s: %s", type(error).__name__, sanitize(str(error)))
     return CallbackResult(retry_after=RETRY_AFTER)
-
-
-async def _find_waits(claims: TokenClaims, seeany_ids: Sequence[str]) -> list[RegisteredWait]:
-    if claims.task_instance is not None:
-        seeany_ids = [*seeany_ids, *await _database.run(partial(registered_ids, claims.task_instance))]
-    return await _database.run(partial(find_waits, claims.seeany_conn_id, seeany_ids))
 
 
 async def _note(wait: RegisteredWait) -> CallbackResult:

@@ -8,12 +8,7 @@ from collections.abc import Callable, Hashable
 
 
 class RateLimit:
-    """
-    Token buckets by key, at most :data:`MAX_KEYS`.
-
-    :param per_second: tokens that a bucket gains in a second. One callback URL may serve all tasks of a connection.
-    :param burst: size of a bucket.
-    """
+    """Token buckets by key, at most :data:`MAX_KEYS`. The defaults let one URL serve all tasks of a connection."""
 
     MAX_KEYS = 10_000
 

@@ -1,20 +1,19 @@
 """
 Finds the task instances that wait for a SeeAny task, and resumes one, in the api-server's database session.
 
-A wait is found by its registration (see :mod:`airflow_provider_seeany.callback.registration`), through the index of
-XComs by key, so that costs the same with a million XComs and thousands of waits. All of it blocks: call it in a thread.
+A wait is found by its :mod:`~airflow_provider_seeany.callback.registration`, through the index of XComs by key, so that
+costs the same with a million XComs and thousands of waits. All of it blocks: call it in a thread.
 
-A registration is an XCom, and any DAG can push one anywhere. So it is valid only for a task instance that is deferred
-with this provider's own trigger, which expects a callback for the very task in the registration. If the wait began
-without a worker, Airflow stores the trigger's arguments as templates, which only the triggerer renders; then the
-registration is trusted. A DAG that can push it there could as well replace the result.
+Any DAG can push a registration anywhere. So it is valid only for a task instance that is deferred with this provider's
+own trigger, which expects a callback for the very task in it. If the wait began without a worker, that trigger's
+arguments are templates, which only the triggerer renders; then the registration is trusted.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -34,6 +33,7 @@ from airflow_provider_seeany.api.outcome import Finished, encode_outcome
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.task_id import BadTaskId, checked_task_id, is_template
 from airflow_provider_seeany.callback.registration import KEY_PREFIX, Registration, registration_key
+from airflow_provider_seeany.callback.token import TokenClaims
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from airflow_provider_seeany.xcoms.record import Claim
 from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY, bypasses_backend
@@ -87,46 +87,44 @@ class TriggerArguments(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RegisteredWait(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    A registered wait, as it was when it was found.
-
-    :param trigger_id: ``None`` while its first worker has not deferred it yet.
-    :param resumable_at: Unix seconds. Airflow can lose a task instance that is resumed within seconds of its deferral
-        (apache/airflow#72716); the trigger waits for the same moment.
-    """
+    """A registered wait, as it was when it was found; without a trigger while its first worker has not deferred it."""
 
     registration: Registration
     task_instance: TaskInstanceKey
     task_instance_id: Any
     trigger_id: int | None = None
-    resumable_at: float | None = None
-    end_from_trigger: bool = False
-    do_xcom_push: bool = True
+    arguments: TriggerArguments | None = None
+
+    @property
+    def resumable_at(self) -> float | None:
+        """
+        When it can be resumed, in Unix seconds, if that is restricted.
+
+        Airflow can lose a task instance that is resumed within seconds of its deferral (apache/airflow#72716), so the
+        trigger waits for the same moment.
+        """
+        return self.arguments.first_poll_at if self.arguments else None
 
     @property
     def is_resumable(self) -> bool:
         """Whether it can be resumed now."""
-        return self.trigger_id is not None and (self.resumable_at is None or time.time() >= self.resumable_at)
+        return self.arguments is not None and (self.resumable_at is None or time.time() >= self.resumable_at)
 
 
-def registered_ids(task_instance: TaskInstanceKey) -> list[str]:
-    """Return the ids of the SeeAny tasks that a task instance waits for: one, or none."""
-    query = select(XComModel.key, XComModel.value).where(
-        *_xcoms_of(task_instance), XComModel.key.startswith(KEY_PREFIX, autoescape=True)
-    )
+def find_waits(claims: TokenClaims, seeany_ids: Sequence[str]) -> list[RegisteredWait]:
+    """Return the waits that a callback may be about: for these SeeAny tasks, and of the task instance in the claims."""
     with _session() as session:
-        registrations = [_registration(row) for row in session.execute(query.limit(MAX_REGISTRATIONS))]
-    return [registration.seeany_task_id for registration in registrations if registration is not None]
-
-
-def find_waits(seeany_conn_id: str, seeany_ids: Iterable[str]) -> list[RegisteredWait]:
-    """Return the waits for any of these SeeAny tasks through a connection."""
-    with _session() as session:
-        waits = [_wait(row) for row in session.execute(waits_query(seeany_conn_id, seeany_ids))]
+        if claims.task_instance is not None:
+            query = select(XComModel.key, XComModel.value).where(
+                *_xcoms_of(claims.task_instance), XComModel.key.startswith(KEY_PREFIX, autoescape=True)
+            )
+            registrations = map(_registration, session.execute(query.limit(MAX_REGISTRATIONS)))
+            seeany_ids = [*seeany_ids, *(each.seeany_task_id for each in registrations if each is not None)]
+        waits = [_wait(row) for row in session.execute(waits_query(claims.seeany_conn_id, seeany_ids))]
     return [wait for wait in waits if wait is not None]
 
 
-def waits_query(seeany_conn_id: str, seeany_ids: Iterable[str]) -> Select[Any]:
+def waits_query(seeany_conn_id: str, seeany_ids: Sequence[str]) -> Select[Any]:
     """Return the query for the waits for any of these SeeAny tasks."""
     return (
         select(
@@ -171,22 +169,28 @@ def resume(wait: RegisteredWait, outcome: Finished) -> bool:
             session.rollback()
             return False
         task_instance = session.get_one(TaskInstance, wait.task_instance_id)
-        task = SeeAnyTask.from_payload(outcome.payload)
-        event: TriggerEvent = TriggerEvent(encode_outcome(outcome))
-        if wait.end_from_trigger:
-            _delete_progress(session, wait.task_instance)
-        if wait.end_from_trigger and task.is_completed:
-            xcoms = result_xcoms(
-                task,
-                conn_id=wait.registration.seeany_conn_id,
-                do_xcom_push=wait.do_xcom_push,
-                task_instance=wait.task_instance,
-            )
-            for key, value in xcoms.items():
-                _push(session, wait.task_instance, key, value)
-            event = TaskSuccessEvent()
-        handle_event_submit(event, task_instance=task_instance, session=session)
+        handle_event_submit(_event(session, wait, outcome), task_instance=task_instance, session=session)
         return True
+
+
+def _event(session: Session, wait: RegisteredWait, outcome: Finished) -> TriggerEvent:
+    """Return the event for the task instance; if that ends without a worker, do what the trigger does before it."""
+    event: TriggerEvent = TriggerEvent(encode_outcome(outcome))
+    if wait.arguments is None or not wait.arguments.end_from_trigger:
+        return event
+    _delete_progress(session, wait.task_instance)
+    task = SeeAnyTask.from_payload(outcome.payload)
+    if not task.is_completed:
+        return event
+    xcoms = result_xcoms(
+        task,
+        conn_id=wait.registration.seeany_conn_id,
+        do_xcom_push=wait.arguments.do_xcom_push,
+        task_instance=wait.task_instance,
+    )
+    for key, value in xcoms.items():
+        _push(session, wait.task_instance, key, value)
+    return TaskSuccessEvent()
 
 
 @contextmanager
@@ -214,25 +218,18 @@ def _wait(row: Any) -> RegisteredWait | None:
     registration = _registration(row)
     if registration is None or registration.task_instance_id != str(row.task_instance_id):
         return None
-    key = TaskInstanceKey.of(row)
-    wait = RegisteredWait(registration=registration, task_instance=key, task_instance_id=row.task_instance_id)
+    wait = RegisteredWait(
+        registration=registration, task_instance=TaskInstanceKey.of(row), task_instance_id=row.task_instance_id
+    )
     if row.state == TaskInstanceState.RUNNING and not row.next_method:
         return wait  # in its first worker
     if row.state != TaskInstanceState.DEFERRED or row.Trigger is None:
         return None
     arguments = _arguments(row.Trigger)
     if arguments is None or not arguments.agree_with(registration):
-        log.warning(
-            "A callback was ignored: the registration is for a SeeAny task that its task instance does not wait for"
-        )
+        log.warning("A callback was ignored: a registration does not agree with the trigger of its task instance")
         return None
-    return msgspec.structs.replace(
-        wait,
-        trigger_id=row.Trigger.id,
-        resumable_at=arguments.first_poll_at,
-        end_from_trigger=arguments.end_from_trigger,
-        do_xcom_push=arguments.do_xcom_push,
-    )
+    return msgspec.structs.replace(wait, trigger_id=row.Trigger.id, arguments=arguments)
 
 
 def _arguments(trigger: Trigger) -> TriggerArguments | None:

@@ -14,8 +14,7 @@ import anyio
 
 Result = TypeVar("Result")
 
-LOST_AFTER = 300.0
-"""Seconds after which a call that hangs frees its slot."""
+LOST_AFTER = 300.0  # seconds after which a call that hangs frees its slot
 
 
 class Threads:
@@ -24,8 +23,6 @@ class Threads:
 
     A caller may stop waiting at any time. The call then continues and keeps its slot, so that calls that wait for a
     database, say, do not pile up; but none that hangs keeps it forever, see :data:`LOST_AFTER`.
-
-    :param maximum: maximum number of calls at a time.
     """
 
     def __init__(self, maximum: int) -> None:

@@ -26,7 +26,6 @@ from airflow_provider_seeany.web.results.views import (
     Cursor,
     Filters,
     Group,
-    Page,
     Result,
     State,
     TaskView,
@@ -49,17 +48,13 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
 
-MAX_WAITING = 100
-"""Maximum number of current waits in a response."""
+MAX_WAITING = 100  # maximum number of current waits in a response
 
 OUR_OPERATORS = frozenset({"SeeAnyTaskSensor", "SeeAnyTaskResultOperator", "SeeAnyTaskBatchSensor"})
 """Task instances of these are recognised before they have pushed anything."""
 
-MAX_TRIED_RECORDS = 5
-"""Maximum number of a task instance's newest XComs that are read until one is a record."""
-
-SPEND = SpendByDay()
-"""The sums for all viewers of this process."""
+MAX_TRIED_RECORDS = 5  # maximum number of a task instance's newest XComs that are read until one is a record
+SPEND = SpendByDay()  # the sums for all viewers of this process
 
 _OUR_TRIGGERS = "airflow_provider_seeany.triggers."
 _ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed", "up_for_retry"})
@@ -67,8 +62,8 @@ _ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"
 
 def ended_waits(
     session: Session, *, readable: Collection[str], filters: Filters, before: Cursor | None, limit: int
-) -> Page:
-    """Return the results after the last page's end, the newest first, of DAGs that the viewer may read."""
+) -> tuple[list[Result], Cursor | None]:
+    """Return the page of results after a cursor, the newest first, of readable DAGs, and the cursor at its end."""
     order = (XComModel.key, XComModel.dag_run_id, XComModel.task_id, XComModel.map_index)
     query = (
         select(*order, XComModel.dag_id, XComModel.run_id, XComModel.value)
@@ -86,7 +81,7 @@ def ended_waits(
         Result.of(record, TaskInstanceKey.of(row)) for row in rows if (record := convert(row.value, Record)) is not None
     ]
     end = rows[-1] if has_next else None
-    return Page(results, Cursor(end.key, end.dag_run_id, end.task_id, end.map_index) if end else None)
+    return results, Cursor(end.key, end.dag_run_id, end.task_id, end.map_index) if end else None
 
 
 def current_waits(session: Session, *, readable: Collection[str], filters: Filters) -> list[Result]:

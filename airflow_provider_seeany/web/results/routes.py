@@ -89,15 +89,14 @@ def results(
     """Return a page of results of all DAGs that the viewer may read, and with the first page the current waits."""
     cursor = _cursor(before)
     waiting: list[views.Result] = []
-    page = views.Page([], None)
+    ended: list[views.Result] = []
+    end: views.Cursor | None = None
     with create_session(scoped=False) as session:
         if cursor is None and filters.state in (None, "waiting"):
             waiting = queries.current_waits(session, readable=readable, filters=filters)
         if filters.state != "waiting":
-            page = queries.ended_waits(session, readable=readable, filters=filters, before=cursor, limit=limit)
-    return ResultsPage(
-        waiting=waiting, results=page.results, next=json.encode(page.next).decode() if page.next else None
-    )
+            ended, end = queries.ended_waits(session, readable=readable, filters=filters, before=cursor, limit=limit)
+    return ResultsPage(waiting=waiting, results=ended, next=json.encode(end).decode() if end else None)
 
 
 @router.get("/summary")
@@ -133,10 +132,9 @@ def _cursor(before: str | None) -> views.Cursor | None:
         return None
     try:
         cursor = json.decode(before, type=views.Cursor)
-        # With any other, a database could not compare its columns.
-        if max(abs(cursor.dag_run_id), abs(cursor.map_index)) <= MAX_NUMBER and is_storable(
-            cursor.key + cursor.task_id
-        ):
+        # A database can compare its columns with this.
+        are_numbers = max(abs(cursor.dag_run_id), abs(cursor.map_index)) <= MAX_NUMBER
+        if are_numbers and is_storable(cursor.key + cursor.task_id):
             return cursor
     except (DecodeError, ValidationError, UnicodeEncodeError):
         pass

@@ -2,9 +2,8 @@
 Sums of results, day by day, computed once for all viewers.
 
 The key of a record contains all that its sum needs, but any DAG can push any key. So the DAG in a key must be the one
-that pushed it, and an amount must be one that a service can charge; anything else is ignored. Reading the DAG takes a
-look at each row: a quarter of a second for 100 000 rows. So one thread at a time does that, and the sums are cached for
-some seconds; what a viewer may see is selected afterwards.
+that pushed it, and an amount one that a service can charge; anything else is ignored. Reading the DAG of each row takes
+a quarter of a second for 100 000 rows. So one thread at a time does that, and the sums are cached for some seconds.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from airflow_provider_seeany.xcoms.record_key import (
     PROGRESS_KEY,
     SpendPart,
     State,
-    dag_part,
+    hash_part,
     spend_part,
     without_moment,
 )
@@ -40,8 +39,7 @@ if TYPE_CHECKING:
 MAX_READ_RECORDS = 1000
 """Maximum number of a day's records that are read for a cost without room in the key; more are counted without it."""
 
-CACHE_SECONDS = 10.0
-"""Minimum seconds for which sums of many results are cached."""
+CACHE_SECONDS = 10.0  # minimum seconds for which sums of many results are cached
 
 CACHE_FACTOR = 20
 """They are cached for this many times as long as they took, so computing sums takes at most 1/20 of the time."""
@@ -51,8 +49,7 @@ MIN_CACHED_RESULTS = 5000
 
 MAX_CACHED_SUMS = 200_000
 
-MAX_WAIT = 2.0
-"""Maximum seconds for which a request waits for those of others."""
+MAX_WAIT = 2.0  # maximum seconds for which a request waits for those of others
 
 MAX_WAITING = 4
 """Maximum number of requests that wait: each holds one of the 40 threads of all of Airflow's plain routes."""
@@ -112,8 +109,8 @@ class SpendByDay:
         """
         Return the sums of consecutive days, of all DAGs.
 
-        :param session: a new session with Airflow's database, as this may have to wait.
-        :raises TooBusy: if the sums of other requests take too long, or too many requests wait for them already.
+        :param session: a new session, as this may have to wait.
+        :raises TooBusy: if other requests take too long, or too many wait already.
         """
         if not self._slots.acquire(blocking=False):
             raise TooBusy
@@ -204,7 +201,7 @@ def _sums_of(session: Session, rows: list[str]) -> Sums:
     return dict(sums)
 
 
-_hash_of = cache(dag_part)
+_hash_of = cache(hash_part)
 
 
 def _read(part: str) -> tuple[SpendKey, list[Money] | None] | None:

@@ -17,13 +17,13 @@ from airflow_provider_seeany.xcoms.record import Progress, Record, web_url
 from airflow_provider_seeany.xcoms.record_key import State as RecordState
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 from airflow_provider_seeany.xcoms.untrusted import (
+    MAX_UNIT_LENGTH,
     Money,
     read_amount,
     read_counts,
     read_money,
     read_number,
     read_text,
-    read_unit,
 )
 
 State = Literal["waiting", RecordState]
@@ -57,13 +57,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 
 @dataclass(frozen=True)
 class Result:
-    """
-    A wait: its result, or its progress.
-
-    :param at: when it ended, or published its progress, in Unix seconds; ``None`` if it has published none yet.
-    :param first_result: URL of the first result file, if there is no video.
-    :param results: number of result files.
-    """
+    """A wait: the fields of its :class:`Record`, or of its :class:`Progress` if it has published any."""
 
     dag_id: str
     run_id: str
@@ -123,14 +117,6 @@ class Cursor:
 
 
 @dataclass(frozen=True)
-class Page:
-    """Some results, the newest first."""
-
-    results: list[Result]
-    next: Cursor | None
-
-
-@dataclass(frozen=True)
 class Group:
     """The results of one day, DAG, connection and state."""
 
@@ -156,15 +142,7 @@ class BatchRow:
 
 @dataclass(frozen=True)
 class TaskView:
-    """
-    One task instance.
-
-    :param is_seeany: whether it waits with this provider.
-    :param task_state: Airflow's state of the task instance.
-    :param result: ``None`` if there is neither progress nor a record.
-    :param result_urls: URLs of all result files.
-    :param batch: the tasks in the result of a batch.
-    """
+    """One task instance, which may be another provider's; with all result files, or all tasks of a batch."""
 
     is_seeany: bool
     task_state: str | None = None
@@ -211,5 +189,5 @@ def _completed(task: Mapping[str, Any]) -> BatchRow:
         state="completed",
         url=video_url or next(iter(files), None),
         results=len(files),
-        cost=Money(read_unit(paid.get("cost_unit") or NO_CURRENCY), amount) if amount is not None else None,
+        cost=Money(str(paid.get("cost_unit") or NO_CURRENCY)[:MAX_UNIT_LENGTH], amount) if amount is not None else None,
     )

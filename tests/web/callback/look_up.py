@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from airflow_provider_seeany.callback.registration import registration_key
+from airflow_provider_seeany.callback.token import TokenClaims
 from airflow_provider_seeany.web.callback.resume import find_waits, waits_query
 from tests.copies import columns, count, new_uuid
 from tests.web.callback.waits_in_database import CONNECTION, add_wait, make_database
@@ -76,7 +77,7 @@ def main() -> None:
     milliseconds = []
     for _ in range(50):
         began = time.perf_counter()
-        found = find_waits(CONNECTION, ["wanted", "another"])
+        found = find_waits(TokenClaims(CONNECTION), ["wanted", "another"])
         milliseconds.append(1000 * (time.perf_counter() - began))
     print(
         json.dumps(

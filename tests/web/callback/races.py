@@ -20,6 +20,7 @@ from sqlalchemy import delete, func, select, text
 
 from airflow_provider_seeany.api.outcome import Finished, encode_outcome
 from airflow_provider_seeany.callback.registration import registration_key
+from airflow_provider_seeany.callback.token import TokenClaims
 from airflow_provider_seeany.web.callback.resume import find_waits, note_callback, resume
 from tests.web.callback.state_changes import keep_state_changes, states_after_deferral
 from tests.web.callback.waits_in_database import CONNECTION, add_wait, make_database, mark_failed, sweep, wait_anew
@@ -29,7 +30,7 @@ PAYLOAD = {"id": "x", "status": "completed", "usage": {"cost": 0.7, "cost_unit":
 
 def call_back(seeany_task_id: str) -> int:
     """Do what a callback does once the poll shows that the task has ended; return the number of waits it resumed."""
-    return sum(resume(wait, Finished(PAYLOAD)) for wait in find_waits(CONNECTION, [seeany_task_id]))
+    return sum(resume(wait, Finished(PAYLOAD)) for wait in find_waits(TokenClaims(CONNECTION), [seeany_task_id]))
 
 
 def poll(seeany_task_id: str, map_index: int, *, worker_free: bool) -> None:
@@ -112,7 +113,7 @@ def race_of_a_note(number: int) -> dict[str, Any]:
     """Let a callback that came too early for one try leave its note while the next try registers."""
     seeany_task_id, map_index = f"note-{number}", 10_000 + number
     first_try = add_wait(seeany_task_id, map_index, first_poll_at=time.time() + 3600)
-    (found,) = find_waits(CONNECTION, [seeany_task_id])
+    (found,) = find_waits(TokenClaims(CONNECTION), [seeany_task_id])
     start, noted, this_try = threading.Barrier(2), list[bool](), list[str]()
 
     def note() -> None:

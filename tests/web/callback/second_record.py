@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from airflow_provider_seeany.api.outcome import Finished
 from airflow_provider_seeany.api.task import SeeAnyTask
+from airflow_provider_seeany.callback.token import TokenClaims
 from airflow_provider_seeany.web.callback.resume import find_waits, resume
 from airflow_provider_seeany.xcoms.record import Record
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
@@ -32,7 +33,7 @@ def main(do_xcom_push: bool) -> None:
         session.add_all(
             XComModel(dag_run_id=dag_run_id, key=key, value=value, **KEY.columns()) for key, value in pushed.items()
         )
-    for wait in find_waits(CONNECTION, ["x"]):
+    for wait in find_waits(TokenClaims(CONNECTION), ["x"]):
         resume(wait, Finished(PAYLOAD))
     with create_session(scoped=False) as session:
         rows = session.execute(select(XComModel.key, XComModel.value).where(XComModel.key.startswith("_seeany")))

@@ -347,7 +347,7 @@ def new_try(wait: Any, seeany_task_id: str) -> str:
 )
 def test_a_callback_for_one_try_leaves_the_registration_of_the_next_as_it_is(act: Callable[[Any], bool]) -> None:
     first_try = add_wait("x", 1)
-    (found,) = find_waits(CONNECTION, ["x"])
+    (found,) = find_waits(TokenClaims(CONNECTION), ["x"])
     this_try = new_try(first_try, "x")
 
     assert act(found) is False

@@ -25,7 +25,7 @@ from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.exceptions import SeeAnyBatchFailed
 from airflow_provider_seeany.web.results import queries, spend, views
 from airflow_provider_seeany.xcoms.record import Progress, Record
-from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY, dag_part, key_at
+from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY, hash_part, key_at
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 from airflow_provider_seeany.xcoms.untrusted import Money, convert
 from tests.web.results.history import DAY, fill, record, statements
@@ -268,15 +268,15 @@ def test_deeply_nested_json_under_our_keys_is_no_error(session: Session, value: 
 
     assert view(session, instance).result == views.Result(**instance.columns(), state="waiting")
     assert [wait.percent for wait in waiting(session)] == [None]
-    assert queries.ended_waits(session, readable=["dag_0"], filters=EVERYTHING, before=None, limit=10).results == []
+    assert queries.ended_waits(session, readable=["dag_0"], filters=EVERYTHING, before=None, limit=10) == ([], None)
 
 
 def test_a_first_file_that_is_no_web_url_is_no_link(session: Session) -> None:
     odd = record(NOW - 60, video_url=None, first_result="javascript:alert(1)")
     fill(session, [odd, record(NOW - 61, video_url=None, first_result="https://cdn.example/1.jpg")], dag_ids=["dag_0"])
 
-    page = queries.ended_waits(session, readable=["dag_0"], filters=EVERYTHING, before=None, limit=10)
-    assert [result.first_result for result in page.results] == [None, "https://cdn.example/1.jpg"]
+    results, _ = queries.ended_waits(session, readable=["dag_0"], filters=EVERYTHING, before=None, limit=10)
+    assert [result.first_result for result in results] == [None, "https://cdn.example/1.jpg"]
 
 
 # Spend.
@@ -320,7 +320,7 @@ def test_costs_without_room_in_keys_are_not_mixed_up(session: Session) -> None:
 def unpriced(dag_id: str, count: int, *, first: int = 0) -> list[str]:
     """Return keys without room for their costs, each with a connection of its own, as any DAG may push them."""
     begin = f"{key_at(NOW - DAY)}:"
-    return [f"{begin}{first + number:016x}:{dag_part(dag_id)}:c:conn{number}:~" for number in range(count)]
+    return [f"{begin}{first + number:016x}:{hash_part(dag_id)}:c:conn{number}:~" for number in range(count)]
 
 
 def push_records(session: Session, instance: TaskInstanceKey, keys: list[str]) -> None:

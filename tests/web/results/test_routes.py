@@ -32,7 +32,7 @@ from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.exceptions import SeeAnyBatchFailed, batch_timeout
 from airflow_provider_seeany.web.results import queries, spend, views
 from airflow_provider_seeany.xcoms.record import PARTIAL_RESULT_KEY, BatchCounts, Record
-from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY, dag_part, key_at
+from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY, hash_part, key_at
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 from airflow_provider_seeany.xcoms.untrusted import convert
 from tests.copies import settle
@@ -286,7 +286,7 @@ def test_what_anybody_pushed_under_a_key_of_ours_becomes_neither_a_link_nor_an_e
     push(session, key_at(now - 40))
     push(session, f"{key_at(now - 40)}: :c:conn:CNY=1")
     for cost in ("CNY=x", "CNY=NaN", "CNY=1E%2B999999", "CNY=1E~2B999999999", "~ED~A0~80=1", "=", "~"):
-        push(session, f"{key_at(now - 40)}:0123456789abcdef:{dag_part('dag_0')}:c:c:{cost}")
+        push(session, f"{key_at(now - 40)}:0123456789abcdef:{hash_part('dag_0')}:c:c:{cost}")
 
     (row,) = client_of("admin").get("/api/results").json()["results"]
     assert (row["video_url"], row["thumbnail_url"]) == (None, None)
@@ -393,7 +393,7 @@ FORGED_AMOUNTS = ["-5", "1E%2B398", "1E~2B398", "1E~2B16", "NaN", "Infinity", "9
 def test_amounts_that_no_service_charges_are_not_summed(client_of: ClientOf, session: Session, amount: str) -> None:
     now = time.time()
     fill(session, [record(now - 60, number=1), record(now - 50, number=2, cost={"CNY": amount})], dag_ids=["dag_0"])
-    push(session, f"{key_at(now - 40)}:0123456789abcdef:{dag_part('dag_0')}:c:c:CNY={amount}")
+    push(session, f"{key_at(now - 40)}:0123456789abcdef:{hash_part('dag_0')}:c:c:CNY={amount}")
 
     groups = client_of("admin").get("/api/summary").json()["groups"]
     assert [money for group in groups for money in group["cost"]] == [{"unit": "CNY", "amount": "0.7"}]
@@ -410,8 +410,7 @@ def test_no_dag_can_add_to_the_spend_of_another(client_of: ClientOf, session: Se
     fill(session, [record(now - 60, number=2)], dag_ids=["dag_1"])
     row = session.execute(select(XComModel.dag_run_id, XComModel.run_id).where(XComModel.dag_id == "dag_1")).first()
     assert row is not None
-    named = {"dag_id": "dag_0", "run_id": "r", "task_id": "t", "map_index": 0}
-    forged = record(now - 30, number=3, cost=cost).xcoms(named)
+    forged = record(now - 30, number=3, cost=cost).xcoms(TaskInstanceKey("dag_0", "r", "t", 0))
     key = forged[PROGRESS_KEY]["record"]
     values = {"dag_id": "dag_1", "task_id": "wait", "map_index": 0, "timestamp": datetime.now(UTC)}
     session.execute(insert(XComModel).values(**row._mapping, **values, key=key, value=forged[key]))
