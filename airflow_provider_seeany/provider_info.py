@@ -1,4 +1,4 @@
-"""What Airflow reads about this provider without loading it: its parts and its connection form, as plain data."""
+"""The metadata that Airflow reads without loading the provider: its modules, connection form and options."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ CONNECTION_TYPE: dict[str, Any] = {
     "conn-fields": {
         "request_timeout": {
             "label": "Request timeout (s)",
-            "description": "Most seconds for one question to the API. A wait goes on after a question timed out.",
-            # Nullable, or else the form's Save button stays off while the field is empty.
+            "description": "Timeout of one API request in seconds. A timed-out request does not end a wait.",
+            # Nullable, because otherwise the form's Save button is disabled while the field is empty.
             "schema": {"type": ["number", "null"], "default": DEFAULT_REQUEST_TIMEOUT, "minimum": 1},
         }
     },
 }
-"""The connection's form, declared here only: Airflow 3.2+ reads it as it is, the hook renders it for 3.1."""
+"""The connection form, declared only here: Airflow 3.2+ reads it as it is, the hook renders it for 3.1."""
 
 _INTEGRATION = "SeeAny"
 
@@ -34,17 +34,13 @@ def _modules(*names: str) -> list[dict[str, Any]]:
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Return the provider's description; the entry point ``apache_airflow_provider`` names this function."""
+    """Return the provider's metadata; the function of the entry point ``apache_airflow_provider``."""
     return {
         "package-name": "airflow-provider-seeany",
         "name": "SeeAny",
         "description": "Waits for asynchronous video and image-set tasks of the SeeAny platform.",
         "integrations": [
-            {
-                "integration-name": _INTEGRATION,
-                "external-doc-url": "https://www.seeany.com",
-                "tags": ["service"],
-            }
+            {"integration-name": _INTEGRATION, "external-doc-url": "https://www.seeany.com", "tags": ["service"]}
         ],
         "hooks": _modules("hooks.seeany"),
         "operators": _modules("operators.task"),
@@ -56,19 +52,18 @@ def get_provider_info() -> dict[str, Any]:
                 "description": "Options of the SeeAny provider.",
                 "options": {
                     "worker_free": {
-                        "description": "Let waits start and end in the triggerer where they do not say otherwise "
-                        "(Airflow 3.3+). See the parameter worker_free of SeeAnyTaskSensor for which waits "
-                        "start in a worker all the same.",
+                        "description": "Default of the parameter worker_free: start and end waits in the triggerer "
+                        "(Airflow 3.3+). SeeAnyTaskSensor documents which waits start in a worker all the same.",
                         "version_added": "0.1.0",
                         "type": "boolean",
                         "example": "True",
                         "default": "False",
                     },
                     "callback_secret": {
-                        "description": "Signs the callback URLs that SeeAnyHook.callback_url gives out. A random text, "
-                        "the same for the api-server and the workers. Callbacks are off without it. Several, separated "
-                        "by commas, spaces or line breaks, replace one by another: the first one signs, and URLs "
-                        "signed with any of them are accepted. Each has at least 16 characters.",
+                        "description": "Signs the URLs of SeeAnyHook.callback_url: a random text of at least 16 "
+                        "characters, the same for the api-server and the workers. Callbacks are off without it. "
+                        "To rotate it, list several, separated by commas, spaces or line breaks: the first one signs, "
+                        "and URLs signed with any of them are accepted.",
                         "version_added": "0.1.0",
                         "type": "string",
                         "sensitive": True,
@@ -76,8 +71,8 @@ def get_provider_info() -> dict[str, Any]:
                         "default": None,
                     },
                     "publish_progress": {
-                        "description": "Let a wait in the triggerer publish how far it is, for the UI, as an XCom of "
-                        "its own (Airflow 3.3+): when it changed, and at most every 10 s.",
+                        "description": "Let a wait in the triggerer publish its progress for the UI as an XCom "
+                        "(Airflow 3.3+): when it has changed, and at most every 10 s.",
                         "version_added": "0.1.0",
                         "type": "boolean",
                         "example": "False",

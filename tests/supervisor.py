@@ -1,4 +1,4 @@
-"""Airflow's end of the line on which workers and triggers send their messages, with the XCom table in a dict."""
+"""Airflow's supervisor, to which workers and triggers send messages, with the XCom table in a dict."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from airflow.sdk.execution_time.comms import XComResult
 
 class Supervisor:
     """
-    Takes what concerns the XComs of one task instance, whatever Airflow's own one would think of it.
-
-    :param xcoms: what is there already.
+    Handles messages about one task instance.
     """
 
     def __init__(self, xcoms: dict[str, Any] | None = None) -> None:
@@ -23,7 +21,7 @@ class Supervisor:
         """The keys that were set or deleted, in order."""
 
     def send(self, message: Any) -> Any:
-        """Answer a worker."""
+        """Handle a worker's message."""
         if message.type == "GetTaskStates":
             (run_id,), (task_id,) = message.run_ids, message.task_ids
             return SimpleNamespace(task_states={run_id: {task_id: self.state}})
@@ -38,5 +36,5 @@ class Supervisor:
         return None
 
     async def asend(self, message: Any) -> Any:
-        """Answer a trigger."""
+        """Handle a trigger's message."""
         return self.send(message)

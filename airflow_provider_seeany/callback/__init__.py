@@ -1,15 +1,15 @@
 """
-SeeAny's callback: a doorbell, which says "look now" and never what there is to see.
+SeeAny's callback: SeeAny calls back when a task has ended, and the wait for it is resumed at once.
 
-How it hangs together::
+A callback works like a doorbell: it causes a poll, and its body is not believed. How it hangs together::
 
-    url, token      the URL to give to whatever creates a SeeAny task; the token in it names the connection
-    doorbell        the mark that a wait leaves in Airflow's database, by which a ring finds it
-    body            what a ring says: ids, if they can be read
-    rate            how often one token may ring
-    threads         blocking work beside the event loop
-    waiting         finds the waits by their marks, and resumes one, exactly once
-    answering       answers a ring: find, ask SeeAny, resume
-
-The web part is :mod:`airflow_provider_seeany.web.callback.routes`.
+    url, token      the URL to pass on when a SeeAny task is created; its token names the connection
+    registration    the XCom by which a callback finds a wait; who deletes it may end the wait
+    web/callback/   what the api-server does
+        routes      checks token and rate, reads the body, calls the handler, and responds
+        body        finds ids of SeeAny tasks in the body
+        rate_limit  limits callbacks of a token, and polls of a task
+        handler     finds the waits, polls each task once, and resumes them
+        resume      finds registered waits in Airflow's database, and resumes one exactly once
+        threads     runs blocking calls beside the event loop
 """

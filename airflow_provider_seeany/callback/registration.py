@@ -1,38 +1,35 @@
 """
-The mark that a wait leaves in Airflow's database, by which a ring finds it.
+The callback registration: an XCom of the waiting task instance, by which a callback finds the wait.
 
-It is an XCom of the waiting task instance, whose *key* is made of the connection and the SeeAny id: XComs are indexed
-by key, and by nothing else that fits. It is also the right to end the wait: who deletes it may do so. The trigger
-deletes it before it fires, a ring in the transaction that resumes the task instance, so never both end a wait. While
-the task instance may not be resumed yet, a ring leaves a note in the mark, which the trigger reads.
+Its *key* is made of the connection and the SeeAny id, because Airflow indexes XComs by key. Whoever deletes it may end
+the wait: the trigger deletes it before it fires, a callback in the transaction that resumes the task instance, so the
+wait ends once. While the task instance cannot be resumed yet, a callback sets ``received``, which the trigger reads.
 
-It is never there once the wait has ended, except where nobody of this provider was asked: a person marked the task
-instance, Airflow ended the deferral because no triggerer runs, or `airflow dags test` ran the wait. Without a worker
-nobody clears it away before the next try, which may wait for another SeeAny task; so the mark names its try, and counts
-for no other.
+It stays if a user marked the task instance, Airflow ended the deferral because no triggerer runs, or `airflow dags
+test` ran the wait; without a worker until the next try, which may wait for another SeeAny task. So it names its try,
+and is valid for that one only.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
 from airflow_provider_seeany.api.wait_log import Log
-from airflow_provider_seeany.xcoms.task_instance import place_of
+from airflow_provider_seeany.xcoms.raw import RawXCom
+from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 
 KEY_PREFIX = "_seeany_wait_"
 
 
 class Registration(msgspec.Struct, frozen=True, kw_only=True):
     """
-    What the mark says, as plain JSON.
+    The value of the XCom, as plain JSON.
 
-    :param seeany_conn_id: the connection that the wait asks through.
-    :param seeany_task_id: the task waited for.
     :param task_instance_id: Airflow's id of the task instance, which is a new one for each try.
-    :param rung: whether SeeAny has rung while the task instance could not be resumed yet.
+    :param received: whether SeeAny called back while the task instance could not be resumed yet.
     """
 
     seeany_conn_id: str
@@ -42,101 +39,57 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> str:
-        """The key of the XCom; a hash, because an id may be longer than a key."""
+        """The key of the XCom."""
         return registration_key(self.seeany_conn_id, self.seeany_task_id)
 
 
 def registration_key(seeany_conn_id: str, seeany_task_id: str) -> str:
-    """Return the key of the marks of all waits for this task through this connection."""
-    waited_for = f"{seeany_conn_id}\0{seeany_task_id}".encode()
-    return KEY_PREFIX + hashlib.sha256(waited_for).hexdigest()[:40]
+    """Return the key shared by all waits for a task through a connection; a hash, as an id can be longer than a key."""
+    wait = f"{seeany_conn_id}\0{seeany_task_id}".encode()
+    return KEY_PREFIX + hashlib.sha256(wait).hexdigest()[:40]
 
 
 def log_expected(log: Log, *, poll_interval: float | None) -> None:
-    """Say in a wait's log that it is not going to ask much."""
-    log.info("Waiting for SeeAny's callback; asking anyway every %g s", poll_interval)
-
-
-class TaskInstance(Protocol):
-    """The part of a task instance that is needed here."""
-
-    id: Any
-    dag_id: str
-    run_id: str
-    task_id: str
-    map_index: int | None
+    """Log that the wait polls rarely because it expects a callback."""
+    log.info("Waiting for SeeAny's callback; polling every %g s in case it does not come", poll_interval)
 
 
 class CallbackRegistration:
-    """
-    The mark as a worker or the triggerer handles it.
+    """The callback registration of one try of a task instance. A trigger uses the asynchronous methods."""
 
-    It goes through Airflow's supervisor, past a custom XCom backend: the api-server has to read it in the database.
-
-    :param task_instance: the task instance that waits.
-    :param seeany_conn_id: the connection that it asks through.
-    :param seeany_task_id: the task waited for.
-    """
-
-    def __init__(self, task_instance: TaskInstance, *, seeany_conn_id: str, seeany_task_id: str) -> None:
-        self._mark = Registration(
+    def __init__(self, task_instance: Any, *, seeany_conn_id: str, seeany_task_id: str) -> None:
+        self._registration = Registration(
             seeany_conn_id=seeany_conn_id, seeany_task_id=seeany_task_id, task_instance_id=str(task_instance.id)
         )
-        self._where: dict[str, Any] = {
-            "key": self._mark.key,
-            **place_of(task_instance),
-        }
+        self._xcom = RawXCom(self._registration.key, TaskInstanceKey.of(task_instance))
 
     def register(self) -> None:
-        """Leave the mark, in a worker. From here on a ring is heard."""
-        _supervisor().send(self._hanging())
+        """Register. From here on a callback finds the wait."""
+        self._xcom.set(msgspec.to_builtins(self._registration))
 
     def unregister(self) -> None:
-        """Delete the mark, in a worker."""
-        _supervisor().send(self._taking_down())
+        """Delete the registration."""
+        self._xcom.delete()
 
     async def aregister(self) -> None:
-        """Leave the mark, in the triggerer."""
-        await _supervisor().asend(self._hanging())
+        """Register. From here on a callback finds the wait."""
+        await self._xcom.aset(msgspec.to_builtins(self._registration))
 
     async def aunregister(self) -> None:
-        """Delete the mark, in the triggerer; that of another try, which may have the same key, stays."""
-        mark = await self._read()
-        if mark is not None and mark.task_instance_id == self._mark.task_instance_id:
-            await _supervisor().asend(self._taking_down())
+        """Delete the registration of this try; another try can have registered under the same key."""
+        registration = await self._read()
+        if registration is not None and registration.task_instance_id == self._registration.task_instance_id:
+            await self._xcom.adelete()
 
     async def was_received(self) -> bool:
-        """
-        Tell whether there is a reason to ask at once, in the triggerer.
-
-        That is a ring, or the want of the mark: a trigger that was about to fire deleted it, and its triggerer died.
-        """
-        mark = await self._read()
-        return mark is None or mark.received
+        """Return whether to poll at once: SeeAny has called back, or a trigger that was about to fire unregistered."""
+        registration = await self._read()
+        return registration is None or registration.received
 
     async def is_registered(self) -> bool:
-        """Tell whether the mark is there, in the triggerer. If not, a ring has ended the wait."""
+        """Return whether the registration is there. If not, a callback has ended the wait."""
         return await self._read() is not None
 
     async def _read(self) -> Registration | None:
-        from airflow.sdk.execution_time.comms import GetXCom
-
-        reply = await _supervisor().asend(GetXCom(**self._where))
-        value = getattr(reply, "value", None)
+        value = await self._xcom.aget()
         return msgspec.convert(value, Registration) if value else None
-
-    def _hanging(self) -> Any:
-        from airflow.sdk.execution_time.comms import SetXCom
-
-        return SetXCom(value=msgspec.to_builtins(self._mark), **self._where)
-
-    def _taking_down(self) -> Any:
-        from airflow.sdk.execution_time.comms import DeleteXCom
-
-        return DeleteXCom(**self._where)
-
-
-def _supervisor() -> Any:
-    from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
-
-    return SUPERVISOR_COMMS

@@ -1,4 +1,4 @@
-"""The callback URL to give to whatever creates a SeeAny task, and the two options of Airflow that it is made of."""
+"""The callback URL to pass on when a SeeAny task is created, and the Airflow options that it is made of."""
 
 from __future__ import annotations
 
@@ -10,21 +10,13 @@ from airflow.providers.common.compat.sdk import conf
 from airflow_provider_seeany.callback.token import TokenClaims, sign_token
 from airflow_provider_seeany.exceptions import SeeAnyConfigError
 
-MOUNTED_AT = "/seeany"
-"""The path of the api-server below which the plugin serves."""
+MOUNTED_AT = "/seeany"  # the path in the api-server at which the plugin mounts its application
 
 MIN_SECRET = 16
 
 
 def callback_secrets() -> tuple[str, ...]:
-    """
-    Return the secrets of ``[seeany] callback_secret``; none if callbacks are off.
-
-    There may be several, separated by white space or commas, the newest first: it signs, and all of them are accepted.
-    A line break at the end, which the reading of a file tends to add, makes no difference.
-
-    :raises SeeAnyConfigError: if one of them is too short to be one.
-    """
+    """Return the secrets of ``[seeany] callback_secret``, the newest first; none if callbacks are off."""
     text = str(conf.get("seeany", "callback_secret", fallback=None) or "")
     secrets = tuple(filter(None, re.split(r"[\s,]+", text)))
     for number, secret in enumerate(secrets, start=1):
@@ -32,13 +24,13 @@ def callback_secrets() -> tuple[str, ...]:
             which = "[seeany] callback_secret" if len(secrets) == 1 else f"Secret {number} in [seeany] callback_secret"
             raise SeeAnyConfigError(
                 f"{which} is too short: at least {MIN_SECRET} characters, such as `openssl rand -hex 32` prints. "
-                "White space and commas stand between one secret and the next."
+                "White space and commas separate secrets."
             )
     return secrets
 
 
 def why_no_callback() -> str | None:
-    """Return why no ring can be answered, as far as this process can tell; ``None`` if it sees no reason."""
+    """Return why no callback can be accepted, as far as this process can tell; ``None`` if it sees no reason."""
     try:
         return None if callback_secrets() else "[seeany] callback_secret is not set here."
     except Exception as error:
@@ -46,23 +38,14 @@ def why_no_callback() -> str | None:
 
 
 def why_unusable(error: Exception) -> str:
-    """
-    Return why there is no secret, for a person.
-
-    :param error: what :func:`callback_secrets` raised. An option may be set as a command, and the text of one that
-        fails may quote what was read; so only this provider's own text is told.
-    """
+    """Return a text for what :func:`callback_secrets` raised: a command that an option runs can quote the secret."""
     if isinstance(error, SeeAnyConfigError):
         return str(error)
     return f"[seeany] callback_secret could not be read: {type(error).__name__}"
 
 
-def callback_url(ringer: TokenClaims) -> str:
-    """
-    Return the URL at which this may be rung for.
-
-    :raises SeeAnyConfigError: if an option that it takes is not set.
-    """
+def callback_url(claims: TokenClaims) -> str:
+    """Return the URL whose callbacks have these claims; it takes both options."""
     secrets = callback_secrets()
     if not secrets:
         raise SeeAnyConfigError(
@@ -76,4 +59,4 @@ def callback_url(ringer: TokenClaims) -> str:
             f"There is no callback URL without [api] base_url, which is {base_url!r}. Set it to the address at which "
             "SeeAny reaches the api-server, such as https://airflow.example.com."
         )
-    return f"{base_url}{MOUNTED_AT}/callback/{sign_token(ringer, secret=secrets[0])}"
+    return f"{base_url}{MOUNTED_AT}/callback/{sign_token(claims, secret=secrets[0])}"

@@ -242,8 +242,9 @@ class SeeAnyHook(BaseHook):
         :param map_index: the index of its instance, if it is mapped.
         :raises SeeAnyConfigError: if an option is not set.
         """
-        from airflow_provider_seeany.callback.token import TaskInstanceKey, TokenClaims
+        from airflow_provider_seeany.callback.token import TokenClaims
         from airflow_provider_seeany.callback.url import callback_url
+        from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 
         key = None
         if dag_id is not None or run_id is not None or task_id is not None:

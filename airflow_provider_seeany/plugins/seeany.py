@@ -1,7 +1,5 @@
 """
-The plugin: what the api-server serves, the UI's tab and page, and what templates may call.
-
-Every Airflow process loads this.
+The plugin, which every Airflow process loads: the api-server's application, the UI's tab and page, and a macro.
 """
 
 from __future__ import annotations
@@ -19,16 +17,16 @@ from airflow_provider_seeany import DEFAULT_CONN_ID
 
 log = logging.getLogger(__name__)
 
-# With the path prefix of an Airflow that has one: 3.1 imports the module by this very text, and takes one without a
-# slash at its beginning for the name of a package.
+# With the path of [api] base_url: Airflow 3.1 imports the module by this very text, and takes one without a slash at
+# its beginning for the name of a package.
 _STATIC = f"{urlsplit(conf.get('api', 'base_url', fallback='')).path.rstrip('/')}/seeany/static"
 
 
-def callback_url(seeany_conn_id: str = DEFAULT_CONN_ID, **waiting: Any) -> str:
-    """Return the URL at which SeeAny rings; ``macros.seeany.callback_url`` in templates. See ``SeeAnyHook``."""
+def callback_url(seeany_conn_id: str = DEFAULT_CONN_ID, **task_instance: Any) -> str:
+    """Return ``SeeAnyHook.callback_url``; ``macros.seeany.callback_url`` in templates."""
     from airflow_provider_seeany.hooks.seeany import SeeAnyHook
 
-    return SeeAnyHook(seeany_conn_id).callback_url(**waiting)
+    return SeeAnyHook(seeany_conn_id).callback_url(**task_instance)
 
 
 class SeeAnyPlugin(AirflowPlugin):
@@ -37,17 +35,16 @@ class SeeAnyPlugin(AirflowPlugin):
     name = "seeany"
     macros = [callback_url]  # noqa: RUF012  as the base class has it
 
-    # Both have one name and one module: it tells by the task it is given which of them it is. Airflow 3.1 shares no
-    # Chakra UI with plugins, of which both are made.
+    # One module for both. They are made of Chakra UI, which Airflow 3.1 does not share with plugins.
     react_apps = [  # noqa: RUF012
         {
             "name": "SeeAny",
             "bundle_url": f"{_STATIC}/seeany.js",
             "icon": f"{_STATIC}/icon.svg",
             "icon_dark_mode": f"{_STATIC}/icon-dark.svg",
-            **place,
+            **destination,
         }
-        for place in (
+        for destination in (
             {"url_route": "seeany-result", "destination": "task_instance"},
             {"url_route": "seeany", "destination": "nav", "category": "browse"},
         )
@@ -56,20 +53,20 @@ class SeeAnyPlugin(AirflowPlugin):
 
     @classmethod
     def on_load(cls, *args: Any, **kwargs: Any) -> None:
-        """Let a triggerer build what it needs for waits beside its work. Every other process goes on at once."""
-        # Not by a listener: as soon as there is one, Airflow refuses every DAG that uses `end_from_trigger`.
+        """Prepare the in-process API of a triggerer; see :mod:`airflow_provider_seeany.triggers.supervisor_api`."""
+        # Not by a listener: as soon as there is one, Airflow rejects every DAG that uses `end_from_trigger`.
         if "airflow.cli.commands.triggerer_command" in sys.modules:
             from airflow_provider_seeany.triggers.supervisor_api import prepare
 
             try:
                 prepare()
             except Exception as error:
-                # An Airflow that has other insides; it then builds in its loop, which takes longer.
-                log.warning("What waits need of Airflow's database cannot be built in advance: %r", error)
+                # The internals of this Airflow differ; it then builds the API in its loop.
+                log.warning("The triggerer's in-process API cannot be built in advance: %r", error)
 
     @cached_property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
-        """The application; made when the api-server asks for it, so that no other process pays for it."""
+        """The application, created when the api-server reads this, so that no other process imports it."""
         from airflow_provider_seeany.callback.url import MOUNTED_AT
         from airflow_provider_seeany.web.app import create_app
 

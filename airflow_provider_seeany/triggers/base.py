@@ -131,7 +131,7 @@ async def log_killed(trigger: BaseTrigger, *, about: str) -> None:
     :param about: what it waited for, for a person.
     """
     state = await state_of(trigger.task_instance)
-    is_delivered = state == "success" and await TriggererXComs(trigger.task_instance).are_there()
+    is_delivered = state == "success" and await TriggererXComs(trigger.task_instance).has_result()
     if state in TAKEN_ON or is_delivered:
         trigger.log.info("The wait for %s ended in this triggerer; the Airflow task is %s", about, state)
     else:

@@ -170,7 +170,8 @@ class SeeAnyTaskBatchTrigger(BaseTrigger):
             began=wait_began,
         )
         self._collector = batch.results
-        with ProgressPublisher(self) as progress:
+        xcoms = self.xcoms if self.do_xcom_push else None
+        with ProgressPublisher(xcoms, conn_id=self.seeany_conn_id, log=self.log) as progress:
             return await poll_through_connection(
                 self.seeany_conn_id,
                 lambda client: _ask_until_the_end(batch, client, now, progress),

@@ -1,72 +1,54 @@
-"""Publishing how far a wait is, for the UI: beside the wait, now and then, and never in its way."""
+"""Publishes the progress of a wait for the UI, in the background and at a limited rate."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from time import monotonic
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
-from airflow.providers.common.compat.sdk import conf
+import msgspec
+from airflow.providers.common.compat.sdk import XCom, conf
 
 from airflow_provider_seeany.api.collector import ResultCollector
 from airflow_provider_seeany.api.snapshot import Snapshot
 from airflow_provider_seeany.api.text import sanitize
 from airflow_provider_seeany.api.wait_log import Log
 from airflow_provider_seeany.triggers.xcoms import NotOwned, TriggererXComs
-from airflow_provider_seeany.xcoms.record import BatchCounts, Progress, exact
+from airflow_provider_seeany.xcoms.record import BatchCounts, Progress, exact_amounts
 
-MIN_INTERVAL = 10.0
-"""Fewest seconds between two publications of one wait."""
+MIN_INTERVAL = 10.0  # minimum seconds between two writes of one wait
 
 MAX_PER_SECOND = 2.0
-"""About the most publications of all waits of a triggerer in a second: each is a write to Airflow's database."""
-
-
-class Publishing(Protocol):
-    """What is needed of a trigger whose progress is published."""
-
-    seeany_conn_id: str
-    """The connection that is asked through."""
-    do_xcom_push: bool
-    """Whether the Airflow task pushes XComs."""
-
-    @property
-    def xcoms(self) -> TriggererXComs | None:
-        """The XComs of the task instance that waits; ``None`` outside a triggerer."""
-
-    @property
-    def log(self) -> Log:
-        """The log of the trigger."""
+"""Maximum number of writes in a second, roughly, of all waits of a triggerer: each is one to Airflow's database."""
 
 
 class ProgressPublisher:
     """
-    Writes how far a wait is to an XCom of its task instance, where Airflow lets a trigger do that (3.3+).
+    Pushes the progress of a wait to an XCom of its task instance, where Airflow lets a trigger do that (3.3+).
 
-    What is noted is written in a task of its own, so that a slow database does not hold up the wait. One write at a
-    time; what is noted meanwhile, or too soon after the last one, is left out: the next question brings news.
+    It is written in a background task, so that a slow database does not delay the wait. Updates during a write, or too
+    soon after it, are dropped.
 
-    :param trigger: the trigger that waits.
-    :param seeany_task_id: the task waited for; ``None`` for a batch.
+    :param xcoms: the XComs of the task instance; ``None`` publishes nothing.
+    :param seeany_task_id: ``None`` for a batch.
     """
 
     _live: ClassVar[int] = 0
 
-    def __init__(self, trigger: Publishing, *, seeany_task_id: str | None = None) -> None:
-        self._xcoms = trigger.xcoms
-        self._conn_id = trigger.seeany_conn_id
+    def __init__(
+        self, xcoms: TriggererXComs | None, *, conn_id: str, log: Log, seeany_task_id: str | None = None
+    ) -> None:
+        self._xcoms = xcoms
+        self._conn_id = conn_id
+        self._log = log
         self._seeany_task_id = seeany_task_id
-        self._log = trigger.log
-        self._on = (
-            trigger.do_xcom_push
-            and trigger.xcoms is not None
-            and conf.getboolean("seeany", "publish_progress", fallback=True)
-            and _can_push()
+        self._is_enabled = (
+            xcoms is not None and conf.getboolean("seeany", "publish_progress", fallback=True) and hasattr(XCom, "aset")
         )
         self._published: Progress | None = None
         self._next_at = 0.0
-        self._under_way: asyncio.Task[None] | None = None
+        self._writing: asyncio.Task[None] | None = None
 
     def __enter__(self) -> ProgressPublisher:
         ProgressPublisher._live += 1
@@ -74,61 +56,53 @@ class ProgressPublisher:
 
     def __exit__(self, *_: object) -> None:
         ProgressPublisher._live -= 1
-        self._on = False
-        if self._under_way is not None:
-            # Not waited for. What was sent already is written before anything that this trigger sends from now on.
-            self._under_way.cancel()
+        self._is_enabled = False
+        if self._writing is not None:
+            # A message that was sent already is handled before any that this trigger sends from now on.
+            self._writing.cancel()
 
-    def saw(self, seen: Snapshot | None) -> None:
-        """Take note of what was last seen of a task."""
-        if seen is not None and self._is_due():
-            self._publish(percent=seen.progress, seconds_left=seen.estimated_remaining)
+    def update(self, snapshot: Snapshot | None) -> None:
+        """Publish the progress of a task."""
+        if snapshot is not None and self._is_due():
+            self._publish(percent=snapshot.progress, seconds_left=snapshot.estimated_remaining)
 
     def update_batch(self, results: ResultCollector) -> None:
-        """Take note of how far a batch is."""
+        """Publish the progress of a batch."""
         if self._is_due():
             self._publish(
                 percent=round(100 * results.done / results.total, 1),
-                batch=BatchCounts(total=results.total, completed=results.completed, failed=results.failed),
-                cost=exact(results.costs),
+                batch=BatchCounts.of(results),
+                cost=exact_amounts(results.costs),
             )
 
     def _is_due(self) -> bool:
-        return self._on and self._under_way is None and monotonic() >= self._next_at
+        return self._is_enabled and self._writing is None and monotonic() >= self._next_at
 
-    def _publish(self, **news: Any) -> None:
-        before = self._published
+    def _publish(self, **fields: Any) -> None:
         progress = Progress(
             conn_id=self._conn_id,
             seeany_task_id=sanitize(self._seeany_task_id) if self._seeany_task_id else None,
             at=int(time.time()),
-            **news,
+            **fields,
         )
-        if before is not None and _without_time(before) == _without_time(progress):
+        if self._published is not None and _without_time(self._published) == _without_time(progress):
             return
         self._published = progress
         self._next_at = monotonic() + max(MIN_INTERVAL, ProgressPublisher._live / MAX_PER_SECOND)
-        self._under_way = asyncio.create_task(self._write(progress))
+        self._writing = asyncio.create_task(self._write(progress))
 
     async def _write(self, progress: Progress) -> None:
         assert self._xcoms is not None
         try:
-            await self._xcoms.publish(progress.as_json())
+            await self._xcoms.publish(msgspec.to_builtins(progress))
         except NotOwned:
-            self._on = False
+            self._is_enabled = False
         except Exception as error:
-            self._on = False
-            self._log.warning("The progress is not published for the UI any more: %s", sanitize(repr(error)))
+            self._is_enabled = False
+            self._log.warning("The progress is no longer published for the UI: %s", sanitize(repr(error)))
         finally:
-            self._under_way = None
+            self._writing = None
 
 
 def _without_time(progress: Progress) -> dict[str, Any]:
-    return {**progress.as_json(), "at": 0}
-
-
-def _can_push() -> bool:
-    """Tell whether this Airflow's triggers can push XComs."""
-    from airflow.providers.common.compat.sdk import XCom
-
-    return hasattr(XCom, "aset")
+    return {**msgspec.to_builtins(progress), "at": 0}

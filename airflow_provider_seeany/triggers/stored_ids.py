@@ -1,11 +1,9 @@
 """
-The ids of a large batch, kept beside its trigger.
+The ids of a large batch, stored in an XCom instead of its trigger's arguments.
 
-MySQL and MariaDB keep no more than 64 KB of a trigger's arguments, encrypted, and say "Value rejected by database" of
-more, when the SeeAny tasks are paid already. So the worker writes many ids to an XCom of the task instance, from which
-the trigger reads them, also one that is made anew elsewhere; the worker that the task ends in deletes it, or the
-trigger if a person ends the task. Like all that is not the user's, it goes past a custom XCom backend. It names its
-try: what an earlier one left counts for no other.
+MySQL and MariaDB store at most 64 KB of a trigger's arguments, encrypted, and reject more, when the SeeAny tasks are
+paid already. So the worker pushes many ids to an XCom of the task instance, from which each trigger of this try reads
+them. The worker in which the task ends deletes it, or the trigger if a user ends the task.
 """
 
 from __future__ import annotations
@@ -17,113 +15,68 @@ from typing import Any
 import msgspec
 
 from airflow_provider_seeany.api.errors import BadSettings
-from airflow_provider_seeany.xcoms.task_instance import place_of
+from airflow_provider_seeany.xcoms.raw import RawXCom, supervisor
+from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 
 IDS_KEY = "_seeany_ids"
 
 MAX_ARGUMENT_BYTES = 32 * 1024
-"""Maximum size, as JSON, of ids that are a trigger's argument: 44 KB when encrypted, and there are other arguments."""
+"""Maximum size, as JSON, of ids in a trigger's arguments: 44 KB when encrypted, and there are other arguments."""
 
 
 class _Ids(msgspec.Struct, frozen=True):
-    """
-    What the XCom holds.
-
-    :param task_instance_id: Airflow's id of the task instance, which is a new one for each try.
-    :param ids: the SeeAny tasks.
-    """
+    """The value of the XCom."""
 
     task_instance_id: str
     ids: list[str]
 
 
 class StoredIds(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    Where the ids of a batch are, as a trigger's argument: where `airflow dags test` makes one, it has no task instance.
-
-    :param task_instance_id: Airflow's id of the task instance in this try.
-    :param dag_id: its DAG.
-    :param run_id: its run.
-    :param task_id: its task.
-    :param map_index: which of the mapped ones it is.
-    """
+    """Where the ids of one try of a batch are, as a trigger's argument; those of another try are ignored."""
 
     task_instance_id: str
-    dag_id: str
-    run_id: str
-    task_id: str
-    map_index: int
+    task_instance: TaskInstanceKey
 
     @classmethod
     def of(cls, task_instance: Any) -> StoredIds:
         """Return where the ids of a task instance belong."""
-        return cls(task_instance_id=str(task_instance.id), **place_of(task_instance))
+        return cls(task_instance_id=str(task_instance.id), task_instance=TaskInstanceKey.of(task_instance))
 
     def store(self, ids: Sequence[str]) -> None:
-        """Write them, in a worker."""
-        from airflow.sdk.execution_time.comms import SetXCom
-
-        value = msgspec.to_builtins(_Ids(self.task_instance_id, list(ids)))
-        _supervisor().send(SetXCom(value=value, **self._where))
+        """Push the ids, in a worker."""
+        self._xcom.set(msgspec.to_builtins(_Ids(self.task_instance_id, list(ids))))
 
     def delete(self) -> None:
-        """Delete them, in a worker, if there are any."""
-        from airflow.sdk.execution_time.comms import DeleteXCom
-
-        _supervisor().send(DeleteXCom(**self._where))
+        """Delete the ids, in a worker, if there are any."""
+        self._xcom.delete()
 
     async def adelete(self) -> None:
-        """Delete them, in the triggerer; those of another try stay."""
-        from airflow.sdk.execution_time.comms import DeleteXCom
-
-        stored = await self._stored()
-        if stored is not None and stored.task_instance_id == self.task_instance_id:
-            await _supervisor().asend(DeleteXCom(**self._where))
+        """Delete the ids of this try, in the triggerer."""
+        if await self._own() is not None:
+            await self._xcom.adelete()
 
     async def read(self) -> list[str]:
-        """
-        Read them, in the triggerer.
-
-        :raises BadSettings: if they are not there, or are those of another try.
-        """
-        stored = await self._stored()
-        if stored is None or stored.task_instance_id != self.task_instance_id:
+        """Read the ids, in the triggerer."""
+        if (stored := await self._own()) is None:
             raise BadSettings(
-                f"The ids of this batch are not in the XCom {IDS_KEY!r} of the task instance any more: somebody "
-                "deleted it while the batch was waiting. Clear the task to start again; what SeeAny does goes on"
+                f"The ids of this batch are missing: the XCom {IDS_KEY!r} of the task instance was deleted while the "
+                "batch was waiting. Clear the task to start again; the SeeAny tasks are not affected"
             )
         return stored.ids
 
-    async def _stored(self) -> _Ids | None:
-        from airflow.sdk.execution_time.comms import GetXCom
-
-        reply = await _supervisor().asend(GetXCom(**self._where))
+    async def _own(self) -> _Ids | None:
         try:
-            return msgspec.convert(getattr(reply, "value", None), _Ids)
+            stored = msgspec.convert(await self._xcom.aget(), _Ids)
         except msgspec.ValidationError:
             return None
+        return stored if stored.task_instance_id == self.task_instance_id else None
 
     @property
-    def _where(self) -> dict[str, Any]:
-        return {
-            "key": IDS_KEY,
-            "dag_id": self.dag_id,
-            "run_id": self.run_id,
-            "task_id": self.task_id,
-            "map_index": self.map_index,
-        }
+    def _xcom(self) -> RawXCom:
+        return RawXCom(IDS_KEY, self.task_instance)
 
 
-def are_to_be_stored(ids: Sequence[str]) -> bool:
-    """
-    Tell, in a worker, whether ids are too many for an argument.
-
-    Where `airflow dags test` runs the trigger in the worker's place, it could not read them, and nothing is stored.
-    """
-    return len(json.dumps(list(ids))) > MAX_ARGUMENT_BYTES and hasattr(_supervisor(), "asend")
-
-
-def _supervisor() -> Any:
-    from airflow.sdk.execution_time import task_runner
-
-    return getattr(task_runner, "SUPERVISOR_COMMS", None)
+def must_be_stored(ids: Sequence[str]) -> bool:
+    """Return, in a worker, whether ids are too many for an argument."""
+    # Not in `airflow dags test`, which runs the trigger in the worker's process, where it could not read them.
+    return len(json.dumps(list(ids))) > MAX_ARGUMENT_BYTES and hasattr(supervisor(), "asend")

@@ -184,7 +184,7 @@ class SeeAnyTaskTrigger(BaseTrigger):
         task = SeeAnyTask.from_payload(outcome.payload) if isinstance(outcome, Finished) else None
         if task is None or task.is_failed:
             await self._done(self.xcoms.withdraw())
-        elif await self._done(self.xcoms.push(task, conn_id=self.seeany_conn_id, with_values=self.do_xcom_push)):
+        elif await self._done(self.xcoms.push(task, conn_id=self.seeany_conn_id, do_xcom_push=self.do_xcom_push)):
             return TaskSuccessEvent()
         # If the task instance is no longer this try's own, Airflow gives the event to nobody.
         return TriggerEvent(encode_outcome(outcome))
@@ -259,7 +259,7 @@ class SeeAnyTaskTrigger(BaseTrigger):
             log_expected(self.log, poll_interval=self._rung_interval)
             return
         # What the worker saw: until the safety net asks there may be nothing newer to show.
-        progress.saw(wait.last_snapshot)
+        progress.update(wait.last_snapshot)
         if self.first_poll_at is not None:
             await sleep_until(self.first_poll_at + NOTE_SECONDS, now)
         if not await self._heard_or(True, doorbell.was_received()):
@@ -306,10 +306,13 @@ class SeeAnyTaskTrigger(BaseTrigger):
                 step = wait.receive(reply, now())
                 if not isinstance(step, Pause):
                     return step
-                progress.saw(wait.last_snapshot)
+                progress.update(wait.last_snapshot)
                 await asyncio.sleep(step.seconds)
 
-        with ProgressPublisher(self, seeany_task_id=seeany_task_id) as progress:
+        xcoms = self.xcoms if self.do_xcom_push else None
+        with ProgressPublisher(
+            xcoms, conn_id=self.seeany_conn_id, log=self.log, seeany_task_id=seeany_task_id
+        ) as progress:
             await self._until_first_question(wait, now, progress)
             # Also a question that hangs, or waits for its turn behind others that do, ends before Airflow's own limit.
             limit = None if deadline is None else max(deadline - now(), 0) + LAST_POLL_SECONDS

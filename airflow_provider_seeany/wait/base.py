@@ -95,11 +95,11 @@ class BaseSeeAnyOperator(BaseOperator):
         """Push a record for the UI, unless the task pushes nothing. What goes wrong with it harms nobody."""
         if not self.do_xcom_push:
             return
-        from airflow_provider_seeany.xcoms.keeping import push_record
-        from airflow_provider_seeany.xcoms.task_instance import place_of
+        from airflow_provider_seeany.xcoms.result import push_record
+        from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 
         try:
-            push_record(record, place_of(context["ti"]))
+            push_record(record, TaskInstanceKey.of(context["ti"]))
         except Exception:
             self.log.warning("The UI's record of this wait could not be kept", exc_info=True)
 

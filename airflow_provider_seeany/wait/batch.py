@@ -30,7 +30,7 @@ from airflow_provider_seeany.exceptions import (
     batch_timeout,
 )
 from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
-from airflow_provider_seeany.triggers.stored_ids import StoredIds, are_to_be_stored
+from airflow_provider_seeany.triggers.stored_ids import StoredIds, must_be_stored
 from airflow_provider_seeany.wait.deferral import SILENCE, decode_event, first_poll_at
 from airflow_provider_seeany.wait.start_from_trigger import defer_timeout
 
@@ -102,7 +102,7 @@ class BatchWait:
         :param ids: the tasks to wait for.
         :param context: the context of the Airflow task.
         """
-        stored_ids = StoredIds.of(context["ti"]) if are_to_be_stored(ids) else None
+        stored_ids = StoredIds.of(context["ti"]) if must_be_stored(ids) else None
         if stored_ids is not None:
             stored_ids.store(ids)
         return SeeAnyTaskBatchTrigger(

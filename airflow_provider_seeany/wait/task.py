@@ -19,7 +19,7 @@ from airflow_provider_seeany.api.task_id import as_task_id
 from airflow_provider_seeany.api.text import sanitize
 from airflow_provider_seeany.api.wait import Pause, Wait
 from airflow_provider_seeany.api.wait_log import AnomalyLog, Log, log_abandoned, log_completed
-from airflow_provider_seeany.callback.registration import CallbackRegistration, TaskInstance, log_expected
+from airflow_provider_seeany.callback.registration import CallbackRegistration, log_expected
 from airflow_provider_seeany.callback.url import why_no_callback
 from airflow_provider_seeany.exceptions import (
     SeeAnyTaskNotReady,
@@ -106,7 +106,7 @@ class TaskWait:
         """The hook for the connection."""
         return SeeAnyHook(self.seeany_conn_id)
 
-    def doorbell(self, task_instance: TaskInstance) -> CallbackRegistration:
+    def doorbell(self, task_instance: Any) -> CallbackRegistration:
         """
         Return the mark by which a callback finds this wait.
 

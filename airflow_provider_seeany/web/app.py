@@ -14,8 +14,8 @@ STATIC = Path(__file__).with_name("static")
 
 
 def create_app() -> FastAPI:
-    """Make the application. Its routes are not authenticated by Airflow: each sees to that itself."""
-    # A redirect from a path with a slash at its end would tell that the route is there while no secret is set.
+    """Create the application. Airflow does not authenticate its routes, so each does that itself."""
+    # A redirect from a path with a trailing slash would reveal the callback route while no secret is set.
     app = FastAPI(title="SeeAny", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.state.callback_secrets = callback.secrets_at_start()
     app.router.routes.append(callback.route)

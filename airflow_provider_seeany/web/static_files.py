@@ -1,36 +1,31 @@
-"""Serving the UI's modules so that a browser notices a new version of the provider at once."""
+"""Serves the UI's modules so that a browser notices a new version of the provider at once."""
 
 from __future__ import annotations
 
 import mimetypes
 import os
+from typing import Any
 
 from fastapi.staticfiles import StaticFiles
 from starlette.responses import Response
 
-# A system's own table may say text/plain, and browsers run no module of that type.
+# The system's own table may contain text/plain, and browsers run no module of that type.
 mimetypes.add_type("text/javascript", ".js")
 
 
 class RevalidatedFiles(StaticFiles):
-    """Files that a browser may keep, but asks about before it uses them again."""
+    """Files that a browser may cache, but revalidates before each use."""
 
     def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
-        """Look for a file; one whose name no file can have is not there."""
+        """Look up a file; a name that no file can have is not found."""
         try:
             return super().lookup_path(path)
         except ValueError:
             return "", None
 
-    def file_response(
-        self,
-        full_path: str | os.PathLike[str],
-        stat_result: os.stat_result,
-        scope: dict[str, object],  # type: ignore[override]
-        status_code: int = 200,
-    ) -> Response:
-        """Answer with a file."""
-        response = super().file_response(full_path, stat_result, scope, status_code)
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        """Return the response with a file."""
+        response = super().file_response(*args, **kwargs)
         response.headers["Cache-Control"] = "no-cache"
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response

@@ -1,14 +1,11 @@
 """
-What a wait keeps for the UI in XComs of its own: how far it is while it waits, and one small record when it has ended.
+What a wait pushes for the UI: its progress and its claim while it waits, and one small record when it has ended.
 
-They are found by their keys:
+- ``_seeany_20261124T203015Z:…``: the record, under a key with all that sums are made of (see ``record_key``)
+- ``_seeany``: the progress and the claim while the wait is in the triggerer; after that, the key of the record, by
+  which it is deleted before another one is pushed
 
-- ``_seeany_20261124T203015Z:…``: the record, under the moment at which the SeeAny task was completed or the wait
-  ended, and what sums are made of; :mod:`~airflow_provider_seeany.xcoms.record_key` says why
-- ``_seeany``: how far the wait is and whose it is, while it waits in the triggerer; after that, the key of the
-  record, so that whoever pushes another one, and a later try without a worker, can delete it: a wait has one at most
-
-None is pushed where ``do_xcom_push`` is off.
+Nothing of this is pushed if ``do_xcom_push`` is off.
 """
 
 from __future__ import annotations
@@ -16,7 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -25,54 +22,38 @@ from airflow_provider_seeany.api.costs import Costs
 from airflow_provider_seeany.api.result_urls import is_web_url
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.text import sanitize
-from airflow_provider_seeany.xcoms.record_key import (
-    FIRST_KEY,
-    LAST_KEY,
-    PROGRESS_KEY,
-    State,
-    record_key,
-)
+from airflow_provider_seeany.xcoms.record_key import FIRST_KEY, LAST_KEY, PROGRESS_KEY, State, record_key
+
+if TYPE_CHECKING:
+    from airflow_provider_seeany.api.collector import ResultCollector
+    from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 
 PARTIAL_RESULT_KEY = "batch_result"
-"""
-Where a batch that did not succeed, which has no ``return_value``, leaves what it has brought. It is the user's: it goes
-through the XCom backend.
-"""
+"""The result of a batch that did not succeed, which has no ``return_value``. Pushed through the XCom backend."""
 
 MAX_URL = 2000
 MAX_TEXT_LENGTH = 1000
 MAX_FAILURES_SHOWN = 20
 
-_FURTHEST_BACK = 10 * 366 * 24 * 3600.0
-_FURTHEST_AHEAD = 3600.0
+_MAX_AGE = 10 * 366 * 24 * 3600.0
+_MAX_CLOCK_DIFFERENCE = 3600.0
 
 
 class BatchCounts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """
-    How many tasks of a batch have ended.
-
-    :param total: how many were asked for.
-    :param completed: how many were completed.
-    :param failed: how many failed.
-    """
+    """How many tasks of a batch have ended."""
 
     total: int
     completed: int = 0
     failed: int = 0
 
+    @classmethod
+    def of(cls, batch: BatchResult | ResultCollector) -> BatchCounts:
+        """Return the counts of a batch."""
+        return cls(total=batch.total, completed=batch.completed, failed=batch.failed)
+
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """
-    How far a wait is.
-
-    :param seeany_task_id: the task waited for; ``None`` for a batch.
-    :param conn_id: the connection that is asked through.
-    :param at: when that was seen, in Unix seconds.
-    :param percent: per cent done.
-    :param seconds_left: the service's estimate.
-    :param batch: how far a batch is.
-    :param cost: what the completed tasks of a batch cost so far, as in :class:`Record`.
-    """
+    """The progress of a wait at a moment in Unix seconds; of a batch, the cost so far too, as in :class:`Record`."""
 
     conn_id: str
     at: int
@@ -82,18 +63,9 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     batch: BatchCounts | None = None
     cost: dict[str, str] = {}
 
-    def as_json(self) -> dict[str, Any]:
-        """Return it as plain JSON values."""
-        return _as_json(self)
-
 
 class Owner(msgspec.Struct, frozen=True):
-    """
-    The try of an Airflow task that a wait is part of.
-
-    :param task_instance_id: Airflow's id of the task instance, which is a new one for each try.
-    :param try_number: which try that is, counted from 1.
-    """
+    """One try of a task instance, for which Airflow makes a new id each time."""
 
     task_instance_id: str
     try_number: int
@@ -101,51 +73,37 @@ class Owner(msgspec.Struct, frozen=True):
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
-    What is under :data:`~airflow_provider_seeany.xcoms.record_key.PROGRESS_KEY` besides the progress.
+    What is pushed under :data:`~airflow_provider_seeany.xcoms.record_key.PROGRESS_KEY` besides the progress.
 
-    :param owner: who may write for the task instance from a triggerer; ``None`` if nobody claimed that.
-    :param record: the key of the record; ``None`` if there is none yet.
-    :param is_unclean: whether the owner is about to delete what an earlier try left.
+    :param owner: the try whose trigger may write XComs of the task instance.
+    :param record: the key of the record.
+    :param is_clearing: whether the owner is about to delete the XComs of an earlier try.
     """
 
     owner: Owner | None = None
     record: str | None = None
-    is_unclean: bool = False
+    is_clearing: bool = False
 
     @classmethod
     def read(cls, value: object) -> Claim:
-        """Read the value of that XCom; what is no claim is an empty one, as anybody may push under any key."""
+        """Read the value of that XCom; an empty claim if it is anything else, as any DAG may push under any key."""
         try:
             claim = msgspec.convert(value, cls)
         except msgspec.ValidationError:
             return cls()
-        is_records_key = claim.record is None or FIRST_KEY <= claim.record < LAST_KEY
-        return claim if is_records_key else msgspec.structs.replace(claim, record=None)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as plain JSON values."""
-        return _as_json(self)
+        is_record_key = claim.record is None or FIRST_KEY <= claim.record < LAST_KEY
+        return claim if is_record_key else msgspec.structs.replace(claim, record=None)
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
-    What a wait ended with, as far as a list of results shows it. Never larger than some kilobytes.
+    What a list of results shows of a wait that has ended. Never larger than some kilobytes.
 
-    :param state: how it ended.
-    :param conn_id: the connection that was asked through.
     :param at: when the SeeAny task was completed, else when the wait ended, in Unix seconds.
-    :param seeany_task_id: the task waited for; ``None`` for a batch.
-    :param cost: decimal numbers as text, by currency; each currency for itself, never added up.
-    :param video_url: where the video lies.
-    :param thumbnail_url: where its thumbnail lies.
-    :param first_result: the first result, if there is no video.
-    :param results: how many result files there are.
-    :param duration: length of the video in seconds.
-    :param resolution: for example ``720p``.
-    :param error_code: the service's error code.
-    :param error_message: why it failed, in the service's words if there are any.
-    :param batch: how many tasks of a batch ended how.
-    :param failures: the first tasks of a batch that failed, if the batch did not succeed.
+    :param seeany_task_id: ``None`` for a batch.
+    :param cost: decimal numbers as text, by currency.
+    :param first_result: URL of the first result file, if there is no video.
+    :param results: number of result files.
     """
 
     state: State
@@ -173,12 +131,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return cls(
             state="failed" if task.is_failed else "completed",
             conn_id=conn_id,
-            at=_moment(task.completed_at.timestamp() if task.completed_at else None),
+            at=_ended_at(task.completed_at.timestamp() if task.completed_at else None),
             seeany_task_id=sanitize(task.id),
-            cost=exact(costs.totals()),
-            video_url=_web_url(task.video_url),
-            thumbnail_url=_web_url(task.thumbnail_url),
-            first_result=None if task.video_url else _web_url(next(iter(urls), None)),
+            cost=exact_amounts(costs.totals()),
+            video_url=web_url(task.video_url),
+            thumbnail_url=web_url(task.thumbnail_url),
+            first_result=None if task.video_url else web_url(next(iter(urls), None)),
             results=len(urls),
             duration=task.duration,
             resolution=sanitize(task.resolution, limit=40) if task.resolution else None,
@@ -188,52 +146,36 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @classmethod
     def of_batch(cls, result: Mapping[str, Any], *, conn_id: str) -> Record:
-        """
-        Return the record of a batch.
-
-        :param result: the batch's result as JSON.
-        :param conn_id: the connection.
-        """
-        return cls(
-            state="completed",
-            conn_id=conn_id,
-            at=_moment(None),
-            cost=exact(result["cost"]),
-            batch=BatchCounts(total=result["total"], completed=result["completed"], failed=result["failed"]),
-        )
+        """Return the record of a batch that succeeded, from its result as JSON."""
+        counts = BatchCounts(total=result["total"], completed=result["completed"], failed=result["failed"])
+        cost = exact_amounts(result["cost"])
+        return cls(state="completed", conn_id=conn_id, at=_ended_at(None), cost=cost, batch=counts)
 
     @classmethod
     def of_error(
         cls, error: BaseException, *, conn_id: str, seeany_task_id: str | None, batch: BatchResult | None = None
     ) -> Record:
-        """
-        Return the record of a wait that ended with an exception of this provider.
+        """Return the record of a wait that ended with an exception; ``batch`` is the result of a batch so far."""
+        from airflow_provider_seeany import exceptions
 
-        :param error: the exception.
-        :param conn_id: the connection.
-        :param seeany_task_id: the task waited for; ``None`` for a batch.
-        :param batch: what the batch has brought by then.
-        """
-        from airflow_provider_seeany import exceptions as ours
-
-        if isinstance(error, ours.SeeAnyTaskFailed):
+        if isinstance(error, exceptions.SeeAnyTaskFailed):
             return cls.of_task(error.task, conn_id=conn_id)
         code = message = result_url = None
         match error:
-            case ours.SeeAnyApiError():
+            case exceptions.SeeAnyApiError():
                 code, message = error.error_code or error.http_status, error.server_message
-            case ours.SeeAnyTaskTimeout():
-                result_url = _web_url(error.result_url)
-            case ours.SeeAnyBatchFailed():
-                # Its other lines name the tasks that failed; those are on record one by one.
+            case exceptions.SeeAnyTaskTimeout():
+                result_url = web_url(error.result_url)
+            case exceptions.SeeAnyBatchFailed():
+                # Its other lines list the failures, which the record has one by one.
                 message = str(error).partition("\n")[0]
         return cls(
-            state="timed_out" if isinstance(error, ours.SeeAnyTaskTimeout) else "failed",
+            state="timed_out" if isinstance(error, exceptions.SeeAnyTaskTimeout) else "failed",
             conn_id=conn_id,
-            at=_moment(None),
+            at=_ended_at(None),
             seeany_task_id=sanitize(seeany_task_id) if seeany_task_id else None,
-            cost=exact(batch.cost) if batch else {},
-            batch=BatchCounts(total=batch.total, completed=batch.completed, failed=batch.failed) if batch else None,
+            cost=exact_amounts(batch.cost) if batch else {},
+            batch=BatchCounts.of(batch) if batch else None,
             failures=batch.failures[:MAX_FAILURES_SHOWN] if batch else [],
             first_result=result_url,
             results=1 if result_url else 0,
@@ -241,43 +183,34 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             error_message=_text(message or str(error)),
         )
 
-    def xcoms(self, place: Mapping[str, Any]) -> dict[str, Any]:
-        """
-        Return the XComs to push, by key: first where the record is, so that half of this can be deleted again.
-
-        :param place: what names the XComs of the task instance.
-        """
+    def xcoms(self, task_instance: TaskInstanceKey) -> dict[str, Any]:
+        """Return the XComs to push, by key; the key of the record first, so that a half push can be deleted."""
         key = record_key(
             self.at,
             seeany_task_id=self.seeany_task_id,
             state=self.state,
             conn_id=self.conn_id,
             cost=self.cost,
-            place=place,
+            task_instance=task_instance,
         )
-        return {PROGRESS_KEY: {"record": key}, key: _as_json(self)}
+        return {PROGRESS_KEY: {"record": key}, key: msgspec.to_builtins(self)}
 
 
-def exact(totals: Mapping[str, float]) -> dict[str, str]:
-    """Write amounts of money as decimal numbers: what the service wrote as 0.7 is "0.7" and not a sum of halves."""
+def exact_amounts(totals: Mapping[str, float]) -> dict[str, str]:
+    """Return amounts of money as decimal numbers: "0.7" for the service's 0.7, not the nearest binary fraction."""
     return {unit: str(Decimal(str(total))) for unit, total in totals.items()}
 
 
-def _moment(completed_at: float | None) -> int:
-    """Return the moment of completion in whole seconds; now, if it is not known or cannot be true."""
+def _ended_at(completed_at: float | None) -> int:
+    """Return when a wait ended, in whole seconds: when its task was completed, if that is known and plausible."""
     now = time.time()
-    if completed_at is None or not now - _FURTHEST_BACK <= completed_at <= now + _FURTHEST_AHEAD:
+    if completed_at is None or not now - _MAX_AGE <= completed_at <= now + _MAX_CLOCK_DIFFERENCE:
         return int(now)
     return int(completed_at)
 
 
-def _as_json(value: msgspec.Struct) -> dict[str, Any]:
-    """Return plain JSON values, without what is ``None``."""
-    builtins: dict[str, Any] = msgspec.to_builtins(value)
-    return {name: item for name, item in builtins.items() if item is not None}
-
-
-def _web_url(url: object) -> str | None:
+def web_url(url: object) -> str | None:
+    """Return a URL that may be shown as a link; ``None`` for anything else."""
     return url if isinstance(url, str) and len(url) <= MAX_URL and is_web_url(url) else None
 
 

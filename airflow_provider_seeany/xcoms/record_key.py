@@ -1,15 +1,15 @@
 """
-The keys of records: all that sums are made of, in the order of time.
+The keys of records: all that sums are made of, ordered by time.
 
-Airflow indexes XComs by key and by nothing else that helps. A hundred thousand keys are read from that index in some
-30 ms; to look at the rows themselves, or into their JSON, takes many times as long. So a key says::
+Airflow indexes XComs by key, and by nothing else that helps. Reading 100 000 keys from that index takes about 30 ms;
+reading the rows, or their JSON, takes many times as long. So a key contains::
 
     _seeany_20261124T203015Z:5fd924625f6ab16a:9ddbc6b8b3a1d1b7:c:seeany_default:CNY=0.7
-            the moment       the SeeAny task  the DAG          | the connection what it cost, by currency
-                                                               how it ended: c, f or t
+            moment           SeeAny task      DAG              | connection     cost by currency
+                                                               state: c, f or t
 
-SeeAny task and DAG are hashes, as their ids may be longer than a key. Nothing here has to be escaped in a URL, in which
-workers send keys to the api-server.
+SeeAny task and DAG are hashes, because their ids can be longer than a key. Nothing in a key has to be escaped in a URL,
+in which workers send keys to the api-server.
 """
 
 from __future__ import annotations
@@ -19,46 +19,42 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import itemgetter
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote, unquote
+
+if TYPE_CHECKING:
+    from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 
 State = Literal["completed", "failed", "timed_out"]
 
 PROGRESS_KEY = "_seeany"
-"""Where a wait says how far it is, and then which record it has."""
+"""The key of the progress and the claim of a wait; when it has ended, of the key of its record."""
 
 FIRST_KEY, LAST_KEY = f"{PROGRESS_KEY}_0", f"{PROGRESS_KEY}_99991231T235959Z"
-"""Between these are the keys of all records, in the order of time."""
+"""The keys of all records are between these."""
 
 MAX_KEY = 512
 MAX_CONNECTION = 200
 
 COST_IN_VALUE = "~"
-"""In place of costs that are too long for a key: they are in the record alone."""
+"""Stands for costs that are too long for a key: only the record has them."""
 
 _LETTERS: Mapping[State, str] = {"completed": "c", "failed": "f", "timed_out": "t"}
 _STATES = {letter: state for state, letter in _LETTERS.items()}
 _HASH = 16
 _AFTER_MOMENT = len(f"{PROGRESS_KEY}_20261124T203015Z:")
-_OF_LINE = _AFTER_MOMENT + _HASH + 1
+_SPEND_PART = _AFTER_MOMENT + _HASH + 1
 
-after_moment = itemgetter(slice(_AFTER_MOMENT, None))
-"""Of a key: what two waits of a DAG for the same SeeAny task have in common. For maps over very many keys."""
+without_moment = itemgetter(slice(_AFTER_MOMENT, None))
+"""Return the part of a key that all waits of a DAG for one SeeAny task share. For maps over very many keys."""
 
-line_of = itemgetter(slice(_HASH + 1, None))
-"""Of that: what it adds to sums; see :meth:`Line.read`."""
+spend_part = itemgetter(slice(_HASH + 1, None))
+"""Return the part of that part that :meth:`SpendPart.read` reads."""
 
 
 @dataclass(frozen=True)
-class Line:
-    """
-    What a record adds to sums.
-
-    :param dag: hash of the DAG's id.
-    :param state: how the wait ended.
-    :param conn_id: the connection, without what is past :data:`MAX_CONNECTION`.
-    :param cost: decimal numbers as text, by currency; ``None`` if the key has no room for them.
-    """
+class SpendPart:
+    """What a record contributes to sums; the DAG as a hash, the cost ``None`` for :data:`COST_IN_VALUE`."""
 
     dag: str
     state: State
@@ -66,20 +62,16 @@ class Line:
     cost: Mapping[str, str] | None
 
     @classmethod
-    def read(cls, line: str) -> Line | None:
-        """Read that part of a key, or return ``None`` if it is none: anybody may push under any key."""
-        match line.split(":"):
+    def read(cls, part: str) -> SpendPart | None:
+        """Read that part of a key; ``None`` if it is another text, as any DAG may push any key."""
+        match part.split(":"):
             case [dag, letter, conn_id, cost] if letter in _STATES:
-                return cls(dag, _STATES[letter], _read(conn_id), None if cost == COST_IN_VALUE else _costs(cost))
+                return cls(dag, _STATES[letter], _unquote(conn_id), None if cost == COST_IN_VALUE else _costs(cost))
         return None
 
 
-def is_of_ui(key: str) -> bool:
-    """
-    Tell whether an XCom is the UI's own: a link, a record, or what leads to one.
-
-    The api-server reads these in the database, so they go past a custom XCom backend, as Airflow's own links do.
-    """
+def bypasses_backend(key: str) -> bool:
+    """Return whether an XCom is the provider's own or a link's, which the api-server reads in the database."""
     return key.startswith("_")
 
 
@@ -90,67 +82,55 @@ def record_key(
     state: State,
     conn_id: str,
     cost: Mapping[str, str],
-    place: Mapping[str, Any],
+    task_instance: TaskInstanceKey,
 ) -> str:
-    """
-    Return the key of a record.
-
-    :param at: the moment, in Unix seconds.
-    :param seeany_task_id: the task waited for; ``None`` for a batch, which is like no other.
-    :param state: how the wait ended.
-    :param conn_id: the connection.
-    :param cost: decimal numbers as text, by currency.
-    :param place: what names the XComs of the task instance.
-    """
-    one = seeany_task_id or f"{place['run_id']} {place['task_id']} {place['map_index']}"
-    key = f"{key_at(at)}:{_hash(one)}:{dag_part(place['dag_id'])}:{_LETTERS[state]}:{_connection(conn_id)}:"
-    costs = ",".join(f"{_written(unit)}={_written(amount)}" for unit, amount in sorted(cost.items()))
+    """Return the key of a record; that of a batch, without an id, is never counted together with another one."""
+    counted_once = seeany_task_id or f"{task_instance.run_id} {task_instance.task_id} {task_instance.map_index}"
+    hashes = f"{hash_part(counted_once)}:{hash_part(task_instance.dag_id)}"
+    key = f"{key_at(at)}:{hashes}:{_LETTERS[state]}:{_connection(conn_id)}:"
+    costs = ",".join(f"{_quote(unit)}={_quote(amount)}" for unit, amount in sorted(cost.items()))
     return key + (costs if len(key) + len(costs) <= MAX_KEY else COST_IN_VALUE)
 
 
 def key_at(moment: float) -> str:
-    """Return what the keys of this moment begin with; the moment is in Unix seconds."""
+    """Return the beginning of the keys of a moment in Unix seconds."""
     return f"{PROGRESS_KEY}_{datetime.fromtimestamp(moment, tz=UTC):%Y%m%dT%H%M%SZ}"
 
 
-def dag_part(dag_id: str) -> str:
-    """Return what stands for a DAG in keys."""
-    return _hash(dag_id)
-
-
 def state_part(state: State) -> tuple[int, str]:
-    """Return where in a key, counted from 0, what stands for a state."""
-    return _OF_LINE + _HASH + 1, f"{_LETTERS[state]}:"
+    """Return the index in a key, and the text, of a state's part."""
+    return _SPEND_PART + _HASH + 1, f"{_LETTERS[state]}:"
 
 
 def connection_part(conn_id: str) -> tuple[int, str]:
-    """Return where in a key, counted from 0, what stands for a connection."""
-    return _OF_LINE + _HASH + 3, f"{_connection(conn_id)}:"
+    """Return the index in a key, and the text, of a connection's part."""
+    return _SPEND_PART + _HASH + 3, f"{_connection(conn_id)}:"
 
 
-def _hash(text: str) -> str:
+def hash_part(text: str) -> str:
+    """Return the part of a key that stands for a SeeAny task or a DAG."""
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:_HASH]
 
 
 def _connection(conn_id: str) -> str:
-    # Whole characters only, so that what was read from a key is written in the same way again.
-    written = ""
-    for character in map(_written, conn_id):
-        if len(written) + len(character) > MAX_CONNECTION:
+    # Truncated between characters, so that a truncated id that was read is quoted in the same way again.
+    quoted = ""
+    for character in map(_quote, conn_id):
+        if len(quoted) + len(character) > MAX_CONNECTION:
             break
-        written += character
-    return written
+        quoted += character
+    return quoted
 
 
-def _written(text: str) -> str:
+def _quote(text: str) -> str:
     """Write a text in letters, digits, ``-._`` and ``~``."""
     return quote(text, safe="", errors="replace").replace("~", "%7E").replace("%", "~")
 
 
-def _read(written: str) -> str:
-    return unquote(written.replace("~", "%"))
+def _unquote(quoted: str) -> str:
+    return unquote(quoted.replace("~", "%"))
 
 
 def _costs(costs: str) -> dict[str, str]:
     pairs = (cost.partition("=") for cost in costs.split(",") if cost)
-    return {_read(unit): _read(amount) for unit, _, amount in pairs}
+    return {_unquote(unit): _unquote(amount) for unit, _, amount in pairs}

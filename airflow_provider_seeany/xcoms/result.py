@@ -1,33 +1,60 @@
-"""The XComs of a completed task."""
+"""What a wait pushes when it has ended: the XComs of a completed task, and the record."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from airflow_provider_seeany.links.task import RESULT_LINKS
-from airflow_provider_seeany.xcoms.record import Record
+from airflow_provider_seeany.xcoms.raw import RawXCom
+from airflow_provider_seeany.xcoms.record import Claim, Progress, Record
+from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY
+from airflow_provider_seeany.xcoms.untrusted import convert, read_counts, read_money
 
 if TYPE_CHECKING:
     from airflow_provider_seeany.api.task import SeeAnyTask
+    from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 
 
-def result_xcoms(task: SeeAnyTask, *, conn_id: str, with_values: bool, place: Mapping[str, Any]) -> dict[str, Any]:
-    """
-    Return the XComs of a wait that ends without a worker, by key.
-
-    :param task: the completed task.
-    :param conn_id: the connection that was asked through.
-    :param with_values: whether the Airflow task pushes any; the links are always pushed.
-    :param place: what names the XComs of the task instance.
-    """
+def result_xcoms(
+    task: SeeAnyTask, *, conn_id: str, do_xcom_push: bool, task_instance: TaskInstanceKey
+) -> dict[str, Any]:
+    """Return the XComs of a completed task that ends its wait without a worker, by key; the links in any case."""
     links = {link.xcom_key: link.url_of(task) for link in RESULT_LINKS}
-    if not with_values:
+    if not do_xcom_push:
         return links
     # In this order: see TriggererXComs.
     return {
         **links,
         **task.result_fields(),
         "return_value": task.as_json(),
-        **Record.of_task(task, conn_id=conn_id).xcoms(place),
+        **Record.of_task(task, conn_id=conn_id).xcoms(task_instance),
     }
+
+
+def push_record(record: Record, task_instance: TaskInstanceKey) -> None:
+    """
+    Push a record from a worker, in place of an earlier one or the progress.
+
+    Airflow accepts an XCom from a worker whose try is over, until its supervisor ends it at the next heartbeat.
+    """
+    before = RawXCom(PROGRESS_KEY, task_instance).get()
+    xcoms = _with_known_cost(record, before).xcoms(task_instance)
+    earlier = Claim.read(before).record
+    if earlier is not None and earlier not in xcoms:
+        RawXCom(earlier, task_instance).delete()
+    for key, value in xcoms.items():
+        RawXCom(key, task_instance).set(value)
+
+
+def _with_known_cost(record: Record, published: object) -> Record:
+    """Return the record of a batch that reported no result with the progress that it published: that was paid."""
+    if record.seeany_task_id is not None or record.batch is not None:
+        return record
+    progress = convert(published, Progress)
+    counts = read_counts(progress.batch) if progress else None
+    if progress is None or counts is None:
+        return record
+    cost = {money.unit: str(money.amount) for money in read_money(progress.cost)}
+    return msgspec.structs.replace(record, batch=counts, cost=cost)

@@ -32,8 +32,9 @@ from airflow_provider_seeany.sensors.batch import SeeAnyTaskBatchSensor
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
-from airflow_provider_seeany.web.callback.handler import _asked
+from airflow_provider_seeany.web.callback.handler import _poll
 from airflow_provider_seeany.xcoms.record import Record
+from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 from tests.conftest import KEY, settings_for
 from tests.fuzz import examples
 from tests.fuzz.answers import VALUES
@@ -110,7 +111,7 @@ def assert_survived(task: object, valid: dict[str, Any]) -> None:
         # As PostgreSQL takes it: no NUL, no half of a pair, no NaN.
         assert "\\u0000" not in json.dumps(value, allow_nan=False)
         json.dumps(value, ensure_ascii=False).encode()
-    json.dumps(Record.of_task(task, conn_id="c").xcoms({"dag_id": "d", "run_id": "r", "task_id": "t", "map_index": -1}))
+    json.dumps(Record.of_task(task, conn_id="c").xcoms(TaskInstanceKey("d", "r", "t")))
     assert SeeAnyTask.from_payload(json.loads(json.dumps(task.as_json()))).state == task.state
 
 
@@ -227,7 +228,7 @@ async def test_a_batch_delivers_it_and_counts_its_cost() -> None:
 
 @pytest.mark.usefixtures("_odd_service")
 async def test_a_callback_delivers_it() -> None:
-    outcome = await _asked("seeany_default", VIDEO)
+    outcome = await _poll("seeany_default", VIDEO)
 
     assert outcome is not None
     assert_delivered(SeeAnyTask.from_payload(outcome.payload).as_json())

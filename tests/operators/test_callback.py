@@ -132,7 +132,7 @@ def test_the_log_says_that_a_callback_is_expected_and_why_it_may_not_come(
         run(wait(kind, expect_callback=True, callback_poll_interval=300))
 
     said = caplog.text
-    assert "Waiting for SeeAny's callback; asking anyway every 300 s" in said
+    assert "Waiting for SeeAny's callback; polling every 300 s in case it does not come" in said
     assert ("SeeAny cannot ring" in said) == (reason is not None)
     assert reason is None or reason in said
 

@@ -265,7 +265,7 @@ def test_a_batch_of_which_no_triggerer_reported_keeps_the_spend_that_was_known(
     soft_fail: bool, supervisor: Supervisor
 ) -> None:
     progress = Progress(conn_id="c", at=1, batch=BatchCounts(total=5, completed=2, failed=1), cost={"CNY": "1.4"})
-    supervisor.xcoms[PROGRESS_KEY] = progress.as_json()
+    supervisor.xcoms[PROGRESS_KEY] = msgspec.to_builtins(progress)
 
     with pytest.raises((SeeAnyTaskTimeout, AirflowSkipException)):
         sensor(soft_fail=soft_fail).resume_execution(*LOST, context())
@@ -294,7 +294,7 @@ def test_a_batch_that_published_nothing_is_on_record_without_spend(before: objec
 
 def test_what_a_batch_reported_is_not_mixed_up_with_what_it_had_published_before(supervisor: Supervisor) -> None:
     progress = Progress(conn_id="c", at=1, batch=BatchCounts(total=3, completed=1), cost={"CNY": "0.7"})
-    supervisor.xcoms[PROGRESS_KEY] = progress.as_json()
+    supervisor.xcoms[PROGRESS_KEY] = msgspec.to_builtins(progress)
     outcome = BatchTimedOut(result=results(completed=2, unfinished=1).result())
     with pytest.raises(SeeAnyTaskTimeout):
         sensor().resume_execution("execute_complete", {"event": event_of(outcome)}, context())

@@ -116,7 +116,7 @@ def test_the_log_of_a_woken_wait_does_not_warn(received: CallbackResult, name: s
 def test_a_late_ring_wakes_nobody_and_asks_nothing(received: CallbackResult) -> None:
     for body in (b"", b'{"data": {"id": "video-25s-operator"}}', b'{"id": "nobody"}'):
         answer = requests.post(received.url, data=body, timeout=30)
-        assert (answer.status_code, answer.json()) == (200, {"happened": "nobody_waits", "task_instances": 0})
+        assert (answer.status_code, answer.json()) == (200, {"status": "no_wait", "task_instances": 0})
     assert received.asked_by_now() == received.asked
 
 

@@ -18,8 +18,9 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 from sqlalchemy import create_engine, text
 
 from airflow_provider_seeany.callback.registration import KEY_PREFIX
-from airflow_provider_seeany.callback.token import TaskInstanceKey, TokenClaims, sign_token
+from airflow_provider_seeany.callback.token import TokenClaims, sign_token
 from airflow_provider_seeany.wait.deferral import FIRST_POLL_DELAY
+from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 from demo.simulator import running_simulator
 from local_airflow import LocalAirflow
 from local_airflow.client import wait_until
@@ -32,15 +33,15 @@ pytestmark = [pytest.mark.system, pytest.mark.xdist_group("callback_replicas")]
 RINGS_AT_EACH = 2
 """Rings for one task that each of two api-servers gets at one moment."""
 
-WOKEN, NOBODY = "woken", "nobody_waits"
+RESUMED, NO_WAIT = "resumed", "no_wait"
 
 
 @dataclass(frozen=True)
 class Heard:
     """What an api-server answered to a ring."""
 
-    status: int
-    happened: str
+    http_status: int
+    status: str
     task_instances: int
 
 
@@ -204,23 +205,23 @@ def test_of_the_rings_that_come_at_one_moment_one_wakes_each_wait(course: Course
     assert len(answers) == 2 * RINGS_AT_EACH
     for receive in answers:
         assert receive == (
-            Heard(202, WOKEN, receive.task_instances) if receive.task_instances else Heard(200, NOBODY, 0)
+            Heard(202, RESUMED, receive.task_instances) if receive.task_instances else Heard(200, NO_WAIT, 0)
         )
 
 
 @pytest.mark.parametrize("task_id", RACING)
 def test_a_ring_that_comes_after_the_triggerers_own_question_wakes_nobody(course: Course, task_id: str) -> None:
     answers = course.answers[seeany_task_id(task_id)]
-    assert sum(receive.happened == WOKEN for receive in answers) in (0, 1)
+    assert sum(receive.status == RESUMED for receive in answers) in (0, 1)
     # On a busy machine the wait may be so young that a ring only leaves a note.
-    assert set(answers) <= {Heard(202, WOKEN, 1), Heard(202, "noted", 1), Heard(200, NOBODY, 0)}
+    assert set(answers) <= {Heard(202, RESUMED, 1), Heard(202, "noted", 1), Heard(200, NO_WAIT, 0)}
 
 
 def test_the_url_of_another_connection_wakes_nobody_and_asks_nothing(course: Course) -> None:
     # By the id in the body, and by the task instance in the token, at each api-server.
     waits = {*RUNG_FOR, *SIBLINGS}
     ids = set(map(seeany_task_id, waits))
-    assert Counter(course.answers_to_strangers) == {Heard(200, NOBODY, 0): 2 * (len(waits) + len(ids))}
+    assert Counter(course.answers_to_strangers) == {Heard(200, NO_WAIT, 0): 2 * (len(waits) + len(ids))}
     before, after = course.asked_before_strangers, course.asked_after_strangers
     assert {each: after[each] for each in ids} == {each: before[each] for each in ids}
     assert course.states_after_strangers == {"deferred": len(waits)}

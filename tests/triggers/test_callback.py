@@ -1,4 +1,4 @@
-"""A trigger whose wait SeeAny's callback may end: its mark, its few questions, and its restarts."""
+"""A trigger whose wait SeeAny's callback may end: its registration, its few polls, and its restarts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MARK = {"seeany_conn_id": "seeany_default", "seeany_task_id": "x", "task_instanc
 
 
 class Comms:
-    """Airflow's end of the line, with an XCom table in a dict and the task instance's state."""
+    """The supervisor, with an XCom table in a dict and the task instance's state."""
 
     def __init__(self) -> None:
         self.xcoms: dict[str, Any] = {}
@@ -76,13 +76,13 @@ def seen(ago: float) -> dict[str, Any]:
 
 
 async def end_of(waiting: SeeAnyTaskTrigger) -> Any:
-    # Less than until the deadline, at which it would look again anyhow.
+    # Less than until the deadline, at which it would poll anyway.
     async with asyncio.timeout(POLL_TIMEOUT):
         (event,) = [event async for event in waiting.run()]
     return event
 
 
-async def test_what_the_worker_saw_is_the_first_look(hostile: HostileServer, comms: Comms) -> None:
+async def test_the_worker_s_snapshot_counts_as_the_first_poll(hostile: HostileServer, comms: Comms) -> None:
     comms.xcoms[KEY] = MARK
     running = asyncio.create_task(end_of(trigger(callback_poll_interval=60, last_snapshot=seen(1))))
     await asyncio.sleep(0.2)
@@ -94,9 +94,7 @@ async def test_what_the_worker_saw_is_the_first_look(hostile: HostileServer, com
 
 
 @pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="Before Airflow 3.3 a trigger cannot push XComs")
-async def test_what_the_worker_saw_is_shown_until_the_safety_net_knows_more(
-    hostile: HostileServer, comms: Comms
-) -> None:
+async def test_the_worker_s_snapshot_is_published_until_the_first_poll(hostile: HostileServer, comms: Comms) -> None:
     comms.xcoms[KEY] = MARK
     waiting = trigger(callback_poll_interval=60, last_snapshot={**seen(1), "progress": 40, "estimated_remaining": 9})
     running = asyncio.create_task(end_of(waiting))
@@ -108,7 +106,7 @@ async def test_what_the_worker_saw_is_shown_until_the_safety_net_knows_more(
     assert (shown["seeany_task_id"], shown["percent"], shown["seconds_left"]) == ("x", 40, 9)
 
 
-async def test_a_trigger_that_nobody_can_find_polls_as_usual(hostile: HostileServer, comms: Comms) -> None:
+async def test_a_trigger_without_a_task_instance_polls_as_usual(hostile: HostileServer, comms: Comms) -> None:
     """`airflow dags test` makes triggers without their task instances."""
     hostile.script(task(), reply(200, DONE))
     waiting = SeeAnyTaskTrigger(
@@ -122,13 +120,13 @@ async def test_a_trigger_that_nobody_can_find_polls_as_usual(hostile: HostileSer
     assert comms.xcoms == {}
 
 
-NOTED: dict[str, Any] = {"received": {**MARK, "received": True}, "lost with a triggerer that was about to fire": None}
+NOTES: dict[str, Any] = {"received": {**MARK, "received": True}, "lost with a triggerer that was about to fire": None}
 
 
-@pytest.mark.parametrize("name", NOTED)
-async def test_a_ring_that_was_noted_makes_it_look_at_once(hostile: HostileServer, comms: Comms, name: str) -> None:
+@pytest.mark.parametrize("name", NOTES)
+async def test_a_callback_that_was_noted_causes_a_poll_at_once(hostile: HostileServer, comms: Comms, name: str) -> None:
     hostile.script(reply(200, DONE))
-    comms.xcoms.update({KEY: NOTED[name]} if NOTED[name] else {})
+    comms.xcoms.update({KEY: NOTES[name]} if NOTES[name] else {})
 
     event = await end_of(trigger(callback_poll_interval=60, last_snapshot=seen(1)))
 
@@ -136,10 +134,10 @@ async def test_a_ring_that_was_noted_makes_it_look_at_once(hostile: HostileServe
     assert len(hostile.requests) == 1
 
 
-async def test_a_ring_that_is_noted_at_the_last_moment_is_read(
+async def test_a_callback_that_is_noted_at_the_last_moment_is_read(
     hostile: HostileServer, comms: Comms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # It was too early to wake the task when the api-server looked, and is written down only now.
+    # It was too early to resume the task when the api-server checked, and is noted only now.
     monkeypatch.setattr(trigger_module, "NOTE_SECONDS", 1)
     hostile.script(reply(200, DONE))
     comms.xcoms[KEY] = MARK
@@ -152,7 +150,7 @@ async def test_a_ring_that_is_noted_at_the_last_moment_is_read(
     assert isinstance(decode_outcome((await running).payload), Finished)
 
 
-async def test_a_callback_that_does_not_come_is_not_waited_for_for_ever(hostile: HostileServer, comms: Comms) -> None:
+async def test_a_callback_that_does_not_come_is_replaced_by_polls(hostile: HostileServer, comms: Comms) -> None:
     hostile.script(task(), reply(200, DONE))
     comms.xcoms[KEY] = MARK
 
@@ -163,11 +161,11 @@ async def test_a_callback_that_does_not_come_is_not_waited_for_for_ever(hostile:
 
 
 @starts_triggers
-async def test_without_a_worker_it_can_be_found_before_it_asks(hostile: HostileServer, comms: Comms) -> None:
-    marks: list[Any] = []
+async def test_without_a_worker_it_registers_before_it_polls(hostile: HostileServer, comms: Comms) -> None:
+    xcoms: list[Any] = []
 
     async def answer(caller: Caller) -> None:
-        marks.append(dict(comms.xcoms))
+        xcoms.append(dict(comms.xcoms))
         await reply(200, DONE)(caller)
 
     hostile.script(answer)
@@ -175,19 +173,19 @@ async def test_without_a_worker_it_can_be_found_before_it_asks(hostile: HostileS
     event = await end_of(trigger(end_from_trigger=True))
 
     assert isinstance(event, TaskSuccessEvent)
-    assert [seen.get(KEY) for seen in marks] == [MARK]
+    assert [each.get(KEY) for each in xcoms] == [MARK]
     assert KEY not in comms.xcoms
     assert comms.xcoms["return_value"]["id"] == "x"
 
 
-async def test_the_xcoms_of_a_ring_that_was_quicker_stay(hostile: HostileServer, comms: Comms) -> None:
+async def test_the_xcoms_of_a_callback_that_was_faster_stay(hostile: HostileServer, comms: Comms) -> None:
     hostile.script(task(status="failed"))
     comms.state = "success"
-    comms.xcoms["return_value"] = "of the ring"
+    comms.xcoms["return_value"] = "of the callback"
 
     await end_of(trigger(end_from_trigger=True))
 
-    assert comms.xcoms == {"return_value": "of the ring"}
+    assert comms.xcoms == {"return_value": "of the callback"}
 
 
 @pytest.mark.parametrize("end_from_trigger", [False, True])
@@ -197,27 +195,27 @@ async def test_a_database_that_is_away_loses_the_callback_and_not_the_wait(
     hostile.script(reply(200, DONE))
     comms.is_away = True
 
-    # It asks at once, as a ring may have been noted.
+    # It polls at once, as a callback may have been noted.
     event = await end_of(trigger(callback_poll_interval=60, end_from_trigger=end_from_trigger, last_snapshot=seen(1)))
 
     assert isinstance(decode_outcome(event.payload), Finished)
 
 
 @pytest.mark.parametrize("state", ["success", "failed", "scheduled"])
-async def test_a_wait_that_a_ring_ended_is_not_told_as_given_up(
+async def test_a_wait_that_a_callback_ended_is_not_logged_as_abandoned(
     comms: Comms, capsys: pytest.CaptureFixture[str], state: str
 ) -> None:
     comms.state = state
 
     await trigger().on_kill()
 
-    said = capsys.readouterr().out
-    assert "SeeAny called back" in said
-    assert "may still finish" not in said
+    output = capsys.readouterr().out
+    assert "SeeAny called back" in output
+    assert "may still finish" not in output
 
 
 @pytest.mark.parametrize("state", ["deferred", "scheduled", "queued", "running"])
-async def test_a_wait_whose_task_goes_on_elsewhere_is_not_told_as_given_up(
+async def test_a_wait_that_continues_elsewhere_is_not_logged_as_abandoned(
     comms: Comms, capsys: pytest.CaptureFixture[str], state: str
 ) -> None:
     """Another triggerer has it, or a worker that is already running."""
@@ -225,13 +223,13 @@ async def test_a_wait_whose_task_goes_on_elsewhere_is_not_told_as_given_up(
 
     await trigger(callback_poll_interval=None).on_kill()
 
-    said = capsys.readouterr().out
-    assert f"ended in this triggerer; the Airflow task is {state}" in said
-    assert "may still finish" not in said
+    output = capsys.readouterr().out
+    assert f"ended in this triggerer; the Airflow task is {state}" in output
+    assert "may still finish" not in output
 
 
 @pytest.mark.parametrize("state", ["success", "failed"])
-async def test_a_wait_that_a_person_ended_is_told_as_given_up(
+async def test_a_wait_that_a_user_ended_is_logged_as_abandoned(
     comms: Comms, capsys: pytest.CaptureFixture[str], state: str
 ) -> None:
     comms.xcoms[KEY] = MARK
@@ -244,7 +242,7 @@ async def test_a_wait_that_a_person_ended_is_told_as_given_up(
 
 @pytest.mark.skipif(AIRFLOW_V_3_3_PLUS, reason="Airflow 3.3 and newer call on_kill")
 @pytest.mark.parametrize("expected", [True, False])
-async def test_an_airflow_that_cannot_say_why_warns_only_where_no_ring_is_expected(
+async def test_an_airflow_without_on_kill_warns_only_where_no_callback_is_expected(
     hostile: HostileServer, comms: Comms, capsys: pytest.CaptureFixture[str], expected: bool
 ) -> None:
     hostile.script(task())
@@ -259,7 +257,7 @@ async def test_an_airflow_that_cannot_say_why_warns_only_where_no_ring_is_expect
     assert ("warning" in line) != expected
 
 
-async def test_a_wait_is_told_as_given_up_if_nobody_knows_whether_a_ring_ended_it(
+async def test_a_wait_is_logged_as_abandoned_if_it_is_unknown_whether_a_callback_ended_it(
     comms: Comms, capsys: pytest.CaptureFixture[str]
 ) -> None:
     comms.is_away = True

@@ -1,4 +1,4 @@
-"""A trigger writes for its own try alone, whenever it is suspended and whatever has become of its task meanwhile."""
+"""A trigger writes XComs for its own try only, whenever it is suspended and whatever happens to its task meanwhile."""
 
 from __future__ import annotations
 
@@ -93,12 +93,12 @@ def mark(task_instance_id: str) -> dict[str, Any]:
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("meanwhile", MEANWHILE)
 @pytest.mark.parametrize("name", WAITS)
-async def test_a_trigger_that_wakes_up_when_its_try_is_over_writes_nothing(
+async def test_a_trigger_that_is_suspended_until_its_try_is_over_writes_nothing(
     hostile: HostileServer, supervisor: Supervisor, name: str, meanwhile: str, end: str
 ) -> None:
     waiting = WAITS[name]()
     waiting.task_instance = own(1, FIRST_TRY)
-    # As the worker of a classic wait leaves it.
+    # As the worker of a classic wait registers it.
     supervisor.xcoms[MARK] = mark(FIRST_TRY)
     before: dict[str, Any] = {}
 
@@ -124,14 +124,14 @@ async def test_a_trigger_that_wakes_up_when_its_try_is_over_writes_nothing(
     assert supervisor.xcoms == before
 
 
-async def test_a_trigger_that_falls_asleep_between_two_xcoms_leaves_it_at_those(
+async def test_a_trigger_that_is_suspended_between_two_xcoms_writes_no_more(
     hostile: HostileServer, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hostile.script(reply(200, DONE))
-    calm = await ended(supervisor)
-    assert len(calm) > 10
+    undisturbed = await ended(supervisor)
+    assert len(undisturbed) > 10
 
-    for written in range(1, len(calm)):
+    for written in range(1, len(undisturbed)):
         xcoms: dict[str, Any] = {}
         sleepy = Supervisor(xcoms)
 
@@ -145,7 +145,7 @@ async def test_a_trigger_that_falls_asleep_between_two_xcoms_leaves_it_at_those(
         monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", sleepy, raising=False)
         await ended(sleepy)
 
-        assert sleepy.writes == calm[:written]
+        assert sleepy.writes == undisturbed[:written]
 
 
 async def ended(supervisor: Supervisor) -> list[str]:
@@ -166,7 +166,7 @@ async def test_a_trigger_that_begins_when_a_later_try_has_begun_writes_nothing(
 
 
 @pytest.mark.parametrize("kept", ["text", 3, {"owner": "nobody"}, {"owner": {"try_number": "2"}}, {"record": 7}, None])
-async def test_what_anybody_may_have_pushed_there_is_no_claim(
+async def test_what_a_dag_pushed_under_the_key_is_no_claim(
     hostile: HostileServer, supervisor: Supervisor, kept: Any
 ) -> None:
     hostile.script(reply(200, DONE))
@@ -175,7 +175,7 @@ async def test_what_anybody_may_have_pushed_there_is_no_claim(
     assert "return_value" in await ended(supervisor)
 
 
-async def test_a_key_that_is_no_record_s_is_not_deleted_as_one(hostile: HostileServer, supervisor: Supervisor) -> None:
+async def test_a_key_of_no_record_is_not_deleted_as_one(hostile: HostileServer, supervisor: Supervisor) -> None:
     hostile.script(reply(200, DONE))
     supervisor.xcoms.update({PROGRESS_KEY: {"record": "mine"}, "mine": 1, "_link_WatchVideoLink": "https://x"})
 
@@ -184,14 +184,14 @@ async def test_a_key_that_is_no_record_s_is_not_deleted_as_one(hostile: HostileS
     assert supervisor.xcoms["mine"] == 1
 
 
-async def test_progress_does_not_take_the_place_of_a_result_that_another_triggerer_pushed(
+async def test_progress_does_not_replace_a_result_that_another_triggerer_pushed(
     supervisor: Supervisor,
 ) -> None:
     """Two may run the same trigger at once."""
     first, second = (TriggererXComs(own(1, FIRST_TRY), clears=True) for _ in range(2))
     await first.claim()
     await second.claim()
-    await first.push(SeeAnyTask.from_payload(DONE), conn_id="c", with_values=True)
+    await first.push(SeeAnyTask.from_payload(DONE), conn_id="c", do_xcom_push=True)
 
     with pytest.raises(NotOwned):
         await second.publish({"percent": 90})
@@ -200,36 +200,36 @@ async def test_progress_does_not_take_the_place_of_a_result_that_another_trigger
 
 
 @pytest.mark.parametrize("whose", ["own", "another try's", "nobody's"])
-async def test_a_trigger_takes_down_its_own_mark_alone(supervisor: Supervisor, whose: str) -> None:
-    marks = {"own": {MARK: mark(FIRST_TRY)}, "another try's": {MARK: mark(SECOND_TRY)}, "nobody's": {}}[whose]
-    supervisor.xcoms.update(marks)
+async def test_a_trigger_unregisters_its_own_try_only(supervisor: Supervisor, whose: str) -> None:
+    registrations = {"own": {MARK: mark(FIRST_TRY)}, "another try's": {MARK: mark(SECOND_TRY)}, "nobody's": {}}[whose]
+    supervisor.xcoms.update(registrations)
 
     await CallbackRegistration(own(1, FIRST_TRY), seeany_conn_id="seeany_default", seeany_task_id="x").aunregister()
 
-    assert supervisor.xcoms == ({} if whose == "own" else marks)
+    assert supervisor.xcoms == ({} if whose == "own" else registrations)
 
 
-async def test_a_look_is_not_repeated_for_every_xcom(
+async def test_the_claim_is_not_checked_before_every_xcom(
     hostile: HostileServer, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(xcoms, "CHECK_VALID_FOR", 3600.0)
     hostile.script(reply(200, DONE))
-    asked: list[str] = []
+    sent: list[str] = []
 
     async def asend(message: Any) -> Any:
-        asked.append(message.type)
+        sent.append(message.type)
         return supervisor.send(message)
 
     monkeypatch.setattr(supervisor, "asend", asend)
     await ended(supervisor)
 
-    assert asked.count("GetTaskStates") == 1
+    assert sent.count("GetTaskStates") == 1
 
 
-@pytest.mark.parametrize("with_values", [True, False], ids=["values", "links only"])
+@pytest.mark.parametrize("do_xcom_push", [True, False], ids=["values", "links only"])
 @pytest.mark.parametrize("try_number", [1, 2])
-async def test_a_second_triggerer_of_the_same_try_takes_nothing_of_the_first_ones_result(
-    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, try_number: int, *, with_values: bool
+async def test_a_second_triggerer_of_the_same_try_deletes_nothing_of_the_first_one_s_result(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, try_number: int, *, do_xcom_push: bool
 ) -> None:
     """The first one has pushed, fully or half, and its event is on its way; Airflow gives the trigger to another."""
     done = SeeAnyTask.from_payload(DONE)
@@ -237,57 +237,57 @@ async def test_a_second_triggerer_of_the_same_try_takes_nothing_of_the_first_one
     def triggerer() -> TriggererXComs:
         return TriggererXComs(own(try_number, FIRST_TRY), clears=True)
 
-    calm = triggerer()
-    await calm.claim()
+    undisturbed = triggerer()
+    await undisturbed.claim()
     supervisor.writes.clear()
-    await calm.push(done, conn_id="seeany_default", with_values=with_values)
+    await undisturbed.push(done, conn_id="seeany_default", do_xcom_push=do_xcom_push)
     pushes = len(supervisor.writes)
 
-    # Where only links are pushed, the claim is deleted last, and with it what tells whose the links are.
-    for pushed in range(1, pushes + with_values):
+    # Where only links are pushed, the claim is deleted last, so that they have no owner any more.
+    for pushed in range(1, pushes + do_xcom_push):
         supervisor.xcoms.clear()
         supervisor.state = "deferred"
         first, second = triggerer(), triggerer()
         await first.claim()
         supervisor.writes.clear()
-        goes_on, stalls = asyncio.Event(), asyncio.Event()
+        continues, stalls = asyncio.Event(), asyncio.Event()
 
         async def asend(
-            message: Any, pushed: int = pushed, goes_on: asyncio.Event = goes_on, stalls: asyncio.Event = stalls
+            message: Any, pushed: int = pushed, continues: asyncio.Event = continues, stalls: asyncio.Event = stalls
         ) -> Any:
             reply = supervisor.send(message)
             if len(supervisor.writes) == pushed and not stalls.is_set():
                 stalls.set()
-                await goes_on.wait()
+                await continues.wait()
             return reply
 
         monkeypatch.setattr(supervisor, "asend", asend)
-        pushing = asyncio.create_task(first.push(done, conn_id="seeany_default", with_values=with_values))
+        pushing = asyncio.create_task(first.push(done, conn_id="seeany_default", do_xcom_push=do_xcom_push))
         await stalls.wait()
         before = {key: value for key, value in supervisor.xcoms.items() if key != PROGRESS_KEY}
         await second.claim()
         assert {key: supervisor.xcoms.get(key) for key in before} == before
-        goes_on.set()
+        continues.set()
         await pushing
         with_both = dict(supervisor.xcoms)
         supervisor.state = "success"
         with pytest.raises(NotOwned):
-            await second.push(done, conn_id="seeany_default", with_values=with_values)
+            await second.push(done, conn_id="seeany_default", do_xcom_push=do_xcom_push)
         assert supervisor.xcoms == with_both
-        if with_values:
+        if do_xcom_push:
             assert with_both["return_value"] == done.as_json()
 
 
 async def test_a_second_triggerer_of_the_same_try_leaves_one_record(
     supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The answer does not say when it was completed, and a second lies between the two.
+    # The payload lacks the time of completion, and a second is between the two.
     done = SeeAnyTask.from_payload({key: value for key, value in DONE.items() if key != "completed_at"})
     for moment in (1_795_000_000, 1_795_000_001):
-        monkeypatch.setattr(record, "_moment", lambda completed_at, moment=moment: moment)
+        monkeypatch.setattr(record, "_ended_at", lambda completed_at, moment=moment: moment)
         triggerer = TriggererXComs(own(1, FIRST_TRY), clears=True)
         await triggerer.claim()
-        await triggerer.push(done, conn_id="seeany_default", with_values=True)
+        await triggerer.push(done, conn_id="seeany_default", do_xcom_push=True)
 
     (key,) = [key for key in supervisor.xcoms if FIRST_KEY <= key < LAST_KEY]
     assert supervisor.xcoms[PROGRESS_KEY]["record"] == key

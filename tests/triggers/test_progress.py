@@ -1,10 +1,11 @@
-"""Publishing progress: beside the wait, sparingly, and never in its way."""
+"""Publishing progress: in the background, at a limited rate, and without delaying the wait."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,9 @@ from airflow.sdk.execution_time import task_runner
 from airflow_provider_seeany.api.snapshot import Snapshot
 from airflow_provider_seeany.triggers import progress as module
 from airflow_provider_seeany.triggers.progress import ProgressPublisher
+from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from airflow_provider_seeany.triggers.xcoms import TriggererXComs
+from tests.hostile import COMPLETED, HostileServer, reply, task
 from tests.supervisor import Supervisor
 
 pytestmark = pytest.mark.skipif(not hasattr(XCom, "aset"), reason="triggers cannot push XComs before Airflow 3.3")
@@ -44,25 +47,24 @@ def pushed(comms: Supervisor, monkeypatch: pytest.MonkeyPatch) -> list[dict[str,
     return values
 
 
-def publisher(*, wanted: bool = True, task: Any = TASK) -> ProgressPublisher:
-    xcoms = None if task is None else TriggererXComs(task)
-    trigger = SimpleNamespace(xcoms=xcoms, seeany_conn_id="c", do_xcom_push=wanted, log=logging.getLogger())
-    return ProgressPublisher(trigger, seeany_task_id="vid")
+def publisher(task_instance: Any = TASK) -> ProgressPublisher:
+    xcoms = None if task_instance is None else TriggererXComs(task_instance)
+    return ProgressPublisher(xcoms, conn_id="c", log=logging.getLogger(), seeany_task_id="vid")
 
 
-def seen(progress: float) -> Snapshot:
+def snapshot(progress: float) -> Snapshot:
     return Snapshot(status="processing", progress=progress, estimated_remaining=9)
 
 
-async def test_it_publishes_what_was_seen(pushed: list[dict[str, Any]]) -> None:
+async def test_it_publishes_the_progress_of_a_snapshot(pushed: list[dict[str, Any]]) -> None:
     with publisher() as progress:
-        progress.saw(seen(40))
+        progress.update(snapshot(40))
         await asyncio.sleep(0.01)
     (value,) = pushed
     assert (value["key"], value["percent"], value["seconds_left"], value["map_index"]) == ("_seeany", 40, 9, -1)
 
 
-async def test_at_most_every_ten_seconds_and_only_what_is_new(
+async def test_it_publishes_changes_only_and_at_most_every_ten_seconds(
     pushed: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [100.0]
@@ -70,7 +72,7 @@ async def test_at_most_every_ten_seconds_and_only_what_is_new(
     with publisher() as progress:
         for second, percent in ((0, 10), (5, 20), (9.9, 30), (10, 40), (30, 40), (45, 50)):
             clock[0] = 100.0 + second
-            progress.saw(seen(percent))
+            progress.update(snapshot(percent))
             await asyncio.sleep(0.01)
     assert [value["percent"] for value in pushed] == [10, 40, 50]
 
@@ -85,23 +87,23 @@ async def test_hundreds_of_waits_together_write_about_twice_a_second(
         for second in range(0, 1000, 5):
             clock[0] = 100.0 + second
             for progress in waits:
-                progress.saw(seen(second / 10))
+                progress.update(snapshot(second / 10))
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-    # Fewer would be safe for the database, too, but would show nobody how far a wait is.
+    # Fewer would be safe for the database, too, but would show too little progress.
     assert 1.5 * 1000 <= len(pushed) <= 2.2 * 1000
 
 
-async def test_a_write_that_hangs_holds_nobody_up(comms: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_write_that_hangs_does_not_delay_the_wait(comms: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
     async def asend(message: Any) -> None:
         await asyncio.sleep(3600)
 
     monkeypatch.setattr(comms, "asend", asend)
     begin = time.monotonic()
     with publisher() as progress:
-        progress.saw(seen(1))
+        progress.update(snapshot(1))
         await asyncio.sleep(0.01)
-        progress.saw(seen(2))
+        progress.update(snapshot(2))
     await asyncio.sleep(0.01)
     assert time.monotonic() - begin < 60
     assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
@@ -121,19 +123,35 @@ async def test_a_write_that_fails_is_the_last_and_raises_nothing(
     monkeypatch.setattr(module, "MAX_PER_SECOND", float("inf"))
     with publisher() as progress:
         for percent in range(5):
-            progress.saw(seen(percent))
+            progress.update(snapshot(percent))
             await asyncio.sleep(0.01)
     assert len(tried) == 1
-    assert caplog.text.count("not published") == 1
+    assert caplog.text.count("no longer published") == 1
 
 
-@pytest.mark.parametrize("reason", ["option", "xcoms off", "no task instance"])
+@pytest.mark.parametrize("reason", ["option", "no XComs"])
 async def test_it_can_be_switched_off(
     pushed: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, reason: str
 ) -> None:
     if reason == "option":
         monkeypatch.setenv("AIRFLOW__SEEANY__PUBLISH_PROGRESS", "False")
-    with publisher(wanted=reason != "xcoms off", task=None if reason == "no task instance" else TASK) as progress:
-        progress.saw(seen(1))
+    with publisher(None if reason == "no XComs" else TASK) as progress:
+        progress.update(snapshot(1))
         await asyncio.sleep(0.01)
     assert pushed == []
+
+
+@pytest.mark.parametrize("do_xcom_push", [True, False])
+async def test_a_trigger_publishes_its_progress_only_if_the_task_pushes_xcoms(
+    pushed: list[dict[str, Any]], hostile: HostileServer, connect: Callable[..., None], do_xcom_push: bool
+) -> None:
+    connect(host=hostile.url)
+    hostile.script(task(progress=40), reply(200, {**COMPLETED, "id": "x"}))
+    trigger = SeeAnyTaskTrigger(
+        seeany_task_id="x", poll_interval=0.05, deadline=time.time() + 20, do_xcom_push=do_xcom_push
+    )
+    trigger.task_instance = TASK  # type: ignore[assignment]
+
+    _ = [event async for event in trigger.run()]
+
+    assert [value["key"] for value in pushed] == (["_seeany"] if do_xcom_push else [])

@@ -1,4 +1,4 @@
-"""Batches of so many ids that these are kept beside the trigger."""
+"""Batches of so many ids that they are stored in an XCom."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ FEW = MANY[:1000]
 
 
 class Supervisor:
-    """Keeps XComs as Airflow's own does, for a worker and a triggerer."""
+    """Stores XComs as Airflow's own does, for a worker and a triggerer."""
 
     def __init__(self) -> None:
         self.xcoms: dict[str, Any] = {}
 
     def send(self, message: Any) -> Any:
-        """Do what a worker asks for."""
+        """Handle a worker's message."""
         match message:
             case SetXCom(key=key, value=value):
                 self.xcoms[key] = json.loads(json.dumps(value))
@@ -44,7 +44,7 @@ class Supervisor:
         return None
 
     async def asend(self, message: Any) -> Any:
-        """Do what a trigger asks for."""
+        """Handle a trigger's message."""
         return self.send(message)
 
 
@@ -107,7 +107,7 @@ async def test_the_trigger_waits_for_what_the_worker_stored_and_again_in_another
 
 
 @pytest.mark.parametrize("gone", [True, False], ids=["gone", "of another try"])
-async def test_ids_that_are_not_those_of_this_try_are_not_waited_for(supervisor: Supervisor, gone: bool) -> None:
+async def test_the_trigger_does_not_wait_for_the_ids_of_another_try(supervisor: Supervisor, gone: bool) -> None:
     kwargs = arguments(MANY)
     if gone:
         supervisor.xcoms.clear()
@@ -121,7 +121,7 @@ async def test_ids_that_are_not_those_of_this_try_are_not_waited_for(supervisor:
 
 
 @pytest.mark.parametrize("event", [{"type": "crashed", "text": "why"}, {"type": "misconfigured", "text": "no key"}])
-def test_the_worker_in_which_it_ends_deletes_them(supervisor: Supervisor, event: dict[str, Any]) -> None:
+def test_the_worker_in_which_the_batch_ends_deletes_the_ids(supervisor: Supervisor, event: dict[str, Any]) -> None:
     arguments(MANY)
     assert list(supervisor.xcoms) == ["_seeany_ids"]
 
@@ -133,7 +133,7 @@ def test_the_worker_in_which_it_ends_deletes_them(supervisor: Supervisor, event:
     assert "_seeany_ids" not in supervisor.xcoms
 
 
-def test_where_a_trigger_could_not_read_them_they_stay_in_the_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ids_that_a_trigger_could_not_read_stay_in_the_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", SimpleNamespace(send=Supervisor().send), raising=False)
     assert arguments(MANY)["seeany_task_ids"] == MANY
 
@@ -147,7 +147,7 @@ def test_where_a_trigger_could_not_read_them_they_stay_in_the_arguments(monkeypa
         ("failed", "second", True),
     ],
 )
-async def test_ids_do_not_stay_when_a_person_ends_the_batch(
+async def test_the_ids_are_deleted_when_a_user_ends_the_batch(
     monkeypatch: pytest.MonkeyPatch, state: str | None, whose: str, *, are_left: bool
 ) -> None:
     supervisor = StatefulSupervisor()

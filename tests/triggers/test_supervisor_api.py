@@ -1,4 +1,4 @@
-"""What a triggerer builds for its first wait: by a thread, once, and nobody is held up by it."""
+"""The in-process API of a triggerer: built once, by a thread, for its first wait, without blocking anything else."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class SlowApi:
 
     def __init__(self) -> None:
         self.built = 0
-        self.go_on = threading.Event()
+        self.may_build = threading.Event()
 
     def __call__(self) -> Any:
-        return SimpleNamespace(transport=httpx.WSGITransport(app=self._answer))
+        return SimpleNamespace(transport=httpx.WSGITransport(app=self._respond))
 
-    def _answer(self, environ: Any, start_response: Any) -> list[bytes]:
-        assert self.go_on.wait(30)
+    def _respond(self, environ: Any, start_response: Any) -> list[bytes]:
+        assert self.may_build.wait(30)
         self.built += 1
         start_response("200 OK", [])
         return [b""]
@@ -40,39 +40,39 @@ class SlowApi:
 def slow() -> Iterator[SlowApi]:
     api = SlowApi()
     yield api
-    api.go_on.set()
+    api.may_build.set()
 
 
-def test_nothing_is_built_before_a_wait_asks_for_it(slow: SlowApi) -> None:
-    slow.go_on.set()
+def test_nothing_is_built_before_a_wait_requests_it(slow: SlowApi) -> None:
+    slow.may_build.set()
 
     Builder(slow).start()
 
     assert slow.built == 0
 
 
-async def test_waits_go_on_together_when_it_is_built_and_others_meanwhile(slow: SlowApi) -> None:
+async def test_waits_continue_together_once_it_is_built_and_other_tasks_meanwhile(slow: SlowApi) -> None:
     builder = Builder(slow)
     builder.start()
     waits = [asyncio.create_task(builder.built()) for _ in range(3)]
-    # What the supervisor needs meanwhile it gets from the same one.
+    # The supervisor gets the same one.
     supervisor = asyncio.create_task(asyncio.to_thread(builder.api))
     for _ in range(20):
-        await asyncio.sleep(0.01)  # this loop turns
+        await asyncio.sleep(0.01)  # this loop runs
     assert not any(task.done() for task in (*waits, supervisor))
 
-    slow.go_on.set()
+    slow.may_build.set()
     await asyncio.gather(*waits)
 
     assert await supervisor is builder.api()
     assert slow.built == 1
 
 
-async def test_a_wait_that_comes_later_goes_on_at_once(slow: SlowApi) -> None:
-    slow.go_on.set()
+async def test_a_later_wait_continues_at_once(slow: SlowApi) -> None:
+    slow.may_build.set()
     builder = Builder(slow)
     builder.start()
-    builder.start()  # every fork of the process says so
+    builder.start()  # as at every fork of the process
     await builder.built()
 
     await builder.built()
@@ -80,7 +80,7 @@ async def test_a_wait_that_comes_later_goes_on_at_once(slow: SlowApi) -> None:
     assert slow.built == 1
 
 
-async def test_a_wait_that_is_ended_meanwhile_ends_no_other(slow: SlowApi) -> None:
+async def test_a_wait_that_is_cancelled_meanwhile_cancels_no_other(slow: SlowApi) -> None:
     builder = Builder(slow)
     builder.start()
     ended, other = (asyncio.create_task(builder.built()) for _ in range(2))
@@ -89,11 +89,11 @@ async def test_a_wait_that_is_ended_meanwhile_ends_no_other(slow: SlowApi) -> No
     with pytest.raises(asyncio.CancelledError):
         await ended
 
-    slow.go_on.set()
+    slow.may_build.set()
     await other
 
 
-async def test_waits_go_on_if_it_cannot_be_built_in_advance(caplog: pytest.LogCaptureFixture) -> None:
+async def test_waits_continue_if_it_cannot_be_built_in_advance(caplog: pytest.LogCaptureFixture) -> None:
     api = SimpleNamespace()
     builder = Builder(lambda: api)  # type: ignore[arg-type, return-value]
     builder.start()
@@ -101,10 +101,10 @@ async def test_waits_go_on_if_it_cannot_be_built_in_advance(caplog: pytest.LogCa
     await builder.built()
 
     assert builder.api() is api
-    assert "Airflow will try itself" in caplog.text
+    assert "Airflow will build it" in caplog.text
 
 
-async def test_waits_go_on_if_nobody_answers(slow: SlowApi, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_waits_continue_if_the_supervisor_is_silent(slow: SlowApi, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor_api, "MAX_WAIT", 0.01)
 
     await Builder(slow).built()
@@ -126,7 +126,7 @@ def in_child(go: Callable[[], Coroutine[Any, Any, None]]) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
-async def test_a_builder_that_the_triggers_process_made_itself_holds_up_nobody(
+async def test_a_builder_that_was_made_in_the_child_blocks_no_wait(
     slow: SlowApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Airflow loaded no plugin in the supervisor, so no thread was started there."""
@@ -137,8 +137,8 @@ async def test_a_builder_that_the_triggers_process_made_itself_holds_up_nobody(
         supervisor_api.built_in_template()
 
 
-def test_triggers_in_the_child_are_answered_by_the_supervisor(slow: SlowApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    slow.go_on.set()
+def test_the_supervisor_responds_to_triggers_in_the_child(slow: SlowApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow.may_build.set()
     builder = Builder(slow)
     monkeypatch.setattr(supervisor_api, "_builder", builder)
     builder.start()
@@ -148,22 +148,22 @@ def test_triggers_in_the_child_are_answered_by_the_supervisor(slow: SlowApi, mon
     assert slow.built == 1
 
 
-def test_a_wait_goes_on_at_its_deadline_before_it_is_built(slow: SlowApi, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wait_continues_at_its_deadline_before_it_is_built(slow: SlowApi, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor_api, "_builder", Builder(slow))
 
     in_child(lambda: supervisor_api.built(time.time() - 1))
 
 
-async def test_waits_go_on_if_the_line_to_the_supervisor_is_broken(
+async def test_waits_continue_if_the_socket_to_the_supervisor_is_closed(
     slow: SlowApi, caplog: pytest.LogCaptureFixture
 ) -> None:
     builder = Builder(slow)
-    builder._asked.close()
+    builder._supervisor_end.close()
 
     async with asyncio.timeout(20):
         await asyncio.gather(*(builder.built() for _ in range(3)))
 
-    assert caplog.text.count("go on without") == 1
+    assert caplog.text.count("continue without") == 1
 
 
 def test_a_wait_polls_well_before_airflow_ends_it() -> None:

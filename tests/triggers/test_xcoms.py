@@ -1,4 +1,4 @@
-"""A trigger that ends the Airflow task itself: what it leaves, wherever it breaks off and is made again."""
+"""A trigger that ends the Airflow task itself: its XComs, wherever its triggerer is killed or Airflow fails."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from airflow_provider_seeany.xcoms import record as record_module
 from airflow_provider_seeany.xcoms.record import Claim, Owner, Record
 from airflow_provider_seeany.xcoms.record_key import FIRST_KEY, LAST_KEY, PROGRESS_KEY
+from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 from tests.hostile import COMPLETED, PROCESSING, HostileServer, reply
 from tests.waits import starts_triggers
 
@@ -33,20 +34,21 @@ Connect = Callable[..., None]
 
 pytestmark = starts_triggers
 
-WHERE = {"dag_id": "dag", "task_id": "wait", "run_id": "run", "map_index": -1}
+KEY = TaskInstanceKey("dag", "run", "wait")
+WHERE = KEY.columns()
 
 
 class Broken(Exception):
-    """What Airflow raises if its database does not take a message."""
+    """What Airflow raises if its database rejects a message."""
 
 
 class TriggererComms:
     """
-    Airflow's end of the line on which a trigger sends its XComs, with an XCom table in a dict.
+    The supervisor to which a trigger sends its XComs, with an XCom table in a dict.
 
-    :param takes: so many messages are taken.
-    :param then: what becomes of the next one: the triggerer is killed, which nothing in it can notice, or it is
-        refused. Further ones are taken again.
+    :param takes: number of messages that are accepted.
+    :param then: what happens to the next one: the triggerer is killed, which nothing in it can notice, or it is
+        rejected. Further ones are accepted again.
     """
 
     def __init__(self, xcoms: dict[str, Any], *, takes: float = float("inf"), then: str = "taken") -> None:
@@ -67,7 +69,7 @@ class TriggererComms:
             self.died.set()
             await asyncio.Event().wait()
         self.messages += 1
-        if self.messages == self._takes + 1 and self._then == "refused":
+        if self.messages == self._takes + 1 and self._then == "rejected":
             raise Broken("database is locked")
         assert {name: getattr(message, name) for name in WHERE} == WHERE
         if message.type == "DeleteXCom":
@@ -80,7 +82,7 @@ class TriggererComms:
 async def ended(
     comms: TriggererComms, monkeypatch: pytest.MonkeyPatch, *, try_number: int = 1, **more: Any
 ) -> TriggerEvent | None:
-    """Run a trigger as a triggerer with this line does; return its event, or ``None`` if the triggerer was killed."""
+    """Run a trigger with this supervisor; return its event, or ``None`` if the triggerer was killed."""
     monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", comms, raising=False)
     trigger = SeeAnyTaskTrigger(
         **{
@@ -100,8 +102,8 @@ async def ended(
     running = asyncio.create_task(run())
     dying = asyncio.create_task(comms.died.wait())
     await asyncio.wait({running, dying}, return_when=asyncio.FIRST_COMPLETED)
-    for waiting in (running, dying):
-        waiting.cancel()
+    for each in (running, dying):
+        each.cancel()
     await asyncio.gather(running, dying, return_exceptions=True)
     return None if running.cancelled() else running.result()
 
@@ -111,14 +113,14 @@ def _connected(hostile: HostileServer, connect: Connect) -> None:
     connect(host=hostile.url)
 
 
-async def calm_xcoms(monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any], int]:
-    """Return the XComs of a wait that nothing disturbs, and how many messages they take."""
+async def undisturbed_xcoms(monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any], int]:
+    """Return the XComs of an undisturbed wait, and the number of messages."""
     comms = TriggererComms({})
     assert isinstance(await ended(comms, monkeypatch), TaskSuccessEvent)
     return comms.xcoms, comms.messages
 
 
-async def test_a_connection_whose_id_is_misspelt_ends_a_wait_that_began_without_a_worker_soon(
+async def test_a_misspelt_connection_soon_ends_a_wait_that_began_without_a_worker(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(reauth, "FIRST_CONNECTION_RETRY_SECONDS", 0.0)
@@ -131,7 +133,7 @@ async def test_a_connection_whose_id_is_misspelt_ends_a_wait_that_began_without_
     assert "'sutdio' was not found" in outcome.text
 
 
-async def test_a_wait_that_goes_on_in_another_triggerer_looks_longer_for_its_connection(
+async def test_a_wait_that_continues_in_another_triggerer_retries_its_connection_for_longer(
     hostile: HostileServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reauth, "FIRST_CONNECTION_RETRY_SECONDS", 0.0)
@@ -147,44 +149,44 @@ async def test_a_wait_that_goes_on_in_another_triggerer_looks_longer_for_its_con
 
 async def test_xcoms_are_those_of_a_worker(hostile: HostileServer, monkeypatch: pytest.MonkeyPatch) -> None:
     hostile.script(reply(200, COMPLETED))
-    xcoms, _ = await calm_xcoms(monkeypatch)
+    xcoms, _ = await undisturbed_xcoms(monkeypatch)
 
-    answer = SeeAnyTask.from_payload(COMPLETED)
+    task = SeeAnyTask.from_payload(COMPLETED)
     links = {key: xcoms.pop(key) for key in list(xcoms) if key.startswith("_link_")}
-    record = Record.of_task(answer, conn_id="seeany_default").xcoms(WHERE)
+    record = Record.of_task(task, conn_id="seeany_default").xcoms(KEY)
     assert Claim.read(xcoms[PROGRESS_KEY]).owner == Owner("try-1", 1)
     del xcoms[PROGRESS_KEY]["owner"]
     assert {key: xcoms.pop(key) for key in list(xcoms) if key.startswith("_seeany")} == record
-    assert xcoms == {**answer.result_fields(), "return_value": answer.as_json()}
+    assert xcoms == {**task.result_fields(), "return_value": task.as_json()}
     assert set(links.values()) == {COMPLETED["video_url"], COMPLETED["thumbnail_url"], ""}
 
 
-async def test_a_triggerer_that_is_killed_at_any_message_leaves_what_a_calm_one_does(
+async def test_a_triggerer_that_is_killed_at_any_message_leaves_what_an_undisturbed_one_does(
     hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hostile.script(reply(200, COMPLETED))
-    calm, messages = await calm_xcoms(monkeypatch)
+    undisturbed, messages = await undisturbed_xcoms(monkeypatch)
     assert messages > 5
     for taken in range(messages):
         xcoms: dict[str, Any] = {}
         assert await ended(TriggererComms(xcoms, takes=taken, then="killed"), monkeypatch) is None
 
         assert isinstance(await ended(TriggererComms(xcoms), monkeypatch), TaskSuccessEvent)
-        assert xcoms == calm
+        assert xcoms == undisturbed
 
 
 async def test_a_triggerer_that_is_killed_before_its_event_leaves_one_record_whenever_the_next_one_ends_the_wait(
     hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The answer does not say when the task was completed, and midnight lies between the two."""
-    answer = {key: value for key, value in COMPLETED.items() if key != "completed_at"}
-    hostile.script(reply(200, answer))
-    _, messages = await calm_xcoms(monkeypatch)
+    """The payload lacks the time of completion, and midnight is between the two."""
+    payload = {key: value for key, value in COMPLETED.items() if key != "completed_at"}
+    hostile.script(reply(200, payload))
+    _, messages = await undisturbed_xcoms(monkeypatch)
     for taken in range(messages + 1):
         xcoms: dict[str, Any] = {}
         for day, takes in enumerate((taken, float("inf"))):
             moment = 1_795_000_000 + day * 86400
-            monkeypatch.setattr(record_module, "_moment", lambda completed_at, moment=moment: moment)
+            monkeypatch.setattr(record_module, "_ended_at", lambda completed_at, moment=moment: moment)
             await ended(TriggererComms(xcoms, takes=takes, then="killed"), monkeypatch)
 
         (key,) = [key for key in xcoms if FIRST_KEY <= key < LAST_KEY]
@@ -196,7 +198,7 @@ async def test_a_killed_triggerer_s_xcoms_do_not_survive_a_wait_that_then_fails(
     hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hostile.script(reply(200, COMPLETED))
-    _, messages = await calm_xcoms(monkeypatch)
+    _, messages = await undisturbed_xcoms(monkeypatch)
 
     for taken in range(messages + 1):
         hostile.script(reply(200, COMPLETED))
@@ -211,36 +213,36 @@ async def test_a_killed_triggerer_s_xcoms_do_not_survive_a_wait_that_then_fails(
         assert xcoms == {}
 
 
-async def test_a_triggerer_that_is_killed_while_it_deletes_is_followed_by_one_that_finds_all_of_the_rest(
+async def test_a_triggerer_that_is_killed_while_it_deletes_is_followed_by_one_that_deletes_the_rest(
     hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hostile.script(reply(200, COMPLETED))
-    calm, _ = await calm_xcoms(monkeypatch)
+    undisturbed, _ = await undisturbed_xcoms(monkeypatch)
     hostile.script(reply(200, PROCESSING))
-    deletes = TriggererComms(dict(calm))
+    deletes = TriggererComms(dict(undisturbed))
     await ended(deletes, monkeypatch, deadline=time.time())
     assert deletes.messages > 5
 
     for taken in range(deletes.messages):
-        xcoms = dict(calm)
+        xcoms = dict(undisturbed)
         killed = TriggererComms(xcoms, takes=taken, then="killed")
         assert await ended(killed, monkeypatch, deadline=time.time()) is None
         assert await ended(TriggererComms(xcoms), monkeypatch, deadline=time.time()) is not None
         assert xcoms == {}
 
 
-async def test_what_a_killed_worker_left_is_gone_even_if_airflow_refused_at_first_to_delete_it(
+async def test_the_xcoms_of_a_killed_worker_are_deleted_even_if_airflow_rejected_that_at_first(
     hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hostile.script(reply(200, PROCESSING))
     xcoms = {"cost": 0.7}
 
-    await ended(TriggererComms(xcoms, takes=0, then="refused"), monkeypatch, try_number=2, deadline=time.time())
+    await ended(TriggererComms(xcoms, takes=0, then="rejected"), monkeypatch, try_number=2, deadline=time.time())
 
     assert xcoms == {}
 
 
-async def test_a_wait_that_fails_at_its_first_try_deletes_its_progress_and_nothing_that_never_was(
+async def test_a_wait_that_fails_at_its_first_try_deletes_its_progress_and_sends_nothing_else(
     hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hostile.script(reply(200, PROCESSING), reply(404))
@@ -255,36 +257,36 @@ async def test_a_wait_that_fails_at_its_first_try_deletes_its_progress_and_nothi
     assert comms.messages == 3
 
 
-async def test_a_worker_ends_the_wait_if_airflow_takes_an_xcom_from_no_trigger(
+async def test_a_worker_ends_the_wait_if_airflow_rejects_an_xcom_of_the_trigger(
     hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hostile.script(reply(200, COMPLETED))
-    _, messages = await calm_xcoms(monkeypatch)
+    _, messages = await undisturbed_xcoms(monkeypatch)
 
-    # What is refused at the begin is done at the end.
+    # What is rejected at the start is done at the end.
     for taken in range(1, messages):
-        event = await ended(TriggererComms({}, takes=taken, then="refused"), monkeypatch)
+        event = await ended(TriggererComms({}, takes=taken, then="rejected"), monkeypatch)
 
         assert event is not None
         assert decode_outcome(event.payload) == Finished(COMPLETED)
 
 
-async def test_xcoms_of_an_earlier_try_are_gone_even_if_airflow_refused_at_first_to_delete_them(
+async def test_xcoms_of_an_earlier_try_are_deleted_even_if_airflow_rejected_that_at_first(
     hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hostile.script(reply(200, COMPLETED))
-    calm, _ = await calm_xcoms(monkeypatch)
+    undisturbed, _ = await undisturbed_xcoms(monkeypatch)
     hostile.script(reply(200, {key: value for key, value in COMPLETED.items() if key != "resolution"}))
 
-    xcoms = dict(calm)
-    event = await ended(TriggererComms(xcoms, takes=0, then="refused"), monkeypatch, try_number=2)
+    xcoms = dict(undisturbed)
+    event = await ended(TriggererComms(xcoms, takes=0, then="rejected"), monkeypatch, try_number=2)
 
     assert isinstance(event, TaskSuccessEvent)
-    assert calm.keys() - xcoms.keys() == {"resolution"}
+    assert undisturbed.keys() - xcoms.keys() == {"resolution"}
 
 
 @pytest.mark.parametrize("field", ["seeany_task_id", "seeany_conn_id"])
-async def test_a_wait_whose_templates_airflow_does_not_render_any_more_goes_to_a_worker(
+async def test_a_wait_whose_templates_airflow_no_longer_renders_continues_in_a_worker(
     hostile: HostileServer, monkeypatch: pytest.MonkeyPatch, field: str
 ) -> None:
     """A new version of the DAG starts the wait in a worker, and the triggerer is restarted."""

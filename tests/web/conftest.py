@@ -17,6 +17,7 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from airflow_provider_seeany.web.app import create_app
+from airflow_provider_seeany.web.results import queries
 from tests.web.results.history import know_dags
 
 DAGS = [f"dag_{number}" for number in range(20)]
@@ -64,6 +65,7 @@ def session(database: None) -> Iterator[Session]:
         yield session
         session.rollback()
         session.execute(delete(DagRun))  # and with them all task instances and XComs
+    queries.SPEND.clear_cache()  # with the sums of what was deleted
 
 
 @pytest.fixture

@@ -1,1 +1,1 @@
-"""The callback route: receives SeeAny's callbacks and resumes the waits that they are about."""
+"""The callback route: receives SeeAny's callbacks and resumes waits; see :mod:`airflow_provider_seeany.callback`."""

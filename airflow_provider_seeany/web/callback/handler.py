@@ -1,9 +1,8 @@
 """
-Answers a ring: finds who waits, asks SeeAny once, and resumes the waits if the task has ended.
+Handles a callback: finds the registered waits, polls SeeAny once for each task, and resumes the waits if it has ended.
 
-Each SeeAny task and each wait is dealt with on its own and at the same time as the others: what fails for one does not
-hide another. If anything could not be done, the ring should be repeated, even if something else was; a repeated ring
-finds nobody where the first one woke somebody.
+Tasks and waits are handled concurrently, and an error of one does not affect the others. If anything failed, SeeAny
+should call back again, even if the rest succeeded: the waits that were resumed are no longer registered then.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from collections.abc import Awaitable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
@@ -31,13 +30,7 @@ from airflow_provider_seeany.hooks.seeany import checked_id
 from airflow_provider_seeany.triggers.task import NOTE_SECONDS
 from airflow_provider_seeany.wait.deferral import FIRST_POLL_DELAY
 from airflow_provider_seeany.web.callback.rate_limit import RateLimit
-from airflow_provider_seeany.web.callback.resume import (
-    RegisteredWait,
-    ids_waited_for,
-    note_callback,
-    resume,
-    waits_for,
-)
+from airflow_provider_seeany.web.callback.resume import RegisteredWait, find_waits, note_callback, resume
 from airflow_provider_seeany.web.callback.threads import Threads
 
 if TYPE_CHECKING:
@@ -45,186 +38,156 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_questions = RateLimit(per_second=1, burst=10)
-"""About each task: rings must not use up what SeeAny lets the connection's key ask. A service may ring for progress."""
+Step = TypeVar("Step")
 
-POLL_TIMEOUT = 10.0
-"""Maximum seconds for SeeAny to answer, with the look for the connection."""
+# By task: callbacks, which may be about progress, must not use up the rate limit of the connection's key.
+_polls = RateLimit(per_second=1, burst=10)
 
-TIME_LIMIT = 13.0
-"""Maximum seconds for all of it; who calls back seldom waits longer for a response."""
+POLL_TIMEOUT = 10.0  # maximum seconds for reading the connection and polling SeeAny
+TIME_LIMIT = 13.0  # maximum seconds for a callback; the caller is unlikely to wait longer for a response
 
 RETRY_AFTER = 10
-"""Seconds after which a ring that met trouble should be repeated."""
+"""Seconds after which SeeAny should call back again after an error."""
 
+# So few that a flood of callbacks leaves database sessions for the rest of the api-server.
 _database = Threads(4)
-"""So few that a storm of rings leaves some of Airflow's database sessions for everybody else."""
 
+# For reading connections, as a secrets backend may hang.
 _secrets = Threads(4)
-"""A look for a connection may lead to a secrets backend far away."""
 
 
 class CallbackStatus(StrEnum):
-    """What a ring brought about, the furthest first."""
+    """What a callback achieved; the first of these that applies to any of its waits."""
 
-    WOKEN = "woken"
-    """The task has ended, and what waited for it goes on."""
-    NOTED = "noted"
-    """The wait has only just begun; it looks within seconds."""
-    STILL_RUNNING = "still_running"
-    """SeeAny says that the task has not ended."""
-    NOBODY_WAITS = "nobody_waits"
-    """No task instance waits for it (any more)."""
+    RESUMED = "resumed"
+    NOTED = "noted"  # the wait has only just begun; its trigger polls within seconds
+    STILL_RUNNING = "still_running"  # the SeeAny task has not ended
+    NO_WAIT = "no_wait"  # no task instance waits for it (any more)
 
 
 class CallbackResult(msgspec.Struct, frozen=True):
     """
-    What a ring brought about.
+    What a callback achieved.
 
-    :param happened: the furthest that it got with any wait.
-    :param task_instances: how many it woke, or left a note for if it woke none.
-    :param retry_after: seconds after which it should be repeated, as something could not be done; 0 if all was done.
-    :param is_rate_limited: whether that is only because there were so many rings.
+    :param task_instances: number of task instances with this status: resumed, or noted.
+    :param retry_after: seconds after which SeeAny should call back again because of an error or a rate limit, else 0.
     """
 
-    happened: CallbackStatus = CallbackStatus.NOBODY_WAITS
+    status: CallbackStatus = CallbackStatus.NO_WAIT
     task_instances: int = 0
     retry_after: float = 0.0
     is_rate_limited: bool = False
 
     @classmethod
-    def of_all(cls, parts: Iterable[CallbackResult]) -> CallbackResult:
-        """Return what these brought about together."""
-        parts = [*parts, cls()]
-        furthest = min((part.happened for part in parts), key=list(CallbackStatus).index)
-        unfinished = [part for part in parts if part.retry_after]
+    def of_all(cls, results: Iterable[CallbackResult]) -> CallbackResult:
+        """Combine the results for several waits."""
+        results = [*results, cls()]
+        status = min((result.status for result in results), key=list(CallbackStatus).index)
+        unfinished = [result for result in results if result.retry_after]
         return cls(
-            happened=furthest,
-            task_instances=sum(part.task_instances for part in parts if part.happened is furthest),
-            retry_after=max((part.retry_after for part in unfinished), default=0.0),
-            is_rate_limited=bool(unfinished) and all(part.is_rate_limited for part in unfinished),
+            status=status,
+            task_instances=sum(result.task_instances for result in results if result.status is status),
+            retry_after=max((result.retry_after for result in unfinished), default=0.0),
+            is_rate_limited=bool(unfinished) and all(result.is_rate_limited for result in unfinished),
         )
 
 
-class _SeeAnyDidNotAnswer(Exception):
-    """Raised when SeeAny could not be asked; the text is for the log."""
+class _UpstreamError(Exception):
+    """Raised when SeeAny could not be polled; the text is for the log."""
 
 
-async def handle_callback(ringer: TokenClaims, seeany_ids: Sequence[str]) -> CallbackResult:
-    """
-    Do what a ring asks for, without blocking the event loop, in no more than :data:`TIME_LIMIT`. Nothing is raised.
-
-    :param ringer: what its token says.
-    :param seeany_ids: what may be the id of a SeeAny task, by its body.
-    """
-    deadline = asyncio.get_running_loop().time() + TIME_LIMIT
-    try:
-        async with asyncio.timeout_at(deadline):
-            waits = await _found(ringer, seeany_ids)
-    except Exception as error:
-        return _failed(ringer.seeany_conn_id, error)
+async def handle_callback(claims: TokenClaims, seeany_ids: Sequence[str]) -> CallbackResult:
+    """Handle a callback whose body has these ids, within :data:`TIME_LIMIT`. Nothing is raised."""
+    conn_id, deadline = claims.seeany_conn_id, asyncio.get_running_loop().time() + TIME_LIMIT
+    waits = await _attempt(_database.run(partial(find_waits, claims, seeany_ids)), conn_id, deadline)
+    if isinstance(waits, CallbackResult):
+        return waits
     resumable: dict[str, list[RegisteredWait]] = {}
-    parts: list[Awaitable[CallbackResult]] = []
-    for waiting in waits:
-        if waiting.is_resumable:
-            resumable.setdefault(waiting.mark.seeany_task_id, []).append(waiting)
+    results: list[Awaitable[CallbackResult]] = []
+    for wait in waits:
+        if wait.is_resumable:
+            resumable.setdefault(wait.registration.seeany_task_id, []).append(wait)
         else:
-            parts.append(_noted(waiting, deadline))
-    parts += [_answered(waiting_for_it, deadline) for waiting_for_it in resumable.values()]
-    return CallbackResult.of_all(await asyncio.gather(*parts))
+            results.append(_attempt(_note(wait), conn_id, deadline))
+    results += [_poll_and_resume(waits_for_one_task, deadline) for waits_for_one_task in resumable.values()]
+    return CallbackResult.of_all(await asyncio.gather(*results))
 
 
-async def _found(ringer: TokenClaims, seeany_ids: Sequence[str]) -> list[RegisteredWait]:
-    if ringer.waiting is not None:
-        seeany_ids = [*seeany_ids, *await _database.run(partial(ids_waited_for, ringer.waiting))]
-    return await _database.run(partial(waits_for, ringer.seeany_conn_id, seeany_ids))
-
-
-async def _noted(waiting: RegisteredWait, deadline: float) -> CallbackResult:
-    """Leave a note for a wait that may not be resumed yet; one that it may not have read is to be rung again for."""
-    # Of a wait in its first worker that is known at least: its trigger looks no sooner.
-    first_poll_at = waiting.resumable_at or time.time() + FIRST_POLL_DELAY[0]
+async def _attempt(step: Awaitable[Step], seeany_conn_id: str, deadline: float) -> Step | CallbackResult:
+    """Return what a step returns; if it fails, log why and return that SeeAny should call back again."""
     try:
         async with asyncio.timeout_at(deadline):
-            is_there = await _database.run(partial(note_callback, waiting))
+            return await step
+    except _UpstreamError as error:
+        log.warning("SeeAny called back, but could not be polled through connection %r: %s", seeany_conn_id, error)
+    except SQLAlchemyError as error:
+        # Its text quotes the parameters of the statement.
+        log.error("SeeAny called back, but Airflow's database could not be used: %s", type(error).__name__)
+    except TimeoutError:
+        log.error("SeeAny called back, but Airflow's database did not respond within %g s", TIME_LIMIT)
     except Exception as error:
-        return _failed(waiting.mark.seeany_conn_id, error)
-    if not is_there:
+        log.error("SeeAny called back, but that failed: %s: %s", type(error).__name__, sanitize(str(error)))
+    return CallbackResult(retry_after=RETRY_AFTER)
+
+
+async def _note(wait: RegisteredWait) -> CallbackResult:
+    """Note the callback for a wait that cannot be resumed yet; its trigger may have looked for a note too early."""
+    # A trigger that its first worker has not created yet polls no sooner than this.
+    first_poll_at = wait.resumable_at or time.time() + FIRST_POLL_DELAY[0]
+    if not await _database.run(partial(note_callback, wait)):
         return CallbackResult()
     if time.time() > first_poll_at + NOTE_SECONDS:
-        log.warning("SeeAny rang, but Airflow's database took so long that the wait may not have noticed")
+        log.warning("SeeAny called back, but Airflow's database was so slow that the wait may have missed it")
         return CallbackResult(retry_after=RETRY_AFTER)
     return CallbackResult(CallbackStatus.NOTED, 1)
 
 
-async def _answered(waits: Sequence[RegisteredWait], deadline: float) -> CallbackResult:
-    """Ask about the SeeAny task that all of these wait for, and resume them if it has ended."""
-    mark = waits[0].mark
-    if wait := _questions.wait((mark.seeany_conn_id, mark.seeany_task_id)):
-        return CallbackResult(retry_after=wait, is_rate_limited=True)
-    try:
-        async with asyncio.timeout_at(deadline):
-            outcome = await _asked(mark.seeany_conn_id, mark.seeany_task_id)
-    except Exception as error:
-        return _failed(mark.seeany_conn_id, error)
+async def _poll_and_resume(waits: Sequence[RegisteredWait], deadline: float) -> CallbackResult:
+    """Poll the SeeAny task that all of these wait for, and resume them if it has ended."""
+    registration = waits[0].registration
+    conn_id, seeany_task_id = registration.seeany_conn_id, registration.seeany_task_id
+    if retry_after := _polls.acquire((conn_id, seeany_task_id)):
+        return CallbackResult(retry_after=retry_after, is_rate_limited=True)
+    outcome = await _attempt(_poll(conn_id, seeany_task_id), conn_id, deadline)
     if outcome is None:
         return CallbackResult(CallbackStatus.STILL_RUNNING)
-    resumed = CallbackResult.of_all(await asyncio.gather(*(_resumed(waiting, outcome, deadline) for waiting in waits)))
-    # Fewer than were found, if the poll or another ring was quicker.
-    log.info(
-        "SeeAny rang: task %s has ended, which woke %d task instances",
-        sanitize(mark.seeany_task_id),
-        resumed.task_instances,
-    )
-    return resumed
+    if isinstance(outcome, CallbackResult):
+        return outcome
+    steps = (_attempt(_resume(wait, outcome), conn_id, deadline) for wait in waits)
+    result = CallbackResult.of_all(await asyncio.gather(*steps))
+    # Fewer than were found, if a trigger or another callback was faster.
+    ended, resumed = sanitize(seeany_task_id), result.task_instances
+    log.info("SeeAny called back: task %s has ended, which resumed %d task instances", ended, resumed)
+    return result
 
 
-async def _resumed(waiting: RegisteredWait, outcome: Finished, deadline: float) -> CallbackResult:
-    try:
-        async with asyncio.timeout_at(deadline):
-            is_resumed = await _database.run(partial(resume, waiting, outcome))
-    except Exception as error:
-        return _failed(waiting.mark.seeany_conn_id, error)
-    return CallbackResult(CallbackStatus.WOKEN, 1) if is_resumed else CallbackResult()
+async def _resume(wait: RegisteredWait, outcome: Finished) -> CallbackResult:
+    is_resumed = await _database.run(partial(resume, wait, outcome))
+    return CallbackResult(CallbackStatus.RESUMED, 1) if is_resumed else CallbackResult()
 
 
-async def _asked(seeany_conn_id: str, seeany_task_id: str) -> Finished | None:
-    """Ask SeeAny once; return the task's end, or ``None`` if it is still running."""
+async def _poll(seeany_conn_id: str, seeany_task_id: str) -> Finished | None:
+    """Poll SeeAny once; return the task's end, or ``None`` if it is still running."""
     try:
         async with asyncio.timeout(POLL_TIMEOUT):
             async with await _secrets.run(partial(_client, seeany_conn_id)) as client:
                 task = validated(await client.get_task(checked_id(seeany_task_id)))
     except TimeoutError:
-        raise _SeeAnyDidNotAnswer(f"no answer within {POLL_TIMEOUT:g} s") from None
+        raise _UpstreamError(f"no response within {POLL_TIMEOUT:g} s") from None
     except (ApiError, SeeAnyError) as error:
-        # Whether that is an end is for the wait itself to say: it knows how often in a row that has happened.
-        raise _SeeAnyDidNotAnswer(str(error)) from None
+        # The wait itself decides whether that ends it: it knows how often in a row that has happened.
+        raise _UpstreamError(str(error)) from None
     return None if task.is_running else Finished(dict(task.payload))
 
 
 def _client(seeany_conn_id: str) -> AbstractAsyncContextManager[AsyncClient]:
     """
-    Read the connection and return what lends its client. It blocks; so does loading the client's module.
+    Read the connection and return its shared client. It blocks; so does importing the client's module.
 
-    The hook's asynchronous look for a connection would not do: Airflow runs it in the one thread that it has for all
-    such work in a process, so a single look that hangs would be the last one. Nor would the hook's blocking client, a
-    cached property: before Python 3.12 only one thread at a time makes any hook's.
+    The hook's asynchronous way would not do: Airflow reads the connection in the only thread that a process has for
+    such work, so one read that hangs would block it forever. Nor would the hook's blocking client, a cached property:
+    before Python 3.12 only one thread at a time creates any hook's.
     """
     from airflow_provider_seeany.api.asynchronous import shared_client
 
     return shared_client(read_settings(seeany_conn_id))
-
-
-def _failed(seeany_conn_id: str, error: Exception) -> CallbackResult:
-    """Say in the log why something could not be done, and ask for another ring."""
-    match error:
-        case _SeeAnyDidNotAnswer():
-            log.warning("SeeAny rang, but could not be asked through connection %r: %s", seeany_conn_id, error)
-        case SQLAlchemyError():
-            # Its text quotes what was looked for.
-            log.error("SeeAny rang, but Airflow's database could not be used: %s", type(error).__name__)
-        case TimeoutError():
-            log.error("SeeAny rang, but Airflow's database did not answer within %g s", TIME_LIMIT)
-        case _:
-            log.error("SeeAny rang, but that failed: %s: %s", type(error).__name__, sanitize(str(error)))
-    return CallbackResult(retry_after=RETRY_AFTER)

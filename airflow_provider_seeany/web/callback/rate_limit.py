@@ -1,4 +1,4 @@
-"""How often one may ring, or be asked about: a bucket for each, which fills up again steadily."""
+"""Limits the rate of callbacks and polls, with a token bucket for each key, in this process only."""
 
 from __future__ import annotations
 
@@ -8,13 +8,7 @@ from collections.abc import Callable, Hashable
 
 
 class RateLimit:
-    """
-    Counts by any key, in this process only.
-
-    :param per_second: how often in a second each may go on for ever. One URL may serve all tasks of a connection.
-    :param burst: how often at once.
-    :param clock: tells the seconds since any moment.
-    """
+    """Token buckets by key, at most :data:`MAX_KEYS`. The defaults let one URL serve all tasks of a connection."""
 
     MAX_KEYS = 10_000
 
@@ -24,16 +18,16 @@ class RateLimit:
         self._per_second = per_second
         self._burst = burst
         self._clock = clock
-        self._left: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
+        self._buckets: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
 
-    def wait(self, key: Hashable) -> float:
-        """Count it; return 0 if it is allowed, or else the seconds after which it will be."""
+    def acquire(self, key: Hashable) -> float:
+        """Take a token and return 0; if there is none, return the seconds until there is one."""
         now = self._clock()
-        left, at = self._left.pop(key, (self._burst, now))
-        left = min(self._burst, left + (now - at) * self._per_second)
-        allowed = left >= 1
-        self._left[key] = (left - 1 if allowed else left, now)
-        # The one that has been silent for longest, whose bucket is the fullest.
-        while len(self._left) > self.MAX_KEYS:
-            self._left.popitem(last=False)
-        return 0.0 if allowed else (1 - left) / self._per_second
+        tokens, at = self._buckets.pop(key, (self._burst, now))
+        tokens = min(self._burst, tokens + (now - at) * self._per_second)
+        is_allowed = tokens >= 1
+        self._buckets[key] = (tokens - 1 if is_allowed else tokens, now)
+        # The least recently used bucket, which is the fullest.
+        while len(self._buckets) > self.MAX_KEYS:
+            self._buckets.popitem(last=False)
+        return 0.0 if is_allowed else (1 - tokens) / self._per_second

@@ -1,8 +1,8 @@
 """
-The route at which SeeAny rings: ``POST /seeany/callback/{token}``.
+The route that SeeAny calls back: ``POST /seeany/callback/{token}``.
 
-Whoever has the token may ring, and learns no more than whether somebody waits. What the caller sends is never echoed
-or logged, and never part of a URL: a SeeAny task is asked for by the id in the wait's own mark.
+Whoever has the token may call it, and learns no more than whether a wait is registered. What the caller sends is never
+echoed, logged, or part of a URL: a SeeAny task is polled by the id in the wait's registration.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from airflow_provider_seeany.web.callback.rate_limit import RateLimit
 log = logging.getLogger(__name__)
 
 BODY_TIMEOUT = 10.0
-"""Most seconds for a body to arrive."""
+"""Maximum seconds for a body to arrive."""
 
-_rate = RateLimit()
-_told_of_strangers = RateLimit(per_second=1 / 600, burst=1)
+_callbacks = RateLimit()
+_warnings = RateLimit(per_second=1 / 600, burst=1)
 
 
 def secrets_at_start() -> tuple[str, ...]:
     """
-    Return the secrets for as long as this process lives; none, and a line in the log, if they cannot be used.
+    Return the secrets that this process uses while it runs; none, and a line in the log, if they cannot be used.
 
-    An option may be set as a command to run or a secret to look up, which no request should have to wait for.
+    An option can be set as a command or a secret to look up, for which no request should wait.
     """
     try:
         return callback_secrets()
@@ -48,9 +48,9 @@ def secrets_at_start() -> tuple[str, ...]:
 
 class _Callback:
     """
-    Answers each request to the route, whatever its method.
+    The endpoint, for any method.
 
-    A function would be given some methods only, and the router tells by a 405 that the route is there for all others.
+    The router would serve a function for some methods only, and reveal the route by a 405 for all others.
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,48 +59,48 @@ class _Callback:
 
 
 route = Route("/callback/{token}", _Callback())
-"""Not by FastAPI, whose routes are there for a list of methods."""
+"""Not FastAPI's, which is for a list of methods."""
 
 
 async def _response(request: Request) -> Response:
     secrets: tuple[str, ...] = request.app.state.callback_secrets
-    ringer = verify_token(request.path_params["token"], secrets=secrets)
-    if ringer is None:
-        if secrets and not _told_of_strangers.wait(None):
-            # Once in a while, as anybody can bring it about; without it, a secret that differs stays a riddle.
-            log.warning("A ring was answered 404: its URL was not given out with this process's callback_secret")
-        return _answer(404, {"detail": "Not Found"})
+    claims = verify_token(request.path_params["token"], secrets=secrets)
+    if claims is None:
+        if secrets and not _warnings.acquire(None):
+            # Rarely, as anyone can cause it; without it, a secret that differs is hard to find.
+            log.warning("A callback got a 404: its URL was not signed with this process's callback_secret")
+        return _json(404, {"detail": "Not Found"})
     if request.method != "POST":
-        return _answer(405, {"detail": "Method Not Allowed"}, allow="POST")
-    # Not by the token: a signature may be written in many ways.
-    if wait := _rate.wait(ringer):
-        return _answer(429, {"detail": "Too many rings"}, retry_after=wait)
+        return _json(405, {"detail": "Method Not Allowed"}, allow="POST")
+    # Not by the token: a signature can be written in many ways.
+    if retry_after := _callbacks.acquire(claims):
+        return _json(429, {"detail": "Too many callbacks"}, retry_after=retry_after)
     try:
         async with asyncio.timeout(BODY_TIMEOUT):
             body = await _body(request)
     except (TimeoutError, ClientDisconnect):
-        return _answer(408, {"detail": "The body did not arrive in time"})
+        return _json(408, {"detail": "The body did not arrive in time"})
     if body is None:
-        return _answer(413, {"detail": f"The body has more than {MAX_BYTES} bytes"})
+        return _json(413, {"detail": f"The body has more than {MAX_BYTES} bytes"})
     ids = seeany_ids(body)
-    if not ids and ringer.waiting is None:
-        return _answer(400, {"detail": "The body is no JSON object with the id of a task"})
-    return _told(await handle_callback(ringer, ids))
+    if not ids and claims.task_instance is None:
+        return _json(400, {"detail": "The body is no JSON object with the id of a task"})
+    return _result_response(await handle_callback(claims, ids))
 
 
-def _told(received: CallbackResult) -> Response:
-    said: dict[str, object] = {"happened": received.happened, "task_instances": received.task_instances}
-    if not received.retry_after:
-        return _answer(200 if received.happened is CallbackStatus.NOBODY_WAITS else 202, said)
-    if not received.task_instances:
-        said = {}  # that nobody waits, say, is not known
-    if received.is_rate_limited:
-        return _answer(429, {"detail": "Too many rings", **said}, retry_after=received.retry_after)
-    return _answer(503, {"detail": "Try again", **said}, retry_after=received.retry_after)
+def _result_response(result: CallbackResult) -> Response:
+    fields: dict[str, object] = {"status": result.status, "task_instances": result.task_instances}
+    if not result.retry_after:
+        return _json(200 if result.status is CallbackStatus.NO_WAIT else 202, fields)
+    if not result.task_instances:
+        fields = {}  # after an error, the status is not known
+    if result.is_rate_limited:
+        return _json(429, {"detail": "Too many callbacks", **fields}, retry_after=result.retry_after)
+    return _json(503, {"detail": "Try again", **fields}, retry_after=result.retry_after)
 
 
 async def _body(request: Request) -> bytes | None:
-    """Return the body, or ``None`` if it is too large, whatever its headers claim."""
+    """Return the body; ``None`` if it is too large, whatever its headers claim."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -109,7 +109,7 @@ async def _body(request: Request) -> bytes | None:
     return bytes(body)
 
 
-def _answer(status: int, said: dict[str, object], *, retry_after: float = 0, allow: str = "") -> Response:
+def _json(status: int, payload: dict[str, object], *, retry_after: float = 0, allow: str = "") -> Response:
     headers = {"Retry-After": str(math.ceil(retry_after))} if retry_after else {}
     headers |= {"Allow": allow} if allow else {}
-    return Response(msgspec.json.encode(said), status_code=status, headers=headers, media_type="application/json")
+    return Response(msgspec.json.encode(payload), status_code=status, headers=headers, media_type="application/json")

@@ -1,4 +1,4 @@
-"""Blocking work beside the event loop: a few at a time, and what hangs is left behind."""
+"""Runs blocking calls beside the event loop: a few at a time, and without waiting for those that hang."""
 
 from __future__ import annotations
 
@@ -14,54 +14,51 @@ import anyio
 
 Result = TypeVar("Result")
 
-LOST_AFTER = 300.0
-"""Seconds after which work that still hangs makes room for other work."""
+LOST_AFTER = 300.0  # seconds after which a call that hangs frees its slot
 
 
 class Threads:
     """
-    Runs blocking work, each in a thread of its own, which does not keep the process alive.
+    Runs blocking calls, each in a daemon thread of its own.
 
-    Who waits may stop waiting at any time. The work then goes on, and its place stays taken: what waits for a database,
-    say, must not pile up. But nothing that hangs takes a place for ever, see :data:`LOST_AFTER`.
-
-    :param maximum: how many may be under way at once.
+    A caller may stop waiting at any time. The call then continues and keeps its slot, so that calls that wait for a
+    database, say, do not pile up; but none that hangs keeps it forever, see :data:`LOST_AFTER`.
     """
 
     def __init__(self, maximum: int) -> None:
-        self._places = anyio.CapacityLimiter(maximum)
+        self._slots = anyio.CapacityLimiter(maximum)
 
     @property
     def busy(self) -> int:
-        """How many places are taken."""
-        return self._places.borrowed_tokens
+        """Number of slots in use."""
+        return self._slots.borrowed_tokens
 
-    async def run(self, work: Callable[[], Result]) -> Result:
-        """Return what the work returns, or raise what it raises."""
-        place = object()
-        await self._places.acquire_on_behalf_of(place)
+    async def run(self, call: Callable[[], Result]) -> Result:
+        """Return what the call returns, or raise what it raises."""
+        slot = object()
+        await self._slots.acquire_on_behalf_of(slot)
         loop = asyncio.get_running_loop()
-        job: Future[Result] = Future()
-        job.set_running_or_notify_cancel()  # from here on, who stops waiting does not cancel it
-        lost = loop.call_later(LOST_AFTER, partial(self._leave, place))
+        future: Future[Result] = Future()
+        future.set_running_or_notify_cancel()  # from here on, a caller that stops waiting does not cancel it
+        lost = loop.call_later(LOST_AFTER, partial(self._free, slot))
 
-        def leave() -> None:
+        def free() -> None:
             lost.cancel()
-            self._leave(place)
+            self._free(slot)
 
-        def do() -> None:
+        def work() -> None:
             end: Callable[[], None]
             try:
-                end = partial(job.set_result, work())
+                end = partial(future.set_result, call())
             except BaseException as error:
-                end = partial(job.set_exception, error)
+                end = partial(future.set_exception, error)
             with contextlib.suppress(RuntimeError):  # the loop may have ended meanwhile
-                loop.call_soon_threadsafe(leave)  # first, so that who waits finds the place free
+                loop.call_soon_threadsafe(free)  # first, so that the caller finds the slot free
             end()
 
-        threading.Thread(target=do, daemon=True, name="seeany-callback").start()
-        return await asyncio.wrap_future(job)
+        threading.Thread(target=work, daemon=True, name="seeany-callback").start()
+        return await asyncio.wrap_future(future)
 
-    def _leave(self, place: object) -> None:
-        with contextlib.suppress(RuntimeError):  # it has made room before
-            self._places.release_on_behalf_of(place)
+    def _free(self, slot: object) -> None:
+        with contextlib.suppress(RuntimeError):  # it was freed before
+            self._slots.release_on_behalf_of(slot)

@@ -1,1 +1,1 @@
-"""The routes behind the tab and the page, and the queries that they run."""
+"""The routes behind the tab and the page, their queries, and the values that they return."""

@@ -1,11 +1,10 @@
 """
-What Airflow's database knows of results, progress and spend.
+Queries Airflow's database for results, progress and spend.
 
-Everything is found through the index of XComs by key: the keys of records begin with moments, so a page of results is
-one short walk along that index, and what is older or newer than asked for is never read. The names of DAGs are
-compared in a way that no index serves: one of them begins with the DAG, and a planner that takes it reads every XCom
-the DAG ever pushed. The XComs of one task instance are found by the primary key, also where there are very many of
-them.
+Results are found through the index of XComs by key: the keys of records begin with moments, so a page of results is
+one short walk along that index, and nothing older or newer is read. DAG ids are compared in a way that no index serves:
+one index begins with the DAG, and a planner that chose it would read every XCom that the DAG ever pushed. The XComs of
+one task instance are found by the primary key, however many there are.
 """
 
 from __future__ import annotations
@@ -22,24 +21,16 @@ from airflow.models.trigger import Trigger
 from airflow.models.xcom import XComModel
 from sqlalchemy import and_, false, func, literal, select, tuple_
 
-from airflow_provider_seeany.web.results.spend import Day, SpendByDay, Whose
-from airflow_provider_seeany.web.results.untrusted import (
-    Money,
-    decoded,
-    kept,
-)
+from airflow_provider_seeany.web.results.spend import Day, SpendByDay, SpendKey
 from airflow_provider_seeany.web.results.views import (
     Cursor,
     Filters,
     Group,
-    Page,
     Result,
     State,
     TaskView,
-    _batch_rows,
-    _of_progress,
-    _of_record,
-    _urls,
+    batch_rows,
+    result_urls,
 )
 from airflow_provider_seeany.xcoms.record import PARTIAL_RESULT_KEY, Progress, Record
 from airflow_provider_seeany.xcoms.record_key import (
@@ -50,74 +41,60 @@ from airflow_provider_seeany.xcoms.record_key import (
     key_at,
     state_part,
 )
+from airflow_provider_seeany.xcoms.task_instance import KEY_COLUMNS, TaskInstanceKey
+from airflow_provider_seeany.xcoms.untrusted import Money, convert, decode_json
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
 
-
-MAX_WAITING = 100
-"""Most waits under way that are shown at once."""
+MAX_WAITING = 100  # maximum number of current waits in a response
 
 OUR_OPERATORS = frozenset({"SeeAnyTaskSensor", "SeeAnyTaskResultOperator", "SeeAnyTaskBatchSensor"})
-"""By these a task is known that has not yet said anything of itself."""
+"""Task instances of these are recognised before they have pushed anything."""
+
+MAX_TRIED_RECORDS = 5  # maximum number of a task instance's newest XComs that are read until one is a record
+SPEND = SpendByDay()  # the sums for all viewers of this process
 
 _OUR_TRIGGERS = "airflow_provider_seeany.triggers."
-_OVER = frozenset({"success", "failed", "skipped", "upstream_failed", "removed", "up_for_retry"})
-
-SPEND = SpendByDay()
-"""What results add up to, for all viewers of this process."""
-
-MAX_TRIED_RECORDS = 5
-"""So many of a task instance's newest records are read until one is what a wait keeps."""
+_ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed", "up_for_retry"})
 
 
-def ended(session: Session, *, readable: Collection[str], filters: Filters, before: Cursor | None, limit: int) -> Page:
-    """
-    Return a page of results, the newest first.
-
-    :param session: a session with Airflow's database.
-    :param readable: the DAGs that the viewer may read.
-    :param filters: which results.
-    :param before: where the page begins.
-    :param limit: most results of a page.
-    """
-    place = (XComModel.key, XComModel.dag_run_id, XComModel.task_id, XComModel.map_index)
+def ended_waits(
+    session: Session, *, readable: Collection[str], filters: Filters, before: Cursor | None, limit: int
+) -> tuple[list[Result], Cursor | None]:
+    """Return the page of results after a cursor, the newest first, of readable DAGs, and the cursor at its end."""
+    order = (XComModel.key, XComModel.dag_run_id, XComModel.task_id, XComModel.map_index)
     query = (
-        select(*place, XComModel.dag_id, XComModel.run_id, XComModel.value)
+        select(*order, XComModel.dag_id, XComModel.run_id, XComModel.value)
         .where(*_in_range(filters), _in_dags(readable, filters.dag_id), *_matching(filters))
-        .order_by(*(column.desc() for column in place))
+        .order_by(*(column.desc() for column in order))
         .limit(limit + 1)
     )
     if before is not None:
         last = (before.key, before.dag_run_id, before.task_id, before.map_index)
-        query = query.where(XComModel.key <= before.key, tuple_(*place) < tuple_(*(literal(value) for value in last)))
+        query = query.where(XComModel.key <= before.key, tuple_(*order) < tuple_(*(literal(value) for value in last)))
     rows = session.execute(query).all()
-    more = len(rows) > limit
+    has_next = len(rows) > limit
     rows = rows[:limit]
     results = [
-        _of_record(record, row.dag_id, row.run_id, row.task_id, row.map_index)
-        for row in rows
-        if (record := kept(row.value, Record)) is not None
+        Result.of(record, TaskInstanceKey.of(row)) for row in rows if (record := convert(row.value, Record)) is not None
     ]
-    end = rows[-1] if more else None
-    return Page(results, Cursor(end.key, end.dag_run_id, end.task_id, end.map_index) if end else None)
+    end = rows[-1] if has_next else None
+    return results, Cursor(end.key, end.dag_run_id, end.task_id, end.map_index) if end else None
 
 
-def waiting(session: Session, *, readable: Collection[str], filters: Filters) -> list[Result]:
-    """Return the waits that are in the triggerer now, the newest first, with what they published."""
-    # From the triggers, of which there are never many; each leads to its task instance, and that to one XCom.
+def current_waits(session: Session, *, readable: Collection[str], filters: Filters) -> list[Result]:
+    """Return the waits that are in the triggerer, the newest first, with the progress that they published."""
+    # From the triggers, of which there are never many: each leads to its task instance, and that to one XCom.
     query = (
-        select(TaskInstance.dag_id, TaskInstance.run_id, TaskInstance.task_id, TaskInstance.map_index, XComModel.value)
+        select(*(getattr(TaskInstance, column) for column in KEY_COLUMNS), XComModel.value)
         .select_from(Trigger)
         .join(TaskInstance, TaskInstance.trigger_id == Trigger.id)
         .outerjoin(
             XComModel,
             and_(
-                XComModel.dag_id == TaskInstance.dag_id,
-                XComModel.task_id == TaskInstance.task_id,
-                XComModel.run_id == TaskInstance.run_id,
-                XComModel.map_index == TaskInstance.map_index,
+                *(getattr(XComModel, column) == getattr(TaskInstance, column) for column in KEY_COLUMNS),
                 XComModel.key == PROGRESS_KEY,
             ),
         )
@@ -126,42 +103,30 @@ def waiting(session: Session, *, readable: Collection[str], filters: Filters) ->
         .order_by(Trigger.id.desc())
         .limit(MAX_WAITING)
     )
-    results = (
-        _of_progress(kept(row.value, Progress), row.dag_id, row.run_id, row.task_id, row.map_index)
-        for row in session.execute(query)
-    )
+    results = (Result.of(convert(row.value, Progress), TaskInstanceKey.of(row)) for row in session.execute(query))
     return [result for result in results if filters.conn_id in (None, result.conn_id)]
 
 
 def groups(session: Session, *, readable: Collection[str], filters: Filters, zone: ZoneInfo) -> list[Group]:
-    """
-    Return how many results there are of each day, DAG, connection and state, and what they cost.
-
-    A SeeAny task that several tasks of a DAG asked for on a day counts once.
-
-    :param session: a session with Airflow's database.
-    :param readable: the DAGs that the viewer may read.
-    :param filters: which results.
-    :param zone: the time zone whose days these are.
-    """
+    """Return the sums of the results of each day, DAG, connection and state; a day counts a SeeAny task once."""
     dags = set(_chosen(readable, filters.dag_id))
     connection = None if filters.conn_id is None else connection_part(filters.conn_id)
     days = [] if filters.state == "waiting" else _days(filters, zone)
     return [
-        Group(day.day, *whose, count=one.count, cost=[Money(*money) for money in sorted(one.cost.items())])
+        Group(day.day, *key, count=total.count, cost=[Money(*money) for money in sorted(total.cost.items())])
         for day, sums in SPEND.sums(session, days)
-        for whose, one in sorted(sums.items(), key=itemgetter(0))
-        if whose[0] in dags and _matches(whose, filters.state, connection)
+        for key, total in sorted(sums.items(), key=itemgetter(0))
+        if key[0] in dags and _matches(key, filters.state, connection)
     ]
 
 
-def _matches(whose: Whose, state: State | None, connection: tuple[int, str] | None) -> bool:
-    _, conn_id, its_state = whose
-    return state in (None, its_state) and (connection is None or connection_part(conn_id) == connection)
+def _matches(key: SpendKey, state: State | None, connection: tuple[int, str] | None) -> bool:
+    _, conn_id, state_of_key = key
+    return state in (None, state_of_key) and (connection is None or connection_part(conn_id) == connection)
 
 
 def _days(filters: Filters, zone: ZoneInfo) -> list[Day]:
-    """Return the days of a time zone that a range touches; days on which clocks are set are longer or shorter."""
+    """Return the days of a time zone in a range; with daylight saving time, not all have 24 hours."""
     if filters.since >= filters.until:
         return []
     day = datetime.fromtimestamp(filters.since, tz=zone).date()
@@ -181,61 +146,55 @@ def _midnight(day: date, zone: ZoneInfo) -> int:
     return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp())
 
 
-def task_view(session: Session, *, dag_id: str, run_id: str, task_id: str, map_index: int) -> TaskView | None:
-    """Return what there is to show of a task instance, or ``None`` if there is no such task instance."""
-    place = (dag_id, run_id, task_id, map_index)
+def task_view(session: Session, key: TaskInstanceKey) -> TaskView | None:
+    """Return what the tab shows of a task instance; ``None`` if there is no such task instance."""
     task = session.execute(
         select(TaskInstance.state, TaskInstance.operator, Trigger.classpath, DagRun.id.label("dag_run_id"))
         .join(DagRun, and_(DagRun.dag_id == TaskInstance.dag_id, DagRun.run_id == TaskInstance.run_id))
         .outerjoin(Trigger, Trigger.id == TaskInstance.trigger_id)
-        .where(
-            TaskInstance.dag_id == dag_id,
-            TaskInstance.run_id == run_id,
-            TaskInstance.task_id == task_id,
-            TaskInstance.map_index == map_index,
-        )
+        .where(*(getattr(TaskInstance, column) == value for column, value in key.columns().items()))
     ).one_or_none()
     if task is None:
         return None
-    xcoms, record = _xcoms(session, (task.dag_run_id, task_id, map_index))
-    progress = kept(xcoms.get(PROGRESS_KEY), Progress)
-    is_under_way = (task.classpath or "").startswith(_OUR_TRIGGERS)
-    if not (record or progress or is_under_way or task.operator in OUR_OPERATORS):
+    xcoms, record = _xcoms(session, task.dag_run_id, key)
+    progress = convert(xcoms.get(PROGRESS_KEY), Progress)
+    has_our_trigger = (task.classpath or "").startswith(_OUR_TRIGGERS)
+    if not (record or progress or has_our_trigger or task.operator in OUR_OPERATORS):
         return TaskView(is_seeany=False, task_state=task.state)
-    if task.state not in _OVER:
-        return TaskView(is_seeany=True, task_state=task.state, result=_of_progress(progress, *place))
+    if task.state not in _ENDED:
+        return TaskView(is_seeany=True, task_state=task.state, result=Result.of(progress, key))
     if record is None:
         return TaskView(is_seeany=True, task_state=task.state)
-    result = xcoms.get("return_value", xcoms.get(PARTIAL_RESULT_KEY))
     return TaskView(
         is_seeany=True,
         task_state=task.state,
-        result=_of_record(record, *place),
-        result_urls=_urls(xcoms.get("result_urls")),
-        batch=_batch_rows(result, record) if record.batch else [],
+        result=Result.of(record, key),
+        result_urls=result_urls(xcoms.get("result_urls")),
+        batch=batch_rows(xcoms.get("return_value", xcoms.get(PARTIAL_RESULT_KEY)), record) if record.batch else [],
     )
 
 
-def _xcoms(session: Session, place: tuple[int, str, int]) -> tuple[dict[str, Any], Record | None]:
-    """Return the XComs of a task instance that are shown, and its newest record; there may be very many records."""
-    dag_run_id, task_id, map_index = place
+def _xcoms(session: Session, dag_run_id: int, key: TaskInstanceKey) -> tuple[dict[str, Any], Record | None]:
+    """Return the XComs of a task instance that are shown, and its newest record, however many records it has."""
     query = select(XComModel.key, XComModel.value).where(XComModel.dag_run_id == dag_run_id)
     shown = (PROGRESS_KEY, "result_urls", "return_value", PARTIAL_RESULT_KEY)
-    fixed = query.where(XComModel.task_id == task_id, XComModel.map_index == map_index, XComModel.key.in_(shown))
-    xcoms = {row.key: decoded(row.value) for row in session.execute(fixed)}
-    # In the order of the primary key, and compared as a whole: else a planner may walk through the keys of all others.
+    fixed = query.where(
+        XComModel.task_id == key.task_id, XComModel.map_index == key.map_index, XComModel.key.in_(shown)
+    )
+    xcoms = {row.key: decode_json(row.value) for row in session.execute(fixed)}
+    # Compared as a whole, in the order of the primary key: otherwise a planner may walk through all other keys.
     columns = (XComModel.task_id, XComModel.map_index, XComModel.key)
-    first, last = (tuple_(literal(task_id), literal(map_index), literal(key)) for key in (FIRST_KEY, LAST_KEY))
+    first, last = (tuple_(literal(key.task_id), literal(key.map_index), literal(end)) for end in (FIRST_KEY, LAST_KEY))
     newest = query.where(tuple_(*columns) >= first, tuple_(*columns) < last).order_by(
         *(column.desc() for column in columns)
     )
-    records = (kept(row.value, Record) for row in session.execute(newest.limit(MAX_TRIED_RECORDS)))
+    records = (convert(row.value, Record) for row in session.execute(newest.limit(MAX_TRIED_RECORDS)))
     return xcoms, next((record for record in records if record is not None), None)
 
 
 def _in_range(filters: Filters) -> tuple[ColumnElement[bool], ...]:
     first, last = max(key_at(filters.since), FIRST_KEY), min(key_at(filters.until), LAST_KEY)
-    # The pattern is for databases whose text order minds no punctuation.
+    # The pattern is for databases whose collation ignores punctuation.
     return XComModel.key >= first, XComModel.key < last, XComModel.key.startswith(f"{PROGRESS_KEY}_", autoescape=True)
 
 

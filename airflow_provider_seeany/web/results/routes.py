@@ -1,7 +1,7 @@
 """
-The routes behind the tab and the page: each with the viewer's own permissions, and otherwise only a way to the queries.
+The routes behind the tab and the page: they check the viewer's permissions and parameters, and call the queries.
 
-They are plain functions, so they run beside the api-server's event loop and not in it.
+They are plain functions, so they run in threads and not in the api-server's event loop.
 """
 
 from __future__ import annotations
@@ -20,19 +20,17 @@ from pydantic import BaseModel
 
 from airflow_provider_seeany.web.results import queries, views
 from airflow_provider_seeany.web.results.spend import TooBusy
+from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey, is_storable
 
 MAX_RANGE = 366 * 24 * 3600
 DEFAULT_RANGE = 30 * 24 * 3600
 MAX_NUMBER = 2**31 - 1
-CLOCK_DIFFERENCE = 3600
-"""So far ahead of this server's clock may a result be."""
-
-SECONDS_UNTIL_RETRY = 2
-"""After so many seconds may be asked again for sums that could not be made."""
+CLOCK_DIFFERENCE = 3600  # maximum seconds by which a result can be ahead of this server's clock
+RETRY_AFTER = 2  # seconds, if sums could not be computed in time
 
 
 class ResultsPage(BaseModel):
-    """A page of results. ``next`` goes into ``before`` of the next request."""
+    """A page of results. ``next`` is the parameter ``before`` of the next request."""
 
     waiting: list[views.Result]
     results: list[views.Result]
@@ -40,7 +38,7 @@ class ResultsPage(BaseModel):
 
 
 class Summary(BaseModel):
-    """What the results of a range add up to, and the time zone of its days."""
+    """The sums of a range, and the time zone of its days."""
 
     zone: str
     groups: list[views.Group]
@@ -57,7 +55,7 @@ def _filters(
     until = latest if until is None else until
     since = until - DEFAULT_RANGE if since is None else since
     since = max(since, until - MAX_RANGE)
-    # Later there is nothing, and the last days of the calendar have no next one.
+    # There are no later results, and the last day of the calendar has no next one.
     return views.Filters(since=since, until=min(until, latest), dag_id=dag_id, conn_id=conn_id, state=state)
 
 
@@ -66,20 +64,16 @@ def _readable_dags(user: GetUserDep) -> set[str]:
 
 
 def _check_characters(request: Request) -> None:
-    """Refuse what no database compares with its columns; first of all, as Airflow looks up the DAG to tell who may."""
+    """Refuse what no database compares with its columns; before the permissions, for which Airflow looks up the DAG."""
     given = [*request.path_params.values(), *request.query_params.values()]
-    if any(_unstorable(str(value)) for value in given):
+    if not is_storable("".join(given)):
         raise HTTPException(422, "a parameter holds a character that no database stores")
-
-
-def _unstorable(text: str) -> bool:
-    return any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text)
 
 
 FiltersDep = Annotated[views.Filters, Depends(_filters)]
 ReadableDags = Annotated[set[str], Depends(_readable_dags)]
 
-# Of the DAG that is named in path or query; where none is, of XComs in general.
+# Of the DAG in path or query; without one, of XComs in general.
 _may_read_xcoms = Depends(requires_access_dag("GET", DagAccessEntity.XCOM))
 
 router = APIRouter(prefix="/api", dependencies=[Depends(_check_characters), _may_read_xcoms])
@@ -92,23 +86,22 @@ def results(
     before: Annotated[str | None, Query(max_length=2000)] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 24,
 ) -> ResultsPage:
-    """Return a page of results of all DAGs that the viewer may read, and, with the first page, the waits under way."""
+    """Return a page of results of all DAGs that the viewer may read, and with the first page the current waits."""
     cursor = _cursor(before)
-    under_way: list[views.Result] = []
-    page = views.Page([], None)
+    waiting: list[views.Result] = []
+    ended: list[views.Result] = []
+    end: views.Cursor | None = None
     with create_session(scoped=False) as session:
         if cursor is None and filters.state in (None, "waiting"):
-            under_way = queries.waiting(session, readable=readable, filters=filters)
+            waiting = queries.current_waits(session, readable=readable, filters=filters)
         if filters.state != "waiting":
-            page = queries.ended(session, readable=readable, filters=filters, before=cursor, limit=limit)
-    return ResultsPage(
-        waiting=under_way, results=page.results, next=json.encode(page.next).decode() if page.next else None
-    )
+            ended, end = queries.ended_waits(session, readable=readable, filters=filters, before=cursor, limit=limit)
+    return ResultsPage(waiting=waiting, results=ended, next=json.encode(end).decode() if end else None)
 
 
 @router.get("/summary")
 def summary(filters: FiltersDep, readable: ReadableDags, zone: Annotated[str, Query(max_length=60)] = "UTC") -> Summary:
-    """Return what the results add up to, by day, DAG, connection and state."""
+    """Return the sums of results by day, DAG, connection and state."""
     try:
         zone_info = ZoneInfo(zone)
     except (KeyError, ValueError, OSError):
@@ -117,8 +110,8 @@ def summary(filters: FiltersDep, readable: ReadableDags, zone: Annotated[str, Qu
         with create_session(scoped=False) as session:
             groups = queries.groups(session, readable=readable, filters=filters, zone=zone_info)
     except TooBusy:
-        headers = {"Retry-After": str(SECONDS_UNTIL_RETRY)}
-        raise HTTPException(503, "the results of others are being added up: try again", headers) from None
+        headers = {"Retry-After": str(RETRY_AFTER)}
+        raise HTTPException(503, "other sums are being computed: try again", headers) from None
     return Summary(zone=zone_info.key, groups=groups)
 
 
@@ -126,9 +119,9 @@ def summary(filters: FiltersDep, readable: ReadableDags, zone: Annotated[str, Qu
 def task(
     dag_id: str, run_id: str, task_id: str, map_index: Annotated[int, Query(ge=-1, le=MAX_NUMBER)] = -1
 ) -> views.TaskView:
-    """Return what there is to show of a task instance."""
+    """Return what the tab shows of a task instance."""
     with create_session(scoped=False) as session:
-        view = queries.task_view(session, dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=map_index)
+        view = queries.task_view(session, TaskInstanceKey(dag_id, run_id, task_id, map_index))
     if view is None:
         raise HTTPException(404, "there is no such task instance")
     return view
@@ -139,14 +132,10 @@ def _cursor(before: str | None) -> views.Cursor | None:
         return None
     try:
         cursor = json.decode(before, type=views.Cursor)
+        # A database can compare its columns with this.
+        are_numbers = max(abs(cursor.dag_run_id), abs(cursor.map_index)) <= MAX_NUMBER
+        if are_numbers and is_storable(cursor.key + cursor.task_id):
+            return cursor
     except (DecodeError, ValidationError, UnicodeEncodeError):
-        cursor = None
-    if cursor is None or not _fits(cursor):
-        raise HTTPException(422, "before is none of the values that an answer gave as next")
-    return cursor
-
-
-def _fits(cursor: views.Cursor) -> bool:
-    """Tell whether a database could compare its columns with this: a large number or a NUL ends in an error there."""
-    numbers = max(abs(cursor.dag_run_id), abs(cursor.map_index))
-    return numbers <= MAX_NUMBER and not _unstorable(cursor.key + cursor.task_id)
+        pass
+    raise HTTPException(422, "before is not the next of an earlier response")

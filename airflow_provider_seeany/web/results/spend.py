@@ -1,10 +1,9 @@
 """
-What results add up to, day by day, for all viewers at once.
+Sums of results, day by day, computed once for all viewers.
 
-A record's key says all that its sum needs, but any DAG may push any key. So the DAG that a key names has to be the one
-that pushed it, and an amount has to be one that a service may charge; all else counts for nothing. Asking for the DAG
-costs a look at each row: a quarter of a second for 100 000 of them. That is done by one thread at a time, and kept for
-some seconds; what a viewer may see is chosen from it afterwards.
+The key of a record contains all that its sum needs, but any DAG can push any key. So the DAG in a key must be the one
+that pushed it, and an amount one that a service can charge; anything else is ignored. Reading the DAG of each row takes
+a quarter of a second for 100 000 rows. So one thread at a time does that, and the sums are cached for some seconds.
 """
 
 from __future__ import annotations
@@ -23,46 +22,37 @@ from typing import TYPE_CHECKING
 from airflow.models.xcom import XComModel
 from sqlalchemy import select
 
-from airflow_provider_seeany.web.results.untrusted import Money, kept, money_in
 from airflow_provider_seeany.xcoms.record import Record
 from airflow_provider_seeany.xcoms.record_key import (
     PROGRESS_KEY,
-    Line,
+    SpendPart,
     State,
-    after_moment,
-    dag_part,
-    line_of,
+    hash_part,
+    spend_part,
+    without_moment,
 )
+from airflow_provider_seeany.xcoms.untrusted import Money, convert, read_money
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 MAX_READ_RECORDS = 1000
-"""
-Maximum number of records of a day, of all DAGs together, that are read because their keys have no room for what they
-cost. More of them are counted without it.
-"""
+"""Maximum number of a day's records that are read for a cost without room in the key; more are counted without it."""
 
-KEPT_FOR = 10.0
-"""Minimum seconds for which sums of many results are kept."""
+CACHE_SECONDS = 10.0  # minimum seconds for which sums of many results are cached
 
-KEPT_TIMES = 20
-"""They are kept for so many times as long as they took: adding up never takes more than a twentieth of the time."""
+CACHE_FACTOR = 20
+"""They are cached for this many times as long as they took, so computing sums takes at most 1/20 of the time."""
 
-WORTH_KEEPING = 5000
-"""
-Sums of fewer results are made anew each time, so that nobody sees an old one. So is that of a part of a day, today's
-above all, unless it alone has so many.
-"""
+MIN_CACHED_RESULTS = 5000
+"""Sums of fewer results, or of a part of a day (as today) with fewer, are not cached, so that they are never old."""
 
-MAX_KEPT = 200_000
-"""Maximum number of sums that are kept."""
+MAX_CACHED_SUMS = 200_000
 
-MAX_WAIT = 2.0
-"""Maximum seconds to wait for sums that somebody else asked for."""
+MAX_WAIT = 2.0  # maximum seconds for which a request waits for those of others
 
 MAX_WAITING = 4
-"""So many may wait for them at once: each holds one of the 40 threads that all plain routes of Airflow share."""
+"""Maximum number of requests that wait: each holds one of the 40 threads of all of Airflow's plain routes."""
 
 _MONTH = 31
 
@@ -71,13 +61,7 @@ _KEY_AND_DAG = XComModel.key.concat(" ").concat(XComModel.dag_id)
 
 @dataclass(frozen=True)
 class Day:
-    """
-    A day of a time zone, or the part of it that is asked for.
-
-    :param first_key: where the keys of its records begin.
-    :param end_key: where those of the next one begin.
-    :param is_whole: whether it is asked for from midnight to midnight.
-    """
+    """A day of a time zone, or a part of it if it is not whole, and the range of its records' keys."""
 
     day: date
     first_key: str
@@ -87,95 +71,84 @@ class Day:
 
 @dataclass
 class Sum:
-    """How many results there are, and what they cost by currency."""
+    """Number of results, and their cost by currency."""
 
     count: int = 0
     cost: dict[str, Decimal] = field(default_factory=dict)
 
-    def add(self, cost: Iterable[Money], count: int) -> None:
-        """Add what some results cost each; how many there are is counted apart."""
+    def add_cost(self, cost: Iterable[Money], times: int) -> None:
+        """Add the cost of one result, so many times."""
         for money in cost:
-            self.cost[money.unit] = self.cost.get(money.unit, Decimal()) + money.amount * count
+            self.cost[money.unit] = self.cost.get(money.unit, Decimal()) + money.amount * times
 
 
-Whose = tuple[str, str, State]
+SpendKey = tuple[str, str, State]
 """DAG, connection and state."""
 
-Sums = Mapping[Whose, Sum]
+Sums = Mapping[SpendKey, Sum]
 
 
 class TooBusy(Exception):
-    """Other sums take too long."""
+    """Raised if the sums of other requests take too long."""
 
 
 class SpendByDay:
-    """
-    Adds up the results of days, one request at a time, and keeps sums of many for some seconds.
-
-    Some viewers who ask for the same year at once cause one reading of it; more of them are asked to come back.
-    """
+    """Computes the sums of days, for one request at a time while a few others wait, and caches large ones."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._room = BoundedSemaphore(1 + MAX_WAITING)
-        self._kept: OrderedDict[tuple[str, str, str], tuple[float, Sums]] = OrderedDict()
+        self._slots = BoundedSemaphore(1 + MAX_WAITING)
+        self._cache: OrderedDict[tuple[str, str, str], tuple[float, Sums]] = OrderedDict()
 
-    def forget(self) -> None:
-        """Keep nothing of what was added up so far."""
+    def clear_cache(self) -> None:
+        """Forget all sums."""
         with self._lock:
-            self._kept.clear()
+            self._cache.clear()
 
     def sums(self, session: Session, days: Sequence[Day]) -> list[tuple[Day, Sums]]:
         """
-        Return the sums of days, of all DAGs.
+        Return the sums of consecutive days, of all DAGs.
 
-        :param session: a session with Airflow's database, not used before, as this may have to wait.
-        :param days: the days, one after the other.
-        :raises TooBusy: if the sums that others asked for take too long, or too many wait for them already.
+        :param session: a new session, as this may have to wait.
+        :raises TooBusy: if other requests take too long, or too many wait already.
         """
-        if not self._room.acquire(blocking=False):
+        if not self._slots.acquire(blocking=False):
             raise TooBusy
         try:
-            return self._in_turn(session, days)
+            if not self._lock.acquire(timeout=MAX_WAIT):
+                raise TooBusy
+            try:
+                return self._sums(session, days)
+            finally:
+                self._lock.release()
         finally:
-            self._room.release()
-
-    def _in_turn(self, session: Session, days: Sequence[Day]) -> list[tuple[Day, Sums]]:
-        if not self._lock.acquire(timeout=MAX_WAIT):
-            raise TooBusy
-        try:
-            return self._sums(session, days)
-        finally:
-            self._lock.release()
+            self._slots.release()
 
     def _sums(self, session: Session, days: Sequence[Day]) -> list[tuple[Day, Sums]]:
         database = str(session.get_bind().engine.url)
         began = time.monotonic()
         found: dict[Day, Sums] = {}
         for day in days:
-            until, sums = self._kept.get((database, day.first_key, day.end_key), (0.0, {}))
+            until, sums = self._cache.get((database, day.first_key, day.end_key), (0.0, {}))
             if began < until:
                 found[day] = sums
-        added_up = _added_up(session, [day for day in days if day not in found])
-        until = time.monotonic() + max(KEPT_FOR, KEPT_TIMES * (time.monotonic() - began))
-        read = sum(count for _, count in added_up.values())
-        for day, (sums, count) in added_up.items():
+        computed = _compute(session, [day for day in days if day not in found])
+        until = time.monotonic() + max(CACHE_SECONDS, CACHE_FACTOR * (time.monotonic() - began))
+        total = sum(count for _, count in computed.values())
+        for day, (sums, count) in computed.items():
             found[day] = sums
-            if (read if day.is_whole else count) >= WORTH_KEEPING:
-                self._keep((database, day.first_key, day.end_key), until, sums)
+            if (total if day.is_whole else count) >= MIN_CACHED_RESULTS:
+                self._cache[database, day.first_key, day.end_key] = until, sums
+                self._cache.move_to_end((database, day.first_key, day.end_key))
+        size = sum(len(sums) + 1 for _, sums in self._cache.values())
+        while size > MAX_CACHED_SUMS:
+            _, (_, dropped) = self._cache.popitem(last=False)
+            size -= len(dropped) + 1
         return [(day, found[day]) for day in days]
 
-    def _keep(self, key: tuple[str, str, str], until: float, sums: Sums) -> None:
-        self._kept[key] = until, sums
-        self._kept.move_to_end(key)
-        size = sum(len(kept) + 1 for _, kept in self._kept.values())
-        while size > MAX_KEPT:
-            _, (_, dropped) = self._kept.popitem(last=False)
-            size -= len(dropped) + 1
 
-
-def _added_up(session: Session, days: Sequence[Day]) -> dict[Day, tuple[Sums, int]]:
-    """Return the sums of days, and how many results were read for each."""
+def _compute(session: Session, days: Sequence[Day]) -> dict[Day, tuple[Sums, int]]:
+    """Return the sums of days, and the number of results that were read for each."""
     sums: dict[Day, tuple[Sums, int]] = {}
     for run in _runs(days):
         rows = _rows(session, run[0].first_key, run[-1].end_key)
@@ -186,7 +159,7 @@ def _added_up(session: Session, days: Sequence[Day]) -> dict[Day, tuple[Sums, in
 
 
 def _runs(days: Iterable[Day]) -> list[list[Day]]:
-    """Return days that follow each other, up to a month at a time: those of a year need not be in memory at once."""
+    """Return runs of consecutive days, a month at most: a year's rows need not be in memory at once."""
     runs: list[list[Day]] = []
     for day in days:
         if runs and len(runs[-1]) < _MONTH and runs[-1][-1].end_key == day.first_key:
@@ -197,82 +170,74 @@ def _runs(days: Iterable[Day]) -> list[list[Day]]:
 
 
 def _rows(session: Session, first_key: str, end_key: str) -> list[str]:
-    """Return the keys between two, each with the DAG that pushed it after a space, which no DAG's id holds."""
+    """Return the keys in a range, each followed by a space, which no DAG id contains, and the DAG that pushed it."""
     query = select(_KEY_AND_DAG).where(
         XComModel.key >= first_key,
         XComModel.key < end_key,
         XComModel.key.startswith(f"{PROGRESS_KEY}_", autoescape=True),
     )
-    # Straight from the driver: SQLAlchemy's rows would cost four times as much as all the rest.
+    # From the driver's cursor: SQLAlchemy's rows would cost four times as much as all the rest.
     cursor = session.connection().execute(query).cursor
     assert cursor is not None
     return sorted(row for (row,) in cursor.fetchall())
 
 
 def _sums_of(session: Session, rows: list[str]) -> Sums:
-    sums: dict[Whose, Sum] = defaultdict(Sum)
-    unpriced: dict[str, Whose] = {}
-    # A SeeAny task that several tasks of a DAG asked for counts once.
-    for text, count in Counter(map(line_of, set(map(after_moment, rows)))).items():
-        if (line := _read_line(text)) is None:
+    sums: dict[SpendKey, Sum] = defaultdict(Sum)
+    unpriced: dict[str, SpendKey] = {}
+    # Without the moment, as a SeeAny task for which several tasks of a DAG waited counts once.
+    for part, count in Counter(map(spend_part, set(map(without_moment, rows)))).items():
+        if (spend := _read(part)) is None:
             continue
-        whose, cost = line
-        one = sums[whose]
-        one.count += count
+        key, cost = spend
+        sums[key].count += count
         if cost is None:
-            unpriced[text] = whose
+            unpriced[part] = key
         else:
-            one.add(cost, count)
+            sums[key].add_cost(cost, count)
     if unpriced:
-        for whose, cost in _costs_in_values(session, rows, unpriced):
-            sums[whose].add(cost, 1)
+        for key, cost in _costs_in_values(session, rows, unpriced):
+            sums[key].add_cost(cost, 1)
     return dict(sums)
 
 
-@cache
-def _hash_of(dag_id: str) -> str:
-    return dag_part(dag_id)
+_hash_of = cache(hash_part)
 
 
-def _read_line(text: str) -> tuple[Whose, list[Money] | None] | None:
-    """Return whose a line is, and the cost if it says that; ``None`` if it is none, or another DAG's."""
-    text, _, dag_id = text.rpartition(" ")
-    line = Line.read(text)
-    if line is None or line.dag != _hash_of(dag_id):
+def _read(part: str) -> tuple[SpendKey, list[Money] | None] | None:
+    """Return the key and the cost, if the part has it; ``None`` if it is no record's, or names another DAG."""
+    part, _, dag_id = part.rpartition(" ")
+    spend = SpendPart.read(part)
+    if spend is None or spend.dag != _hash_of(dag_id):
         return None
-    return (dag_id, line.conn_id, line.state), None if line.cost is None else money_in(line.cost)
+    return (dag_id, spend.conn_id, spend.state), None if spend.cost is None else read_money(spend.cost)
 
 
 def _costs_in_values(
-    session: Session, rows: list[str], unpriced: Mapping[str, Whose]
-) -> Iterator[tuple[Whose, list[Money]]]:
-    """Yield the costs for which keys had no room, each SeeAny task's once; what is too much to read costs nothing."""
-    one_of = {task: row for row in rows if line_of(task := after_moment(row)) in unpriced}
-    whose_of = {row: unpriced[line_of(task)] for task, row in one_of.items()}
-    chosen = _chosen(whose_of, Counter(row for row in rows if row in whose_of))
+    session: Session, rows: list[str], unpriced: Mapping[str, SpendKey]
+) -> Iterator[tuple[SpendKey, list[Money]]]:
+    """Yield the costs for which keys have no room, once for each SeeAny task, up to :data:`MAX_READ_RECORDS`."""
+    one_row_of = {task: row for row in rows if spend_part(task := without_moment(row)) in unpriced}
+    keys = {row: unpriced[spend_part(task)] for task, row in one_row_of.items()}
+    chosen = _chosen(keys, Counter(row for row in rows if row in keys))
     query = select(XComModel.key, XComModel.dag_id, XComModel.value).where(
         XComModel.key.in_([row.rpartition(" ")[0] for row in chosen]), _KEY_AND_DAG.in_(chosen)
     )
-    records = {f"{row.key} {row.dag_id}": kept(row.value, Record) for row in session.execute(query)}
-    return ((whose_of[row], money_in(record.cost)) for row, record in records.items() if record is not None)
+    records = {f"{row.key} {row.dag_id}": convert(row.value, Record) for row in session.execute(query)}
+    return ((keys[row], read_money(record.cost)) for row, record in records.items() if record is not None)
 
 
-def _chosen(whose_of: Mapping[str, Whose], times: Mapping[str, int]) -> list[str]:
-    """
-    Return which rows to read: the DAGs take turns, so that one of them does not take the room of all others.
-
-    :param whose_of: the rows there are.
-    :param times: how many records each of them stands for: several task instances of a DAG may have the same key.
-    """
-    so_far: Counter[str] = Counter()
+def _chosen(keys: Mapping[str, SpendKey], times: Mapping[str, int]) -> list[str]:
+    """Return the rows to read, in turn from each DAG; ``times`` is how many task instances have a row's key."""
+    rows_of_dag: Counter[str] = Counter()
     turn: dict[str, int] = {}
-    for row, (dag_id, _, _) in whose_of.items():
-        turn[row] = so_far[dag_id]
-        so_far[dag_id] += 1
+    for row, (dag_id, _, _) in keys.items():
+        turn[row] = rows_of_dag[dag_id]
+        rows_of_dag[dag_id] += 1
     chosen = []
-    room = MAX_READ_RECORDS
+    left = MAX_READ_RECORDS
     for row in sorted(turn, key=turn.__getitem__):
-        if times[row] <= room:
+        if times[row] <= left:
             chosen.append(row)
-            room -= times[row]
+            left -= times[row]
     return chosen

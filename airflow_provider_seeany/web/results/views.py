@@ -1,47 +1,63 @@
-"""What the tab and the page show, and making it of what XComs hold."""
+"""The values that the tab and the page show, converted from XComs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
+
+import msgspec
 
 from airflow_provider_seeany.api.costs import NO_CURRENCY
 from airflow_provider_seeany.api.result_urls import urls_in
 from airflow_provider_seeany.api.task_id import MAX_TASKS
-from airflow_provider_seeany.web.results.untrusted import (
-    LAST_MOMENT,
-    MAX_FILES,
-    Money,
-    amount_in,
-    money_in,
-    number_in,
-    share_in,
-    text_in,
-    unit_in,
-    web_url_in,
-)
-from airflow_provider_seeany.xcoms.record import BatchCounts, Progress, Record
+from airflow_provider_seeany.xcoms.record import Progress, Record, web_url
 from airflow_provider_seeany.xcoms.record_key import State as RecordState
-
-if TYPE_CHECKING:
-    pass
-
+from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
+from airflow_provider_seeany.xcoms.untrusted import (
+    MAX_UNIT_LENGTH,
+    Money,
+    read_amount,
+    read_counts,
+    read_money,
+    read_number,
+    read_text,
+)
 
 State = Literal["waiting", RecordState]
+
+MAX_FILES = 100_000
+LAST_SECOND = 253_402_300_799  # of the calendar, in Unix seconds
+
+
+def _bounded(maximum: int) -> Callable[[Any], Any]:
+    return lambda value: value if value is None else min(max(value, 0), maximum)
+
+
+# Of what a wait pushes, the fields that are shown, which any DAG may have pushed.
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "at": _bounded(LAST_SECOND),
+    "conn_id": read_text,
+    "seeany_task_id": read_text,
+    "cost": read_money,
+    "video_url": web_url,
+    "thumbnail_url": web_url,
+    "first_result": web_url,
+    "results": _bounded(MAX_FILES),
+    "duration": read_number,
+    "resolution": read_text,
+    "error_code": read_text,
+    "error_message": read_text,
+    "percent": _bounded(100),
+    "seconds_left": read_number,
+}
 
 
 @dataclass(frozen=True)
 class Result:
-    """
-    A wait as the UI shows it: what it brought, or how far it is.
-
-    :param at: when it ended, or was last seen, in Unix seconds; ``None`` if nothing was seen yet.
-    :param first_result: the first result file, if there is no video.
-    :param results: how many result files there are.
-    """
+    """A wait: the fields of its :class:`Record`, or of its :class:`Progress` if it has published any."""
 
     dag_id: str
     run_id: str
@@ -66,15 +82,22 @@ class Result:
     completed: int | None = None
     failed: int | None = None
 
+    @classmethod
+    def of(cls, pushed: Record | Progress | None, task_instance: TaskInstanceKey) -> Result:
+        """Convert what a wait has pushed; ``None`` if that is nothing yet."""
+        fields = {name: read(getattr(pushed, name)) for name, read in _READERS.items() if hasattr(pushed, name)}
+        counts = read_counts(pushed.batch) if pushed else None
+        return cls(
+            **task_instance.columns(),
+            state=pushed.state if isinstance(pushed, Record) else "waiting",
+            **fields,
+            **(msgspec.structs.asdict(counts) if counts else {}),
+        )
+
 
 @dataclass(frozen=True)
 class Filters:
-    """
-    Which results are asked for.
-
-    :param since: no older than this, in Unix seconds.
-    :param until: older than this.
-    """
+    """The results to return, from ``since`` to before ``until`` in Unix seconds."""
 
     since: int
     until: int
@@ -85,7 +108,7 @@ class Filters:
 
 @dataclass(frozen=True)
 class Cursor:
-    """The last result of a page; the next page begins after it."""
+    """The last result of a page, after which the next page begins."""
 
     key: str
     dag_run_id: int
@@ -94,16 +117,8 @@ class Cursor:
 
 
 @dataclass(frozen=True)
-class Page:
-    """Some results, the newest first, and where the next page begins, if there is one."""
-
-    results: list[Result]
-    next: Cursor | None
-
-
-@dataclass(frozen=True)
 class Group:
-    """Results alike in everything by which spend is added up."""
+    """The results of one day, DAG, connection and state."""
 
     day: date
     dag_id: str
@@ -115,12 +130,7 @@ class Group:
 
 @dataclass(frozen=True)
 class BatchRow:
-    """
-    One SeeAny task of a batch.
-
-    :param url: the video, else the first result file.
-    :param results: how many result files the batch's result names, if there is no video.
-    """
+    """One SeeAny task of a batch; ``url`` and ``results`` are those of its video, else of its result files."""
 
     id: str
     state: Literal["completed", "failed"]
@@ -132,15 +142,7 @@ class BatchRow:
 
 @dataclass(frozen=True)
 class TaskView:
-    """
-    What there is to show of one task instance.
-
-    :param is_seeany: whether it is a wait of this provider at all.
-    :param result: what it brought, or how far it is; ``None`` if it kept no record.
-    :param task_state: the state of the task instance.
-    :param result_urls: all result files.
-    :param batch: the tasks of a batch, as far as its result holds them.
-    """
+    """One task instance, which may be another provider's; with all result files, or all tasks of a batch."""
 
     is_seeany: bool
     task_state: str | None = None
@@ -149,58 +151,14 @@ class TaskView:
     batch: list[BatchRow] = field(default_factory=list)
 
 
-def _of_record(record: Record, dag_id: str, run_id: str, task_id: str, map_index: int) -> Result:
-    return Result(
-        dag_id=dag_id,
-        run_id=run_id,
-        task_id=task_id,
-        map_index=map_index,
-        state=record.state,
-        at=min(max(record.at, 0), LAST_MOMENT),
-        conn_id=text_in(record.conn_id),
-        seeany_task_id=text_in(record.seeany_task_id),
-        cost=money_in(record.cost),
-        video_url=web_url_in(record.video_url),
-        thumbnail_url=web_url_in(record.thumbnail_url),
-        first_result=web_url_in(record.first_result),
-        results=min(max(record.results, 0), MAX_FILES),
-        duration=number_in(record.duration),
-        resolution=text_in(record.resolution),
-        error_code=text_in(record.error_code),
-        error_message=text_in(record.error_message),
-        **_share(record.batch),
-    )
+def result_urls(value: object) -> list[str]:
+    """Return the URLs in the XCom of all result files."""
+    urls = value if isinstance(value, Sequence) and not isinstance(value, str) else ()
+    return [url for item in urls if (url := web_url(item))]
 
 
-def _of_progress(progress: Progress | None, dag_id: str, run_id: str, task_id: str, map_index: int) -> Result:
-    place: dict[str, Any] = {"dag_id": dag_id, "run_id": run_id, "task_id": task_id, "map_index": map_index}
-    if progress is None:
-        return Result(**place, state="waiting")
-    return Result(
-        **place,
-        state="waiting",
-        at=min(max(progress.at, 0), LAST_MOMENT),
-        conn_id=text_in(progress.conn_id),
-        seeany_task_id=text_in(progress.seeany_task_id),
-        cost=money_in(progress.cost),
-        percent=None if progress.percent is None else min(max(progress.percent, 0), 100),
-        seconds_left=number_in(progress.seconds_left),
-        **_share(progress.batch),
-    )
-
-
-def _share(batch: BatchCounts | None) -> dict[str, Any]:
-    share = share_in(batch)
-    return {"total": share.total, "completed": share.completed, "failed": share.failed} if share else {}
-
-
-def _urls(value: object) -> list[str]:
-    found = value if isinstance(value, Sequence) and not isinstance(value, str) else ()
-    return [url for item in found if (url := web_url_in(item))]
-
-
-def _batch_rows(result: object, record: Record) -> list[BatchRow]:
-    """Return the tasks of a batch that have ended: from its result, or, if it has none, the failures on record."""
+def batch_rows(result: object, record: Record) -> list[BatchRow]:
+    """Return the tasks of a batch that have ended, from its result, else the failures from its record."""
     if not isinstance(result, Mapping):
         return [BatchRow(id=failure.id, state="failed", reason=failure.reason) for failure in record.failures]
     ids = result.get("completed_ids")
@@ -222,14 +180,14 @@ def _objects(value: object) -> Iterable[Mapping[str, Any]]:
 def _completed(task: Mapping[str, Any]) -> BatchRow:
     usage = task.get("usage")
     paid = usage if isinstance(usage, Mapping) else task
-    amount = amount_in(paid.get("cost"))
-    video_url = web_url_in(task.get("video_url"))
-    # Whole answers, and the lines of the table, which keep the first file only.
+    amount = read_amount(paid.get("cost"))
+    video_url = web_url(task.get("video_url"))
+    # In whole payloads, and in the rows of the table, which have the first file only.
     files = () if video_url else urls_in(task)
     return BatchRow(
         id=str(task.get("id")),
         state="completed",
         url=video_url or next(iter(files), None),
         results=len(files),
-        cost=Money(unit_in(paid.get("cost_unit") or NO_CURRENCY), amount) if amount is not None else None,
+        cost=Money(str(paid.get("cost_unit") or NO_CURRENCY)[:MAX_UNIT_LENGTH], amount) if amount is not None else None,
     )

@@ -1,4 +1,4 @@
-"""A secrets backend that hangs as long as it is told to."""
+"""A secrets backend that hangs until an event is set."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from airflow.secrets import BaseSecretsBackend
 
 
 class HangingSecrets(BaseSecretsBackend):
-    """Knows no connection, and says so as soon as it may."""
+    """Has no connection."""
 
     may_answer = threading.Event()
 

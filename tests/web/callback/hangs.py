@@ -1,4 +1,4 @@
-"""Rings at the real route while Airflow's database or a secrets backend hangs, and prints what came of it: a script."""
+"""Calls the real route back while Airflow's database or a secrets backend hangs; prints the outcomes: a script."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def locked_by(statement: str) -> Callable[[], Any]:
 
 @contextmanager
 def hanging_secrets() -> Iterator[None]:
-    """Let no look for a connection end."""
+    """Let no lookup of a connection end."""
     HangingSecrets.may_answer.clear()
     yield
     HangingSecrets.may_answer.set()
@@ -68,7 +68,7 @@ def hanging_secrets() -> Iterator[None]:
 
 @contextmanager
 def lost_secrets() -> Iterator[None]:
-    """Let no look for a connection ever end that begins now."""
+    """Let no lookup of a connection ever end that begins now."""
     HangingSecrets.may_answer = threading.Event()
     yield
     HangingSecrets.may_answer = threading.Event()
@@ -80,7 +80,7 @@ LOCKS = {
     "postgresql": {
         "the XComs are locked": locked_by("LOCK TABLE xcom IN ACCESS EXCLUSIVE MODE"),
         "the task instances are locked": locked_by("SELECT * FROM task_instance FOR UPDATE"),
-        "the marks are locked": locked_by("SELECT * FROM xcom FOR UPDATE"),
+        "the registrations are locked": locked_by("SELECT * FROM xcom FOR UPDATE"),
     },
 }
 
@@ -98,30 +98,30 @@ def state_of(wait: Any) -> Any:
         return session.get_one(TaskInstance, wait).state
 
 
-async def register(client: httpx.AsyncClient, seeany_task_id: str, lock: Callable[[], Any], *, rings: int) -> Any:
-    """Ring while something is locked, and again when it no longer is."""
+async def outcome_of(client: httpx.AsyncClient, seeany_task_id: str, lock: Callable[[], Any], *, callbacks: int) -> Any:
+    """Call back while something is locked, and again when it no longer is."""
     wait = add_wait(seeany_task_id, len(seeany_task_id))
 
-    async def ring() -> httpx.Response:
+    async def call_back() -> httpx.Response:
         return await client.post(f"/callback/{TOKEN}", json={"id": seeany_task_id})
 
     with lock():
-        ringing = [asyncio.create_task(ring()) for _ in range(rings)]
+        pending = [asyncio.create_task(call_back()) for _ in range(callbacks)]
         await asyncio.sleep(0.3)
         elsewhere = await client.get("/no-such-page")
-        still_ringing = sum(not each.done() for each in ringing)
+        still_pending = sum(not each.done() for each in pending)
         async with asyncio.timeout(60):
-            answers = await asyncio.gather(*ringing)
+            responses = await asyncio.gather(*pending)
         in_threads = handler._database.busy, handler._secrets.busy
     # A thread that hung may come to its end by now, and be the one that resumes it.
     deadline = time.monotonic() + 60
     while state_of(wait) != "scheduled" and time.monotonic() < deadline:
-        await ring()
+        await call_back()
         await asyncio.sleep(0.2)
     return {
-        "statuses": sorted({each.status_code for each in answers}),
-        "may be repeated": all("Retry-After" in each.headers for each in answers),
-        "meanwhile": [elsewhere.status_code, still_ringing],
+        "statuses": sorted({each.status_code for each in responses}),
+        "have Retry-After": all("Retry-After" in each.headers for each in responses),
+        "meanwhile": [elsewhere.status_code, still_pending],
         "in threads": in_threads,
         "after it": state_of(wait),
     }
@@ -133,10 +133,10 @@ async def outcomes() -> dict[str, Any]:
     results = {}
     async with caller() as client:
         for number, (name, lock) in enumerate(LOCKS[dialect].items()):
-            results[name] = await register(client, "x" * (number + 1), lock, rings=3)
-        results["the secrets hang"] = await register(client, "x" * 9, hanging_secrets, rings=8)
+            results[name] = await outcome_of(client, "x" * (number + 1), lock, callbacks=3)
+        results["the secrets hang"] = await outcome_of(client, "x" * 9, hanging_secrets, callbacks=8)
         threads.LOST_AFTER = 3.0
-        results["the secrets hang for ever"] = await register(client, "x" * 10, lost_secrets, rings=8)
+        results["the secrets hang for ever"] = await outcome_of(client, "x" * 10, lost_secrets, callbacks=8)
     return results
 
 
@@ -146,7 +146,7 @@ def main() -> None:
     HangingSecrets.may_answer.set()
     os.environ["AIRFLOW__SEEANY__CALLBACK_SECRET"] = SECRET
     handler.TIME_LIMIT, handler.POLL_TIMEOUT = 2.0, 1.5
-    handler._questions._burst = 1000
+    handler._polls._burst = 1000
     logging.disable(logging.NOTSET)
     server = HostileServer()
     with in_background(server.serve):

@@ -1,4 +1,4 @@
-"""Looks for a wait among ten thousand, and its mark among a million XComs; prints times and plan: a script."""
+"""Finds a wait among ten thousand, and its registration among a million XComs; prints times and plan: a script."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from airflow_provider_seeany.callback.registration import registration_key
-from airflow_provider_seeany.web.callback.resume import waits_for, waits_query
+from airflow_provider_seeany.callback.token import TokenClaims
+from airflow_provider_seeany.web.callback.resume import find_waits, waits_query
 from tests.copies import columns, count, new_uuid
 from tests.web.callback.waits_in_database import CONNECTION, add_wait, make_database
 
@@ -19,7 +20,7 @@ XCOMS_OF_EACH = 101
 
 
 def fill(session: Session) -> None:
-    """Copy a wait until there are enough, each with its own id, trigger and mark, and add other XComs."""
+    """Copy a wait until there are enough, each with its own id, trigger and registration, and add other XComs."""
     is_sqlite = session.connection().dialect.name == "sqlite"
     numbers = (
         "(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {0}) SELECT i FROM n)"
@@ -76,14 +77,14 @@ def main() -> None:
     milliseconds = []
     for _ in range(50):
         began = time.perf_counter()
-        found = waits_for(CONNECTION, ["wanted", "another"])
+        found = find_waits(TokenClaims(CONNECTION), ["wanted", "another"])
         milliseconds.append(1000 * (time.perf_counter() - began))
     print(
         json.dumps(
             {
                 "task instances": counts[0],
                 "xcoms": counts[1],
-                "found": [waiting.mark.key == registration_key(CONNECTION, "wanted") for waiting in found],
+                "found": [wait.registration.key == registration_key(CONNECTION, "wanted") for wait in found],
                 "milliseconds": sorted(milliseconds),
                 "plan": plan,
             }

@@ -1,4 +1,4 @@
-"""Lets rings race with everything else that ends a wait, and prints how often each wait ended: a script."""
+"""Lets callbacks race with everything else that ends a wait, and prints how often each wait ended: a script."""
 
 from __future__ import annotations
 
@@ -20,20 +20,21 @@ from sqlalchemy import delete, func, select, text
 
 from airflow_provider_seeany.api.outcome import Finished, encode_outcome
 from airflow_provider_seeany.callback.registration import registration_key
-from airflow_provider_seeany.web.callback.resume import note_callback, resume, waits_for
+from airflow_provider_seeany.callback.token import TokenClaims
+from airflow_provider_seeany.web.callback.resume import find_waits, note_callback, resume
 from tests.web.callback.state_changes import keep_state_changes, states_after_deferral
 from tests.web.callback.waits_in_database import CONNECTION, add_wait, make_database, mark_failed, sweep, wait_anew
 
-ANSWER = {"id": "x", "status": "completed", "usage": {"cost": 0.7, "cost_unit": "CNY"}}
+PAYLOAD = {"id": "x", "status": "completed", "usage": {"cost": 0.7, "cost_unit": "CNY"}}
 
 
-def ring(seeany_task_id: str) -> int:
-    """Do what a ring does once SeeAny has said that the task has ended; return how many waits it ended."""
-    return sum(resume(waiting, Finished(ANSWER)) for waiting in waits_for(CONNECTION, [seeany_task_id]))
+def call_back(seeany_task_id: str) -> int:
+    """Do what a callback does once the poll shows that the task has ended; return the number of waits it resumed."""
+    return sum(resume(wait, Finished(PAYLOAD)) for wait in find_waits(TokenClaims(CONNECTION), [seeany_task_id]))
 
 
 def poll(seeany_task_id: str, map_index: int, *, worker_free: bool) -> None:
-    """Do what trigger and triggerer do when the trigger finds the end: delete the mark, then submit the event."""
+    """Do what trigger and triggerer do when the trigger finds the end: unregister, then submit the event."""
     with create_session(scoped=False) as session:
         trigger_id = session.scalar(
             select(TaskInstance.trigger_id).where(TaskInstance.dag_id == "waits", TaskInstance.map_index == map_index)
@@ -50,7 +51,7 @@ def poll(seeany_task_id: str, map_index: int, *, worker_free: bool) -> None:
                 XComModel.key == registration_key(CONNECTION, seeany_task_id),
             )
         )
-    event = TaskSuccessEvent() if worker_free else TriggerEvent(encode_outcome(Finished(ANSWER)))
+    event = TaskSuccessEvent() if worker_free else TriggerEvent(encode_outcome(Finished(PAYLOAD)))
     with create_session(scoped=False) as session:
         Trigger.submit_event(trigger_id, event, session=session)
 
@@ -61,7 +62,7 @@ def race(name: str, number: int, worker_free: bool) -> dict[str, Any]:
     map_index = RACES.index(name) * 1000 + number + (500 if worker_free else 0)
     instance_id = add_wait(seeany_task_id, map_index, worker_free=worker_free)
     rivals: dict[str, Callable[[], Any]] = {
-        "ring": lambda: ring(seeany_task_id),
+        "callback": lambda: call_back(seeany_task_id),
         "poll": lambda: poll(seeany_task_id, map_index, worker_free=worker_free),
         "sweep": lambda: sweep(instance_id),
         "mark failed": lambda: mark_failed(instance_id),
@@ -76,9 +77,9 @@ def race(name: str, number: int, worker_free: bool) -> dict[str, Any]:
         except Exception as error:
             errors.append(f"{type(error).__name__}: {error}"[:300])
 
-    # A ring looks for the wait first; with these leads, now the one is first, now the other.
+    # A callback looks for the wait first; with these leads, now the one is first, now the other.
     leads = random.uniform(0, 0.01), random.uniform(0, 0.08)
-    acts = rivals["ring"], rivals[name]
+    acts = rivals["callback"], rivals[name]
     threads = [threading.Thread(target=run, args=pair) for pair in zip(acts, leads, strict=True)]
     for thread in threads:
         thread.start()
@@ -86,7 +87,7 @@ def race(name: str, number: int, worker_free: bool) -> dict[str, Any]:
         thread.join(60)
     with create_session(scoped=False) as session:
         became = states_after_deferral(session, instance_id)
-        marks = session.scalar(
+        registrations = session.scalar(
             select(func.count())
             .select_from(XComModel)
             .where(XComModel.key == registration_key(CONNECTION, seeany_task_id))
@@ -98,8 +99,8 @@ def race(name: str, number: int, worker_free: bool) -> dict[str, Any]:
         )
     return {
         "became": sorted(became),
-        "rings that ended it": sum(ended),
-        "marks": marks,
+        "resumed by callbacks": sum(ended),
+        "registrations": registrations,
         "results": values,
         "errors": errors,
     }
@@ -109,10 +110,10 @@ how_long_a_new_try_takes = [0.05]
 
 
 def race_of_a_note(number: int) -> dict[str, Any]:
-    """Let a ring that came too early for one try leave its note while the next try hangs its own mark."""
+    """Let a callback that came too early for one try leave its note while the next try registers."""
     seeany_task_id, map_index = f"note-{number}", 10_000 + number
     first_try = add_wait(seeany_task_id, map_index, first_poll_at=time.time() + 3600)
-    (found,) = waits_for(CONNECTION, [seeany_task_id])
+    (found,) = find_waits(TokenClaims(CONNECTION), [seeany_task_id])
     start, noted, this_try = threading.Barrier(2), list[bool](), list[str]()
 
     def note() -> None:
@@ -133,11 +134,13 @@ def race_of_a_note(number: int) -> dict[str, Any]:
     for thread in threads:
         thread.join(60)
     with create_session(scoped=False) as session:
-        mark: Any = session.scalar(select(XComModel.value).where(XComModel.key == found.mark.key))
-    return {"noted": noted, "of this try": [mark["task_instance_id"]] == this_try, "received": mark["received"]}
+        query = select(XComModel.value).where(XComModel.key == found.registration.key)
+        registration: Any = session.scalar(query)
+    is_of_this_try = [registration["task_instance_id"]] == this_try
+    return {"noted": noted, "of this try": is_of_this_try, "received": registration["received"]}
 
 
-RACES = ("ring", "poll", "sweep", "mark failed")
+RACES = ("callback", "poll", "sweep", "mark failed")
 
 
 def main(times: int) -> None:
@@ -153,7 +156,7 @@ def main(times: int) -> None:
         for worker_free in (False, True)
     }
     with create_session(scoped=False) as session:
-        # Airflow tells the DAG's callbacks of each success that no worker saw.
+        # Airflow requests the DAG's success callback of each task instance that no worker ended.
         announced = session.scalar(text("SELECT count(*) FROM callback"))
     notes = Counter(json.dumps(race_of_a_note(number)) for number in range(times))
     print(json.dumps({"results": results, "announced": announced, "notes": notes}))

@@ -1,4 +1,4 @@
-"""Rings at the real route in one situation after the other, and prints what came of each: a script."""
+"""Calls the real route back in one situation after the other, and prints the outcome of each: a script."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from fastapi.testclient import TestClient
 from sqlalchemy import delete, select, update
 
 from airflow_provider_seeany.callback.registration import KEY_PREFIX, registration_key
-from airflow_provider_seeany.callback.token import TaskInstanceKey, TokenClaims, sign_token
+from airflow_provider_seeany.callback.token import TokenClaims, sign_token
 from airflow_provider_seeany.web.app import create_app
 from airflow_provider_seeany.web.callback import handler
+from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 from tests.hostile import COMPLETED, FAILED, Answer, Caller, HostileServer, in_background, page, register, reply, task
 from tests.web.callback.waits_in_database import (
     ANOTHER_DAG,
@@ -41,15 +42,15 @@ SECRET = "the-secret-of-the-callbacks-0123456789"
 
 HERE = {"dag_id": DAG_ID, "run_id": "run", "task_id": "wait"}
 BYSTANDERS = ({**HERE, "dag_id": ANOTHER_DAG}, {**HERE, "run_id": ANOTHER_RUN}, {**HERE, "task_id": ANOTHER_TASK})
-"""Where others wait, for other SeeAny tasks; their map index is the same."""
+"""Task instances with the same map index, which wait for other SeeAny tasks."""
 
-Change = Callable[["Place"], object]
+Change = Callable[["Subject"], object]
 """What else happens to a wait."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a situation takes place: the SeeAny task, the wait's map index, and its task instance's id."""
+class Subject:
+    """What a situation is about: the SeeAny task, the map index of the wait, and the id of its task instance."""
 
     seeany_task_id: str
     map_index: int
@@ -59,18 +60,18 @@ class Place:
 @dataclass(frozen=True)
 class Situation:
     """
-    A wait, and a ring for it.
+    A wait, and a callback for it.
 
-    :param answer: what SeeAny says; ``None`` for its task's completion.
+    :param answer: SeeAny's response; ``None`` for that of a completed task.
     :param wait: the arguments of the wait.
-    :param before: what has happened to the wait before the ring.
-    :param meanwhile: what happens to it while SeeAny is asked.
-    :param waits: how many wait for the task.
-    :param connection: whose token rings.
+    :param before: what has happened to the wait before the callback.
+    :param meanwhile: what happens to it during the poll.
+    :param waits: number of waits for the task.
+    :param connection: the connection of the token.
     :param is_connected: whether Airflow has the connection.
-    :param named: whether the token names the task instance, and the body says nothing.
+    :param named: whether the token names the task instance, and the body is empty.
     :param seeany_task_id: the id, if it is a special one.
-    :param body_says: the id in the body, if it is another one.
+    :param id_in_body: the id in the body, if it is another one.
     """
 
     answer: Answer | None = None
@@ -82,38 +83,38 @@ class Situation:
     is_connected: bool = True
     named: bool = False
     seeany_task_id: str | None = None
-    body_says: str | None = None
+    id_in_body: str | None = None
 
 
 def _becomes(**columns: Any) -> Change:
-    def change(place: Place) -> None:
+    def change(subject: Subject) -> None:
         with create_session(scoped=False) as session:
-            session.execute(update(TaskInstance).where(TaskInstance.id == place.instance_id).values(**columns))
+            session.execute(update(TaskInstance).where(TaskInstance.id == subject.instance_id).values(**columns))
 
     return change
 
 
-def _xcoms_of(place: Place) -> list[Any]:
-    here = {**HERE, "map_index": place.map_index}
+def _xcoms_of(subject: Subject) -> list[Any]:
+    here = {**HERE, "map_index": subject.map_index}
     return [getattr(XComModel, column) == value for column, value in here.items()]
 
 
-def _mark_is_taken_down(place: Place) -> None:
+def _registration_is_deleted(subject: Subject) -> None:
     with create_session(scoped=False) as session:
-        session.execute(delete(XComModel).where(*_xcoms_of(place)))
+        session.execute(delete(XComModel).where(*_xcoms_of(subject)))
 
 
-def _mark_says(**differently: str) -> Change:
-    def change(place: Place) -> None:
+def _registration_has(**differently: str) -> Change:
+    def change(subject: Subject) -> None:
         with create_session(scoped=False) as session:
-            (mark,) = session.scalars(select(XComModel.value).where(*_xcoms_of(place)))
-            session.execute(update(XComModel).where(*_xcoms_of(place)).values(value={**mark, **differently}))
+            (registration,) = session.scalars(select(XComModel.value).where(*_xcoms_of(subject)))
+            session.execute(update(XComModel).where(*_xcoms_of(subject)).values(value={**registration, **differently}))
 
     return change
 
 
 RUNNING = TaskInstanceState.RUNNING
-_SHOWS_NOTHING = "SeeAny says that it is done, and shows no video"
+_NO_VIDEO = "the response of a completed task has no video"
 SITUATIONS = {
     "classic": Situation(),
     "worker-free": Situation(wait={"worker_free": True}),
@@ -124,67 +125,69 @@ SITUATIONS = {
     "too early": Situation(wait={"first_poll_at": time.time() + 3600}),
     "in its first worker": Situation(before=_becomes(state=RUNNING, trigger_id=None, next_method=None)),
     "back in a worker": Situation(before=_becomes(state=RUNNING, trigger_id=None)),
-    "marked as failed": Situation(before=lambda place: mark_failed(place.instance_id)),
-    "timed out by Airflow": Situation(before=lambda place: sweep(place.instance_id)),
-    "about to fire": Situation(before=_mark_is_taken_down),
+    "marked as failed": Situation(before=lambda subject: mark_failed(subject.instance_id)),
+    "timed out by Airflow": Situation(before=lambda subject: sweep(subject.instance_id)),
+    "about to fire": Situation(before=_registration_is_deleted),
     "another connection's URL": Situation(connection="other"),
     "another connection's URL that names the task": Situation(connection="other", named=True),
     "another connection and id that read alike": Situation(
-        connection=CONNECTION[:-1], seeany_task_id="alike", body_says=CONNECTION[-1] + "alike"
+        connection=CONNECTION[:-1], seeany_task_id="alike", id_in_body=CONNECTION[-1] + "alike"
     ),
     "the URL names the task": Situation(named=True),
     "two wait for it": Situation(waits=2),
     "an odd id": Situation(seeany_task_id="../x?y=1#z"),
-    "another XCom by the mark's key": Situation(before=_mark_says(received="?")),
-    "a mark of another task by this key": Situation(before=_mark_says(seeany_task_id="another")),
-    "a mark of another connection by this key": Situation(before=_mark_says(seeany_conn_id="other")),
-    "a mark of an earlier try": Situation(before=_mark_says(task_instance_id="another")),
-    "marked as failed meanwhile": Situation(meanwhile=lambda place: mark_failed(place.instance_id)),
-    "timed out by Airflow meanwhile": Situation(meanwhile=lambda place: sweep(place.instance_id)),
-    "about to fire meanwhile": Situation(meanwhile=_mark_is_taken_down),
-    "deferred anew meanwhile": Situation(meanwhile=lambda place: wait_anew(place.instance_id, place.seeany_task_id)),
+    "another XCom under the key of the registration": Situation(before=_registration_has(received="?")),
+    "a registration for another task under this key": Situation(before=_registration_has(seeany_task_id="another")),
+    "a registration for another connection under this key": Situation(before=_registration_has(seeany_conn_id="other")),
+    "a registration of an earlier try": Situation(before=_registration_has(task_instance_id="another")),
+    "marked as failed meanwhile": Situation(meanwhile=lambda subject: mark_failed(subject.instance_id)),
+    "timed out by Airflow meanwhile": Situation(meanwhile=lambda subject: sweep(subject.instance_id)),
+    "about to fire meanwhile": Situation(meanwhile=_registration_is_deleted),
+    "deferred anew meanwhile": Situation(
+        meanwhile=lambda subject: wait_anew(subject.instance_id, subject.seeany_task_id)
+    ),
     "SeeAny is down": Situation(page(502)),
-    "SeeAny does not answer": Situation(register),
+    "SeeAny does not respond": Situation(register),
     "SeeAny refuses the key": Situation(reply(401, {"error": {"code": "invalid_api_key", "message": "no"}})),
     "SeeAny does not know it": Situation(reply(404, {"error": {"code": "task_not_found", "message": "no"}})),
-    _SHOWS_NOTHING: Situation(reply(200, {**COMPLETED, "id": _SHOWS_NOTHING, "video_url": None})),
+    _NO_VIDEO: Situation(reply(200, {**COMPLETED, "id": _NO_VIDEO, "video_url": None})),
     "there is no connection": Situation(is_connected=False),
-    "SeeAny tells of another task": Situation(reply(200, {**COMPLETED, "id": "somebody else's"})),
+    "the response is about another task": Situation(reply(200, {**COMPLETED, "id": "somebody else's"})),
 }
 
 
 def outcome_of(situation: Situation, name: str, number: int, server: HostileServer, client: TestClient) -> Any:
-    """Ring, and tell what came of it."""
+    """Call back, and return the outcome."""
     seeany_task_id = situation.seeany_task_id or name
     first = 10 * number
-    instances = [add_wait(seeany_task_id, first + place, **situation.wait) for place in range(situation.waits)]
+    instances = [add_wait(seeany_task_id, first + index, **situation.wait) for index in range(situation.waits)]
     for bystander in BYSTANDERS:
         add_wait(f"{seeany_task_id}, of a bystander", first, **bystander)
-    place = Place(seeany_task_id, first, instances[0])
+    subject = Subject(seeany_task_id, first, instances[0])
     if situation.before:
-        situation.before(place)
-    says = situation.answer or reply(200, {**COMPLETED, "id": seeany_task_id})
+        situation.before(subject)
+    respond = situation.answer or reply(200, {**COMPLETED, "id": seeany_task_id})
 
     async def answer(caller: Caller) -> None:
         if situation.meanwhile:
-            situation.meanwhile(place)
-        await says(caller)
+            situation.meanwhile(subject)
+        await respond(caller)
 
     server.script(answer)
     server.requests.clear()
-    # Only the callback's own patience ends a question.
+    # Only the callback's own timeout ends a poll.
     connection = {"conn_type": "seeany", "host": server.url, "password": "sk-rings", "extra": {"request_timeout": 3600}}
     for conn_id in (CONNECTION, situation.connection):
         os.environ[f"AIRFLOW_CONN_{conn_id.upper()}"] = json.dumps(connection) if situation.is_connected else ""
     named = TaskInstanceKey(**HERE, map_index=first) if situation.named else None
     token = sign_token(TokenClaims(situation.connection, named), secret=SECRET)
-    body = {} if situation.named else {"id": situation.body_says or seeany_task_id}
-    answered = client.post(f"/callback/{token}", json=body)
+    body = {} if situation.named else {"id": situation.id_in_body or seeany_task_id}
+    response = client.post(f"/callback/{token}", json=body)
     return {
-        "status": answered.status_code,
-        "said": answered.json(),
-        "may be repeated": "Retry-After" in answered.headers,
-        "questions": [asked.target for asked in server.requests],
+        "http_status": response.status_code,
+        "response": response.json(),
+        "has Retry-After": "Retry-After" in response.headers,
+        "polls": [request.target for request in server.requests],
         **_left_of(range(first, first + situation.waits), registration_key(CONNECTION, seeany_task_id)),
     }
 
@@ -201,8 +204,8 @@ def _left_of(map_indexes: range, key: str) -> dict[str, Any]:
         }
         return {
             "states": [str(each.state) for each in instances],
-            "handed on": [(each.next_kwargs or {}).get("event") for each in instances],
-            "mark": xcoms.get(key),
+            "events": [(each.next_kwargs or {}).get("event") for each in instances],
+            "registration": xcoms.get(key),
             "xcoms": {name: value for name, value in xcoms.items() if not name.startswith(KEY_PREFIX)},
             "bystanders": [str(session.scalars(in_run.filter_by(**bystander)).one().state) for bystander in BYSTANDERS],
         }
@@ -214,7 +217,7 @@ def main() -> None:
     server = HostileServer()
     with in_background(server.serve):
         os.environ["AIRFLOW__SEEANY__CALLBACK_SECRET"] = SECRET
-        # What the first ring loads, on a busy machine, is not what is tried here.
+        # What the first callback imports, on a busy machine, is not tested here.
         import_module("airflow_provider_seeany.api.asynchronous")
         handler.POLL_TIMEOUT = 2.0
         with TestClient(create_app(), raise_server_exceptions=False) as client:

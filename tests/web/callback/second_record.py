@@ -1,4 +1,4 @@
-"""Lets a ring end a wait whose triggerer was killed as it ended it, and prints what is left: a script."""
+"""Lets a callback resume a wait whose triggerer was killed when it ended it, and prints what is left: a script."""
 
 from __future__ import annotations
 
@@ -12,27 +12,29 @@ from sqlalchemy import select
 
 from airflow_provider_seeany.api.outcome import Finished
 from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.web.callback.resume import resume, waits_for
+from airflow_provider_seeany.callback.token import TokenClaims
+from airflow_provider_seeany.web.callback.resume import find_waits, resume
 from airflow_provider_seeany.xcoms.record import Record
+from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 from tests.web.callback.waits_in_database import CONNECTION, add_wait, make_database
 
-ANSWER = {"id": "x", "status": "completed", "usage": {"cost": 0.7, "cost_unit": "CNY"}}
-WHERE = {"dag_id": "waits", "task_id": "wait", "run_id": "run", "map_index": 0}
+PAYLOAD = {"id": "x", "status": "completed", "usage": {"cost": 0.7, "cost_unit": "CNY"}}
+KEY = TaskInstanceKey("waits", "run", "wait", 0)
 
 
 def main(do_xcom_push: bool) -> None:
-    """Push a record of yesterday as a trigger does, then ring; print the values of the UI's own XComs by key."""
+    """Push a record of yesterday as a trigger does, then call back; print the values of the UI's own XComs by key."""
     make_database()
     add_wait("x", 0, worker_free=True, do_xcom_push=do_xcom_push)
-    completed = {**ANSWER, "completed_at": 1_795_000_000}
-    pushed = Record.of_task(SeeAnyTask.from_payload(completed), conn_id=CONNECTION).xcoms(WHERE)
+    completed = {**PAYLOAD, "completed_at": 1_795_000_000}
+    pushed = Record.of_task(SeeAnyTask.from_payload(completed), conn_id=CONNECTION).xcoms(KEY)
     with create_session(scoped=False) as session:
         dag_run_id = session.scalar(select(DagRun.id).filter_by(dag_id="waits", run_id="run"))
         session.add_all(
-            XComModel(dag_run_id=dag_run_id, key=key, value=value, **WHERE) for key, value in pushed.items()
+            XComModel(dag_run_id=dag_run_id, key=key, value=value, **KEY.columns()) for key, value in pushed.items()
         )
-    for waiting in waits_for(CONNECTION, ["x"]):
-        resume(waiting, Finished(ANSWER))
+    for wait in find_waits(TokenClaims(CONNECTION), ["x"]):
+        resume(wait, Finished(PAYLOAD))
     with create_session(scoped=False) as session:
         rows = session.execute(select(XComModel.key, XComModel.value).where(XComModel.key.startswith("_seeany")))
         print(json.dumps({row.key: row.value for row in rows}))

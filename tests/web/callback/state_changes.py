@@ -1,4 +1,4 @@
-"""Lets PostgreSQL itself keep every change of a task instance's state, whoever makes it."""
+"""Lets PostgreSQL itself record every change of a task instance's state, whoever makes it."""
 
 from __future__ import annotations
 

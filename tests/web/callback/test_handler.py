@@ -1,4 +1,4 @@
-"""What comes of a ring, in a database with Airflow's tables and with a SeeAny to ask: who is woken, and who is not."""
+"""What a callback does, in a database with Airflow's tables and with a SeeAny to poll: which waits it resumes."""
 
 from __future__ import annotations
 
@@ -20,20 +20,21 @@ from sqlalchemy.exc import OperationalError
 
 from airflow_provider_seeany.api.outcome import Finished
 from airflow_provider_seeany.callback.registration import registration_key
-from airflow_provider_seeany.callback.token import TaskInstanceKey, TokenClaims
+from airflow_provider_seeany.callback.token import TokenClaims
 from airflow_provider_seeany.web.callback import handler
 from airflow_provider_seeany.web.callback.handler import CallbackResult, CallbackStatus, handle_callback
 from airflow_provider_seeany.web.callback.rate_limit import RateLimit
-from airflow_provider_seeany.web.callback.resume import note_callback, resume, waits_for
+from airflow_provider_seeany.web.callback.resume import find_waits, note_callback, resume
 from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY
+from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 from tests.hostile import COMPLETED, FAILED, Answer, Caller, HostileServer, register, reply, reset, task
 from tests.waits import starts_triggers
 from tests.web.callback.waits_in_database import CONNECTION, add_wait, make_database, mark_failed, wait_anew
 
-RINGER = TokenClaims(CONNECTION)
+CLAIMS = TokenClaims(CONNECTION)
 DONE = reply(200, {**COMPLETED, "id": "x"})
-WOKEN, NOBODY_WAITS = CallbackResult(CallbackStatus.WOKEN, 1), CallbackResult(CallbackStatus.NOBODY_WAITS)
-TO_BE_REPEATED = CallbackResult(retry_after=10)
+RESUMED, NO_WAIT = CallbackResult(CallbackStatus.RESUMED, 1), CallbackResult(CallbackStatus.NO_WAIT)
+CALL_BACK_AGAIN = CallbackResult(retry_after=10)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def _database() -> Iterator[None]:
 def _only_own_waits(
     _database: None, hostile: HostileServer, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
-    monkeypatch.setattr(handler, "_questions", RateLimit(per_second=0.01, burst=3))
+    monkeypatch.setattr(handler, "_polls", RateLimit(per_second=0.01, burst=3))
     connect(CONNECTION, host=hostile.url, extra={"request_timeout": 5})
     yield
     with create_session(scoped=False) as session:
@@ -61,7 +62,7 @@ def state_of(instance_id: Any) -> Any:
         return session.get_one(TaskInstance, instance_id).state
 
 
-def mark_of(seeany_task_id: str) -> Any:
+def registration_of(seeany_task_id: str) -> Any:
     with create_session(scoped=False) as session:
         return session.scalar(
             select(XComModel.value).where(XComModel.key == registration_key(CONNECTION, seeany_task_id))
@@ -69,111 +70,113 @@ def mark_of(seeany_task_id: str) -> Any:
 
 
 @starts_triggers
-async def test_an_api_server_whose_certificates_are_missing_asks_for_the_ring_again_and_says_so(
+async def test_an_api_server_without_its_certificates_requests_another_callback_and_logs_why(
     connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     add_wait("x", 1)
     connect(CONNECTION, host="https://seeany.test")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/bundle.pem")
 
-    assert (await handle_callback(RINGER, ["x"])).retry_after
+    assert (await handle_callback(CLAIMS, ["x"])).retry_after
     assert re.search(r"REQUESTS_CA_BUNDLE.*/no/such/bundle\.pem", caplog.text)
 
 
 @starts_triggers
-async def test_all_that_wait_for_a_task_are_woken_by_one_ring_and_one_question(hostile: HostileServer) -> None:
+async def test_one_callback_and_one_poll_resume_all_waits_for_a_task(hostile: HostileServer) -> None:
     waits = [add_wait("x", 1), add_wait("x", 2, worker_free=True), add_wait("y", 3)]
     hostile.script(DONE)
 
-    assert await handle_callback(RINGER, ["x", "evt_1"]) == CallbackResult(CallbackStatus.WOKEN, 2)
+    assert await handle_callback(CLAIMS, ["x", "evt_1"]) == CallbackResult(CallbackStatus.RESUMED, 2)
     assert [state_of(each) for each in waits] == ["scheduled", "success", "deferred"]
     assert len(hostile.requests) == 1
 
 
-async def test_a_task_that_has_not_ended_wakes_nobody(hostile: HostileServer) -> None:
+async def test_a_task_that_has_not_ended_resumes_no_wait(hostile: HostileServer) -> None:
     wait = add_wait("x", 1)
     hostile.script(task())
 
-    assert await handle_callback(RINGER, ["x"]) == CallbackResult(CallbackStatus.STILL_RUNNING)
+    assert await handle_callback(CLAIMS, ["x"]) == CallbackResult(CallbackStatus.STILL_RUNNING)
     assert state_of(wait) == "deferred"
 
 
-async def test_without_a_wait_nothing_is_asked(hostile: HostileServer) -> None:
+async def test_without_a_wait_nothing_is_polled(hostile: HostileServer) -> None:
     add_wait("x", 1)
 
-    assert await handle_callback(RINGER, ["y"]) == NOBODY_WAITS
+    assert await handle_callback(CLAIMS, ["y"]) == NO_WAIT
     assert hostile.requests == []
 
 
-@pytest.mark.parametrize("waiting", [None, TaskInstanceKey("waits", "run", "wait", 1)])
-async def test_the_url_of_another_connection_wakes_nobody(
-    hostile: HostileServer, connect: Callable[..., None], waiting: TaskInstanceKey | None
+@pytest.mark.parametrize("task_instance", [None, TaskInstanceKey("waits", "run", "wait", 1)])
+async def test_the_url_of_another_connection_resumes_no_wait(
+    hostile: HostileServer, connect: Callable[..., None], task_instance: TaskInstanceKey | None
 ) -> None:
     connect("other", host=hostile.url)
     wait = add_wait("x", 1)
 
-    assert await handle_callback(TokenClaims("other", waiting), ["x"]) == NOBODY_WAITS
+    assert await handle_callback(TokenClaims("other", task_instance), ["x"]) == NO_WAIT
     assert (state_of(wait), hostile.requests) == ("deferred", [])
 
 
-async def test_a_flood_of_rings_for_a_running_task_does_not_use_up_what_may_be_asked(hostile: HostileServer) -> None:
+async def test_a_flood_of_callbacks_for_a_running_task_causes_few_polls(
+    hostile: HostileServer,
+) -> None:
     add_wait("x", 1)
     wait = add_wait("y", 2)
     hostile.script(task())
     hostile.script(reply(200, {**COMPLETED, "id": "y"}), task_id="y")
 
-    received = await asyncio.gather(*[handle_callback(RINGER, ["x"]) for _ in range(20)])
+    results = await asyncio.gather(*[handle_callback(CLAIMS, ["x"]) for _ in range(20)])
 
     assert len(hostile.requests) == 3
-    assert sum(each.is_rate_limited and each.retry_after > 0 for each in received) == 17
-    assert await handle_callback(RINGER, ["y"]) == WOKEN
+    assert sum(each.is_rate_limited and each.retry_after > 0 for each in results) == 17
+    assert await handle_callback(CLAIMS, ["y"]) == RESUMED
     assert state_of(wait) == "scheduled"
 
 
-async def test_a_url_that_names_who_waits_needs_no_body(hostile: HostileServer) -> None:
+async def test_a_url_that_names_the_task_instance_needs_no_body(hostile: HostileServer) -> None:
     waits = [add_wait("x", 1), add_wait("y", 2)]
     hostile.script(DONE)
 
-    assert await handle_callback(TokenClaims(CONNECTION, TaskInstanceKey("waits", "run", "wait", 1)), []) == WOKEN
+    assert await handle_callback(TokenClaims(CONNECTION, TaskInstanceKey("waits", "run", "wait", 1)), []) == RESUMED
     assert [state_of(each) for each in waits] == ["scheduled", "deferred"]
 
 
 @pytest.mark.parametrize("answer", [reply(500), reply(404), reply(403), reply(200, b"<html>")])
-async def test_a_seeany_in_trouble_leaves_the_wait_as_it_is(hostile: HostileServer, answer: Any) -> None:
+async def test_an_upstream_error_leaves_the_wait_as_it_is(hostile: HostileServer, answer: Any) -> None:
     wait = add_wait("x", 1)
     hostile.script(answer)
 
-    assert await handle_callback(RINGER, ["x"]) == TO_BE_REPEATED
+    assert await handle_callback(CLAIMS, ["x"]) == CALL_BACK_AGAIN
     assert state_of(wait) == "deferred"
     hostile.script(DONE)
-    assert await handle_callback(RINGER, ["x"]) == WOKEN
+    assert await handle_callback(CLAIMS, ["x"]) == RESUMED
 
 
-async def test_a_seeany_that_hangs_is_not_waited_for_for_long(
+async def test_a_poll_that_hangs_times_out(
     hostile: HostileServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     add_wait("x", 1)
     hostile.script(register)
     monkeypatch.setattr(handler, "POLL_TIMEOUT", 0.2)
 
-    assert await handle_callback(RINGER, ["x"]) == TO_BE_REPEATED
-    assert "no answer within 0.2 s" in caplog.text
+    assert await handle_callback(CLAIMS, ["x"]) == CALL_BACK_AGAIN
+    assert "no response within 0.2 s" in caplog.text
 
 
 @pytest.mark.parametrize("order", [["x", "done"], ["done", "x"]], ids=str)
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        (reply(500), CallbackResult(CallbackStatus.WOKEN, 1, retry_after=10)),
-        (reply(404), CallbackResult(CallbackStatus.WOKEN, 1, retry_after=10)),
-        (reply(200, b"<html>"), CallbackResult(CallbackStatus.WOKEN, 1, retry_after=10)),
-        (reset, CallbackResult(CallbackStatus.WOKEN, 1, retry_after=10)),
-        (register, CallbackResult(CallbackStatus.WOKEN, 1, retry_after=10)),
-        (task(), WOKEN),
+        (reply(500), CallbackResult(CallbackStatus.RESUMED, 1, retry_after=10)),
+        (reply(404), CallbackResult(CallbackStatus.RESUMED, 1, retry_after=10)),
+        (reply(200, b"<html>"), CallbackResult(CallbackStatus.RESUMED, 1, retry_after=10)),
+        (reset, CallbackResult(CallbackStatus.RESUMED, 1, retry_after=10)),
+        (register, CallbackResult(CallbackStatus.RESUMED, 1, retry_after=10)),
+        (task(), RESUMED),
     ],
-    ids=["500", "404", "unusable", "reset", "hangs", "running"],
+    ids=["500", "404", "invalid response", "reset", "hangs", "running"],
 )
-async def test_one_task_that_cannot_be_asked_for_does_not_hide_another_that_has_ended(
+async def test_one_task_that_cannot_be_polled_does_not_hide_another_that_has_ended(
     hostile: HostileServer, monkeypatch: pytest.MonkeyPatch, answer: Any, expected: CallbackResult, order: list[str]
 ) -> None:
     waits = [add_wait("x", 1), add_wait("done", 2)]
@@ -181,42 +184,42 @@ async def test_one_task_that_cannot_be_asked_for_does_not_hide_another_that_has_
     hostile.script(reply(200, {**COMPLETED, "id": "done"}), task_id="done")
     monkeypatch.setattr(handler, "POLL_TIMEOUT", 1)
 
-    assert await handle_callback(RINGER, order) == expected
+    assert await handle_callback(CLAIMS, order) == expected
     assert [state_of(each) for each in waits] == ["deferred", "scheduled"]
 
 
 @pytest.mark.parametrize("order", [["x", "done"], ["done", "x"]], ids=str)
-async def test_a_task_that_was_asked_about_too_often_does_not_hide_another_that_has_ended(
+async def test_a_task_that_is_rate_limited_does_not_hide_another_that_has_ended(
     hostile: HostileServer, order: list[str]
 ) -> None:
     waits = [add_wait("x", 1), add_wait("done", 2)]
     hostile.script(task())
     hostile.script(reply(200, {**COMPLETED, "id": "done"}), task_id="done")
-    while not (await handle_callback(RINGER, ["x"])).is_rate_limited:
+    while not (await handle_callback(CLAIMS, ["x"])).is_rate_limited:
         pass
 
-    received = await handle_callback(RINGER, order)
+    result = await handle_callback(CLAIMS, order)
 
-    assert (received.happened, received.task_instances, received.is_rate_limited) == (CallbackStatus.WOKEN, 1, True)
-    assert received.retry_after > 0
+    assert (result.status, result.task_instances, result.is_rate_limited) == (CallbackStatus.RESUMED, 1, True)
+    assert result.retry_after > 0
     assert [state_of(each) for each in waits] == ["deferred", "scheduled"]
 
 
-async def test_two_tasks_are_asked_about_at_the_same_time(hostile: HostileServer) -> None:
+async def test_two_tasks_are_polled_concurrently(hostile: HostileServer) -> None:
     add_wait("x", 1)
     add_wait("y", 2)
 
-    def once_both_are_asked_about(answer: Answer) -> Answer:
-        async def answered(caller: Caller) -> None:
+    def once_both_are_polled(answer: Answer) -> Answer:
+        async def polled(caller: Caller) -> None:
             await asyncio.to_thread(hostile.until, lambda: len(hostile.requests) == 2)
             await answer(caller)
 
-        return answered
+        return polled
 
-    hostile.script(once_both_are_asked_about(task()))
-    hostile.script(once_both_are_asked_about(reply(200, {**COMPLETED, "id": "y"})), task_id="y")
+    hostile.script(once_both_are_polled(task()))
+    hostile.script(once_both_are_polled(reply(200, {**COMPLETED, "id": "y"})), task_id="y")
 
-    assert await handle_callback(RINGER, ["x", "y"]) == WOKEN
+    assert await handle_callback(CLAIMS, ["x", "y"]) == RESUMED
 
 
 async def test_a_wait_that_cannot_be_resumed_does_not_hide_another_for_the_same_task(
@@ -226,25 +229,25 @@ async def test_a_wait_that_cannot_be_resumed_does_not_hide_another_for_the_same_
     hostile.script(DONE)
     real = handler.resume
 
-    def resume(waiting: Any, outcome: Any) -> bool:
-        if waiting.task_instance_id == waits[0]:
+    def resume(wait: Any, outcome: Any) -> bool:
+        if wait.task_instance_id == waits[0]:
             raise OperationalError("UPDATE", {}, Exception("database is locked"))
-        return real(waiting, outcome)
+        return real(wait, outcome)
 
     monkeypatch.setattr(handler, "resume", resume)
 
-    assert await handle_callback(RINGER, ["x"]) == CallbackResult(CallbackStatus.WOKEN, 1, retry_after=10)
+    assert await handle_callback(CLAIMS, ["x"]) == CallbackResult(CallbackStatus.RESUMED, 1, retry_after=10)
     assert [state_of(each) for each in waits] == ["deferred", "scheduled", "deferred"]
 
 
-async def test_what_nobody_thought_of_asks_to_ring_again(
+async def test_an_unexpected_error_requests_another_callback(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Such as a bundle of certificates that is not there."""
     wait = add_wait("x", 1)
     monkeypatch.setattr(handler, "_client", Mock(side_effect=FileNotFoundError("no such bundle")))
 
-    assert await handle_callback(RINGER, ["x"]) == TO_BE_REPEATED
+    assert await handle_callback(CLAIMS, ["x"]) == CALL_BACK_AGAIN
     assert state_of(wait) == "deferred"
     assert "FileNotFoundError: no such bundle" in caplog.text
 
@@ -283,37 +286,35 @@ def change_trigger(wait: Any, classpath: str = OURS, **arguments: Any) -> None:
     ],
     ids=str,
 )
-async def test_a_mark_on_a_task_instance_that_waits_for_something_else_is_not_believed(
+async def test_a_registration_on_a_task_instance_that_waits_for_something_else_is_ignored(
     hostile: HostileServer, trigger: dict[str, Any], first_poll_at: float
 ) -> None:
     wait = add_wait("x", 1, first_poll_at=first_poll_at)
     change_trigger(wait, **trigger)
     hostile.script(DONE)
 
-    assert await handle_callback(RINGER, ["x"]) == NOBODY_WAITS
-    assert (
-        await handle_callback(TokenClaims(CONNECTION, TaskInstanceKey("waits", "run", "wait", 1)), []) == NOBODY_WAITS
-    )
-    assert (state_of(wait), hostile.requests, mark_of("x")["received"]) == ("deferred", [], False)
+    assert await handle_callback(CLAIMS, ["x"]) == NO_WAIT
+    assert await handle_callback(TokenClaims(CONNECTION, TaskInstanceKey("waits", "run", "wait", 1)), []) == NO_WAIT
+    assert (state_of(wait), hostile.requests, registration_of("x")["received"]) == ("deferred", [], False)
 
 
-async def test_a_trigger_that_nobody_can_read_does_not_hide_another_wait(hostile: HostileServer) -> None:
+async def test_a_trigger_that_cannot_be_read_does_not_hide_another_wait(hostile: HostileServer) -> None:
     waits = [add_wait("x", 1), add_wait("x", 2)]
     with create_session(scoped=False) as session:
         session.get_one(TaskInstance, waits[0]).trigger.encrypted_kwargs = "of another Fernet key"
     hostile.script(DONE)
 
-    assert await handle_callback(RINGER, ["x"]) == WOKEN
+    assert await handle_callback(CLAIMS, ["x"]) == RESUMED
     assert [state_of(each) for each in waits] == ["deferred", "scheduled"]
 
 
 @starts_triggers
-async def test_a_wait_whose_arguments_only_the_triggerer_renders_is_woken(hostile: HostileServer) -> None:
+async def test_a_wait_whose_arguments_only_the_triggerer_renders_is_resumed(hostile: HostileServer) -> None:
     wait = add_wait("x", 1, worker_free=True)
     change_trigger(wait, **TEMPLATE)
     hostile.script(DONE)
 
-    assert await handle_callback(RINGER, ["x"]) == WOKEN
+    assert await handle_callback(CLAIMS, ["x"]) == RESUMED
     assert state_of(wait) == "success"
 
 
@@ -322,69 +323,67 @@ async def test_an_id_that_was_rendered_as_a_number_is_the_same_id(hostile: Hosti
     change_trigger(wait, seeany_task_id=42)
     hostile.script(reply(200, {**COMPLETED, "id": "42"}))
 
-    assert await handle_callback(RINGER, ["42"]) == WOKEN
+    assert await handle_callback(CLAIMS, ["42"]) == RESUMED
     assert state_of(wait) == "scheduled"
 
 
-async def test_a_mark_that_no_text_can_be_made_of_is_no_error(hostile: HostileServer) -> None:
+async def test_a_registration_that_cannot_be_encoded_is_no_error(hostile: HostileServer) -> None:
     add_wait("x", 1)
     with create_session(scoped=False) as session:
-        session.execute(update(XComModel).values(value={**mark_of("x"), "seeany_task_id": "\ud800"}))
+        session.execute(update(XComModel).values(value={**registration_of("x"), "seeany_task_id": "\ud800"}))
 
-    assert await handle_callback(RINGER, ["x"]) == NOBODY_WAITS
-    assert (
-        await handle_callback(TokenClaims(CONNECTION, TaskInstanceKey("waits", "run", "wait", 1)), []) == NOBODY_WAITS
-    )
+    assert await handle_callback(CLAIMS, ["x"]) == NO_WAIT
+    assert await handle_callback(TokenClaims(CONNECTION, TaskInstanceKey("waits", "run", "wait", 1)), []) == NO_WAIT
 
 
 def new_try(wait: Any, seeany_task_id: str) -> str:
-    """Let another try of the task instance wait, and return what its mark names."""
+    """Let another try of the task instance wait, and return the id in its registration."""
     return str(wait_anew(wait, seeany_task_id))
 
 
 @starts_triggers
 @pytest.mark.parametrize(
-    "rings", [note_callback, lambda found: resume(found, Finished(COMPLETED))], ids=["note", "resume"]
+    "act", [note_callback, lambda found: resume(found, Finished(COMPLETED))], ids=["note", "resume"]
 )
-def test_a_ring_for_one_try_leaves_the_mark_of_the_next_as_it_is(rings: Callable[[Any], bool]) -> None:
+def test_a_callback_for_one_try_leaves_the_registration_of_the_next_as_it_is(act: Callable[[Any], bool]) -> None:
     first_try = add_wait("x", 1)
-    (found,) = waits_for(CONNECTION, ["x"])
+    (found,) = find_waits(TokenClaims(CONNECTION), ["x"])
     this_try = new_try(first_try, "x")
 
-    assert rings(found) is False
-    assert (mark_of("x")["task_instance_id"], mark_of("x")["received"]) == (this_try, False)
+    assert act(found) is False
+    assert (registration_of("x")["task_instance_id"], registration_of("x")["received"]) == (this_try, False)
 
 
-async def test_while_the_database_is_locked_the_event_loop_goes_on(hostile: HostileServer) -> None:
+async def test_while_the_database_is_locked_the_event_loop_continues(hostile: HostileServer) -> None:
     add_wait("x", 1)
     hostile.script(DONE)
     with create_session(scoped=False) as other:
         other.execute(text("BEGIN IMMEDIATE"))
-        ringing = asyncio.create_task(handle_callback(RINGER, ["x"]))
+        callback = asyncio.create_task(handle_callback(CLAIMS, ["x"]))
         async with asyncio.timeout(10):
             while not (hostile.requests and handler._database.busy):
                 await asyncio.sleep(0.01)
-        # Blocked, the loop would not get here, and the ring would find the database locked in the end.
+        # Blocked, the loop would not get here, and the callback would find the database locked in the end.
         other.rollback()
 
-    assert await ringing == WOKEN
+    assert await callback == RESUMED
 
 
-async def test_a_ring_that_comes_too_early_is_noted_without_a_question(hostile: HostileServer) -> None:
+async def test_a_callback_that_comes_too_early_is_noted_without_a_poll(hostile: HostileServer) -> None:
     wait = add_wait("x", 1, first_poll_at=time.time() + 60)
 
-    assert await handle_callback(RINGER, ["x"]) == CallbackResult(CallbackStatus.NOTED, 1)
+    assert await handle_callback(CLAIMS, ["x"]) == CallbackResult(CallbackStatus.NOTED, 1)
     assert (state_of(wait), hostile.requests) == ("deferred", [])
-    assert mark_of("x")["received"] is True
+    assert registration_of("x")["received"] is True
 
 
-async def test_of_two_rings_at_once_one_wakes_and_the_other_says_that_nobody_waits(hostile: HostileServer) -> None:
+async def test_of_two_callbacks_at_once_one_resumes_the_wait_and_the_other_finds_none(hostile: HostileServer) -> None:
     add_wait("x", 1)
     hostile.script(DONE)
 
-    received = await asyncio.gather(handle_callback(RINGER, ["x"]), handle_callback(RINGER, ["x"]))
+    results = await asyncio.gather(handle_callback(CLAIMS, ["x"]), handle_callback(CLAIMS, ["x"]))
 
-    assert sorted(each.happened for each in received) == [CallbackStatus.NOBODY_WAITS, CallbackStatus.WOKEN]
+    assert sorted(each.status for each in results) == [CallbackStatus.NO_WAIT, CallbackStatus.RESUMED]
 
 
 @starts_triggers
@@ -396,27 +395,27 @@ async def test_what_an_earlier_try_waited_for_does_not_end_this_one(hostile: Hos
     hostile.script(DONE)
     hostile.script(reply(200, {**COMPLETED, "id": "new"}), task_id="new")
 
-    assert await handle_callback(RINGER, ["x"]) == NOBODY_WAITS
+    assert await handle_callback(CLAIMS, ["x"]) == NO_WAIT
     assert (state_of(this_try), hostile.requests) == ("deferred", [])
-    assert await handle_callback(RINGER, ["new"]) == WOKEN
+    assert await handle_callback(CLAIMS, ["new"]) == RESUMED
 
 
 @starts_triggers
-async def test_a_try_that_waits_for_the_same_task_again_is_woken(hostile: HostileServer) -> None:
+async def test_a_try_that_waits_for_the_same_task_again_is_resumed(hostile: HostileServer) -> None:
     first_try = add_wait("x", 1, worker_free=True)
     mark_failed(first_try)
     this_try = wait_anew(first_try, "x")
     hostile.script(DONE)
 
-    assert await handle_callback(RINGER, ["x"]) == WOKEN
+    assert await handle_callback(CLAIMS, ["x"]) == RESUMED
     assert state_of(this_try) == "success"
 
 
 @pytest.mark.parametrize("where", ["in a trigger", "in its first worker"])
-async def test_a_note_that_the_wait_may_have_come_too_late_for_asks_to_ring_again(
+async def test_a_note_that_may_have_come_too_late_for_the_wait_requests_another_callback(
     monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    """The database took so long that the wait has looked for a note by then."""
+    """The database took so long that the trigger has looked for a note by then."""
     wait = add_wait("x", 1, first_poll_at=time.time() + 60)
     if where == "in its first worker":
         with create_session(scoped=False) as session:
@@ -432,15 +431,15 @@ async def test_a_note_that_the_wait_may_have_come_too_late_for_asks_to_ring_agai
 
     monkeypatch.setattr(handler, "note_callback", slowly)
 
-    assert await handle_callback(RINGER, ["x"]) == TO_BE_REPEATED
+    assert await handle_callback(CLAIMS, ["x"]) == CALL_BACK_AGAIN
 
 
 @starts_triggers
-@pytest.mark.parametrize("pushes", [True, False], ids=["values", "links only"])
-async def test_a_ring_that_ends_a_wait_in_a_worker_takes_what_its_trigger_kept_for_itself(
-    hostile: HostileServer, *, pushes: bool
+@pytest.mark.parametrize("do_xcom_push", [True, False], ids=["values", "links only"])
+async def test_a_callback_that_resumes_a_wait_in_a_worker_deletes_the_claim_of_its_trigger(
+    hostile: HostileServer, *, do_xcom_push: bool
 ) -> None:
-    wait = add_wait("x", 1, worker_free=True, do_xcom_push=pushes)
+    wait = add_wait("x", 1, worker_free=True, do_xcom_push=do_xcom_push)
     with create_session(scoped=False) as session:
         instance = session.get_one(TaskInstance, wait)
         here = {name: getattr(instance, name) for name in ("dag_id", "task_id", "run_id", "map_index")}
@@ -448,6 +447,6 @@ async def test_a_ring_that_ends_a_wait_in_a_worker_takes_what_its_trigger_kept_f
         XComModel.set(key=PROGRESS_KEY, value=claim, serialize=False, session=session, **here)
     hostile.script(reply(200, {**FAILED, "id": "x"}))
 
-    assert await handle_callback(RINGER, ["x"]) == WOKEN
+    assert await handle_callback(CLAIMS, ["x"]) == RESUMED
     with create_session(scoped=False) as session:
         assert session.scalars(select(XComModel.key).where(XComModel.key == PROGRESS_KEY)).all() == []

@@ -15,39 +15,39 @@ from tests.web.callback.database import run_script
 
 pytestmark = pytest.mark.system
 
-RACES = ("ring", "poll", "sweep", "mark failed")
+RACES = ("callback", "poll", "sweep", "mark failed")
 TIMES = 200
 
 
 @pytest.fixture(scope="module")
 def raced(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """What came of all the races."""
+    """The outcome of all races."""
     return run_script("races", tmp_path_factory.mktemp("races") / "home", postgres_url, str(TIMES), timeout=900)
 
 
 @pytest.mark.parametrize("worker_free", [False, True], ids=["classic", "worker-free"])
 @pytest.mark.parametrize("rival", RACES)
 @pytest.mark.xdist_group("races")
-def test_a_wait_ends_exactly_once_whatever_a_ring_races_with(raced: Any, rival: str, worker_free: bool) -> None:
+def test_a_wait_ends_exactly_once_whatever_a_callback_races_with(raced: Any, rival: str, worker_free: bool) -> None:
     results = raced["results"][f"{rival}{', worker-free' if worker_free else ''}"]
     assert sum(results.values()) == TIMES
-    ended_by_a_ring = 0
+    ended_by_callback = 0
     for text, times in results.items():
         result = json.loads(text)
         assert result["errors"] == []
-        rings = result["rings that ended it"]
-        assert rings in (0, 1)
-        ended_by_a_ring += times * rings
-        if rings:
-            # What a ring leaves, in one piece: state, XComs, no mark. A person may change the state after it.
+        callbacks = result["resumed by callbacks"]
+        assert callbacks in (0, 1)
+        ended_by_callback += times * callbacks
+        if callbacks:
+            # What a callback leaves, in one piece: state, XComs, no registration. A user may change the state after it.
             became = "success" if worker_free else "scheduled"
             assert result["became"] in ([became], *([["failed", became]] if rival == "mark failed" else []))
-            assert (result["marks"], result["results"]) == (0, int(worker_free))
+            assert (result["registrations"], result["results"]) == (0, int(worker_free))
         else:
             assert len(result["became"]) == 1
             assert result["results"] == 0
     # Both come first now and then, or this would prove nothing.
-    assert ended_by_a_ring == TIMES if rival == "ring" else 0 < ended_by_a_ring < TIMES
+    assert ended_by_callback == TIMES if rival == "callback" else 0 < ended_by_callback < TIMES
 
 
 @pytest.mark.xdist_group("races")
@@ -64,7 +64,7 @@ def test_a_success_without_a_worker_is_announced_exactly_once(raced: Any) -> Non
 
 @starts_triggers
 @pytest.mark.xdist_group("races")
-def test_a_note_for_one_try_never_takes_the_place_of_the_next_ones_mark(raced: Any) -> None:
+def test_a_note_for_one_try_never_replaces_the_registration_of_the_next(raced: Any) -> None:
     assert sum(raced["notes"].values()) == TIMES
     results = [json.loads(text) for text in raced["notes"]]
     assert all((result["of this try"], result["received"]) == (True, False) for result in results)
@@ -89,5 +89,5 @@ def test_a_wait_is_found_at_once_among_very_many(database: str) -> None:
     assert looked["found"] == [True]
     assert "idx_xcom_key" in plan
     assert not any(f"{scan} {table}" in plan for scan in ("SCAN", "Seq Scan on") for table in ("xcom", "task_instance"))
-    # The promise is 20 ms; half of the looks keep it with a wide margin even on a busy machine.
+    # The promise is 20 ms; half of the queries keep it with a wide margin even on a busy machine.
     assert looked["milliseconds"][25] < 20

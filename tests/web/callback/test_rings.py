@@ -1,4 +1,4 @@
-"""What a ring brings about in each situation: in Airflow's database, at SeeAny, and for who rings."""
+"""What a callback does in each situation: in Airflow's database, at SeeAny, and for the caller."""
 
 from __future__ import annotations
 
@@ -15,100 +15,102 @@ from tests.web.callback.database import run_script
 
 
 class Expected(NamedTuple):
-    """What is to come of a ring."""
+    """What a callback is to do."""
 
-    status: int
-    happened: str | None
+    http_status: int
+    status: str | None
     task_instances: int
-    questions: int
+    polls: int
     states: list[str]
-    mark: str
+    registration: str
 
 
-WOKEN = Expected(202, "woken", 1, 1, ["scheduled"], "gone")
-ENDED = WOKEN._replace(states=["success"])
-NOBODY = Expected(200, "nobody_waits", 0, 0, ["deferred"], "there")
+RESUMED = Expected(202, "resumed", 1, 1, ["scheduled"], "gone")
+ENDED = RESUMED._replace(states=["success"])
+NO_WAIT = Expected(200, "no_wait", 0, 0, ["deferred"], "there")
 NOTED = Expected(202, "noted", 1, 0, ["deferred"], "received")
-TOO_LATE = NOBODY._replace(questions=1)
-TROUBLE = Expected(503, None, 0, 1, ["deferred"], "there")
+TOO_LATE = NO_WAIT._replace(polls=1)
+ERROR = Expected(503, None, 0, 1, ["deferred"], "there")
 
 _EXPECTED = {
-    "classic": WOKEN,
+    "classic": RESUMED,
     "worker-free": ENDED,
     "worker-free, without XComs": ENDED,
-    "failed": WOKEN,
-    "failed, worker-free": WOKEN,
+    "failed": RESUMED,
+    "failed, worker-free": RESUMED,
     "still running": Expected(202, "still_running", 0, 1, ["deferred"], "there"),
     "too early": NOTED,
     "in its first worker": NOTED._replace(states=["running"]),
-    "back in a worker": NOBODY._replace(states=["running"]),
-    "marked as failed": NOBODY._replace(states=["failed"]),
-    "timed out by Airflow": NOBODY._replace(states=["scheduled"]),
-    "about to fire": NOBODY._replace(mark="gone"),
-    "another connection's URL": NOBODY,
-    "another connection's URL that names the task": NOBODY,
-    "another connection and id that read alike": NOBODY,
-    "the URL names the task": WOKEN,
-    "two wait for it": WOKEN._replace(task_instances=2, states=["scheduled"] * 2),
-    "an odd id": WOKEN,
-    "another XCom by the mark's key": NOBODY._replace(mark="another"),
-    "a mark of another task by this key": NOBODY,
-    "a mark of another connection by this key": NOBODY,
-    "a mark of an earlier try": NOBODY,
+    "back in a worker": NO_WAIT._replace(states=["running"]),
+    "marked as failed": NO_WAIT._replace(states=["failed"]),
+    "timed out by Airflow": NO_WAIT._replace(states=["scheduled"]),
+    "about to fire": NO_WAIT._replace(registration="gone"),
+    "another connection's URL": NO_WAIT,
+    "another connection's URL that names the task": NO_WAIT,
+    "another connection and id that read alike": NO_WAIT,
+    "the URL names the task": RESUMED,
+    "two wait for it": RESUMED._replace(task_instances=2, states=["scheduled"] * 2),
+    "an odd id": RESUMED,
+    "another XCom under the key of the registration": NO_WAIT._replace(registration="another"),
+    "a registration for another task under this key": NO_WAIT,
+    "a registration for another connection under this key": NO_WAIT,
+    "a registration of an earlier try": NO_WAIT,
     "marked as failed meanwhile": TOO_LATE._replace(states=["failed"]),
     "timed out by Airflow meanwhile": TOO_LATE._replace(states=["scheduled"]),
-    "about to fire meanwhile": TOO_LATE._replace(mark="gone"),
+    "about to fire meanwhile": TOO_LATE._replace(registration="gone"),
     "deferred anew meanwhile": TOO_LATE,
-    "SeeAny is down": TROUBLE,
-    "SeeAny does not answer": TROUBLE,
-    "SeeAny refuses the key": TROUBLE,
-    "SeeAny does not know it": TROUBLE,
-    "SeeAny says that it is done, and shows no video": TROUBLE,
-    "SeeAny tells of another task": TROUBLE,
-    "there is no connection": TROUBLE._replace(questions=0),
+    "SeeAny is down": ERROR,
+    "SeeAny does not respond": ERROR,
+    "SeeAny refuses the key": ERROR,
+    "SeeAny does not know it": ERROR,
+    "the response of a completed task has no video": ERROR,
+    "the response is about another task": ERROR,
+    "there is no connection": ERROR._replace(polls=0),
 }
 EXPECTED = {name: expected for name, expected in _EXPECTED.items() if AIRFLOW_V_3_3_PLUS or "worker-free" not in name}
 
 
 @pytest.fixture(scope="module")
-def received(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """What came of each situation."""
+def results(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The outcome of each situation."""
     home = tmp_path_factory.mktemp("rings")
     return run_script("rings", home / "home", f"sqlite:///{home}/airflow.db")
 
 
-def test_every_situation_is_looked_at(received: Any) -> None:
-    assert set(received) == set(EXPECTED)
+def test_every_situation_is_tested(results: Any) -> None:
+    assert set(results) == set(EXPECTED)
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_a_ring_brings_about_what_it_should_and_nothing_else(received: Any, name: str) -> None:
-    left = received[name]
-    said, mark = left["said"], left["mark"]
+def test_a_callback_does_what_it_should_and_nothing_else(results: Any, name: str) -> None:
+    left = results[name]
+    response, registration = left["response"], left["registration"]
     found = Expected(
-        status=left["status"],
-        happened=said.get("happened"),
-        task_instances=said.get("task_instances", 0),
-        questions=len(left["questions"]),
+        http_status=left["http_status"],
+        status=response.get("status"),
+        task_instances=response.get("task_instances", 0),
+        polls=len(left["polls"]),
         states=left["states"],
-        mark="gone" if mark is None else {True: "received", False: "there"}.get(mark.get("received"), "another"),
+        registration="gone"
+        if registration is None
+        else {True: "received", False: "there"}.get(registration.get("received"), "another"),
     )
     assert found == EXPECTED[name]
-    assert left["may be repeated"] == (left["status"] == 503)
+    assert left["has Retry-After"] == (left["http_status"] == 503)
     assert set(left["bystanders"]) == {"deferred"}
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_a_worker_is_handed_the_whole_answer_of_a_task_that_ended(received: Any, name: str) -> None:
-    statuses = [event and event["payload"]["status"] for event in received[name]["handed on"]]
+def test_a_worker_receives_the_whole_payload_of_a_task_that_ended(results: Any, name: str) -> None:
+    statuses = [event and event["payload"]["status"] for event in results[name]["events"]]
     status = "failed" if name.startswith("failed") else "completed"
-    is_handed_on = EXPECTED[name].happened == "woken" and "scheduled" in EXPECTED[name].states
-    assert statuses == [status if is_handed_on else None] * len(EXPECTED[name].states)
+    is_in_event = EXPECTED[name].status == "resumed" and "scheduled" in EXPECTED[name].states
+    assert statuses == [status if is_in_event else None] * len(EXPECTED[name].states)
 
 
 @starts_triggers
-def test_without_a_worker_the_values_are_pushed_as_they_are(received: Any) -> None:
-    xcoms = received["worker-free"]["xcoms"]
+def test_without_a_worker_the_values_are_pushed_as_they_are(results: Any) -> None:
+    xcoms = results["worker-free"]["xcoms"]
     assert xcoms["return_value"]["usage"] == COMPLETED["usage"]
     assert (xcoms["video_url"], xcoms["cost"]) == (COMPLETED["video_url"], 0.7)
     assert xcoms["_link_WatchVideoLink"] == COMPLETED["video_url"]
@@ -117,10 +119,10 @@ def test_without_a_worker_the_values_are_pushed_as_they_are(received: Any) -> No
 
 
 @starts_triggers
-def test_without_a_worker_only_the_links_are_pushed_if_nothing_else_is_wanted(received: Any) -> None:
-    xcoms = received["worker-free, without XComs"]["xcoms"]
+def test_without_a_worker_only_the_links_are_pushed_if_do_xcom_push_is_off(results: Any) -> None:
+    xcoms = results["worker-free, without XComs"]["xcoms"]
     assert set(xcoms) == {link.xcom_key for link in RESULT_LINKS}
 
 
-def test_an_id_cannot_leave_its_place_in_the_address(received: Any) -> None:
-    assert received["an odd id"]["questions"] == ["/v1/tasks/..%2Fx%3Fy%3D1%23z"]
+def test_an_id_cannot_leave_its_segment_of_the_url(results: Any) -> None:
+    assert results["an odd id"]["polls"] == ["/v1/tasks/..%2Fx%3Fy%3D1%23z"]

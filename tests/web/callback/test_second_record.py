@@ -1,4 +1,4 @@
-"""A ring that ends a wait leaves one record of it, also if a triggerer has pushed one before it was killed."""
+"""A callback that ends a wait leaves one record of it, also if a triggerer had pushed one before it was killed."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tests.web.callback.database import run_script
 pytestmark = starts_triggers
 
 
-def test_the_record_of_a_ring_takes_the_place_of_the_triggerer_s(tmp_path: Path) -> None:
-    kept = run_script("second_record", tmp_path / "home", f"sqlite:///{tmp_path}/airflow.db", "values")
+def test_the_record_of_a_callback_replaces_the_triggerer_s(tmp_path: Path) -> None:
+    xcoms = run_script("second_record", tmp_path / "home", f"sqlite:///{tmp_path}/airflow.db", "values")
 
-    (key,) = [key for key in kept if FIRST_KEY <= key < LAST_KEY]
-    assert kept[PROGRESS_KEY] == {"record": key}
+    (key,) = [key for key in xcoms if FIRST_KEY <= key < LAST_KEY]
+    assert xcoms[PROGRESS_KEY] == {"record": key}
 
 
 def test_nothing_is_left_of_the_trigger_where_xcoms_are_off(tmp_path: Path) -> None:
-    kept = run_script("second_record", tmp_path / "home", f"sqlite:///{tmp_path}/airflow.db", "links")
+    xcoms = run_script("second_record", tmp_path / "home", f"sqlite:///{tmp_path}/airflow.db", "links")
 
-    assert kept == {}
+    assert xcoms == {}

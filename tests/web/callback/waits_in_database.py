@@ -79,7 +79,7 @@ def add_wait(
     task_id: str = "wait",
     **waiting: Any,
 ) -> Any:
-    """Add a deferred task instance with trigger and mark, which waits as these arguments say; return its id."""
+    """Add a deferred task instance with trigger and registration, which waits with these arguments; return its id."""
     from airflow.models.serialized_dag import SerializedDagModel
 
     with create_session(scoped=False) as session:
@@ -127,14 +127,16 @@ def _defer(
     instance.next_method = "execute_complete"
     instance.start_date = datetime.now(UTC)
     instance.trigger_timeout = datetime.now(UTC) + timedelta(hours=1)
-    mark = Registration(seeany_conn_id=CONNECTION, seeany_task_id=seeany_task_id, task_instance_id=str(instance.id))
+    registration = Registration(
+        seeany_conn_id=CONNECTION, seeany_task_id=seeany_task_id, task_instance_id=str(instance.id)
+    )
     # As the Execution API stores it, also where an earlier try left one.
     here = {"dag_id": instance.dag_id, "run_id": instance.run_id}
     session.merge(
         XComModel(
             dag_run_id=session.scalar(select(DagRun.id).filter_by(**here)),
-            key=mark.key,
-            value=msgspec.to_builtins(mark),
+            key=registration.key,
+            value=msgspec.to_builtins(registration),
             task_id=instance.task_id,
             map_index=instance.map_index,
             **here,

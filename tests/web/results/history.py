@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from airflow_provider_seeany.xcoms.record import Record
 from airflow_provider_seeany.xcoms.record_key import FIRST_KEY, LAST_KEY, PROGRESS_KEY, key_at
+from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 from tests.copies import columns, new_uuid
 
 TASKS_PER_RUN = 10
@@ -49,10 +50,8 @@ def fill(session: Session, records: list[Record], *, dag_ids: list[str], other_x
     """
     Store one ended task instance for each record, spread over the DAGs.
 
-    :param session: a session with Airflow's database.
-    :param records: what the task instances kept.
-    :param dag_ids: DAGs that are known already.
-    :param other_xcoms: how many other XComs each has: what a query should not have to look at.
+    :param dag_ids: DAGs that are stored already.
+    :param other_xcoms: number of other XComs of each, which a query should not read.
     """
     first_run = (session.scalar(select(func.max(DagRun.id))) or 0) + 1
     runs: dict[int, dict[str, Any]] = {}
@@ -75,16 +74,11 @@ def fill(session: Session, records: list[Record], *, dag_ids: list[str], other_x
                 "clear_number": 0,
             },
         )
-        place = {
-            "dag_id": run["dag_id"],
-            "run_id": run["run_id"],
-            "task_id": "wait",
-            "map_index": number % TASKS_PER_RUN,
-        }
+        key = TaskInstanceKey(run["dag_id"], run["run_id"], "wait", number % TASKS_PER_RUN)
         state = "success" if record.state == "completed" else "failed"
         tasks.append(
             {
-                **place,
+                **key.columns(),
                 "pool": "default_pool",
                 "operator": "SeeAnyTaskSensor",
                 "state": state,
@@ -93,10 +87,10 @@ def fill(session: Session, records: list[Record], *, dag_ids: list[str], other_x
                 "end_date": ended,
             }
         )
-        values = {**record.xcoms(place), **{f"other_{each}": "x" * 60 for each in range(other_xcoms)}}
+        values = {**record.xcoms(key), **{f"other_{each}": "x" * 60 for each in range(other_xcoms)}}
         xcoms += [
-            {**place, "dag_run_id": run["id"], "key": key, "value": value, "timestamp": ended}
-            for key, value in values.items()
+            {**key.columns(), "dag_run_id": run["id"], "key": xcom, "value": value, "timestamp": ended}
+            for xcom, value in values.items()
         ]
     session.execute(insert(DagRun), list(runs.values()))
     session.execute(insert(TaskInstance), tasks)
@@ -106,10 +100,9 @@ def fill(session: Session, records: list[Record], *, dag_ids: list[str], other_x
 
 def repeat(session: Session, *, days: int) -> None:
     """
-    Store what was stored, which is of one day in UTC, for the days before, too: as other mapped task instances.
+    Copy what was stored for one day in UTC to the days before, as other mapped task instances.
 
-    :param session: a session with Airflow's database.
-    :param days: how many days there are then.
+    :param days: number of days afterwards.
     """
     tasks = columns(session, "task_instance", without='"id" "map_index"')
     xcoms = columns(session, "xcom", without='"map_index" "key"')
@@ -164,16 +157,16 @@ def record(at: float, *, number: int = 0, files_url: str = "https://cdn.example"
 
 @contextmanager
 def statements(engine: Any) -> Iterator[list[tuple[str, Any]]]:
-    """Note what the database is asked about XComs."""
-    asked: list[tuple[str, Any]] = []
+    """Note the statements about XComs."""
+    executed: list[tuple[str, Any]] = []
 
     def note(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         if "xcom" in statement:
-            asked.append((statement, tuple(parameters.items()) if isinstance(parameters, dict) else parameters))
+            executed.append((statement, tuple(parameters.items()) if isinstance(parameters, dict) else parameters))
 
     event.listen(engine, "before_cursor_execute", note)
     try:
-        yield asked
+        yield executed
     finally:
         event.remove(engine, "before_cursor_execute", note)
 

@@ -1,4 +1,4 @@
-"""What Airflow's database knows of waits under way, of one task instance, and of spend."""
+"""The queries for current waits, one task instance, and spend."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ from airflow_provider_seeany.api.collector import ResultCollector
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.exceptions import SeeAnyBatchFailed
 from airflow_provider_seeany.web.results import queries, spend, views
-from airflow_provider_seeany.web.results.untrusted import Money, kept
 from airflow_provider_seeany.xcoms.record import Progress, Record
-from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY, dag_part, key_at
+from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY, hash_part, key_at
+from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
+from airflow_provider_seeany.xcoms.untrusted import Money, convert
 from tests.web.results.history import DAY, fill, record, statements
 
 NOW = int(time.time())
@@ -42,60 +43,61 @@ def _no_triggers(session: Session) -> Iterator[None]:
     session.commit()
 
 
-def tasks(session: Session, *, dag_ids: list[str] | None = None, count: int = 1) -> list[Any]:
-    """Add ended task instances that keep nothing, ten to a run; return what names them."""
+def tasks(session: Session, *, dag_ids: list[str] | None = None, count: int = 1) -> list[TaskInstanceKey]:
+    """Add ended task instances without XComs, ten to a run; return their keys."""
     fill(session, [record(NOW - 60, number=number) for number in range(count)], dag_ids=dag_ids or ["dag_0"])
     session.execute(delete(XComModel))
     session.commit()
     names = (TaskInstance.dag_id, TaskInstance.run_id, TaskInstance.task_id, TaskInstance.map_index)
-    return [row._mapping for row in session.execute(select(*names).order_by(TaskInstance.run_id, names[-1]))]
+    rows = session.execute(select(*names).order_by(TaskInstance.run_id, names[-1]))
+    return [TaskInstanceKey.of(row) for row in rows]
 
 
-def at(place: Mapping[str, Any]) -> Any:
-    """Return where a task instance is."""
-    return [getattr(TaskInstance, name) == value for name, value in place.items()]
+def row_of(key: TaskInstanceKey) -> Any:
+    """Return the conditions for the row of a task instance."""
+    return [getattr(TaskInstance, column) == value for column, value in key.columns().items()]
 
 
-def defer(session: Session, place: Any, *, classpath: str = OURS, state: str = "deferred") -> None:
+def defer(session: Session, instance: TaskInstanceKey, *, classpath: str = OURS, state: str = "deferred") -> None:
     """Let a task instance wait in a triggerer."""
     trigger = Trigger(classpath=classpath, kwargs={})
     session.add(trigger)
     session.flush()
-    session.execute(update(TaskInstance).where(*at(place)).values(state=state, trigger_id=trigger.id))
+    session.execute(update(TaskInstance).where(*row_of(instance)).values(state=state, trigger_id=trigger.id))
     session.commit()
 
 
-def push(session: Session, place: Any, xcoms: Mapping[str, Any]) -> None:
+def push(session: Session, instance: TaskInstanceKey, xcoms: Mapping[str, Any]) -> None:
     """Push XComs of a task instance."""
-    run = session.execute(select(TaskInstance).where(*at(place))).scalar_one().dag_run.id
-    values = [{**place, "dag_run_id": run, "key": key, "value": value} for key, value in xcoms.items()]
+    run = session.execute(select(TaskInstance).where(*row_of(instance))).scalar_one().dag_run.id
+    values = [{**instance.columns(), "dag_run_id": run, "key": key, "value": value} for key, value in xcoms.items()]
     session.execute(insert(XComModel), values)
     session.commit()
 
 
-def publish(session: Session, place: Any, **more: Any) -> None:
-    """Publish how far a wait is."""
+def publish(session: Session, instance: TaskInstanceKey, **more: Any) -> None:
+    """Publish the progress of a wait."""
     progress = Progress(**{"conn_id": "studio", "at": NOW - 5, "seeany_task_id": "vid", **more})
-    push(session, place, {PROGRESS_KEY: progress.as_json()})
+    push(session, instance, {PROGRESS_KEY: msgspec.to_builtins(progress)})
 
 
 def waiting(session: Session, readable: tuple[str, ...] = ("dag_0", "dag_1"), **filters: Any) -> list[views.Result]:
-    asked = views.Filters(since=EVERYTHING.since, until=EVERYTHING.until, **filters)
-    return queries.waiting(session, readable=readable, filters=asked)
+    chosen = views.Filters(since=EVERYTHING.since, until=EVERYTHING.until, **filters)
+    return queries.current_waits(session, readable=readable, filters=chosen)
 
 
-def view(session: Session, place: Any) -> views.TaskView:
-    found = queries.task_view(session, **place)
+def view(session: Session, instance: TaskInstanceKey) -> views.TaskView:
+    found = queries.task_view(session, instance)
     assert found is not None
     return found
 
 
-# Waits under way.
+# Current waits.
 
 
 def test_waits_of_dags_that_the_viewer_may_not_read_are_not_shown(session: Session) -> None:
-    for place in tasks(session, dag_ids=["dag_0", "dag_1"], count=20):
-        defer(session, place)
+    for instance in tasks(session, dag_ids=["dag_0", "dag_1"], count=20):
+        defer(session, instance)
 
     assert {wait.dag_id for wait in waiting(session)} == {"dag_0", "dag_1"}
     assert {wait.dag_id for wait in waiting(session, ("dag_1",))} == {"dag_1"}
@@ -103,33 +105,33 @@ def test_waits_of_dags_that_the_viewer_may_not_read_are_not_shown(session: Sessi
     assert waiting(session, ("dag_1",), dag_id="dag_0") == []
 
 
-def test_only_what_waits_for_seeany_in_a_triggerer_is_under_way(session: Session) -> None:
+def test_only_waits_for_seeany_in_a_triggerer_are_current(session: Session) -> None:
     ours, another, resumed, _ = tasks(session, count=4)
     defer(session, ours)
     defer(session, another, classpath="airflow.providers.standard.triggers.temporal.DateTimeTrigger")
     defer(session, resumed, state="queued")
 
-    assert [wait.map_index for wait in waiting(session)] == [ours["map_index"]]
+    assert [wait.map_index for wait in waiting(session)] == [ours.map_index]
 
 
 def test_each_wait_shows_its_own_progress(session: Session) -> None:
-    places = tasks(session, count=20)
-    for number, place in enumerate(places):
-        defer(session, place)
-        publish(session, place, percent=number, seeany_task_id=f"vid_{number}")
-        push(session, place, {"another": Progress(conn_id="x", at=1, percent=99).as_json()})
+    instances = tasks(session, count=20)
+    for number, instance in enumerate(instances):
+        defer(session, instance)
+        publish(session, instance, percent=number, seeany_task_id=f"vid_{number}")
+        push(session, instance, {"another": msgspec.to_builtins(Progress(conn_id="x", at=1, percent=99))})
 
     seen = [(wait.run_id, wait.map_index, wait.percent, wait.seeany_task_id) for wait in waiting(session)]
     # The newest first.
     assert seen == [
-        (place["run_id"], place["map_index"], number, f"vid_{number}")
-        for number, place in reversed([*enumerate(places)])
+        (instance.run_id, instance.map_index, number, f"vid_{number}")
+        for number, instance in reversed([*enumerate(instances)])
     ]
 
 
-def test_a_wait_that_has_said_nothing_yet_is_shown_all_the_same(session: Session) -> None:
-    (place,) = tasks(session)
-    defer(session, place)
+def test_a_wait_that_has_published_nothing_yet_is_shown(session: Session) -> None:
+    (instance,) = tasks(session)
+    defer(session, instance)
 
     (wait,) = waiting(session)
     assert (wait.state, wait.percent, wait.conn_id) == ("waiting", None, None)
@@ -138,25 +140,25 @@ def test_a_wait_that_has_said_nothing_yet_is_shown_all_the_same(session: Session
 
 def test_waits_are_found_by_their_connection(session: Session) -> None:
     one, other = tasks(session, count=2)
-    for place, conn_id in ((one, "studio"), (other, "studio_2")):
-        defer(session, place)
-        publish(session, place, conn_id=conn_id)
+    for instance, conn_id in ((one, "studio"), (other, "studio_2")):
+        defer(session, instance)
+        publish(session, instance, conn_id=conn_id)
 
-    assert [wait.map_index for wait in waiting(session, conn_id="studio")] == [one["map_index"]]
+    assert [wait.map_index for wait in waiting(session, conn_id="studio")] == [one.map_index]
 
 
-def test_thousands_of_waits_do_not_make_an_endless_page(session: Session) -> None:
-    for place in tasks(session, count=queries.MAX_WAITING + 10):
-        defer(session, place)
+def test_the_number_of_current_waits_in_a_response_is_limited(session: Session) -> None:
+    for instance in tasks(session, count=queries.MAX_WAITING + 10):
+        defer(session, instance)
 
     assert len(waiting(session)) == queries.MAX_WAITING
 
 
-@pytest.mark.parametrize(("said", "shown"), [(-5, 0), (40, 40), (250, 100)])
-def test_progress_never_leaves_its_bar(session: Session, said: int, shown: int) -> None:
-    (place,) = tasks(session)
-    defer(session, place)
-    publish(session, place, percent=said)
+@pytest.mark.parametrize(("published", "shown"), [(-5, 0), (40, 40), (250, 100)])
+def test_progress_is_limited_to_0_to_100_per_cent(session: Session, published: int, shown: int) -> None:
+    (instance,) = tasks(session)
+    defer(session, instance)
+    publish(session, instance, percent=published)
 
     assert waiting(session)[0].percent == shown
 
@@ -164,13 +166,17 @@ def test_progress_never_leaves_its_bar(session: Session, said: int, shown: int) 
 # One task instance.
 
 
-def test_a_wait_under_way_shows_how_far_it_is_and_not_what_an_earlier_try_brought(session: Session) -> None:
-    (place,) = tasks(session)
-    push(session, place, {key: value for key, value in record(NOW - 60).xcoms(place).items() if key != PROGRESS_KEY})
-    publish(session, place, percent=40)
-    defer(session, place)
+def test_a_current_wait_shows_its_progress_and_not_the_result_of_an_earlier_try(session: Session) -> None:
+    (instance,) = tasks(session)
+    push(
+        session,
+        instance,
+        {key: value for key, value in record(NOW - 60).xcoms(instance).items() if key != PROGRESS_KEY},
+    )
+    publish(session, instance, percent=40)
+    defer(session, instance)
 
-    shown = view(session, place)
+    shown = view(session, instance)
 
     assert (shown.is_seeany, shown.task_state) == (True, "deferred")
     assert shown.result is not None
@@ -178,76 +184,76 @@ def test_a_wait_under_way_shows_how_far_it_is_and_not_what_an_earlier_try_brough
 
 
 @pytest.mark.parametrize("operator", ["SeeAnyTaskSensor", "SeeAnyTaskResultOperator", "SeeAnyTaskBatchSensor"])
-def test_a_task_of_ours_is_known_before_it_has_said_anything(session: Session, operator: str) -> None:
-    (place,) = tasks(session)
+def test_a_task_of_ours_is_recognised_before_it_has_pushed_anything(session: Session, operator: str) -> None:
+    (instance,) = tasks(session)
     session.execute(update(TaskInstance).values(operator=operator, state="queued"))
     session.commit()
 
-    assert view(session, place).is_seeany
+    assert view(session, instance).is_seeany
 
 
-@pytest.mark.parametrize("known_by", ["nothing", "its trigger", "its progress", "its record"])
-def test_a_task_of_a_subclass_is_known_by_what_it_does(session: Session, known_by: str) -> None:
-    (place,) = tasks(session)
+@pytest.mark.parametrize("recognised_by", ["nothing", "its trigger", "its progress", "its record"])
+def test_a_task_of_a_subclass_is_recognised_by_its_trigger_or_xcoms(session: Session, recognised_by: str) -> None:
+    (instance,) = tasks(session)
     session.execute(update(TaskInstance).values(operator="StudioSensor"))
     session.commit()
-    if known_by == "its trigger":
-        defer(session, place)
-    elif known_by == "its progress":
-        publish(session, place)
-    elif known_by == "its record":
-        push(session, place, record(NOW - 60).xcoms(place))
+    if recognised_by == "its trigger":
+        defer(session, instance)
+    elif recognised_by == "its progress":
+        publish(session, instance)
+    elif recognised_by == "its record":
+        push(session, instance, record(NOW - 60).xcoms(instance))
 
-    assert view(session, place).is_seeany == (known_by != "nothing")
+    assert view(session, instance).is_seeany == (recognised_by != "nothing")
 
 
-def test_of_several_records_the_last_one_is_shown(session: Session) -> None:
-    (place,) = tasks(session)
+def test_the_newest_of_several_records_is_shown(session: Session) -> None:
+    (instance,) = tasks(session)
     for ago in (60, 3600):
-        kept = record(NOW - ago, number=ago).xcoms(place)
-        push(session, place, {key: value for key, value in kept.items() if key != PROGRESS_KEY})
+        xcoms = record(NOW - ago, number=ago).xcoms(instance)
+        push(session, instance, {key: value for key, value in xcoms.items() if key != PROGRESS_KEY})
 
-    shown = view(session, place).result
+    shown = view(session, instance).result
 
     assert shown is not None
     assert shown.at == NOW - 60
 
 
 def test_a_mapped_task_shows_no_other_one_s_result(session: Session) -> None:
-    places = tasks(session, count=2)
-    for number, place in enumerate(places):
-        push(session, place, record(NOW - 60 * number, number=number).xcoms(place))
-        push(session, place, {"result_urls": [f"https://cdn.example/{number}.mp4", "javascript:alert(1)"]})
+    instances = tasks(session, count=2)
+    for number, instance in enumerate(instances):
+        push(session, instance, record(NOW - 60 * number, number=number).xcoms(instance))
+        push(session, instance, {"result_urls": [f"https://cdn.example/{number}.mp4", "javascript:alert(1)"]})
 
-    for number, place in enumerate(places):
-        shown = view(session, place)
+    for number, instance in enumerate(instances):
+        shown = view(session, instance)
         assert shown.result is not None
         assert shown.result.seeany_task_id == f"video-0s-history-{number}"
         assert shown.result_urls == [f"https://cdn.example/{number}.mp4"]
 
 
 def test_a_batch_that_failed_shows_which_tasks_failed_and_why(session: Session) -> None:
-    (place,) = tasks(session)
+    (instance,) = tasks(session)
     result = BatchResult(
         total=3, completed=2, failed=1, cost={"CNY": 1.4}, detail="totals", tasks=[], failures=[Failure("b", "违反")]
     )
     error = SeeAnyBatchFailed(result, fail_fast=False)
-    kept = Record.of_error(error, conn_id="studio", seeany_task_id=None, batch=result)
-    push(session, place, kept.xcoms(place))
+    failure = Record.of_error(error, conn_id="studio", seeany_task_id=None, batch=result)
+    push(session, instance, failure.xcoms(instance))
 
-    assert view(session, place).batch == [views.BatchRow(id="b", state="failed", reason="违反")]
+    assert view(session, instance).batch == [views.BatchRow(id="b", state="failed", reason="违反")]
 
 
-def test_each_video_of_a_batch_shows_its_file_and_its_price(session: Session) -> None:
-    (place,) = tasks(session)
+def test_each_video_of_a_batch_shows_its_file_and_its_cost(session: Session) -> None:
+    (instance,) = tasks(session)
     results = ResultCollector(["a", "b"])
     for number, usage in enumerate(({"cost": 0.7, "cost_unit": "CNY"}, {"cost": 2})):
-        answer = {"id": "ab"[number], "status": "completed", "video_url": f"https://cdn.example/{number}.mp4"}
-        results.add(number, SeeAnyTask.from_payload({**answer, "usage": usage}))
-    brought = results.result().as_json()
-    push(session, place, {**Record.of_batch(brought, conn_id="c").xcoms(place), "return_value": brought})
+        payload = {"id": "ab"[number], "status": "completed", "video_url": f"https://cdn.example/{number}.mp4"}
+        results.add(number, SeeAnyTask.from_payload({**payload, "usage": usage}))
+    result = results.result().as_json()
+    push(session, instance, {**Record.of_batch(result, conn_id="c").xcoms(instance), "return_value": result})
 
-    rows = [(row.id, row.url, row.results, row.cost) for row in view(session, place).batch]
+    rows = [(row.id, row.url, row.results, row.cost) for row in view(session, instance).batch]
     assert rows == [
         ("a", "https://cdn.example/0.mp4", 0, Money("CNY", Decimal("0.7"))),
         ("b", "https://cdn.example/1.mp4", 0, Money("?", Decimal(2))),
@@ -255,22 +261,22 @@ def test_each_video_of_a_batch_shows_its_file_and_its_price(session: Session) ->
 
 
 @pytest.mark.parametrize("value", ["[" * 100_000, '"' + "[" * 100_000, '{"a":' * 50_000], ids=len)
-def test_what_anybody_pushed_under_our_keys_is_no_error_however_deep_it_is(session: Session, value: str) -> None:
-    (place,) = tasks(session)
-    push(session, place, {key_at(NOW - 60): value, PROGRESS_KEY: value, "return_value": value, "result_urls": value})
-    defer(session, place)
+def test_deeply_nested_json_under_our_keys_is_no_error(session: Session, value: str) -> None:
+    (instance,) = tasks(session)
+    push(session, instance, {key_at(NOW - 60): value, PROGRESS_KEY: value, "return_value": value, "result_urls": value})
+    defer(session, instance)
 
-    assert view(session, place).result == views.Result(**place, state="waiting")
+    assert view(session, instance).result == views.Result(**instance.columns(), state="waiting")
     assert [wait.percent for wait in waiting(session)] == [None]
-    assert queries.ended(session, readable=["dag_0"], filters=EVERYTHING, before=None, limit=10).results == []
+    assert queries.ended_waits(session, readable=["dag_0"], filters=EVERYTHING, before=None, limit=10) == ([], None)
 
 
-def test_a_first_file_that_is_no_web_address_is_no_link(session: Session) -> None:
+def test_a_first_file_that_is_no_web_url_is_no_link(session: Session) -> None:
     odd = record(NOW - 60, video_url=None, first_result="javascript:alert(1)")
     fill(session, [odd, record(NOW - 61, video_url=None, first_result="https://cdn.example/1.jpg")], dag_ids=["dag_0"])
 
-    page = queries.ended(session, readable=["dag_0"], filters=EVERYTHING, before=None, limit=10)
-    assert [result.first_result for result in page.results] == [None, "https://cdn.example/1.jpg"]
+    results, _ = queries.ended_waits(session, readable=["dag_0"], filters=EVERYTHING, before=None, limit=10)
+    assert [result.first_result for result in results] == [None, "https://cdn.example/1.jpg"]
 
 
 # Spend.
@@ -280,15 +286,15 @@ def groups(session: Session) -> list[views.Group]:
     return queries.groups(session, readable=["dag_0", "dag_1"], filters=EVERYTHING, zone=ZoneInfo("UTC"))
 
 
-def test_a_year_is_added_up_to_its_end(session: Session) -> None:
+def test_the_sums_of_a_year_are_complete(session: Session) -> None:
     days = range(1, 361, 10)
     fill(session, [record(NOW - DAY * day, number=day) for day in days], dag_ids=["dag_0"])
 
     assert [group.count for group in groups(session)] == [1] * len(days)
 
 
-def test_costs_that_have_no_room_in_keys_are_not_mixed_up(session: Session) -> None:
-    """As those of batches in many currencies, some of which end otherwise, or elsewhere."""
+def test_costs_without_room_in_keys_are_not_mixed_up(session: Session) -> None:
+    """As those of batches in many currencies, with different states and connections."""
     costs = [{f"currency {number:02}": str(amount) for number in range(60)} for amount in (1, 2, 4, 8)]
     records = [
         record(NOW - DAY, number=1, cost=costs[0]),
@@ -314,42 +320,40 @@ def test_costs_that_have_no_room_in_keys_are_not_mixed_up(session: Session) -> N
 def unpriced(dag_id: str, count: int, *, first: int = 0) -> list[str]:
     """Return keys without room for their costs, each with a connection of its own, as any DAG may push them."""
     begin = f"{key_at(NOW - DAY)}:"
-    return [f"{begin}{first + number:016x}:{dag_part(dag_id)}:c:conn{number}:~" for number in range(count)]
+    return [f"{begin}{first + number:016x}:{hash_part(dag_id)}:c:conn{number}:~" for number in range(count)]
 
 
-def push_records(session: Session, place: Any, keys: list[str]) -> None:
+def push_records(session: Session, instance: TaskInstanceKey, keys: list[str]) -> None:
     value = msgspec.to_builtins(record(NOW - DAY, cost={"CNY": "2"}))
-    push(session, place, dict.fromkeys(keys, value))
+    push(session, instance, dict.fromkeys(keys, value))
 
 
-def test_records_that_have_no_room_for_their_costs_are_read_by_one_query_and_no_more_than_some(
+def test_records_whose_costs_have_no_room_in_keys_are_read_by_one_query_up_to_a_maximum(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many connections a DAG makes up; and its records do not take the place of another DAG's."""
+    """However many connections a DAG invents; and its records do not crowd out another DAG's."""
     monkeypatch.setattr(spend, "MAX_READ_RECORDS", 20)
     evil, good = tasks(session, dag_ids=["dag_0", "dag_1"], count=20)[:11:10]
     push_records(session, evil, unpriced("dag_0", 300))
     push_records(session, good, unpriced("dag_1", 5, first=1000))
 
-    with statements(session.get_bind()) as asked, fetched(monkeypatch) as read:
+    with statements(session.get_bind()) as executed, fetched(monkeypatch) as read:
         found = groups(session)
 
-    assert len([statement for statement, _ in asked if "xcom.value" in statement]) == 1
+    assert len([statement for statement, _ in executed if "xcom.value" in statement]) == 1
     assert len(read) == 20
     assert sum(group.count for group in found) == 305
     priced = Counter(group.dag_id for group in found if group.cost)
     assert priced == {"dag_0": 15, "dag_1": 5}
 
 
-def test_a_key_that_very_many_task_instances_have_does_not_make_more_to_read(
-    session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_key_of_very_many_task_instances_is_not_read(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spend, "MAX_READ_RECORDS", 5)
-    places = tasks(session, count=10)
+    instances = tasks(session, count=10)
     (key, other) = unpriced("dag_0", 2)
-    for place in places:
-        push_records(session, place, [key])
-    push_records(session, places[0], [other])
+    for instance in instances:
+        push_records(session, instance, [key])
+    push_records(session, instances[0], [other])
 
     with fetched(monkeypatch) as read:
         found = groups(session)
@@ -362,16 +366,16 @@ def test_a_key_that_very_many_task_instances_have_does_not_make_more_to_read(
 def fetched(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
     """Note which values are read for sums."""
     read: list[object] = []
-    monkeypatch.setattr(spend, "kept", lambda value, kind: read.append(value) or kept(value, kind))
+    monkeypatch.setattr(spend, "convert", lambda value, kind: read.append(value) or convert(value, kind))
     yield read
 
 
-def test_what_is_pushed_under_a_key_of_ours_as_text_is_read_as_what_it_says(session: Session) -> None:
-    """Some databases and backends give JSON within JSON."""
-    (place,) = tasks(session)
-    kept = record(NOW - 60).xcoms(place)
-    push(session, place, {key: json.dumps(value) for key, value in kept.items()})
+def test_json_text_under_a_key_of_ours_is_decoded(session: Session) -> None:
+    """Some databases and backends return JSON within JSON."""
+    (instance,) = tasks(session)
+    xcoms = record(NOW - 60).xcoms(instance)
+    push(session, instance, {key: json.dumps(value) for key, value in xcoms.items()})
 
-    shown = view(session, place).result
+    shown = view(session, instance).result
     assert shown is not None
     assert shown.seeany_task_id == "video-0s-history-0"

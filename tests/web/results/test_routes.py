@@ -1,4 +1,4 @@
-"""The routes of the UI: who may read what, what they answer, and how long that takes with many results."""
+"""The routes of the UI: permissions, responses, and response times with many results."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ from airflow_provider_seeany.api.collector import ResultCollector
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.exceptions import SeeAnyBatchFailed, batch_timeout
 from airflow_provider_seeany.web.results import queries, spend, views
-from airflow_provider_seeany.web.results.untrusted import kept
 from airflow_provider_seeany.xcoms.record import PARTIAL_RESULT_KEY, BatchCounts, Record
-from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY, dag_part, key_at
+from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY, hash_part, key_at
+from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
+from airflow_provider_seeany.xcoms.untrusted import convert
 from tests.copies import settle
 from tests.web.conftest import DAGS
 from tests.web.results.history import DAY, fill, record, repeat, statements
@@ -44,7 +45,7 @@ ROUTES = ["/api/results", "/api/summary", TASK.format("dag_0", "x", 0)]
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_who_is_not_signed_in_reads_nothing(client_of: ClientOf, route: str) -> None:
+def test_an_anonymous_user_reads_nothing(client_of: ClientOf, route: str) -> None:
     assert client_of(None).get(route).status_code == 401
 
 
@@ -69,7 +70,7 @@ def test_a_user_never_sees_rows_of_a_dag_that_the_user_may_not_read(client_of: C
 
 
 @pytest.mark.parametrize(("limit", "sizes"), [(7, [7] * 14 + [2]), (10, [10] * 10), (200, [100])])
-def test_pages_follow_each_other_without_a_gap_or_a_double(
+def test_pages_have_no_gaps_and_no_duplicates(
     client_of: ClientOf, session: Session, limit: int, sizes: list[int]
 ) -> None:
     now = int(time.time())
@@ -105,12 +106,12 @@ def test_pages_follow_each_other_without_a_gap_or_a_double(
     ],
     ids=str,
 )
-def test_what_no_page_asks_for_is_refused(client_of: ClientOf, parameters: dict[str, str | int]) -> None:
+def test_invalid_parameters_are_rejected(client_of: ClientOf, parameters: dict[str, str | int]) -> None:
     assert client_of("admin").get("/api/results", params=parameters).status_code == 422
 
 
 NUL = "a%00b"
-PLACES_OF_NAMES = [
+PATHS_WITH_NAMES = [
     "/static/{}",
     "/api/results?dag_id={}",
     "/api/results?conn_id={}",
@@ -133,29 +134,29 @@ NUMBERS = [
 ]
 
 
-@pytest.mark.parametrize("place", PLACES_OF_NAMES)
+@pytest.mark.parametrize("path", PATHS_WITH_NAMES)
 @pytest.mark.parametrize("name", ["admin", "dag_0"])
-def test_a_nul_in_any_parameter_is_refused(client_of: ClientOf, place: str, name: str) -> None:
-    expected = 404 if place.startswith("/static") else 422
-    assert client_of(name).get(place.format(NUL)).status_code == expected
+def test_a_nul_in_any_parameter_is_rejected(client_of: ClientOf, path: str, name: str) -> None:
+    expected = 404 if path.startswith("/static") else 422
+    assert client_of(name).get(path.format(NUL)).status_code == expected
 
 
-@pytest.mark.parametrize("place", PLACES_OF_NAMES)
+@pytest.mark.parametrize("path", PATHS_WITH_NAMES)
 @pytest.mark.parametrize("text", ["%ED%A0%80", "%FF", "%F0%9F%98%80", "x" * 3000, "%0A", "%2F", "%25", "'"])
-def test_whatever_stands_in_a_parameter_is_no_error_of_the_server(client_of: ClientOf, place: str, text: str) -> None:
-    assert client_of("admin").get(place.format(text)).status_code in (200, 404, 422)
+def test_no_text_in_a_parameter_is_a_server_error(client_of: ClientOf, path: str, text: str) -> None:
+    assert client_of("admin").get(path.format(text)).status_code in (200, 404, 422)
 
 
-@pytest.mark.parametrize("place", NUMBERS)
+@pytest.mark.parametrize("path", NUMBERS)
 @pytest.mark.parametrize("number", [2**31, -(2**31) - 1, 2**63, 10**30])
-def test_a_number_that_no_column_holds_is_no_error_of_the_server(client_of: ClientOf, place: str, number: int) -> None:
-    status = client_of("admin").get(f"/api/{place.format(number)}").status_code
+def test_a_number_that_no_column_holds_is_no_server_error(client_of: ClientOf, path: str, number: int) -> None:
+    status = client_of("admin").get(f"/api/{path.format(number)}").status_code
 
-    assert status == 422 or (status == 200 and number == 2**31 and "limit" not in place)
+    assert status == 422 or (status == 200 and number == 2**31 and "limit" not in path)
 
 
 @pytest.mark.parametrize(
-    ("asked", "expected"),
+    ("parameters", "expected"),
     [
         ({}, {0, 1, 2, 3, 4}),
         ({"state": "failed"}, {1}),
@@ -168,7 +169,7 @@ def test_a_number_that_no_column_holds_is_no_error_of_the_server(client_of: Clie
         ({"since": "days_ago", "conn_id": "studio", "state": "failed"}, set()),
     ],
 )
-def test_filters_filter(client_of: ClientOf, session: Session, asked: dict[str, str], expected: set[int]) -> None:
+def test_filters_filter(client_of: ClientOf, session: Session, parameters: dict[str, str], expected: set[int]) -> None:
     now = int(time.time())
     days_ago = now - 5 * DAY
     # Each costs another power of two, so that a sum says which are in it.
@@ -180,18 +181,18 @@ def test_filters_filter(client_of: ClientOf, session: Session, asked: dict[str, 
         record(now - 9 * DAY, number=4, cost={"CNY": "16"}),
     ]
     fill(session, records, dag_ids=["dag_0"])
-    parameters = {name: days_ago if value == "days_ago" else value for name, value in asked.items()}
+    given = {name: days_ago if value == "days_ago" else value for name, value in parameters.items()}
     client = client_of("admin")
 
-    rows = client.get("/api/results", params=parameters).json()["results"]
+    rows = client.get("/api/results", params=given).json()["results"]
     assert {int(row["seeany_task_id"].rpartition("-")[2]) for row in rows} == expected
     for zone in ("UTC", "Asia/Shanghai"):
-        groups = client.get("/api/summary", params={**parameters, "zone": zone}).json()["groups"]
+        groups = client.get("/api/summary", params={**given, "zone": zone}).json()["groups"]
         assert sum(int(money["amount"]) for group in groups for money in group["cost"]) == sum(2**n for n in expected)
         assert sum(group["count"] for group in groups) == len(expected)
 
 
-def test_money_is_added_up_exactly_and_each_currency_for_itself(client_of: ClientOf, session: Session) -> None:
+def test_costs_are_summed_exactly_by_currency(client_of: ClientOf, session: Session) -> None:
     noon = int(time.time()) // DAY * DAY - DAY // 2
     records = [record(noon, number=n, cost={"CNY": "0.1"}) for n in range(3)]
     records += [record(noon, number=9, cost={"USD": "0.2"}), record(noon, number=10, state="failed", cost={})]
@@ -238,12 +239,12 @@ def test_a_task_that_was_waited_for_twice_is_paid_once(client_of: ClientOf, sess
     assert (group["count"], group["cost"]) == (1, [{"unit": "CNY", "amount": "0.7"}])
 
 
-@pytest.mark.parametrize("asked", [{"until": 253_402_300_799}, {"since": 253_402_300_799}, {"since": 0, "until": 0}])
+@pytest.mark.parametrize("range_", [{"until": 253_402_300_799}, {"since": 253_402_300_799}, {"since": 0, "until": 0}])
 @pytest.mark.parametrize("zone", ["Asia/Shanghai", "America/New_York", "no such zone"])
-def test_a_range_at_an_end_of_the_calendar_is_empty(client_of: ClientOf, asked: dict[str, int], zone: str) -> None:
+def test_a_range_at_an_end_of_the_calendar_is_empty(client_of: ClientOf, range_: dict[str, int], zone: str) -> None:
     client = client_of("admin")
-    assert client.get("/api/results", params=asked).json()["results"] == []
-    assert client.get("/api/summary", params={**asked, "zone": zone}).json()["groups"] == []
+    assert client.get("/api/results", params=range_).json()["results"] == []
+    assert client.get("/api/summary", params={**range_, "zone": zone}).json()["groups"] == []
 
 
 @pytest.mark.parametrize(
@@ -285,7 +286,7 @@ def test_what_anybody_pushed_under_a_key_of_ours_becomes_neither_a_link_nor_an_e
     push(session, key_at(now - 40))
     push(session, f"{key_at(now - 40)}: :c:conn:CNY=1")
     for cost in ("CNY=x", "CNY=NaN", "CNY=1E%2B999999", "CNY=1E~2B999999999", "~ED~A0~80=1", "=", "~"):
-        push(session, f"{key_at(now - 40)}:0123456789abcdef:{dag_part('dag_0')}:c:c:{cost}")
+        push(session, f"{key_at(now - 40)}:0123456789abcdef:{hash_part('dag_0')}:c:c:{cost}")
 
     (row,) = client_of("admin").get("/api/results").json()["results"]
     assert (row["video_url"], row["thumbnail_url"]) == (None, None)
@@ -297,9 +298,9 @@ def test_what_anybody_pushed_under_a_key_of_ours_becomes_neither_a_link_nor_an_e
 
 def push(session: Session, key: str, value: object = "x", *, map_index: int = 1) -> None:
     """Push what a DAG may push: anything under any key."""
-    place = session.execute(select(XComModel.dag_run_id, XComModel.run_id, XComModel.dag_id).limit(1)).one()
+    row = session.execute(select(XComModel.dag_run_id, XComModel.run_id, XComModel.dag_id).limit(1)).one()
     values = {"task_id": "wait", "map_index": map_index, "key": key, "value": value, "timestamp": datetime.now(UTC)}
-    session.execute(insert(XComModel).values(**place._mapping, **values))
+    session.execute(insert(XComModel).values(**row._mapping, **values))
     session.commit()
 
 
@@ -320,10 +321,10 @@ def test_a_batch_links_the_first_file_of_an_image_set(
 ) -> None:
     ids = [f"set_{number:06}" for number in range(count)]
     results = ResultCollector(ids)
-    for place, task_id in enumerate(ids):
+    for index, task_id in enumerate(ids):
         images = [{"url": f"https://cdn.example/{task_id}/{number}.jpg"} for number in range(9)]
         answer = {"id": task_id, "object": "image_set", "status": "completed", "images": images}
-        results.add(place, SeeAnyTask.from_payload(answer))
+        results.add(index, SeeAnyTask.from_payload(answer))
     result = results.result().as_json()
     assert result["detail"] == detail
     fill(session, [Record.of_batch(result, conn_id="seeany_default")], dag_ids=["dag_0"])
@@ -346,9 +347,9 @@ def test_the_tab_of_a_batch_that_did_not_succeed_lists_what_was_paid(
 ) -> None:
     ids = [f"vid_{number:016}" for number in range(completed + 2)]
     results = ResultCollector(ids)
-    for place in range(completed):
-        fields = {"video_url": f"https://cdn/{place}.mp4", "usage": {"cost": 0.5, "cost_unit": "CNY"}}
-        results.add(place, SeeAnyTask.from_payload({"id": ids[place], "status": "completed", **fields}))
+    for index in range(completed):
+        fields = {"video_url": f"https://cdn/{index}.mp4", "usage": {"cost": 0.5, "cost_unit": "CNY"}}
+        results.add(index, SeeAnyTask.from_payload({"id": ids[index], "status": "completed", **fields}))
     results.fail(completed, "违反内容安全策略")
     result = results.result()
     error = (
@@ -356,8 +357,8 @@ def test_the_tab_of_a_batch_that_did_not_succeed_lists_what_was_paid(
         if end == "timed_out"
         else SeeAnyBatchFailed(result, fail_fast=True)
     )
-    kept_record = Record.of_error(error, conn_id="c", seeany_task_id=None, batch=result)
-    fill(session, [kept_record], dag_ids=["dag_0"])
+    failure = Record.of_error(error, conn_id="c", seeany_task_id=None, batch=result)
+    fill(session, [failure], dag_ids=["dag_0"])
     push(session, PARTIAL_RESULT_KEY, result.as_json(), map_index=0)
     client = client_of("admin")
     row = client.get("/api/results").json()["results"][0]
@@ -389,10 +390,10 @@ FORGED_AMOUNTS = ["-5", "1E%2B398", "1E~2B398", "1E~2B16", "NaN", "Infinity", "9
 
 
 @pytest.mark.parametrize("amount", FORGED_AMOUNTS)
-def test_what_no_service_charges_is_not_added_up(client_of: ClientOf, session: Session, amount: str) -> None:
+def test_amounts_that_no_service_charges_are_not_summed(client_of: ClientOf, session: Session, amount: str) -> None:
     now = time.time()
     fill(session, [record(now - 60, number=1), record(now - 50, number=2, cost={"CNY": amount})], dag_ids=["dag_0"])
-    push(session, f"{key_at(now - 40)}:0123456789abcdef:{dag_part('dag_0')}:c:c:CNY={amount}")
+    push(session, f"{key_at(now - 40)}:0123456789abcdef:{hash_part('dag_0')}:c:c:CNY={amount}")
 
     groups = client_of("admin").get("/api/summary").json()["groups"]
     assert [money for group in groups for money in group["cost"]] == [{"unit": "CNY", "amount": "0.7"}]
@@ -407,13 +408,12 @@ def test_no_dag_can_add_to_the_spend_of_another(client_of: ClientOf, session: Se
     now = time.time()
     fill(session, [record(now - 60, number=1)], dag_ids=["dag_0"])
     fill(session, [record(now - 60, number=2)], dag_ids=["dag_1"])
-    place = session.execute(select(XComModel.dag_run_id, XComModel.run_id).where(XComModel.dag_id == "dag_1")).first()
-    assert place is not None
-    named = {"dag_id": "dag_0", "run_id": "r", "task_id": "t", "map_index": 0}
-    forged = record(now - 30, number=3, cost=cost).xcoms(named)
+    row = session.execute(select(XComModel.dag_run_id, XComModel.run_id).where(XComModel.dag_id == "dag_1")).first()
+    assert row is not None
+    forged = record(now - 30, number=3, cost=cost).xcoms(TaskInstanceKey("dag_0", "r", "t", 0))
     key = forged[PROGRESS_KEY]["record"]
     values = {"dag_id": "dag_1", "task_id": "wait", "map_index": 0, "timestamp": datetime.now(UTC)}
-    session.execute(insert(XComModel).values(**place._mapping, **values, key=key, value=forged[key]))
+    session.execute(insert(XComModel).values(**row._mapping, **values, key=key, value=forged[key]))
     session.commit()
 
     groups = client_of("admin").get("/api/summary").json()["groups"]
@@ -431,19 +431,19 @@ def test_a_record_of_its_own_key_does_not_hide_the_costs_of_another_dag(client_o
     fill(session, [record(now - 60, number=1, cost=many)], dag_ids=["dag_0"])
     fill(session, [record(now - 50, number=2)], dag_ids=["dag_1"])
     (key,) = session.scalars(select(XComModel.key).where(XComModel.key.endswith(":~"))).all()
-    place = session.execute(
+    row = session.execute(
         select(XComModel.dag_run_id, XComModel.run_id, XComModel.dag_id).where(XComModel.dag_id == "dag_1")
     ).first()
-    assert place is not None
+    assert row is not None
     values = {"task_id": "wait", "map_index": 0, "timestamp": datetime.now(UTC)}
-    session.execute(insert(XComModel).values(**place._mapping, **values, key=key, value={"state": "completed"}))
+    session.execute(insert(XComModel).values(**row._mapping, **values, key=key, value={"state": "completed"}))
     session.commit()
 
     (group,) = client_of("dag_0").get("/api/summary").json()["groups"]
     assert {money["unit"]: money["amount"] for money in group["cost"]} == dict.fromkeys(many, "0.1")
 
 
-def test_the_list_and_the_tab_show_nothing_beyond_what_a_wait_keeps(client_of: ClientOf, session: Session) -> None:
+def test_the_list_and_the_tab_show_nothing_larger_than_a_wait_pushes(client_of: ClientOf, session: Session) -> None:
     now = time.time()
     huge = 10**300
     forged = record(
@@ -472,24 +472,24 @@ def test_the_list_and_the_tab_show_nothing_beyond_what_a_wait_keeps(client_of: C
 
 
 def many_records_of_one_task_instance(session: Session, count: int) -> str:
-    """Store what a DAG may push, and return the run."""
+    """Store what a DAG may push; return the run."""
     now = time.time()
     fill(session, [record(now - 60, number=1)], dag_ids=["dag_0"])
-    place = session.execute(
+    row = session.execute(
         select(XComModel.dag_run_id, XComModel.run_id, XComModel.dag_id, XComModel.task_id, XComModel.map_index).limit(
             1
         )
     ).one()
     forged = [record(now - 3600 - number, number=number) for number in range(count)]
     rows = [
-        {**place._mapping, "key": key, "value": value, "timestamp": datetime.now(UTC)}
+        {**row._mapping, "key": key, "value": value, "timestamp": datetime.now(UTC)}
         for each in forged
-        for key, value in each.xcoms(place._mapping).items()
+        for key, value in each.xcoms(TaskInstanceKey.of(row)).items()
         if key != PROGRESS_KEY
     ]
     session.execute(insert(XComModel), rows)
     session.commit()
-    return str(place.run_id)
+    return str(row.run_id)
 
 
 def test_a_task_instance_with_very_many_records_shows_the_newest_and_reads_hardly_any(
@@ -498,23 +498,22 @@ def test_a_task_instance_with_very_many_records_shows_the_newest_and_reads_hardl
     run_id = many_records_of_one_task_instance(session, 2000)
     settle(session)
     fetched: list[int] = []
-    monkeypatch.setattr(queries, "kept", lambda *args: fetched.append(1) or kept(*args))
+    monkeypatch.setattr(queries, "convert", lambda *args: fetched.append(1) or convert(*args))
 
-    with statements(session.get_bind()) as asked:
+    with statements(session.get_bind()) as executed:
         view = client_of("admin").get(TASK.format("dag_0", run_id, 0)).json()
 
     assert view["result"]["seeany_task_id"] == "video-0s-history-1"
     assert len(fetched) <= 1 + queries.MAX_TRIED_RECORDS
-    (newest,) = (statement for statement in asked if "ORDER BY" in statement[0])
-    told = plan(session, *newest)
-    assert re.search(r"xcom_pkey|sqlite_autoindex_xcom_1", told), told
-    assert not re.search(r"(?i)sort|temp b-tree|seq scan", told), told
+    (newest,) = (statement for statement in executed if "ORDER BY" in statement[0])
+    explained = plan(session, *newest)
+    assert re.search(r"xcom_pkey|sqlite_autoindex_xcom_1", explained), explained
+    assert not re.search(r"(?i)sort|temp b-tree|seq scan", explained), explained
 
 
 @pytest.fixture
-def _kept_from_one_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spend, "WORTH_KEEPING", 1)
-    queries.SPEND.forget()
+def _cached_from_one_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spend, "MIN_CACHED_RESULTS", 1)
 
 
 def groups_of(name: str, filters: views.Filters) -> list[views.Group]:
@@ -522,24 +521,24 @@ def groups_of(name: str, filters: views.Filters) -> list[views.Group]:
         return queries.groups(session, readable={name}, filters=filters, zone=ZoneInfo("UTC"))
 
 
-@pytest.mark.usefixtures("_kept_from_one_on")
-def test_viewers_who_ask_for_the_same_at_once_cause_one_reading_and_each_sees_own_dags_only(session: Session) -> None:
+@pytest.mark.usefixtures("_cached_from_one_on")
+def test_concurrent_requests_for_the_same_range_cause_one_reading_and_return_own_dags_only(session: Session) -> None:
     today = int(time.time()) // DAY * DAY
     fill(session, [record(today - DAY, number=n) for n in range(40)], dag_ids=["dag_0", "dag_1"])
     filters = views.Filters(since=today - 300 * DAY, until=today)
     names = [f"dag_{number % 3}" for number in range(1 + spend.MAX_WAITING)]
 
-    with statements(session.get_bind()) as asked, ThreadPoolExecutor(len(names)) as pool:
+    with statements(session.get_bind()) as executed, ThreadPoolExecutor(len(names)) as pool:
         seen = list(pool.map(lambda name: groups_of(name, filters), names))
 
-    assert len(asked) == math.ceil(300 / 31)
+    assert len(executed) == math.ceil(300 / 31)
     for name, groups in zip(names, seen, strict=True):
         assert [(group.dag_id, group.count) for group in groups] == ([(name, 20)] if name != "dag_2" else [])
 
 
 @contextmanager
 def busy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let somebody else's sums be under way."""
+    """Let the sums of another request be under way."""
     release, is_under_way = Event(), Event()
 
     def add_up(_: object, days: Sequence[spend.Day]) -> dict[spend.Day, tuple[spend.Sums, int]]:
@@ -547,7 +546,7 @@ def busy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         release.wait()
         return {day: ({}, 0) for day in days}
 
-    monkeypatch.setattr(spend, "_added_up", add_up)
+    monkeypatch.setattr(spend, "_compute", add_up)
     with ThreadPoolExecutor(1) as pool:
         pool.submit(queries.SPEND.sums, settings.NonScopedSession(), [])
         assert is_under_way.wait(10)
@@ -557,7 +556,7 @@ def busy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             release.set()
 
 
-def test_who_would_wait_too_long_for_sums_is_told_to_ask_again(
+def test_a_request_that_would_wait_too_long_for_sums_gets_a_503(
     client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spend, "MAX_WAIT", 0.01)
@@ -578,29 +577,27 @@ def test_only_a_few_threads_of_the_api_server_wait_for_sums(
     monkeypatch.setattr(spend, "MAX_WAIT", 3600.0)
     count = 40
     with ThreadPoolExecutor(count) as pool, busy(monkeypatch):
-        asked = [pool.submit(client.get, "/api/summary") for _ in range(count)]
-        refused = [each.result().status_code for each in islice(as_completed(asked), count - spend.MAX_WAITING)]
-        assert refused == [503] * (count - spend.MAX_WAITING)
-        assert sum(each.done() for each in asked) == count - spend.MAX_WAITING
-    assert [each.result().status_code for each in asked].count(200) == spend.MAX_WAITING
+        pending = [pool.submit(client.get, "/api/summary") for _ in range(count)]
+        rejected = [each.result().status_code for each in islice(as_completed(pending), count - spend.MAX_WAITING)]
+        assert rejected == [503] * (count - spend.MAX_WAITING)
+        assert sum(each.done() for each in pending) == count - spend.MAX_WAITING
+    assert [each.result().status_code for each in pending].count(200) == spend.MAX_WAITING
 
 
-@pytest.mark.usefixtures("_kept_from_one_on")
-def test_kept_sums_serve_every_filter_and_are_read_again_after_a_while(
-    session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("_cached_from_one_on")
+def test_cached_sums_serve_every_filter_and_expire(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     today = int(time.time()) // DAY * DAY
     records = [record(today - DAY, number=1), record(today - DAY, number=2, state="failed", conn_id="studio")]
     fill(session, records, dag_ids=["dag_0"])
     range_ = {"since": today - 3 * DAY, "until": today}
     assert len(groups_of("dag_0", views.Filters(**range_))) == 2
 
-    with statements(session.get_bind()) as asked:
+    with statements(session.get_bind()) as executed:
         for more in ({"state": "failed"}, {"conn_id": "studio"}, {"dag_id": "dag_0", "state": "failed"}):
             (group,) = groups_of("dag_0", views.Filters(**range_, **more))
             assert (group.state, group.conn_id) == ("failed", "studio")
         assert groups_of("dag_1", views.Filters(**range_)) == []
-    assert asked == []
+    assert executed == []
 
     session.execute(delete(XComModel))
     session.commit()
@@ -609,16 +606,16 @@ def test_kept_sums_serve_every_filter_and_are_read_again_after_a_while(
     assert groups_of("dag_0", views.Filters(**range_)) == []
 
 
-@pytest.mark.usefixtures("_kept_from_one_on")
-def test_no_more_sums_are_kept_than_there_is_room_for(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spend, "MAX_KEPT", 10)
+@pytest.mark.usefixtures("_cached_from_one_on")
+def test_the_number_of_cached_sums_is_limited(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spend, "MAX_CACHED_SUMS", 10)
     today = int(time.time()) // DAY * DAY
     fill(session, [record(today - DAY * (1 + n % 9), number=n) for n in range(40)], dag_ids=["dag_0"])
     by_day = spend.SpendByDay()
     with create_session(scoped=False) as own:
         days = queries._days(views.Filters(since=today - 9 * DAY, until=today), ZoneInfo("UTC"))
         by_day.sums(own, days)
-    assert len(by_day._kept) == 5
+    assert len(by_day._cache) == 5
 
 
 A_DAY = 3500
@@ -671,40 +668,40 @@ PAGES = {
     "a year": f"since={NOW - 366 * DAY}&limit=200",
 }
 ZONES = {"": "", " in Shanghai": "zone=Asia/Shanghai", " where clocks are set": "zone=America/New_York"}
-QUESTIONS = {
+REQUESTS = {
     **{f"results: {name}": f"/api/results?{query}" for name, query in PAGES.items()},
     **{f"summary: {name}": f"/api/summary?{query.replace('&limit=200', '')}" for name, query in PAGES.items()},
     **{f"summary{name}": f"/api/summary?{query}" for name, query in ZONES.items()},
 }
 
 
-def test_every_question_takes_less_than_200_ms_with_100_000_results(
+def test_every_request_takes_less_than_200_ms_with_100_000_results(
     client_of: ClientOf, session: Session, many: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     admin, one_dag_only = client_of("admin"), client_of("dag_3")
     assert sum(group["count"] for group in admin.get("/api/summary").json()["groups"]) > 100_000
     middle = admin.get(f"/api/results?until={NOW - 15 * DAY}").json()["next"]
-    questions = {name: (admin, path) for name, path in QUESTIONS.items()}
-    questions["results: a deep page"] = (admin, f"/api/results?{urlencode({'before': middle})}")
-    questions["results: to whom one DAG is shown"] = (one_dag_only, "/api/results")
-    questions["summary: to whom one DAG is shown"] = (one_dag_only, "/api/summary")
+    requests = {name: (admin, path) for name, path in REQUESTS.items()}
+    requests["results: a deep page"] = (admin, f"/api/results?{urlencode({'before': middle})}")
+    requests["results: of a viewer of one DAG"] = (one_dag_only, "/api/results")
+    requests["summary: of a viewer of one DAG"] = (one_dag_only, "/api/summary")
     # SQLite works within this process: what it computes is what a route takes where nothing else runs.
     clock = time.process_time if session.connection().dialect.name == "sqlite" else time.perf_counter
     took: dict[str, float] = {}
     plans: dict[str, str] = {}
-    for name, (client, path) in questions.items():
-        with statements(session.get_bind()) as asked:
+    for name, (client, path) in requests.items():
+        with statements(session.get_bind()) as executed:
             # The promise is about the routes; what else this machine does meanwhile slows most tries, not all.
             for _ in range(40):
                 took[name] = duration(client, path, clock)
                 if took[name] < 0.2:
                     break
-        plans[name] = "\n".join(plan(session, *statement) for statement in dict.fromkeys(asked))
+        plans[name] = "\n".join(plan(session, *statement) for statement in dict.fromkeys(executed))
     with capsys.disabled():
-        for name in questions:
+        for name in requests:
             print(f"{1000 * took[name]:4.0f} ms  {name}")
         print(plans["results: one connection"], plans["summary: one connection"], sep="\n")
-    for name in questions.keys() - {"results: what is waiting", "summary: what is waiting"}:
+    for name in requests.keys() - {"results: what is waiting", "summary: what is waiting"}:
         assert "idx_xcom_key" in plans[name], name
         assert not re.search(r"(SCAN|Seq Scan on) (xcom|task_instance)", plans[name]), name
     assert {name: seconds for name, seconds in took.items() if seconds >= 0.2} == {}
@@ -719,7 +716,7 @@ def duration(client: TestClient, path: str, clock: Callable[[], float]) -> float
 
 
 def plan(session: Session, statement: str, parameters: Any) -> str:
-    """Return how the database goes about it."""
+    """Return the database's plan of a statement."""
     connection = session.connection()
     is_sqlite = connection.dialect.name == "sqlite"
     explain = "EXPLAIN QUERY PLAN" if is_sqlite else "EXPLAIN"
