@@ -30,6 +30,7 @@ from airflow_provider_seeany.api.outcome import (
     Refused,
     TimedOut,
 )
+from airflow_provider_seeany.api.settings import BatchSettings
 from airflow_provider_seeany.api.snapshot import MAX_RESULT_URL
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.text import format_count, sanitize, truncate, were
@@ -180,27 +181,22 @@ def completed_task(outcome: Outcome, *, seeany_task_id: str, seeany_conn_id: str
             raise _wait_error(outcome, about=about, seeany_task_id=seeany_task_id, seeany_conn_id=seeany_conn_id)
 
 
-def batch_result(
-    outcome: BatchOutcome, *, seeany_conn_id: str, timeout: float, fail_fast: bool, allow_failures: bool, kept: str = ""
-) -> BatchResult:
+def batch_result(outcome: BatchOutcome, settings: BatchSettings, *, seeany_conn_id: str, kept: str = "") -> BatchResult:
     """
     Return the result that the wait for a batch ended with, or raise the exception for any other end.
 
     :param outcome: what the wait ended with.
     :param seeany_conn_id: the connection asked through.
-    :param timeout: the seconds that the wait was given.
-    :param fail_fast: whether the first failure ended the wait.
-    :param allow_failures: whether a result with failures is returned all the same.
     :param kept: where what was completed is kept, for a person.
     """
     about = "a batch of SeeAny tasks"
     match outcome:
-        case BatchResult(failed=failed) if failed and not allow_failures:
-            raise SeeAnyBatchFailed(outcome, fail_fast=fail_fast, kept=kept)
+        case BatchResult(failed=failed) if failed and not settings.allow_failures:
+            raise SeeAnyBatchFailed(outcome, fail_fast=settings.fail_fast, kept=kept)
         case BatchResult():
             return outcome
         case BatchTimedOut():
-            raise batch_timeout(outcome, timeout=timeout, kept=kept)
+            raise batch_timeout(outcome, timeout=settings.timeout, kept=kept)
         case BatchAborted(why=why, result=result):
             error = _wait_error(why, about=about, seeany_conn_id=seeany_conn_id)
             if result.completed:

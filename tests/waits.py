@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+import time
 from contextlib import nullcontext
 from typing import Any, cast
 
+import msgspec
 import pytest
 from airflow.providers.common.compat.sdk import DAG, TaskDeferred
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 from airflow.sdk.definitions._internal.contextmanager import DagContext
 
+from airflow_provider_seeany.api.settings import BatchSettings, TaskSettings, WaitSettings
 from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
+from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from airflow_provider_seeany.wait.base import BaseTaskWaitOperator
 
@@ -58,6 +62,35 @@ def wait(kind: type[BaseTaskWaitOperator], seeany_task_id: Any = "x", **more: An
 def interval(kind: type[BaseTaskWaitOperator], seconds: Any) -> dict[str, Any]:
     """Return the parameter that says how often to ask."""
     return {"poke_interval" if kind is SeeAnyTaskSensor else "poll_interval": seconds}
+
+
+SETTINGS: dict[str, Any] = {"poll_interval": 10, "max_poll_interval": 30, "timeout": 3600, "do_xcom_push": True}
+TASK_SETTINGS = TaskSettings(**SETTINGS, expect_callback=False, callback_poll_interval=120)
+BATCH_SETTINGS = BatchSettings(
+    **SETTINGS, max_requests_per_second=50, max_concurrent_requests=20, fail_fast=False, allow_failures=False
+)
+
+
+def trigger_arguments(defaults: WaitSettings, given: dict[str, Any]) -> dict[str, Any]:
+    """Return a trigger's arguments; those that are settings may be given beside the others."""
+    settings = msgspec.to_builtins(defaults)
+    own = {name: given[name] for name in given if name not in settings}
+    if own.get("deadline") is not None:
+        settings["timeout"] = max(own["deadline"] - time.time(), 1)
+    settings |= {name: given[name] for name in given if name in settings}
+    return {"settings": settings, **own}
+
+
+def task_trigger(seeany_task_id: Any = "x", **given: Any) -> SeeAnyTaskTrigger:
+    """Return a trigger, by default of a wait that began just now."""
+    if "callback_poll_interval" in given:
+        given = {"expect_callback": True, **given}
+    return SeeAnyTaskTrigger(**trigger_arguments(TASK_SETTINGS, {"seeany_task_id": seeany_task_id, **given}))
+
+
+def batch_trigger(seeany_task_ids: Any, **given: Any) -> SeeAnyTaskBatchTrigger:
+    """Return the trigger of a batch, by default of a wait that began just now."""
+    return SeeAnyTaskBatchTrigger(**trigger_arguments(BATCH_SETTINGS, {"seeany_task_ids": seeany_task_ids, **given}))
 
 
 def deferred(waiting: Any) -> tuple[SeeAnyTaskTrigger, TaskDeferred]:

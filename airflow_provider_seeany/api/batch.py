@@ -25,7 +25,7 @@ from airflow_provider_seeany.api.errors import Kind, Trouble
 from airflow_provider_seeany.api.intervals import AdaptiveInterval, FixedInterval
 from airflow_provider_seeany.api.outcome import Finished, Refused, TimedOut
 from airflow_provider_seeany.api.poll_queue import PollQueue
-from airflow_provider_seeany.api.request import BadSettings
+from airflow_provider_seeany.api.settings import BatchSettings
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.text import format_count
 from airflow_provider_seeany.api.wait import LAST_POLL_SECONDS, Pause, Wait
@@ -45,13 +45,8 @@ class Batch:
     All of it may be lost at any time but the ids: what is made anew asks about each task again.
 
     :param ids: the tasks, checked by :func:`checked_task_ids`.
-    :param poll_interval: seconds between two questions about a task while nothing better is known.
-    :param max_poll_interval: most seconds between two questions about a task, the limits below apart.
-    :param max_requests_per_second: most questions in a second.
-    :param max_concurrent_requests: most questions under way at once.
     :param deadline: when to give up, in Unix seconds; ``None`` for never.
-    :param fail_fast: end at the first failure.
-    :param log: where to tell how far it is.
+    :param log: where to log its progress.
     :param now: Unix seconds.
     :param began: when the wait began, in Unix seconds; ``None`` if its tasks must be visible by now.
     """
@@ -59,32 +54,20 @@ class Batch:
     def __init__(
         self,
         ids: Sequence[str],
+        settings: BatchSettings,
         *,
-        poll_interval: float,
-        max_poll_interval: float,
-        max_requests_per_second: float,
-        max_concurrent_requests: int,
         deadline: float | None,
-        fail_fast: bool,
         log: Log,
         now: float,
         began: float | None = None,
     ) -> None:
-        if not max_requests_per_second > 0 or not max_concurrent_requests >= 1:
-            raise BadSettings(
-                "max_requests_per_second must be above 0 and max_concurrent_requests at least 1, "
-                f"not {max_requests_per_second!r} and {max_concurrent_requests!r}"
-            )
         self._ids = ids
-        self._poll_interval = poll_interval
-        self._max_poll_interval = max_poll_interval
-        # The pace of the batch as a whole. Made here, to have the interval checked before the first question.
-        self._pace = FixedInterval(poll_interval=poll_interval)
-        self._spacing = 1 / max_requests_per_second
-        self._max_concurrent_requests = max_concurrent_requests
+        self._settings = settings
+        # The pace of the batch as a whole.
+        self._pace = FixedInterval(poll_interval=settings.poll_interval)
+        self._spacing = 1 / settings.max_requests_per_second
         self._deadline = deadline
         self._ends_at = float("inf") if deadline is None else max(deadline, now) + LAST_POLL_SECONDS
-        self._fail_fast = fail_fast
         self._began = began
         self._log = log
         self._calm_log = ThrottledLog(log)
@@ -100,14 +83,14 @@ class Batch:
         self._last_trouble: Trouble | None = None
         self._last_trouble_at: int | None = None
         self._is_answered = False
-        self._outage = CircuitBreaker(poll_interval=poll_interval, log=log)
+        self._outage = CircuitBreaker(poll_interval=settings.poll_interval, log=log)
         self._told = (now, 0)
         self._log.info("Waiting for %s SeeAny task%s", format_count(len(ids)), "" if len(ids) == 1 else "s")
 
     def next_request(self, now: float) -> str | Pause:
         """Return the task to ask about now, or how long to pause unless a reply comes first."""
         soonest = self._ends_at
-        if len(self._under_way) < (1 if self._outage.is_open else self._max_concurrent_requests):
+        if len(self._under_way) < (1 if self._outage.is_open else self._settings.max_concurrent_requests):
             at = max(self._turns.next_at, self._next_slot, self._next_probe_at)
             if at <= now:
                 place = self._turns.take(now)
@@ -192,7 +175,7 @@ class Batch:
         """Return what the batch has ended with, or ``None`` while it has not."""
         if self._refused is not None:
             return BatchAborted(why=self._refused, result=self.results.result())
-        over = self.results.done == len(self._ids) or (self._fail_fast and self.results.failed)
+        over = self.results.done == len(self._ids) or (self._settings.fail_fast and self.results.failed)
         if over:
             self._calm_log.flush(float("inf"))
             self._log.info("%s", self.results)
@@ -202,7 +185,9 @@ class Batch:
         return None
 
     def _wait(self, seeany_task_id: str) -> tuple[Wait, AdaptiveInterval]:
-        polling = AdaptiveInterval(poll_interval=self._poll_interval, max_poll_interval=self._max_poll_interval)
+        polling = AdaptiveInterval(
+            poll_interval=self._settings.poll_interval, max_poll_interval=self._settings.max_poll_interval
+        )
         wait = Wait(
             seeany_task_id,
             polling=polling,

@@ -35,6 +35,7 @@ import msgspec
 
 from airflow_provider_seeany.api.errors import Kind, Trouble
 from airflow_provider_seeany.api.request import BadSettings
+from airflow_provider_seeany.api.settings import TaskSettings
 
 BACKOFF_MAX = 60.0
 """Most seconds between two questions while the service is in trouble."""
@@ -293,3 +294,12 @@ def _chosen(estimate: Clock | None, progress: Clock | None) -> Clock | None:
         still_running = [clock for clock in (estimate, progress) if not clock.has_run_out]
         return min(still_running or [estimate], key=lambda clock: clock.left)
     return progress if progress.error < MUCH_STEADIER * estimate.error else estimate
+
+
+def poll_policy(settings: TaskSettings, *, in_worker: bool = False) -> PollPolicy:
+    """Return how the wait for one task polls."""
+    if in_worker:
+        return FixedInterval(poll_interval=settings.poll_interval)
+    if settings.expect_callback:
+        return JitteredInterval(poll_interval=settings.callback_poll_interval)
+    return AdaptiveInterval(poll_interval=settings.poll_interval, max_poll_interval=settings.max_poll_interval)

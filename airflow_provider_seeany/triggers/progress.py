@@ -28,8 +28,10 @@ class Publishing(Protocol):
 
     seeany_conn_id: str
     """The connection that is asked through."""
-    do_xcom_push: bool
-    """Whether the Airflow task pushes XComs."""
+
+    @property
+    def do_xcom_push(self) -> bool:
+        """Whether the Airflow task pushes XComs."""
 
     @property
     def xcoms(self) -> TriggererXComs | None:

@@ -1,4 +1,4 @@
-"""Tells of a template whether a triggerer renders it as a worker does: what is not known to be the same, is not."""
+"""Decides whether a triggerer renders a template as a worker does: only what is known to come out the same does."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ATTRIBUTES = {
     **dict.fromkeys(_TASK_INSTANCE, frozenset({"dag_id", "task_id", "run_id", "map_index", "try_number"})),
     "dag_run": frozenset({"conf", "dag_id", "run_id"}),
 }
-"""Of these objects a triggerer has a class of its own, so only what was tried is known."""
+"""A triggerer has its own classes for these objects, so only the attributes that were tried are known."""
 
 _FILTERS = frozenset({"d", "default", "first", "int", "last", "lower", "replace", "string", "trim", "upper"})
 _SYNTAX = (
@@ -41,22 +41,17 @@ _SYNTAX = (
     nodes.Filter,
     nodes.Slice,
 )
-"""What works on plain data and is the same wherever the data are."""
+"""What works on plain data and is the same everywhere."""
 
 
 def unknown_in(template: str, dag: DAG) -> str | None:
-    """
-    Return what in a template may come out differently in a triggerer, or ``None`` if nothing does.
-
-    :param template: the text of the template.
-    :param dag: the whole DAG, which tells what the upstream tasks are.
-    """
+    """Return what in a template may come out differently in a triggerer, or ``None`` if nothing does."""
     if "{" not in template:
         return None
     try:
         parsed = Environment().parse(template)
     except TemplateSyntaxError:
-        return "a fault"
+        return "a syntax error"
     unknown = _unknown(parsed, dag)
     return None if unknown is None else _described(unknown)
 
@@ -83,7 +78,7 @@ def _unknown(node: nodes.Node, dag: DAG) -> nodes.Node | None:
 
 
 def _is_known_pull(call: nodes.Call, dag: DAG) -> bool:
-    """Tell whether it pulls the same XCom everywhere: without a map index a worker pulls those of all instances."""
+    """Tell whether it pulls the same XCom everywhere: without a map index, a worker pulls those of all instances."""
     given = dict(zip(("task_ids", "dag_id", "key"), call.args, strict=False)) | {
         keyword.key: keyword.value for keyword in call.kwargs
     }
@@ -118,7 +113,7 @@ def _constant(node: nodes.Node | None) -> object:
 
 
 def _described(node: nodes.Node) -> str:
-    """Name a part of a template in the words of whoever wrote it, as far as its tree tells them."""
+    """Name a part of a template as its author wrote it, as far as the syntax tree tells."""
     match node:
         case nodes.Name(name=name):
             return repr(name)

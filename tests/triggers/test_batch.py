@@ -25,6 +25,7 @@ from airflow_provider_seeany.hooks import reauth
 from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
 from tests.conftest import KEY, eventually
 from tests.hostile import POLL_TIMEOUT, Answer, Caller, HostileServer, accepting, register, reply, reset, task
+from tests.waits import batch_trigger
 
 Connect = Callable[..., None]
 
@@ -34,8 +35,9 @@ WELL_UNDER_WAY = 3600.0
 
 def trigger(ids: list[str], **more: Any) -> SeeAnyTaskBatchTrigger:
     """Return a trigger that asks often."""
-    options = {"poll_interval": 0.05, "max_requests_per_second": 500, "deadline": time.time() + 20, **more}
-    return SeeAnyTaskBatchTrigger(seeany_task_ids=ids, **options)
+    return batch_trigger(
+        ids, **{"poll_interval": 0.05, "max_requests_per_second": 500, "deadline": time.time() + 20, **more}
+    )
 
 
 async def outcome_of(waiting: SeeAnyTaskBatchTrigger) -> BatchOutcome:
@@ -67,15 +69,19 @@ def test_a_stored_trigger_is_made_again_as_it_was() -> None:
     given = {
         "seeany_task_ids": ["任务 1", "b"],
         "seeany_conn_id": "studio",
-        "poll_interval": 12.5,
-        "max_poll_interval": 45.5,
-        "max_requests_per_second": 7.5,
-        "max_concurrent_requests": 3,
-        "fail_fast": True,
+        "settings": {
+            "poll_interval": 12.5,
+            "max_poll_interval": 45.5,
+            "timeout": 3600.0,
+            "do_xcom_push": False,
+            "max_requests_per_second": 7.5,
+            "max_concurrent_requests": 3,
+            "fail_fast": True,
+            "allow_failures": False,
+        },
         "deadline": 1_748_908_920.5,
         "first_poll_at": 1_748_900_000.0,
-        "timeout": 3600.0,
-        "do_xcom_push": False,
+        "stored_ids": None,
     }
     path, stored = SeeAnyTaskBatchTrigger(**given).serialize()
 

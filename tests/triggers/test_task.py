@@ -44,6 +44,7 @@ from tests.hostile import (
     task,
     truncated,
 )
+from tests.waits import TASK_SETTINGS, task_trigger
 
 Connect = Callable[..., None]
 
@@ -53,7 +54,7 @@ WELL_UNDER_WAY = 3600.0
 
 def trigger(task_id: str = "x", **more: Any) -> SeeAnyTaskTrigger:
     """Return a trigger that asks often."""
-    return SeeAnyTaskTrigger(**{"seeany_task_id": task_id, "poll_interval": 0.01, "deadline": time.time() + 20, **more})
+    return task_trigger(task_id, **{"poll_interval": 0.01, "deadline": time.time() + 20, **more})
 
 
 async def outcome_of(waiting: BaseTrigger) -> Outcome:
@@ -74,16 +75,18 @@ def test_a_stored_trigger_is_made_again_as_it_was() -> None:
     given = {
         "seeany_task_id": "任务 1",
         "seeany_conn_id": "studio",
-        "poll_interval": 12.5,
-        "max_poll_interval": 45.5,
-        "callback_poll_interval": 240.5,
+        "settings": {
+            "poll_interval": 12.5,
+            "max_poll_interval": 45.5,
+            "timeout": 3600.0,
+            "do_xcom_push": False,
+            "expect_callback": True,
+            "callback_poll_interval": 240.5,
+        },
         "deadline": 1_748_908_920.5,
         "first_poll_at": 1_748_900_000.0,
         "last_snapshot": {"status": "processing", "progress": 65, "at": 1_748_899_990.5},
-        "time_after_deadline": 300.0,
         "end_from_trigger": True,
-        "do_xcom_push": False,
-        "timeout": 3600.0,
     }
     path, stored = SeeAnyTaskTrigger(**given).serialize()
 
@@ -97,19 +100,16 @@ def test_what_is_stored_of_a_trigger_holds_no_key() -> None:
 
 
 def test_a_trigger_stored_by_an_older_version_still_works() -> None:
-    assert SeeAnyTaskTrigger(seeany_task_id="x").serialize()[1] == {
+    settings = msgspec.to_builtins(TASK_SETTINGS)
+
+    assert SeeAnyTaskTrigger(seeany_task_id="x", settings=settings).serialize()[1] == {
         "seeany_task_id": "x",
         "seeany_conn_id": "seeany_default",
-        "poll_interval": 10,
-        "max_poll_interval": 30,
-        "callback_poll_interval": None,
+        "settings": settings,
         "deadline": None,
         "first_poll_at": None,
         "last_snapshot": None,
-        "time_after_deadline": None,
         "end_from_trigger": False,
-        "do_xcom_push": True,
-        "timeout": None,
     }
 
 
@@ -469,9 +469,9 @@ async def test_a_task_that_is_not_visible_yet_is_asked_for_again(hostile: Hostil
 async def test_a_wait_without_a_worker_knows_when_it_began(hostile: HostileServer) -> None:
     """It is told by the time limit that Airflow set on the deferral."""
     hostile.script(reply(404), task(status="completed"))
-    early = trigger(deadline=None, timeout=3600, time_after_deadline=300)
+    early = trigger(deadline=None, timeout=3600)
     early.timeout_after = datetime.fromtimestamp(time.time() + 3900, UTC)
-    late = trigger(deadline=None, timeout=3600, time_after_deadline=300)
+    late = trigger(deadline=None, timeout=3600)
     late.timeout_after = datetime.fromtimestamp(time.time() + 3900 - 31, UTC)
 
     assert isinstance(await outcome_of(early), Finished)
@@ -508,7 +508,7 @@ async def test_a_first_look_is_not_put_off_by_a_clock_that_was_set_back(
 
 
 @pytest.mark.parametrize(
-    "more", [{"last_snapshot": {"progress": "many"}}, {"poll_interval": "10"}], ids=["last_snapshot", "poll_interval"]
+    "more", [{"last_snapshot": {"progress": "many"}}, {"first_poll_at": "soon"}], ids=["last_snapshot", "first_poll_at"]
 )
 async def test_what_nobody_thought_of_is_an_event_too(hostile: HostileServer, more: dict[str, Any]) -> None:
     """Airflow would report an exception of the trigger without a word of what happened."""
@@ -529,9 +529,9 @@ async def test_what_cannot_be_an_id_is_reported_before_any_request(hostile: Host
     assert hostile.connections == 0
 
 
-@pytest.mark.parametrize("poll_interval", [0, -1, float("nan")])
+@pytest.mark.parametrize("poll_interval", [0, -1, float("nan"), "10"])
 async def test_an_interval_that_cannot_be_is_reported_before_any_request(
-    hostile: HostileServer, poll_interval: float
+    hostile: HostileServer, poll_interval: Any
 ) -> None:
     outcome = await outcome_of(trigger(poll_interval=poll_interval))
 

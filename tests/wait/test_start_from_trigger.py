@@ -13,11 +13,11 @@ from airflow.sdk import Asset, Param, task_group
 from airflow.sdk import task as taskflow
 from jinja2 import Undefined
 
+from airflow_provider_seeany.api.settings import DEFER_GRACE
 from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from airflow_provider_seeany.wait import start_from_trigger
-from airflow_provider_seeany.wait.start_from_trigger import DEFER_GRACE
 from tests.hostile import HostileServer, task
 from tests.waits import KINDS, deferred, interval, starts_triggers, wait
 
@@ -61,13 +61,15 @@ def test_the_scheduler_is_told_all_that_the_trigger_has_to_know(kind: Any) -> No
     assert args.trigger_kwargs == {
         "seeany_task_id": template,
         "seeany_conn_id": "studio",
-        "poll_interval": 12,
-        "max_poll_interval": 45,
-        "callback_poll_interval": None,
-        "time_after_deadline": DEFER_GRACE.total_seconds(),
-        "timeout": 7200,
+        "settings": {
+            "poll_interval": 12,
+            "max_poll_interval": 45,
+            "timeout": 7200,
+            "do_xcom_push": False,
+            "expect_callback": False,
+            "callback_poll_interval": 120,
+        },
         "end_from_trigger": True,
-        "do_xcom_push": False,
     }
     assert SeeAnyTaskTrigger(**args.trigger_kwargs).serialize()[1].items() >= args.trigger_kwargs.items()
 
@@ -381,7 +383,7 @@ def test_a_listener_which_hears_only_of_tasks_in_workers_starts_them_there(
         manager.add_listener(listeners[0])
         assert not needs_a_worker(wait(kind, worker_free=True))
         manager.add_listener(listeners[1])
-        assert "hears only of tasks in workers" in reason(wait(kind, worker_free=True), caplog)
+        assert "is called only for tasks in workers" in reason(wait(kind, worker_free=True), caplog)
     finally:
         for listener in listeners:
             manager.pm.unregister(listener)

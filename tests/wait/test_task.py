@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from airflow_provider_seeany.exceptions import (
@@ -21,18 +22,21 @@ from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 from airflow_provider_seeany.wait.task import TaskWait
 from tests.hostile import HostileServer, accepting, page, reply, task
+from tests.waits import TASK_SETTINGS
 
 
 def task_wait(**more: Any) -> TaskWait:
-    given = {"interval": 10, "max_interval": 30, "timeout": 3600, **more}
-    return TaskWait(seeany_task_id="x", seeany_conn_id="seeany_default", log=logging.getLogger(), **given)
+    began = more.pop("began", None)
+    settings = msgspec.structs.replace(TASK_SETTINGS, **more)
+    log = logging.getLogger()
+    return TaskWait(seeany_task_id="x", seeany_conn_id="seeany_default", settings=settings, log=log, began=began)
 
 
 @pytest.mark.parametrize("interval", [0.1, 5, 7, 10, 3600])
 def test_the_trigger_looks_between_five_and_ten_seconds_after_the_deferral(interval: float) -> None:
     for _ in range(200):
         before = time.time()
-        first_poll_at = task_wait(interval=interval).trigger().first_poll_at
+        first_poll_at = task_wait(poll_interval=interval).trigger().first_poll_at
         assert first_poll_at is not None
         assert before + 5 <= first_poll_at <= time.time() + 10
 
@@ -65,7 +69,7 @@ def test_the_first_look_is_never_before_the_service_wants_it_nor_after_the_deadl
 
 
 def test_airflow_may_end_a_deferral_only_well_after_the_trigger_has() -> None:
-    assert task_wait(timeout=90).defer_timeout == timedelta(seconds=90) + timedelta(minutes=5)
+    assert task_wait(timeout=90).settings.defer_timeout == timedelta(seconds=90) + timedelta(minutes=5)
 
 
 def test_a_wait_that_shall_not_go_on_tells_what_it_saw(hostile: HostileServer, connect: Callable[..., None]) -> None:
@@ -153,7 +157,7 @@ def test_a_trigger_never_looks_so_soon_that_it_could_lose_its_task_however_near_
 def test_the_longest_pause_reaches_the_trigger(kind: Any, longest: timedelta | float) -> None:
     waiting = kind(task_id="wait", seeany_task_id="x", max_poll_interval=longest)
 
-    assert waiting.task_wait.trigger().max_poll_interval == 45.5
+    assert waiting.task_wait.trigger().settings["max_poll_interval"] == 45.5
 
 
 @pytest.mark.parametrize("kind", [SeeAnyTaskSensor, SeeAnyTaskResultOperator])
@@ -172,12 +176,12 @@ def test_a_later_poke_finds_out_whether_unusable_answers_have_to_be_believed(
     monkeypatch.setattr(time, "sleep", slept.append)
     connect(host=hostile.url)
     hostile.script(page(200), task())
-    assert task_wait(began=time.time() - 60, interval=600).poll() is None
+    assert task_wait(began=time.time() - 60, poll_interval=600).poll() is None
     assert len(hostile.requests) == 2
 
     hostile.script(page(200))
     with pytest.raises(SeeAnyRepeatedResponseError):
-        task_wait(began=time.time() - 60, interval=600).poll()
+        task_wait(began=time.time() - 60, poll_interval=600).poll()
 
     # Some seconds each, however long the interval: it holds a worker.
     assert max(slept) == 15

@@ -31,6 +31,7 @@ from sqlalchemy import delete, select, text, update
 from sqlalchemy.orm import lazyload
 
 from airflow_provider_seeany.api.outcome import Finished, encode_outcome
+from airflow_provider_seeany.api.settings import TaskSettings
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.task_id import BadTaskId, checked_task_id, is_template
 from airflow_provider_seeany.callback.registration import KEY_PREFIX, Registration, registration_key
@@ -65,15 +66,14 @@ class TriggerArguments(msgspec.Struct, frozen=True, kw_only=True):
 
     seeany_task_id: str | int
     seeany_conn_id: str
-    callback_poll_interval: float | None = None
+    settings: TaskSettings
     first_poll_at: float | None = None
     end_from_trigger: bool = False
-    do_xcom_push: bool = True
 
     def agree_with(self, mark: Registration) -> bool:
         """Tell whether this trigger expects a callback for what the mark names, as far as that can be told here."""
         return (
-            self.callback_poll_interval is not None
+            self.settings.expect_callback
             and (self._is_template(self.seeany_conn_id) or self.seeany_conn_id == mark.seeany_conn_id)
             and (self._is_template(self.seeany_task_id) or self._checked_id() == mark.seeany_task_id)
         )
@@ -256,7 +256,7 @@ def _waiting(row: Any) -> RegisteredWait | None:
         trigger_id=row.Trigger.id,
         resumable_at=arguments.first_poll_at,
         ends_without_worker=arguments.end_from_trigger,
-        pushes_xcoms=arguments.do_xcom_push,
+        pushes_xcoms=arguments.settings.do_xcom_push,
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from unittest.mock import Mock
 
+import msgspec
 import pytest
 from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
@@ -27,7 +28,7 @@ from airflow_provider_seeany.web.callback.rate_limit import RateLimit
 from airflow_provider_seeany.web.callback.resume import note_callback, resume, waits_for
 from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY
 from tests.hostile import COMPLETED, FAILED, Answer, Caller, HostileServer, register, reply, reset, task
-from tests.waits import starts_triggers
+from tests.waits import TASK_SETTINGS, starts_triggers
 from tests.web.callback.waits_in_database import CONNECTION, add_wait, make_database, mark_failed, wait_anew
 
 RINGER = TokenClaims(CONNECTION)
@@ -278,7 +279,7 @@ def change_trigger(wait: Any, classpath: str = OURS, **arguments: Any) -> None:
         {**TEMPLATE, "seeany_conn_id": "another"},
         {**TEMPLATE, "end_from_trigger": False},
         {"seeany_task_id": None},
-        {"callback_poll_interval": None},
+        {"settings": msgspec.to_builtins(TASK_SETTINGS)},
         {"first_poll_at": "soon"},
     ],
     ids=str,
