@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_seeany.api.request import BadSettings, checked_api_key
 from airflow_provider_seeany.api.request import base_url as resolved_base_url
+from airflow_provider_seeany.api.request import checked_api_key
+from airflow_provider_seeany.api.settings import BadSettings
 from airflow_provider_seeany.api.task_id import BadTaskId, checked_task_id
 
 DAG_ID = "seeany_demo"

@@ -34,8 +34,7 @@ from collections.abc import Callable
 import msgspec
 
 from airflow_provider_seeany.api.errors import Kind, Trouble
-from airflow_provider_seeany.api.request import BadSettings
-from airflow_provider_seeany.api.settings import TaskSettings
+from airflow_provider_seeany.api.settings import BadSettings, TaskSettings
 
 BACKOFF_MAX = 60.0
 """Most seconds between two questions while the service is in trouble."""

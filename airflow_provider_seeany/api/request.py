@@ -11,6 +11,7 @@ import msgspec
 
 from airflow_provider_seeany import __version__
 from airflow_provider_seeany.api.secret import Secret
+from airflow_provider_seeany.api.settings import BadSettings
 from airflow_provider_seeany.api.text import looks_like_key, truncate
 
 if TYPE_CHECKING:
@@ -34,10 +35,6 @@ PROBE_TASK_ID = "airflow-connection-test"
 
 MAX_RESPONSE_BYTES = 4 * 1024 * 1024
 """Most bytes of an answer that are read; a real one has a few hundred."""
-
-
-class BadSettings(ValueError):
-    """Raised when the API's address, key or limits cannot be used; the text says what to change."""
 
 
 class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -141,6 +138,9 @@ def base_url(host: str | None, *, port: object = None, schema: str | None = None
     :param allow_http: accept ``http://`` to other hosts than this machine.
     :raises BadSettings: if that is no address, looks like an API key, or would send the key unencrypted over a network.
     """
+    # Loads what provider info, which every Airflow process reads, has no need of.
+    from airflow_provider_seeany.api.route import is_loopback
+
     given = (host or "").strip() or DEFAULT_BASE_URL
     schema = (schema or "").strip().strip("/")
     scheme = schema if schema in ("http", "https") else ""
@@ -223,21 +223,6 @@ def checked_count(value: object, *, name: str) -> int:
     if not 1 <= count <= 10_000:
         raise BadSettings(f"its {name} must be a whole number from 1 to 10000, not {truncate(str(value))!r}")
     return count
-
-
-def is_loopback(host: str) -> bool:
-    """
-    Tell whether a host is this machine by its address or name alone; nothing is resolved.
-
-    A name below ``localhost`` is taken for this machine, as RFC 6761 asks of resolvers; one that does otherwise could
-    still send it elsewhere.
-    """
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (mapped or address).is_loopback
 
 
 def _is_ipv6(text: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import ssl
 from base64 import b64encode
@@ -11,8 +12,8 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import certifi
 import msgspec
 
-from airflow_provider_seeany.api.request import BadSettings, is_loopback
 from airflow_provider_seeany.api.secret import Hidden
+from airflow_provider_seeany.api.settings import BadSettings
 
 
 class Proxy(msgspec.Struct, frozen=True):
@@ -48,6 +49,21 @@ def route_to(url: str) -> Route:
     proxy = _proxy_for(url)
     encrypted = url.startswith("https:") or (proxy is not None and proxy.url.startswith("https:"))
     return Route(proxy, _tls() if encrypted else None)
+
+
+def is_loopback(host: str) -> bool:
+    """
+    Tell whether a host is this machine by its address or name alone; nothing is resolved.
+
+    A name below ``localhost`` is taken for this machine, as RFC 6761 asks of resolvers; one that does otherwise could
+    still send it elsewhere.
+    """
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 def _proxy_for(url: str) -> Proxy | None:

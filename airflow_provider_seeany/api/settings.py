@@ -1,4 +1,4 @@
-"""What a wait is told, as one value: from the operator's attributes to its trigger's stored arguments."""
+"""What a wait is told, as one value that the operator makes and its trigger stores; and the error for bad settings."""
 
 from __future__ import annotations
 
@@ -13,15 +13,19 @@ better message; the limit is for a trigger that never runs because there is no t
 """
 
 
+class BadSettings(ValueError):
+    """Raised when the API's address, key or limits, or what a wait is told, cannot be used; says what to change."""
+
+
 def to_seconds(value: timedelta | float, *, name: str) -> float:
     """
     Return a duration in seconds.
 
-    :raises ValueError: if it is not above 0, as polling would then never pause, or never begin.
+    :raises BadSettings: if it is not above 0, as polling would then never pause, or never begin.
     """
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < float("inf"):
-        raise ValueError(f"{name} must be a number of seconds above 0, or a timedelta; got {value!r}")
+        raise BadSettings(f"{name} must be a number of seconds above 0, or a timedelta; got {value!r}")
     return seconds
 
 
@@ -77,8 +81,8 @@ class BatchSettings(WaitSettings, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.max_requests_per_second > 0:
-            raise ValueError(f"max_requests_per_second must be above 0, got {self.max_requests_per_second!r}")
+            raise BadSettings(f"max_requests_per_second must be above 0, got {self.max_requests_per_second!r}")
         if not self.max_concurrent_requests >= 1:
-            raise ValueError(f"max_concurrent_requests must be at least 1, got {self.max_concurrent_requests!r}")
+            raise BadSettings(f"max_concurrent_requests must be at least 1, got {self.max_concurrent_requests!r}")
         if self.fail_fast and self.allow_failures:
-            raise ValueError("fail_fast and allow_failures contradict each other: choose one")
+            raise BadSettings("fail_fast and allow_failures contradict each other: choose one")

@@ -14,13 +14,13 @@ from airflow_provider_seeany.api.request import (
     DEFAULT_MAX_CONNECTIONS,
     DEFAULT_REQUEST_TIMEOUT,
     ApiSettings,
-    BadSettings,
     base_url,
     checked_api_key,
     checked_count,
     checked_seconds,
 )
 from airflow_provider_seeany.api.secret import Secret, forget_locals
+from airflow_provider_seeany.api.settings import BadSettings
 from airflow_provider_seeany.api.text import plain, truncate
 from airflow_provider_seeany.exceptions import (
     SeeAnyConfigError,

@@ -16,12 +16,9 @@ from airflow_provider_seeany import DEFAULT_CONN_ID
 from airflow_provider_seeany.api.clock import ForwardClock
 from airflow_provider_seeany.api.errors import ApiError, Trouble
 from airflow_provider_seeany.api.intervals import FixedInterval
-from airflow_provider_seeany.api.request import (
-    PROBE_TASK_ID,
-    ApiSettings,
-    BadSettings,
-)
+from airflow_provider_seeany.api.request import PROBE_TASK_ID, ApiSettings
 from airflow_provider_seeany.api.retries import acall_with_retries, call_with_retries
+from airflow_provider_seeany.api.settings import BadSettings
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.task_id import BadTaskId, checked_task_id
 from airflow_provider_seeany.api.wait import Pause, Wait

@@ -16,8 +16,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_seeany import DEFAULT_CONN_ID
 from airflow_provider_seeany.api.errors import Trouble
 from airflow_provider_seeany.api.outcome import BadId, Crashed, Misconfigured
-from airflow_provider_seeany.api.request import BadSettings
-from airflow_provider_seeany.api.settings import DEFER_GRACE, WaitSettings
+from airflow_provider_seeany.api.settings import DEFER_GRACE, BadSettings, WaitSettings
 from airflow_provider_seeany.api.task_id import BadTaskId
 from airflow_provider_seeany.api.text import sanitize
 from airflow_provider_seeany.api.wait import Pause

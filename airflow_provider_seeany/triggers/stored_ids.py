@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from airflow_provider_seeany.api.request import BadSettings
+from airflow_provider_seeany.api.settings import BadSettings
 from airflow_provider_seeany.xcoms.task_instance import place_of
 
 IDS_KEY = "_seeany_ids"

@@ -16,13 +16,13 @@ from airflow_provider_seeany import __version__
 from airflow_provider_seeany.api.blocking import BlockingClient
 from airflow_provider_seeany.api.request import (
     ApiSettings,
-    BadSettings,
     base_url,
     checked_api_key,
     checked_count,
     checked_seconds,
 )
 from airflow_provider_seeany.api.secret import Secret
+from airflow_provider_seeany.api.settings import BadSettings
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.task_id import MAX_TASK_ID, BadTaskId, checked_task_id
 from airflow_provider_seeany.api.text import plain, truncate

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_seeany.api.errors import Trouble
-from airflow_provider_seeany.api.request import ApiSettings, BadSettings, base_url
+from airflow_provider_seeany.api.request import ApiSettings, base_url
 from airflow_provider_seeany.api.route import route_to
 from airflow_provider_seeany.api.secret import Secret
+from airflow_provider_seeany.api.settings import BadSettings
 from airflow_provider_seeany.api.task import SeeAnyTask
 from tests.conftest import KEY, Look
 from tests.hostile import HostileServer, reply, task
