@@ -42,6 +42,6 @@ class SeeAnyTaskResultOperator(BaseTaskWaitOperator):
         self.log_why_worker()
         with self.recording_failure(context):
             if not self.wait_for_completion:
-                return self.deliver(context, self.task_wait.result())
+                return self.deliver(context, self.worker_part.result())
             task = self.wait_or_defer(context)
         return self.deliver(context, task)

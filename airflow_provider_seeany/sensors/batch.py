@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_seeany.api.batch_result import BatchResult
-    from airflow_provider_seeany.exceptions import SeeAnyTaskTimeout
     from airflow_provider_seeany.wait.batch import BatchWait
 
 
@@ -53,10 +52,9 @@ class SeeAnyTaskBatchSensor(BaseSeeAnyOperator, BaseSensorOperator):
     A failed task, and one that SeeAny refuses to return, such as an id it does not know, raises ``SeeAnyBatchFailed``
     with ids and reasons, by default after all have ended. A refused key ends the wait at once (``SeeAnyAuthError``), a
     time-out names the tasks that are not done (``SeeAnyTaskTimeout``). None of them is retried, and ``soft_fail`` makes
-    each of them a skip. What was completed by then is not lost: the XCom ``batch_result`` of the task instance has the
-    shape of ``return_value`` and holds it, together with ``unfinished``, the ids that had not ended; the tab *SeeAny*
-    shows it. Transient errors do not end the wait. While the service as a whole is down, it polls one task at a time,
-    at growing intervals, and at the full rate as soon as a response comes.
+    each of them a skip. What was completed by then is kept in the XCom ``batch_result``, which has the shape of
+    ``return_value`` and ``unfinished``, the ids that had not ended; the tab *SeeAny* shows it. Transient errors do not
+    end the wait. While the service as a whole is down, it polls one task at a time, at growing intervals.
 
     More ids than fit into a trigger's arguments on MySQL (32 KB, some 1 300 ids of 20 characters) are kept in the XCom
     ``_seeany_ids`` of the task instance while it waits, with ``do_xcom_push=False`` too.
@@ -118,7 +116,7 @@ class SeeAnyTaskBatchSensor(BaseSeeAnyOperator, BaseSensorOperator):
         return msgspec.convert(self, BatchSettings, from_attributes=True)
 
     @cached_property
-    def batch_wait(self) -> BatchWait:
+    def worker_part(self) -> BatchWait:
         """The worker's part of the wait. Its timeout starts when this is first read."""
         from airflow_provider_seeany.wait.batch import BatchWait
 
@@ -141,7 +139,7 @@ class SeeAnyTaskBatchSensor(BaseSeeAnyOperator, BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Defer, unless there is nothing to wait for."""
-        wait = self.batch_wait
+        wait = self.worker_part
         if not (ids := wait.ids()):
             from airflow_provider_seeany.api.collector import ResultCollector
 
@@ -151,7 +149,7 @@ class SeeAnyTaskBatchSensor(BaseSeeAnyOperator, BaseSensorOperator):
         self.defer(
             trigger=wait.trigger(ids, context),
             method_name="execute_complete",
-            timeout=self.wait_settings.defer_timeout,
+            timeout=wait.settings.defer_timeout,
         )
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
@@ -166,10 +164,10 @@ class SeeAnyTaskBatchSensor(BaseSeeAnyOperator, BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Return the result that the trigger reported."""
-        outcome = self.batch_wait.outcome(event)
-        self.partial_result = self.batch_wait.partial_result(outcome)
+        outcome = self.worker_part.outcome(event)
+        self.partial_result = self.worker_part.partial_result(outcome)
         kept = self._keep_partial_result(context, self.partial_result) if self.partial_result else ""
-        return self._deliver(context, self.batch_wait.result(outcome, kept=kept))
+        return self._deliver(context, self.worker_part.result(outcome, kept=kept))
 
     def _keep_partial_result(self, context: Context, result: BatchResult) -> str:
         """Push what an unsuccessful batch has completed, as it returns nothing; return where that is, for a user."""
@@ -190,7 +188,3 @@ class SeeAnyTaskBatchSensor(BaseSeeAnyOperator, BaseSensorOperator):
 
         self.push_record(context, Record.of_batch(result, conn_id=self.seeany_conn_id))
         return result
-
-    def deferral_timed_out(self) -> SeeAnyTaskTimeout:
-        """Return the exception for a deferral that Airflow ended because no trigger had reported in time."""
-        return self.batch_wait.deferral_timed_out()

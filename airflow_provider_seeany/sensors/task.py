@@ -61,18 +61,18 @@ class SeeAnyTaskSensor(BaseTaskWaitOperator, BaseSensorOperator):
                 return super().execute(context)
             except AirflowSkipException as skip:
                 # The base class skips for a time-out of its own without naming a cause.
-                reason = skip.__cause__ or self.task_wait.timed_out()
+                reason = skip.__cause__ or self.worker_part.timed_out()
                 self.log_skip(reason)
                 raise skip from reason
             except AirflowSensorTimeout as error:
                 if isinstance(error, SeeAnyTaskTimeout):
                     raise
-                raise self.task_wait.timed_out() from error
+                raise self.worker_part.timed_out() from error
 
     def _get_next_poke_interval(self, *args: Any, **kwargs: Any) -> float:
         """Sleep longer than usual after ``Retry-After`` and errors."""
         usual: float = super()._get_next_poke_interval(*args, **kwargs)
-        return max(usual, self.task_wait.pause)
+        return max(usual, self.worker_part.pause)
 
     def poke(self, context: Context) -> PokeReturnValue | bool:
         """Poll once; defer if the task is still running and the sensor is deferrable."""

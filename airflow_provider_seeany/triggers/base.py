@@ -122,10 +122,6 @@ class BaseSeeAnyTrigger(BaseTrigger):
         """What the wait is for, as logs name it."""
         raise NotImplementedError
 
-    def _expects_callback(self) -> bool:
-        """Tell whether a callback of SeeAny may end the wait from outside."""
-        return False
-
     def _settings_as(self, kind: type[Settings]) -> Settings:
         try:
             return msgspec.convert(self.settings, kind)
@@ -180,7 +176,7 @@ class BaseSeeAnyTrigger(BaseTrigger):
         except asyncio.CancelledError:
             if not hasattr(BaseTrigger, "on_kill"):
                 # A callback is what is expected, so it is no reason for a warning.
-                by_callback = self._expects_callback()
+                by_callback = getattr(self._settings, "expect_callback", False)
                 (self.log.info if by_callback else self.log.warning)(
                     "The wait for %s ended in this triggerer. %s it was a user who ended it: SeeAny continues, "
                     "and may still finish and cost money",
@@ -211,10 +207,9 @@ async def poll_through_connection(
     """
     Poll until the wait ends; return its outcome.
 
-    :param seeany_conn_id: the connection.
-    :param poll: polls until the end, with the client that it is given.
-    :param connection_failed: called with the error each time that the connection was not found or cannot be used, and
-        how often in a row that was; returns what to do.
+    :param poll: polls with a client until the end.
+    :param connection_failed: decides what to do each time that the connection was not found or cannot be used, by the
+        error and by how often in a row that was.
     :param was_used: whether an earlier part of the wait has used the connection.
     :raises SeeAnyError: if that exhausts the retry budget.
     """

@@ -21,12 +21,7 @@ from airflow_provider_seeany.api.text import sanitize
 from airflow_provider_seeany.api.wait import LAST_POLL_SECONDS, Pause, Wait
 from airflow_provider_seeany.callback.registration import CallbackRegistration, log_expected
 from airflow_provider_seeany.triggers import supervisor_api
-from airflow_provider_seeany.triggers.base import (
-    BaseSeeAnyTrigger,
-    is_restart,
-    poll_through_connection,
-    sleep_until,
-)
+from airflow_provider_seeany.triggers.base import BaseSeeAnyTrigger, is_restart, poll_through_connection, sleep_until
 from airflow_provider_seeany.triggers.progress import ProgressPublisher
 from airflow_provider_seeany.triggers.templates import TemplateTaskInstance
 from airflow_provider_seeany.triggers.xcoms import NotOwned
@@ -117,9 +112,6 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
     @property
     def _about(self) -> str:
         return f"SeeAny task {sanitize(str(self.seeany_task_id))}"
-
-    def _expects_callback(self) -> bool:
-        return self._settings.expect_callback
 
     async def _event(self) -> TriggerEvent:
         """

@@ -2,7 +2,7 @@
 The base classes of sensors and operators.
 
 Every DAG file that uses them imports this at every parse, so it loads nothing of the provider that only a running task
-needs: that is behind ``task_wait``.
+needs: that is behind ``worker_part``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_seeany.api.batch_result import BatchResult
     from airflow_provider_seeany.api.task import SeeAnyTask
-    from airflow_provider_seeany.exceptions import SeeAnyTaskTimeout
+    from airflow_provider_seeany.wait.batch import BatchWait
     from airflow_provider_seeany.wait.task import TaskWait
     from airflow_provider_seeany.xcoms.record import Record
 
@@ -50,8 +50,9 @@ class BaseSeeAnyOperator(BaseOperator):
     partial_result: BatchResult | None = None
     """What a batch that did not succeed has completed."""
 
-    def deferral_timed_out(self) -> SeeAnyTaskTimeout:
-        """Return the exception for a deferral that Airflow ended because no trigger had reported in time."""
+    @property
+    def worker_part(self) -> TaskWait | BatchWait:
+        """The worker's part of the wait. Its timeout starts when this is first read."""
         raise NotImplementedError
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
@@ -64,13 +65,13 @@ class BaseSeeAnyOperator(BaseOperator):
             except AirflowSkipException as skip:
                 reason = skip.__cause__
                 if isinstance(reason, AirflowSensorTimeout) and not isinstance(reason, SeeAnyTaskTimeout):
-                    reason = self.deferral_timed_out()
+                    reason = self.worker_part.deferral_timed_out()
                 self.log_skip(reason)
                 raise skip from reason
             except (AirflowSensorTimeout, _deferral_timeout()) as error:
                 if isinstance(error, SeeAnyTaskTimeout):
                     raise
-                raise self.deferral_timed_out() from error
+                raise self.worker_part.deferral_timed_out() from error
 
     def log_skip(self, reason: BaseException | None) -> None:
         """Log why a task is skipped instead of failed; Airflow logs only that it is."""
@@ -122,10 +123,9 @@ class BaseTaskWaitOperator(StartsFromTrigger, BaseSeeAnyOperator):
     :param seeany_conn_id: the connection to poll through (templated).
     :param deferrable: wait in the triggerer, holding no worker.
     :param worker_free: start and end in the triggerer as well, so that no worker is needed at all (Airflow 3.3+; a
-        failure still ends in a worker). Only if everything set on the task is known to work the same there: with
-        callbacks on success, ``outlets``, a pool, something mapped over it and so on it starts in a worker, and the log
-        says why; see :mod:`airflow_provider_seeany.wait.start_from_trigger`. ``None`` follows ``[seeany] worker_free``,
-        which is off.
+        failure still ends in a worker). Where something set on the task takes a worker, such as ``outlets`` or a pool,
+        it starts in one, and the log says why; see :mod:`airflow_provider_seeany.wait.start_from_trigger`. ``None``
+        follows ``[seeany] worker_free``, which is off.
     :param expect_callback: SeeAny calls back when the task has ended (see ``SeeAnyHook.callback_url``), which resumes
         the wait at once; until then the triggerer polls rarely. Needs ``[seeany] callback_secret`` and ``deferrable``.
     :param callback_poll_interval: seconds between two polls in the triggerer while a callback is expected, in case it
@@ -179,7 +179,7 @@ class BaseTaskWaitOperator(StartsFromTrigger, BaseSeeAnyOperator):
         return msgspec.convert(self, TaskSettings, from_attributes=True)
 
     @cached_property
-    def task_wait(self) -> TaskWait:
+    def worker_part(self) -> TaskWait:
         """The worker's part of the wait. Its timeout starts when this is first read."""
         from airflow_provider_seeany.wait.task import TaskWait
 
@@ -198,18 +198,18 @@ class BaseTaskWaitOperator(StartsFromTrigger, BaseSeeAnyOperator):
         A callback is registered before the poll, so that none is missed in between.
         """
         if not self.expect_callback:
-            return self.task_wait.poll()
-        registration = self.task_wait.registration(context["ti"])
+            return self.worker_part.poll()
+        registration = self.worker_part.registration(context["ti"])
         registration.register()
         try:
-            task = self.task_wait.poll()
+            task = self.worker_part.poll()
         except BaseException:
             registration.unregister()
             raise
         if task is not None:
             registration.unregister()
         else:
-            self.task_wait.log_callback_expected()
+            self.worker_part.log_callback_expected()
         return task
 
     def wait_or_defer(self, context: Context) -> SeeAnyTask:
@@ -217,12 +217,12 @@ class BaseTaskWaitOperator(StartsFromTrigger, BaseSeeAnyOperator):
         while (task := self.poll(context)) is None:
             if self.deferrable:
                 self.defer_wait()
-            time.sleep(self.task_wait.pause)
+            time.sleep(self.worker_part.pause)
         return task
 
     def defer_wait(self) -> NoReturn:
         """Leave the worker and continue in the triggerer."""
-        wait = self.task_wait
+        wait = self.worker_part
         self.defer(trigger=wait.trigger(), method_name="execute_complete", timeout=wait.settings.defer_timeout)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
@@ -236,7 +236,7 @@ class BaseTaskWaitOperator(StartsFromTrigger, BaseSeeAnyOperator):
                 "changed since it began"
             )
             return self.deliver(context, self.wait_or_defer(context))
-        return self.deliver(context, self.task_wait.reported_task(event))
+        return self.deliver(context, self.worker_part.reported_task(event))
 
     def deliver(self, context: Context, task: SeeAnyTask) -> dict[str, Any]:
         """
@@ -256,12 +256,8 @@ class BaseTaskWaitOperator(StartsFromTrigger, BaseSeeAnyOperator):
 
     def on_kill(self) -> None:
         """Close connections when a user or a time limit ends the wait in a worker."""
-        if "task_wait" in self.__dict__:
-            self.task_wait.abandon()
-
-    def deferral_timed_out(self) -> SeeAnyTaskTimeout:
-        """Return the exception for a deferral that Airflow ended because no trigger had reported in time."""
-        return self.task_wait.deferral_timed_out()
+        if "worker_part" in self.__dict__:
+            self.worker_part.abandon()
 
 
 def _deferral_timeout() -> type[AirflowException]:

@@ -39,16 +39,12 @@ class BatchWait:
     def __init__(self, *, seeany_task_ids: object, seeany_conn_id: str, settings: BatchSettings, log: Log) -> None:
         self._seeany_task_ids = seeany_task_ids
         self._seeany_conn_id = seeany_conn_id
-        self._settings = settings
+        self.settings = settings
         self._log = log
         self._deadline = time.time() + settings.timeout
 
     def ids(self) -> list[str]:
-        """
-        Return the ids to wait for, each once.
-
-        :raises SeeAnyTaskIdError: if they are no list of ids.
-        """
+        """Return the ids to wait for, each once, or raise ``SeeAnyTaskIdError``."""
         try:
             return checked_task_ids(self._seeany_task_ids)
         except BadTaskId as error:
@@ -63,34 +59,29 @@ class BatchWait:
             seeany_task_ids=ids if stored_ids is None else [],
             stored_ids=None if stored_ids is None else msgspec.to_builtins(stored_ids),
             seeany_conn_id=self._seeany_conn_id,
-            settings=msgspec.to_builtins(self._settings),
+            settings=msgspec.to_builtins(self.settings),
             deadline=self._deadline,
             # As soon as possible: of some thousand tasks, some have ended by now.
             first_poll_at=first_poll_at(0, self._deadline),
         )
 
     def outcome(self, event: Mapping[str, Any]) -> BatchOutcome:
-        """
-        Return the outcome that the trigger reported.
-
-        :raises SeeAnyError: if it cannot be decoded.
-        """
+        """Return the outcome that the trigger reported."""
         return decode_event(decode_batch_outcome, event, about="a batch of SeeAny tasks")
 
     def partial_result(self, outcome: BatchOutcome) -> BatchResult | None:
         """Return what a batch that did not succeed has completed, if any of its tasks has ended."""
         result = result_in(outcome)
-        is_success = isinstance(outcome, BatchResult) and (self._settings.allow_failures or not outcome.failed)
+        is_success = isinstance(outcome, BatchResult) and (self.settings.allow_failures or not outcome.failed)
         return None if result is None or is_success or not result.done else result
 
     def result(self, outcome: BatchOutcome, *, kept: str = "") -> dict[str, Any]:
         """
-        Return the result of a success, and log what it lacks.
+        Return the result of a success, and log what it lacks; raise ``SeeAnyError`` for any other end.
 
         :param kept: where the partial result is kept, for an exception's text.
-        :raises SeeAnyError: for any other end, also a result with failures that are not allowed.
         """
-        result = batch_result(outcome, self._settings, seeany_conn_id=self._seeany_conn_id, kept=kept)
+        result = batch_result(outcome, self.settings, seeany_conn_id=self._seeany_conn_id, kept=kept)
         if result.detail != "full":
             self._log.warning(
                 "The responses of %s completed tasks are too large for an XCom (more than %d KB), so it holds %s. "
@@ -109,7 +100,7 @@ class BatchWait:
         """Return the exception for a deferral that Airflow ended because no trigger had reported in time."""
         # Which of the tasks have ended is not known.
         nothing = msgspec.structs.replace(ResultCollector(self.ids()).result(), unfinished=[])
-        return batch_timeout(BatchTimedOut(result=nothing, last_trouble=NO_REPORT), timeout=self._settings.timeout)
+        return batch_timeout(BatchTimedOut(result=nothing, last_trouble=NO_REPORT), timeout=self.settings.timeout)
 
 
 def where_kept(result: BatchResult, xcom_key: str) -> str:

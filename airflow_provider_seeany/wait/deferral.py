@@ -34,11 +34,7 @@ def first_poll_at(interval: float, deadline: float, *, min_delay: float = 0.0) -
 
 
 def decode_event(decode: Callable[[Mapping[str, Any]], End], event: Mapping[str, Any], *, about: str) -> End:
-    """
-    Return the outcome in a trigger's event.
-
-    :raises SeeAnyError: if there is none.
-    """
+    """Return the outcome in a trigger's event, or raise ``SeeAnyError`` if there is none."""
     try:
         return decode(event)
     except ValueError as error:

@@ -82,18 +82,14 @@ _KNOWN_OF_A_CLASS = frozenset(
 
 
 class _DecidedLate:
-    """
-    An attribute of Airflow's operators that a wait computes when it is read, as its DAG is complete by then.
-
-    :param of_class: the value of the class, which Airflow copies to mapped tasks.
-    """
+    """An attribute of Airflow's operators that a wait computes when it is read, as its DAG is complete by then."""
 
     def __init__(self, decide: Callable[[Any], Any], *, of_class: object) -> None:
         self._decide = decide
         self._of_class = of_class
 
     def __get__(self, operator: Any, kind: type) -> Any:
-        # Airflow reads it during `__init__`, too.
+        # Airflow copies the value of the class to mapped tasks, and reads the attribute during `__init__`, too.
         if operator is None or not getattr(operator, "_BaseOperator__instantiated", False):
             return self._of_class
         return self._decide(operator)
@@ -175,15 +171,15 @@ def _reasons(operator: StartsFromTrigger) -> Iterator[str]:
 
 
 def _reasons_in_class(kind: type) -> Iterator[str]:
-    ours = _ours(kind)
+    ours = _ours(kind)[0].__mro__
     for parent in kind.__mro__:
-        if parent not in ours.__mro__ and (unknown := sorted(vars(parent).keys() - _KNOWN_OF_A_CLASS)):
+        if parent not in ours and (unknown := sorted(vars(parent).keys() - _KNOWN_OF_A_CLASS)):
             yield f"{parent.__name__} has its own {unknown[0]}, which only a worker uses"
 
 
 def _reasons_in_attributes(operator: StartsFromTrigger) -> Iterator[str]:
     plain = _plain_task(isinstance(operator, BaseSensorOperator))
-    for name in _unlike(operator, plain, _known_of(_ours(type(operator)))):
+    for name in _unlike(operator, plain, _known_of(type(operator))):
         name = {"_pre_execute_hook": "pre_execute", "_post_execute_hook": "post_execute"}.get(name, name)
         yield f"it has {name}, which only a worker applies"
     if type(operator.dag) is not DAG:
@@ -234,19 +230,15 @@ def _listener_of_tasks() -> str | None:
     return next((name for name in listeners if not name.startswith("airflow.example_dags.")), None)
 
 
-def _is_ours(kind: type) -> bool:
-    return kind.__module__.startswith("airflow_provider_seeany.")
-
-
-def _ours(kind: type) -> type:
-    """Return the class of this provider that a class is, or is made from."""
-    return next(parent for parent in kind.__mro__ if _is_ours(parent))
+def _ours(kind: type) -> list[type]:
+    """Return the classes of this provider that a class is, or is made from."""
+    return [parent for parent in kind.__mro__ if parent.__module__.startswith("airflow_provider_seeany.")]
 
 
 @cache
-def _known_of(ours: type) -> frozenset[str]:
+def _known_of(kind: type) -> frozenset[str]:
     """Return the attributes that may be set: those of any task, and the parameters of a wait."""
-    inits = (vars(parent)["__init__"] for parent in ours.__mro__ if _is_ours(parent) and "__init__" in vars(parent))
+    inits = (vars(parent)["__init__"] for parent in _ours(kind) if "__init__" in vars(parent))
     return _KNOWN_OF_A_TASK.union(*(inspect.signature(init).parameters for init in inits))
 
 
@@ -269,7 +261,7 @@ def _plain_task(is_sensor: bool) -> dict[str, Any]:
 @cache
 def _plain_dag() -> dict[str, Any]:
     """Return the attributes of a DAG with Airflow's defaults."""
-    return dict(vars(DAG("plain", schedule=None)))
+    return vars(DAG("plain", schedule=None))
 
 
 def _template(operator: StartsFromTrigger, field: str) -> str | None:

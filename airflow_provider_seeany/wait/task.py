@@ -85,11 +85,7 @@ class TaskWait:
         return SeeAnyHook(self.seeany_conn_id)
 
     def registration(self, task_instance: TaskInstance) -> CallbackRegistration:
-        """
-        Return the registration by which a callback finds this wait.
-
-        :raises SeeAnyTaskIdError: if that cannot be the id of a task.
-        """
+        """Return the registration by which a callback finds this wait."""
         return CallbackRegistration(
             task_instance, seeany_conn_id=self.seeany_conn_id, seeany_task_id=checked_id(self.seeany_task_id)
         )
@@ -101,11 +97,7 @@ class TaskWait:
             self._log.warning("SeeAny cannot call back, as far as this worker can tell: %s", reason)
 
     def poll(self) -> SeeAnyTask | None:
-        """
-        Poll once; return the completed task, or ``None`` while the wait continues.
-
-        :raises SeeAnyError: if the task failed, the time is up, or polling again cannot succeed.
-        """
+        """Poll once; return the completed task, ``None`` while the wait continues, or raise ``SeeAnyError``."""
         budget = RetryBudget()
         while True:
             reply = self._polled(budget)
@@ -130,11 +122,7 @@ class TaskWait:
         return reply
 
     def result(self) -> SeeAnyTask:
-        """
-        Return the completed task without waiting for it; only transient errors are retried.
-
-        :raises SeeAnyError: if it is not done, has failed, or cannot be polled.
-        """
+        """Return the completed task without waiting, or raise ``SeeAnyError``; only transient errors are retried."""
         step = self._wait.receive(self.hook.get_task(self.seeany_task_id), self._clock())
         if not isinstance(step, Pause):
             return self._completed(step)
@@ -168,11 +156,7 @@ class TaskWait:
         )
 
     def reported_task(self, event: Mapping[str, Any]) -> SeeAnyTask:
-        """
-        Return the completed task that the trigger reported.
-
-        :raises SeeAnyError: if it reported anything else.
-        """
+        """Return the completed task that the trigger reported, or raise ``SeeAnyError`` for any other end."""
         task = self._completed(decode_event(decode_outcome, event, about=self._about))
         if self.settings.expect_callback:
             # If a callback ended the wait, no trigger has logged it.

@@ -20,26 +20,11 @@ _ATTRIBUTES = {
 """A triggerer has its own classes for these objects, so only the attributes that were tried are known."""
 
 _FILTERS = frozenset({"d", "default", "first", "int", "last", "lower", "replace", "string", "trim", "upper"})
-_SYNTAX = (
-    nodes.Template,
-    nodes.Output,
-    nodes.TemplateData,
-    nodes.Const,
-    nodes.Pair,
-    nodes.CondExpr,
-    nodes.Compare,
-    nodes.Operand,
-    nodes.And,
-    nodes.Or,
-    nodes.Not,
-    nodes.Neg,
-    nodes.Add,
-    nodes.Sub,
-    nodes.Concat,
-    nodes.Getattr,
-    nodes.Getitem,
-    nodes.Filter,
-    nodes.Slice,
+_SYNTAX = frozenset(
+    """
+    Template Output TemplateData Const Pair CondExpr Compare Operand And Or Not Neg Add Sub Concat Getattr Getitem
+    Filter Slice
+    """.split()  # noqa: SIM905  by lines it can be read
 )
 """What works on plain data and is the same everywhere."""
 
@@ -72,7 +57,7 @@ def _unknown(node: nodes.Node, dag: DAG) -> nodes.Node | None:
             return node
         case nodes.Filter(name=name) if name not in _FILTERS:
             return node
-        case _ if not isinstance(node, _SYNTAX):
+        case _ if type(node).__name__ not in _SYNTAX:
             return node
     return next((unknown for part in parts if (unknown := _unknown(part, dag))), None)
 
@@ -90,12 +75,10 @@ def _is_known_pull(call: nodes.Call, dag: DAG) -> bool:
         return False
     if "map_indexes" in given:
         return _is_map_index(given["map_indexes"])
-    return dag.has_task(task_id) and not _has_many(dag.get_task(task_id))
-
-
-def _has_many(task: object) -> bool:
-    """Tell whether a task has more than one instance."""
-    return bool(getattr(task, "is_mapped", True)) or task.get_closest_mapped_task_group() is not None  # type: ignore[attr-defined]
+    if not dag.has_task(task_id):
+        return False
+    task = dag.get_task(task_id)
+    return not task.is_mapped and task.get_closest_mapped_task_group() is None
 
 
 def _is_map_index(node: nodes.Node) -> bool:

@@ -338,6 +338,6 @@ def test_an_event_of_another_version_is_told() -> None:
 
 
 def test_a_deferral_that_airflow_ended_asks_whether_a_triggerer_runs() -> None:
-    assert str(sensor().deferral_timed_out()).startswith(
+    assert str(sensor().worker_part.deferral_timed_out()).startswith(
         "2 of 2 SeeAny tasks were not done within 3600 s, 0 were; last trouble: the triggerer did not report in time"
     )

@@ -157,7 +157,7 @@ def test_a_trigger_never_looks_so_soon_that_it_could_lose_its_task_however_near_
 def test_the_longest_pause_reaches_the_trigger(kind: Any, longest: timedelta | float) -> None:
     waiting = kind(task_id="wait", seeany_task_id="x", max_poll_interval=longest)
 
-    assert waiting.task_wait.trigger().settings["max_poll_interval"] == 45.5
+    assert waiting.worker_part.trigger().settings["max_poll_interval"] == 45.5
 
 
 @pytest.mark.parametrize("kind", [SeeAnyTaskSensor, SeeAnyTaskResultOperator])
