@@ -52,7 +52,7 @@ def context() -> Any:
 
 
 def wait(kind: type[BaseTaskWaitOperator], seeany_task_id: Any = "x", **more: Any) -> Any:
-    """Return a sensor or operator that logs where pytest looks."""
+    """Return a sensor or operator that logs where pytest captures it."""
     with nullcontext() if DagContext.get_current() else DAG("waits", schedule=None):
         waiting = cast(Any, kind)(**{"task_id": "wait", "seeany_task_id": seeany_task_id, **more})
     waiting._cached_logger = logging.getLogger("tests.waits")
@@ -60,7 +60,7 @@ def wait(kind: type[BaseTaskWaitOperator], seeany_task_id: Any = "x", **more: An
 
 
 def interval(kind: type[BaseTaskWaitOperator], seconds: Any) -> dict[str, Any]:
-    """Return the parameter that says how often to ask."""
+    """Return the parameter that says how often to poll."""
     return {"poke_interval" if kind is SeeAnyTaskSensor else "poll_interval": seconds}
 
 
@@ -94,7 +94,7 @@ def batch_trigger(seeany_task_ids: Any, **given: Any) -> SeeAnyTaskBatchTrigger:
 
 
 def deferred(waiting: Any) -> tuple[SeeAnyTaskTrigger, TaskDeferred]:
-    """Execute what must defer, and return its trigger and all of what it told Airflow."""
+    """Execute what must defer, and return its trigger and the deferral itself."""
     with pytest.raises(TaskDeferred) as left:
         waiting.execute(context())
     assert left.value.method_name == "execute_complete"
@@ -102,6 +102,6 @@ def deferred(waiting: Any) -> tuple[SeeAnyTaskTrigger, TaskDeferred]:
     return left.value.trigger, left.value
 
 
-def finished(answer: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return what Airflow calls a task with whose trigger has seen the end."""
-    return "execute_complete", {"event": {"type": "finished", "payload": answer}}
+def finished(payload: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return what Airflow calls a task with whose trigger has finished."""
+    return "execute_complete", {"event": {"type": "finished", "payload": payload}}

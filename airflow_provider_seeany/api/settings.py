@@ -1,4 +1,4 @@
-"""What a wait is told, as one value that the operator makes and its trigger stores; and the error for bad settings."""
+"""The settings of a wait, as one value that the operator makes and its trigger stores; the error for bad settings."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import msgspec
 
 DEFER_GRACE = timedelta(minutes=5)
 """
-Time from a wait's deadline to Airflow's own limit of the deferral. The trigger reports the time-out first, with a
+Time from a wait's deadline to Airflow's own limit of the deferral. The trigger reports the timeout first, with a
 better message; the limit is for a trigger that never runs because there is no triggerer.
 """
 
 
 class BadSettings(ValueError):
-    """Raised when the API's address, key or limits, or what a wait is told, cannot be used; says what to change."""
+    """Raised when the API's address, key or limits, or a wait's settings, cannot be used, with what to change."""
 
 
 def to_seconds(value: timedelta | float, *, name: str) -> float:
@@ -31,7 +31,7 @@ def to_seconds(value: timedelta | float, *, name: str) -> float:
 
 class WaitSettings(msgspec.Struct, frozen=True, kw_only=True):
     """
-    What every wait is told. Stored with its trigger, so a field that is added later needs a default.
+    The settings of every wait. They are stored with its trigger, so a field that is added later needs a default.
 
     The fields are named as the operators' attributes, of which ``from_attributes`` makes the value.
     """
@@ -56,7 +56,7 @@ class WaitSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TaskSettings(WaitSettings, frozen=True, kw_only=True):
-    """What the wait for one task is told."""
+    """The settings of the wait for one task."""
 
     expect_callback: bool
     """Whether SeeAny calls back when the task has ended."""
@@ -69,7 +69,7 @@ class TaskSettings(WaitSettings, frozen=True, kw_only=True):
 
 
 class BatchSettings(WaitSettings, frozen=True, kw_only=True):
-    """What the wait for a batch is told."""
+    """The settings of the wait for a batch."""
 
     max_requests_per_second: float
     max_concurrent_requests: int

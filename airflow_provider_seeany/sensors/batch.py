@@ -51,7 +51,7 @@ class SeeAnyTaskBatchSensor(BaseSeeAnyOperator, BaseSensorOperator):
 
     A failed task, and one that SeeAny refuses to return, such as an id it does not know, raises ``SeeAnyBatchFailed``
     with ids and reasons, by default after all have ended. A refused key ends the wait at once (``SeeAnyAuthError``), a
-    time-out names the tasks that are not done (``SeeAnyTaskTimeout``). None of them is retried, and ``soft_fail`` makes
+    timeout names the tasks that are not done (``SeeAnyTaskTimeout``). None of them is retried, and ``soft_fail`` makes
     each of them a skip. What was completed by then is kept in the XCom ``batch_result``, which has the shape of
     ``return_value`` and ``unfinished``, the ids that had not ended; the tab *SeeAny* shows it. Transient errors do not
     end the wait. While the service as a whole is down, it polls one task at a time, at growing intervals.
@@ -112,7 +112,7 @@ class SeeAnyTaskBatchSensor(BaseSeeAnyOperator, BaseSensorOperator):
 
     @property
     def wait_settings(self) -> BatchSettings:
-        """What the wait is told. Read late: Airflow may set attributes after ``__init__``."""
+        """The settings of the wait. Read late: Airflow may set attributes after ``__init__``."""
         return msgspec.convert(self, BatchSettings, from_attributes=True)
 
     @cached_property

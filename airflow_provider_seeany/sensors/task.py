@@ -29,7 +29,7 @@ class SeeAnyTaskSensor(BaseTaskWaitOperator, BaseSensorOperator):
     ``[operators] default_deferrable``, which is off in a fresh Airflow. With ``deferrable=False`` it pokes or
     reschedules like any sensor, as its ``mode`` says.
 
-    A failed task raises ``SeeAnyTaskFailed``, a time-out ``SeeAnyTaskTimeout``, a refused key or an unknown id
+    A failed task raises ``SeeAnyTaskFailed``, a timeout ``SeeAnyTaskTimeout``, a refused key or an unknown id
     a subclass of ``SeeAnyRequestError``; none of them is retried, and ``soft_fail`` makes each of them a skip.
     Transient errors of the network or the service do not end the wait.
 
@@ -60,7 +60,7 @@ class SeeAnyTaskSensor(BaseTaskWaitOperator, BaseSensorOperator):
                 # Also when deferring: the base class applies soft_fail and never_fail to the first poll as well.
                 return super().execute(context)
             except AirflowSkipException as skip:
-                # The base class skips for a time-out of its own without naming a cause.
+                # The base class skips for a timeout of its own without naming a cause.
                 reason = skip.__cause__ or self.worker_part.timed_out()
                 self.log_skip(reason)
                 raise skip from reason

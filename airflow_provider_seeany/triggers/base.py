@@ -49,7 +49,7 @@ class BaseSeeAnyTrigger(BaseTrigger):
     The arguments are stored in Airflow's database while the wait lasts, so they are plain JSON and hold the
     connection's id, never its key. They may only ever be added to: waits survive an upgrade of the provider.
 
-    :param settings: what the wait is told, as fields of :mod:`airflow_provider_seeany.api.settings`.
+    :param settings: the settings of the wait, as fields of :mod:`airflow_provider_seeany.api.settings`.
     :param seeany_conn_id: the connection to poll through.
     :param deadline: when to give up, in Unix seconds. Absolute, so that a restart of the triggerer neither extends nor
         forgets it. ``None`` if it follows from the limit that Airflow set on the deferral; without one the wait never

@@ -56,7 +56,7 @@ class BaseSeeAnyOperator(BaseOperator):
         raise NotImplementedError
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume after a deferral; a time-out that Airflow found itself gets the same exception as any other."""
+        """Resume after a deferral; a timeout that Airflow found itself gets the same exception as any other."""
         from airflow_provider_seeany.exceptions import SeeAnyTaskTimeout
 
         with self.recording_failure(context):
@@ -175,7 +175,7 @@ class BaseTaskWaitOperator(StartsFromTrigger, BaseSeeAnyOperator):
 
     @property
     def wait_settings(self) -> TaskSettings:
-        """What the wait is told. Read late: Airflow may set attributes after ``__init__``."""
+        """The settings of the wait. Read late: Airflow may set attributes after ``__init__``."""
         return msgspec.convert(self, TaskSettings, from_attributes=True)
 
     @cached_property

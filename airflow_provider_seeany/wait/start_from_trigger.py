@@ -103,7 +103,7 @@ class StartsFromTrigger(BaseOperator):
 
     @property
     def wait_settings(self) -> TaskSettings:
-        """What the wait is told."""
+        """The settings of the wait."""
         raise NotImplementedError
 
     @partial(_DecidedLate, of_class=False)

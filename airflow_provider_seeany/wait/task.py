@@ -165,7 +165,7 @@ class TaskWait:
         return task
 
     def timed_out(self) -> SeeAnyTaskTimeout:
-        """Return the exception for a time-out that Airflow found while a worker was waiting."""
+        """Return the exception for a timeout that Airflow found while a worker was waiting."""
         return self._timeout(self._wait.timed_out())
 
     def deferral_timed_out(self) -> SeeAnyTaskTimeout:

@@ -1,4 +1,4 @@
-"""What a wait is told: values that cannot be are refused, and what is stored comes back as it was."""
+"""The settings of a wait: values that cannot be are refused, and what is stored comes back as it was."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which waits start without a worker, and what the scheduler makes their trigger of."""
+"""Which waits start without a worker, and the arguments of their trigger."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def needs_a_worker(waiting: Any) -> bool:
 
 @starts_triggers
 @each_kind
-def test_the_scheduler_is_told_all_that_the_trigger_has_to_know(kind: Any) -> None:
+def test_the_scheduler_is_given_all_that_the_trigger_needs(kind: Any) -> None:
     template = "{{ ti.xcom_pull(task_ids='submit')['id'] }}"
     with DAG("dag", schedule=None):
         waiting = wait(
@@ -123,7 +123,7 @@ def test_a_wait_that_is_not_deferrable_starts_in_a_worker(kind: Any) -> None:
 
 
 def reason(waiting: Any, caplog: pytest.LogCaptureFixture) -> str:
-    """Return what the log says of why a wait is in a worker."""
+    """Return the log's reason why a wait is in a worker."""
     assert needs_a_worker(waiting)
     caplog.clear()
     with caplog.at_level(logging.INFO):
@@ -328,7 +328,7 @@ def test_a_wait_that_something_is_mapped_over_starts_in_a_worker(
         waiting = wait(kind, worker_free=True)
         other = wait(kind, task_id="other", worker_free=True)
         waiting >> other
-        assert not needs_a_worker(waiting)  # nobody can know yet
+        assert not needs_a_worker(waiting)  # which is not known yet
         MAPPED[how](waiting.output)
 
     assert "is mapped over it" in reason(waiting, caplog)
@@ -358,7 +358,7 @@ def test_a_wait_that_is_the_result_of_its_dag_starts_in_a_worker(kind: Any) -> N
 
 @starts_triggers
 @each_kind
-def test_a_listener_which_hears_only_of_tasks_in_workers_starts_them_there(
+def test_a_listener_that_is_called_only_for_tasks_in_workers_starts_them_there(
     kind: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Lineage:
@@ -473,13 +473,13 @@ def test_an_airflow_that_starts_no_triggers_starts_the_wait_in_a_worker(
 
 
 @each_kind
-def test_a_wait_starts_in_a_worker_unless_told_otherwise(kind: Any) -> None:
+def test_a_wait_starts_in_a_worker_by_default(kind: Any) -> None:
     assert needs_a_worker(wait(kind))
 
 
 @starts_triggers
 @each_kind
-def test_the_option_counts_where_the_dag_says_nothing(monkeypatch: pytest.MonkeyPatch, kind: Any) -> None:
+def test_the_option_counts_where_the_dag_sets_nothing(monkeypatch: pytest.MonkeyPatch, kind: Any) -> None:
     monkeypatch.setenv("AIRFLOW__SEEANY__WORKER_FREE", "True")
     assert not needs_a_worker(wait(kind))
     assert needs_a_worker(wait(kind, worker_free=False))
@@ -522,7 +522,7 @@ def test_the_log_names_the_template_although_the_worker_has_rendered_it(
 
 
 @each_kind
-def test_the_log_does_not_explain_what_nobody_asked_for(
+def test_the_log_explains_nothing_unless_worker_free_is_on(
     hostile: HostileServer, connect: Any, caplog: pytest.LogCaptureFixture, kind: Any
 ) -> None:
     connect(host=hostile.url)
