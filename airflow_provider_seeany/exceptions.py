@@ -17,6 +17,7 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_seeany.api.batch_result import BatchAborted, BatchOutcome, BatchResult, BatchTimedOut
 from airflow_provider_seeany.api.errors import ApiError, InvalidResponseError, PermanentError, PicklableException
 from airflow_provider_seeany.api.outcome import BadId, Crashed, Finished, Misconfigured, Outcome, Refused, TimedOut
+from airflow_provider_seeany.api.settings import BatchSettings
 from airflow_provider_seeany.api.snapshot import MAX_RESULT_URL
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.text import format_count, sanitize, truncate, were
@@ -159,25 +160,21 @@ def completed_task(outcome: Outcome, *, seeany_task_id: str, seeany_conn_id: str
             raise _outcome_error(outcome, about=about, seeany_task_id=seeany_task_id, seeany_conn_id=seeany_conn_id)
 
 
-def batch_result(
-    outcome: BatchOutcome, *, seeany_conn_id: str, timeout: float, fail_fast: bool, allow_failures: bool, kept: str = ""
-) -> BatchResult:
+def batch_result(outcome: BatchOutcome, settings: BatchSettings, *, seeany_conn_id: str, kept: str = "") -> BatchResult:
     """
     Return the result of a batch's outcome.
 
-    :param timeout: that of the wait, in seconds.
-    :param allow_failures: return a result with failures, too.
     :param kept: where the completed results are kept, for a person.
     :raises SeeAnyError: for any other outcome.
     """
     about = "a batch of SeeAny tasks"
     match outcome:
-        case BatchResult(failed=failed) if failed and not allow_failures:
-            raise SeeAnyBatchFailed(outcome, fail_fast=fail_fast, kept=kept)
+        case BatchResult(failed=failed) if failed and not settings.allow_failures:
+            raise SeeAnyBatchFailed(outcome, fail_fast=settings.fail_fast, kept=kept)
         case BatchResult():
             return outcome
         case BatchTimedOut():
-            raise batch_timeout(outcome, timeout=timeout, kept=kept)
+            raise batch_timeout(outcome, timeout=settings.timeout, kept=kept)
         case BatchAborted(why=why, result=result):
             error = _outcome_error(why, about=about, seeany_conn_id=seeany_conn_id)
             if result.completed:

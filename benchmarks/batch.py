@@ -20,7 +20,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean, quantiles
 
+import msgspec
+
 from airflow_provider_seeany.api.batch import Batch
+from airflow_provider_seeany.api.settings import BatchSettings
 from airflow_provider_seeany.api.task import SeeAnyTask
 from benchmarks.policy import draw_tasks
 from benchmarks.poll_cost import logging_as_in_a_triggerer
@@ -48,17 +51,27 @@ class Row:
         )
 
 
+def settings_at(rate: float) -> BatchSettings:
+    """Return the defaults of the batch sensor, at a limit."""
+    return BatchSettings(
+        poll_interval=10,
+        max_poll_interval=30,
+        timeout=3600,
+        do_xcom_push=True,
+        max_requests_per_second=rate,
+        max_concurrent_requests=20,
+        fail_fast=False,
+        allow_failures=False,
+    )
+
+
 def play(ends: Sequence[float], *, rate: float, with_estimate: bool) -> Row:
     """Simulate a batch at a limit."""
     ids = [str(index) for index in range(len(ends))]
     batch = Batch(
         ids,
-        poll_interval=10,
-        max_poll_interval=30,
-        max_requests_per_second=rate,
-        max_concurrent_requests=20,
+        settings_at(rate),
         deadline=None,
-        fail_fast=False,
         log=logging.getLogger("quiet"),
         now=0.0,
     )
@@ -134,7 +147,9 @@ async def cost(ids: list[str], *, rate: float, seconds: float) -> str:
     from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
 
     async def run(asked: list[str]) -> None:
-        async for _ in SeeAnyTaskBatchTrigger(seeany_task_ids=asked, max_requests_per_second=rate).run():
+        async for _ in SeeAnyTaskBatchTrigger(
+            seeany_task_ids=asked, settings=msgspec.to_builtins(settings_at(rate))
+        ).run():
             pass
 
     await run(["t-0-warm"])  # loads aiohttp and the rest, as any trigger does

@@ -69,7 +69,17 @@ def _prepare_seeany(url: str) -> Wait:
 
     def wait(number: int, interval: float) -> Coroutine[Any, Any, None]:
         return _run(
-            SeeAnyTaskTrigger(seeany_task_id=str(task_id(number)), poll_interval=interval, max_poll_interval=interval)
+            SeeAnyTaskTrigger(
+                seeany_task_id=str(task_id(number)),
+                settings={
+                    "poll_interval": interval,
+                    "max_poll_interval": interval,
+                    "timeout": 3600,
+                    "do_xcom_push": True,
+                    "expect_callback": False,
+                    "callback_poll_interval": 120,
+                },
+            )
         )
 
     return wait

@@ -1,4 +1,4 @@
-"""The promises about imports: what a DAG file pays for at parse, and which way imports go."""
+"""The promises about imports: which way they go, and what a DAG file pays for at parse."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -15,17 +16,124 @@ import airflow_provider_seeany
 PACKAGE = Path(airflow_provider_seeany.__file__).parent
 ROOT = "airflow_provider_seeany"
 
+ROOMS: list[set[str]] = [
+    {"api"},
+    {"exceptions"},
+    {"provider_info", "links"},
+    {"xcoms"},
+    {"callback"},
+    {"hooks"},
+    {"triggers"},
+    {"wait"},
+    {"sensors", "operators"},
+    {"web"},
+    {"plugins"},
+]
+"""The rooms of the package, bottom to top. A module may import its own room and those of earlier lines."""
 
-def imports(path: Path) -> Iterator[str]:
-    """Yield the absolute names that a module imports, inside functions too."""
+Graph = dict[str, set[str]]
+
+
+def imports(path: Path, package: Path = PACKAGE) -> Iterator[str]:
+    """Yield the absolute names that a module imports, also in functions and under ``TYPE_CHECKING``."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            package = path.relative_to(PACKAGE.parent).parent.parts
-            above = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            parents = path.relative_to(package.parent).parent.parts
+            above = ".".join(parents[: len(parents) - node.level + 1]) if node.level else ""
             module = ".".join(filter(None, (above, node.module)))
             yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def graph_of(package: Path) -> Graph:
+    """Return the modules of the package that each of its modules imports. The simulator stands apart."""
+    paths = {
+        ".".join(path.relative_to(package).with_suffix("").parts).removesuffix("__init__").rstrip("."): path
+        for path in package.rglob("*.py")
+        if "simulator" not in path.relative_to(package).parts
+    }
+    graph: Graph = {}
+    for module, path in paths.items():
+        own = (name[len(package.name) :].lstrip(".") for name in imports(path, package) if is_in(name, package.name))
+        graph[module] = {name if name in paths else name.rpartition(".")[0] for name in own} - {module}
+    return graph
+
+
+def is_in(name: str, parent: str) -> bool:
+    return name == parent or name.startswith(f"{parent}.")
+
+
+def line_of(module: str) -> int:
+    """Return the line of a module's room; the package itself, which has the version, is below all."""
+    room = module.partition(".")[0]
+    return next(number for number, rooms in enumerate([{""}, *ROOMS]) if room in rooms)
+
+
+def climbing(graph: Graph) -> list[str]:
+    """Return the imports against the order of the rooms; rooms of one line do not import each other either."""
+    return [
+        f"{module} -> {imported}"
+        for module, names in sorted(graph.items())
+        for imported in sorted(names)
+        if module.partition(".")[0] != imported.partition(".")[0] and line_of(imported) >= line_of(module)
+    ]
+
+
+def circle_in(graph: Graph) -> list[str]:
+    """Return modules that import each other in a circle, if any do."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        circle: list[str] = error.args[1]
+        return circle
+    return []
+
+
+def test_every_import_goes_down_the_list_of_rooms() -> None:
+    assert climbing(graph_of(PACKAGE)) == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    assert circle_in(graph_of(PACKAGE)) == []
+
+
+SEEDS = {
+    "plain": "from package.{} import name\n",
+    "in a function": "def use():\n    from package.{} import name\n",
+    "for types": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import package.{}\n",
+}
+each_seed = pytest.mark.parametrize("seed", SEEDS.values(), ids=SEEDS)
+
+
+@each_seed
+@pytest.mark.parametrize(
+    ("module", "imported", "climbs"),
+    [("api.task", "hooks.seeany", True), ("links.task", "provider_info", True), ("hooks.seeany", "api.task", False)],
+)
+def test_a_seeded_import_against_the_order_is_found(
+    tmp_path: Path, seed: str, module: str, imported: str, climbs: bool
+) -> None:
+    write_package(tmp_path, {module: seed.format(imported), imported: ""})
+
+    graph = graph_of(tmp_path / "package")
+
+    assert climbing(graph) == ([f"{module} -> {imported}"] if climbs else [])
+    assert circle_in(graph) == []
+
+
+@each_seed
+def test_a_seeded_circle_is_found(tmp_path: Path, seed: str) -> None:
+    write_package(tmp_path, {"wait.base": "from .task import name\n", "wait.task": seed.format("wait.base")})
+
+    assert set(circle_in(graph_of(tmp_path / "package"))) == {"wait.base", "wait.task"}
+
+
+def write_package(folder: Path, sources: dict[str, str]) -> None:
+    for module, source in sources.items():
+        path = (folder / "package" / module.replace(".", "/")).with_suffix(".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source, encoding="utf-8")
 
 
 def modules(folder: str) -> list[Path]:
@@ -35,14 +143,8 @@ def modules(folder: str) -> list[Path]:
 
 
 @pytest.mark.parametrize("path", modules("api"), ids=lambda path: path.stem)
-def test_what_speaks_seeany_knows_nothing_of_airflow(path: Path) -> None:
-    upwards = [
-        name
-        for name in imports(path)
-        if name.split(".")[0] == "airflow"
-        or (name.startswith(ROOT) and not name.startswith((f"{ROOT}.api", f"{ROOT}.__version__")))
-    ]
-    assert upwards == []
+def test_the_api_layer_knows_nothing_of_airflow(path: Path) -> None:
+    assert [name for name in imports(path) if is_in(name, "airflow")] == []
 
 
 def test_nothing_of_the_provider_imports_the_simulator() -> None:
@@ -59,7 +161,7 @@ def test_the_simulator_stands_alone(path: Path) -> None:
     others = [
         name
         for name in imports(path)
-        if name.split(".")[0] in ("airflow", ROOT) and not name.startswith(f"{ROOT}.simulator")
+        if name.split(".")[0] in ("airflow", ROOT) and not is_in(name, f"{ROOT}.simulator")
     ]
     assert others == []
 

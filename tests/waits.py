@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+import time
 from contextlib import nullcontext
 from typing import Any, cast
 
+import msgspec
 import pytest
 from airflow.providers.common.compat.sdk import DAG, TaskDeferred
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 from airflow.sdk.definitions._internal.contextmanager import DagContext
 
+from airflow_provider_seeany.api.settings import BatchSettings, TaskSettings, WaitSettings
 from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
+from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from airflow_provider_seeany.wait.base import BaseTaskWaitOperator
 
@@ -48,7 +52,7 @@ def context() -> Any:
 
 
 def wait(kind: type[BaseTaskWaitOperator], seeany_task_id: Any = "x", **more: Any) -> Any:
-    """Return a sensor or operator that logs where pytest looks."""
+    """Return a sensor or operator that logs where pytest captures it."""
     with nullcontext() if DagContext.get_current() else DAG("waits", schedule=None):
         waiting = cast(Any, kind)(**{"task_id": "wait", "seeany_task_id": seeany_task_id, **more})
     waiting._cached_logger = logging.getLogger("tests.waits")
@@ -56,12 +60,41 @@ def wait(kind: type[BaseTaskWaitOperator], seeany_task_id: Any = "x", **more: An
 
 
 def interval(kind: type[BaseTaskWaitOperator], seconds: Any) -> dict[str, Any]:
-    """Return the parameter that says how often to ask."""
+    """Return the parameter that says how often to poll."""
     return {"poke_interval" if kind is SeeAnyTaskSensor else "poll_interval": seconds}
 
 
+SETTINGS: dict[str, Any] = {"poll_interval": 10, "max_poll_interval": 30, "timeout": 3600, "do_xcom_push": True}
+TASK_SETTINGS = TaskSettings(**SETTINGS, expect_callback=False, callback_poll_interval=120)
+BATCH_SETTINGS = BatchSettings(
+    **SETTINGS, max_requests_per_second=50, max_concurrent_requests=20, fail_fast=False, allow_failures=False
+)
+
+
+def trigger_arguments(defaults: WaitSettings, given: dict[str, Any]) -> dict[str, Any]:
+    """Return a trigger's arguments; those that are settings may be given beside the others."""
+    settings = msgspec.to_builtins(defaults)
+    own = {name: given[name] for name in given if name not in settings}
+    if own.get("deadline") is not None:
+        settings["timeout"] = max(own["deadline"] - time.time(), 1)
+    settings |= {name: given[name] for name in given if name in settings}
+    return {"settings": settings, **own}
+
+
+def task_trigger(seeany_task_id: Any = "x", **given: Any) -> SeeAnyTaskTrigger:
+    """Return a trigger, by default of a wait that began just now."""
+    if "callback_poll_interval" in given:
+        given = {"expect_callback": True, **given}
+    return SeeAnyTaskTrigger(**trigger_arguments(TASK_SETTINGS, {"seeany_task_id": seeany_task_id, **given}))
+
+
+def batch_trigger(seeany_task_ids: Any, **given: Any) -> SeeAnyTaskBatchTrigger:
+    """Return the trigger of a batch, by default of a wait that began just now."""
+    return SeeAnyTaskBatchTrigger(**trigger_arguments(BATCH_SETTINGS, {"seeany_task_ids": seeany_task_ids, **given}))
+
+
 def deferred(waiting: Any) -> tuple[SeeAnyTaskTrigger, TaskDeferred]:
-    """Execute what must defer, and return its trigger and all of what it told Airflow."""
+    """Execute what must defer, and return its trigger and the deferral itself."""
     with pytest.raises(TaskDeferred) as left:
         waiting.execute(context())
     assert left.value.method_name == "execute_complete"
@@ -69,6 +102,6 @@ def deferred(waiting: Any) -> tuple[SeeAnyTaskTrigger, TaskDeferred]:
     return left.value.trigger, left.value
 
 
-def finished(answer: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return what Airflow calls a task with whose trigger has seen the end."""
-    return "execute_complete", {"event": {"type": "finished", "payload": answer}}
+def finished(payload: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return what Airflow calls a task with whose trigger has finished."""
+    return "execute_complete", {"event": {"type": "finished", "payload": payload}}

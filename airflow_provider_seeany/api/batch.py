@@ -21,10 +21,11 @@ from collections.abc import Sequence
 from airflow_provider_seeany.api.batch_result import BatchAborted, BatchOutcome, BatchTimedOut
 from airflow_provider_seeany.api.circuit_breaker import CircuitBreaker
 from airflow_provider_seeany.api.collector import ResultCollector
-from airflow_provider_seeany.api.errors import ApiError, BadSettings, ThrottledError
+from airflow_provider_seeany.api.errors import ApiError, ThrottledError
 from airflow_provider_seeany.api.intervals import AdaptiveInterval, FixedInterval
 from airflow_provider_seeany.api.outcome import Finished, Refused, TimedOut
 from airflow_provider_seeany.api.poll_queue import PollQueue
+from airflow_provider_seeany.api.settings import BatchSettings
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.text import format_count
 from airflow_provider_seeany.api.wait import LAST_POLL_SECONDS, Pause, Wait
@@ -41,11 +42,7 @@ class Batch:
     A restart needs the ids alone: a new batch polls each task again.
 
     :param ids: the tasks, checked by :func:`~airflow_provider_seeany.api.task_id.checked_task_ids`.
-    :param poll_interval: seconds between two requests for a task while nothing better is known.
-    :param max_poll_interval: maximum seconds between two requests for a task, the limits below apart.
-    :param max_concurrent_requests: maximum requests in flight.
     :param deadline: Unix seconds; ``None`` for never.
-    :param fail_fast: end at the first failure.
     :param now: Unix seconds.
     :param began: when the wait began, in Unix seconds; ``None`` if its tasks must be visible by now.
     """
@@ -53,32 +50,20 @@ class Batch:
     def __init__(
         self,
         ids: Sequence[str],
+        settings: BatchSettings,
         *,
-        poll_interval: float,
-        max_poll_interval: float,
-        max_requests_per_second: float,
-        max_concurrent_requests: int,
         deadline: float | None,
-        fail_fast: bool,
         log: Log,
         now: float,
         began: float | None = None,
     ) -> None:
-        if not max_requests_per_second > 0 or not max_concurrent_requests >= 1:
-            raise BadSettings(
-                "max_requests_per_second must be above 0 and max_concurrent_requests at least 1, "
-                f"not {max_requests_per_second!r} and {max_concurrent_requests!r}"
-            )
         self._ids = ids
-        self._poll_interval = poll_interval
-        self._max_poll_interval = max_poll_interval
-        # For errors that concern the batch as a whole. Made here, so that a bad interval fails at once.
-        self._backoff = FixedInterval(poll_interval=poll_interval)
-        self._spacing = 1 / max_requests_per_second
-        self._max_concurrent_requests = max_concurrent_requests
+        self._settings = settings
+        # For errors that concern the batch as a whole.
+        self._backoff = FixedInterval(poll_interval=settings.poll_interval)
+        self._spacing = 1 / settings.max_requests_per_second
         self._deadline = deadline
         self._ends_at = float("inf") if deadline is None else max(deadline, now) + LAST_POLL_SECONDS
-        self._fail_fast = fail_fast
         self._began = began
         self._log = log
         self._throttled_log = ThrottledLog(log)
@@ -94,14 +79,14 @@ class Batch:
         self._last_error: ApiError | None = None
         self._last_error_index: int | None = None
         self._key_works = False
-        self._breaker = CircuitBreaker(poll_interval=poll_interval, log=log)
+        self._breaker = CircuitBreaker(poll_interval=settings.poll_interval, log=log)
         self._logged_at, self._logged_done = now, 0
         self._log.info("Waiting for %s SeeAny task%s", format_count(len(ids)), "" if len(ids) == 1 else "s")
 
     def next_request(self, now: float) -> str | Pause:
         """Return the task to poll now, or how long to pause unless a request ends first."""
         next_at = self._ends_at
-        if len(self._in_flight) < (1 if self._breaker.is_open else self._max_concurrent_requests):
+        if len(self._in_flight) < (1 if self._breaker.is_open else self._settings.max_concurrent_requests):
             due = max(self._queue.next_at, self._next_slot, self._next_probe_at)
             if due <= now:
                 index = self._queue.take(now)
@@ -186,7 +171,7 @@ class Batch:
         """Return the batch's outcome; ``None`` while it continues."""
         if self._refused is not None:
             return BatchAborted(why=self._refused, result=self.results.result())
-        if self.results.done == len(self._ids) or (self._fail_fast and self.results.failed):
+        if self.results.done == len(self._ids) or (self._settings.fail_fast and self.results.failed):
             self._throttled_log.flush(float("inf"))
             self._log.info("%s", self.results)
             return self.results.result()
@@ -195,7 +180,9 @@ class Batch:
         return None
 
     def _wait(self, seeany_task_id: str) -> tuple[Wait, AdaptiveInterval]:
-        polling = AdaptiveInterval(poll_interval=self._poll_interval, max_poll_interval=self._max_poll_interval)
+        polling = AdaptiveInterval(
+            poll_interval=self._settings.poll_interval, max_poll_interval=self._settings.max_poll_interval
+        )
         wait = Wait(
             seeany_task_id,
             polling=polling,

@@ -34,6 +34,7 @@ from collections.abc import Callable
 import msgspec
 
 from airflow_provider_seeany.api.errors import ApiError, BadSettings, ThrottledError
+from airflow_provider_seeany.api.settings import TaskSettings
 
 BACKOFF_FACTOR = 1.5  # growth of the pauses while a forecast has run out or requests fail
 BACKOFF_MAX = 60.0  # maximum seconds between two requests while they fail
@@ -259,3 +260,12 @@ def _chosen(estimate: RemainingTime | None, progress: RemainingTime | None) -> R
         ahead = [forecast for forecast in (estimate, progress) if not forecast.has_run_out]
         return min(ahead or [estimate], key=lambda forecast: forecast.seconds)
     return progress if progress.error < MUCH_STEADIER * estimate.error else estimate
+
+
+def poll_policy(settings: TaskSettings, *, in_worker: bool = False) -> PollPolicy:
+    """Return how the wait for one task polls."""
+    if in_worker:
+        return FixedInterval(poll_interval=settings.poll_interval)
+    if settings.expect_callback:
+        return JitteredInterval(poll_interval=settings.callback_poll_interval)
+    return AdaptiveInterval(poll_interval=settings.poll_interval, max_poll_interval=settings.max_poll_interval)

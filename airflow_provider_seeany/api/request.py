@@ -125,6 +125,7 @@ def base_url(host: str | None, *, port: object = None, schema: str | None = None
     :param allow_http: accept ``http://`` to other hosts than this machine.
     :raises BadSettings: if it is not an address, has an API key, or would send the key unencrypted over a network.
     """
+    # Loads what provider info, which every Airflow process reads, has no need of.
     from airflow_provider_seeany.api.route import is_loopback
 
     given = (host or "").strip() or DEFAULT_BASE_URL

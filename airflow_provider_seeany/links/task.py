@@ -1,4 +1,4 @@
-"""Buttons that lead from a task instance to what SeeAny made."""
+"""Buttons that lead from a task instance to its result."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class _ResultLink(BaseOperatorLink):
     """
     A link to one URL of the finished task.
 
-    Airflow computes it in the worker, right after the task ran, and stores it under a key of its own; the task
-    that ran is therefore at hand and nothing has to be read back.
+    Airflow computes it in the worker right after the task ran, so the operator still has the result, and stores it
+    under a key of its own.
     """
 
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:

@@ -1,1 +1,1 @@
-"""Airflow operators: handing a result on to downstream tasks."""
+"""The operator."""

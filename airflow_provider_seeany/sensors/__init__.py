@@ -1,1 +1,1 @@
-"""Airflow sensors: waiting for a task in a DAG."""
+"""The sensors."""

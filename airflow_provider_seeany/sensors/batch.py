@@ -7,16 +7,17 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_seeany import DEFAULT_CONN_ID
-from airflow_provider_seeany.wait.base import BaseSeeAnyOperator, interval_seconds
+from airflow_provider_seeany.api.settings import BatchSettings, to_seconds
+from airflow_provider_seeany.wait.base import BaseSeeAnyOperator
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_seeany.api.batch_result import BatchResult
-    from airflow_provider_seeany.exceptions import SeeAnyTaskTimeout
     from airflow_provider_seeany.wait.batch import BatchWait
 
 
@@ -24,54 +25,53 @@ class SeeAnyTaskBatchSensor(BaseSeeAnyOperator, BaseSensorOperator):
     """
     Waits until many SeeAny tasks have ended: one task instance and one trigger for up to 10 000 of them.
 
-    It always waits in the triggerer, so there is no ``deferrable``; a triggerer has to run. Its questions, of all
-    tasks together, keep to a pace. When a triggerer is restarted, it asks about each task again.
+    It always waits in the triggerer, so there is no ``deferrable``; a triggerer has to run. Its requests, for all tasks
+    together, are limited in rate. When a triggerer is restarted, it polls each task again.
 
-    ``return_value`` is one JSON object. An id that is asked for twice counts once::
+    ``return_value`` is one JSON object. An id that is given twice counts once::
 
         {
             "total": 5000,
             "completed": 4997,
             "failed": 3,
-            "cost": {"CNY": 3497.9},          by currency, "?" where the answer names none
+            "cost": {"CNY": 3497.9},          by currency, "?" where the response names none
             "detail": "full",              what "tasks" holds, see below
-            "tasks": [{"id": …}, …],          the completed tasks, in the order asked
+            "tasks": [{"id": …}, …],          the completed tasks, in the order given
             "failures": [{"id": …, "reason": …}, …]
         }
 
-    It never has more than 48 KB, so that any of Airflow's databases takes it. ``detail`` says how much fits:
+    It is never larger than 48 KB, so that any of Airflow's databases stores it. ``detail`` says how much fits:
 
-    - ``full``: the whole answers, as :class:`~airflow_provider_seeany.sensors.task.SeeAnyTaskSensor` returns them;
+    - ``full``: the whole responses, as :class:`~airflow_provider_seeany.sensors.task.SeeAnyTaskSensor` returns them;
       enough for some 140 videos
     - ``table``: of each completed task ``id``, ``video_url`` (or, if it has none, ``result_url``, the first result),
-      ``cost`` and ``cost_unit``, what the answer lacks left out; enough for some 350
+      ``cost`` and ``cost_unit``, as far as the response has them; enough for some 350
     - ``totals``: ``tasks`` is empty; ``completed_ids`` lists the completed ones, if all fit: some 2 000 ids of 20
       characters. The log says how to get the results, which stay available by their ids
 
-    A failed task, and one that SeeAny refuses to tell about, such as an id it does not know, raises
-    ``SeeAnyBatchFailed`` with ids and reasons, by default after all have ended. A refused key ends the wait at once
-    (``SeeAnyAuthError``), a time-out names the tasks that are not done (``SeeAnyTaskTimeout``). None of them is
-    retried, and ``soft_fail`` makes each of them a skip. What was completed by then is not lost: the XCom
-    ``batch_result`` of the task instance has the shape of ``return_value`` and holds it, together with ``unfinished``,
-    the ids that had not ended; the tab *SeeAny* shows it. Passing faults do not end the wait. While the service is down
-    as a whole, it asks about one task at a time, less and less often, and at full pace as soon as it is answered.
+    A failed task, and one that SeeAny refuses to return, such as an id it does not know, raises ``SeeAnyBatchFailed``
+    with ids and reasons, by default after all have ended. A refused key ends the wait at once (``SeeAnyAuthError``), a
+    timeout names the tasks that are not done (``SeeAnyTaskTimeout``). None of them is retried, and ``soft_fail`` makes
+    each of them a skip. What was completed by then is kept in the XCom ``batch_result``, which has the shape of
+    ``return_value`` and ``unfinished``, the ids that had not ended; the tab *SeeAny* shows it. Transient errors do not
+    end the wait. While the service as a whole is down, it polls one task at a time, at growing intervals.
 
     More ids than fit into a trigger's arguments on MySQL (32 KB, some 1 300 ids of 20 characters) are kept in the XCom
     ``_seeany_ids`` of the task instance while it waits, with ``do_xcom_push=False`` too.
 
     :param seeany_task_ids: the ids: a list, an XComArg, or a template that renders to a list as JSON or as a Python
         literal. An empty list succeeds at once.
-    :param seeany_conn_id: the connection to ask through (templated).
+    :param seeany_conn_id: the connection to poll through (templated).
     :param fail_fast: fail at the first failure, instead of waiting for the other tasks.
-    :param allow_failures: succeed also if tasks failed; ``failures`` tells which, and why.
-    :param max_requests_per_second: most questions in a second, about all tasks together.
-    :param max_concurrent_requests: most questions under way at once.
-    :param poke_interval: seconds between two questions about a task while nothing better is known.
-    :param max_poll_interval: most seconds between two questions about a task; see
-        :class:`~airflow_provider_seeany.sensors.task.SeeAnyTaskSensor`. Both can be longer at
-        ``max_requests_per_second``: 10 000 tasks at 50 a second are asked about every 200 s.
-    :param timeout: seconds after which to give up; what is left is then asked about once more, for a minute at most.
-        The SeeAny tasks go on, and may still cost money.
+    :param allow_failures: succeed also if tasks failed; ``failures`` lists them with reasons.
+    :param max_requests_per_second: maximum requests per second, for all tasks together.
+    :param max_concurrent_requests: maximum requests under way at once.
+    :param poke_interval: seconds between two polls of a task while its end cannot be estimated.
+    :param max_poll_interval: maximum seconds between two polls of a task; see
+        :class:`~airflow_provider_seeany.wait.base.BaseTaskWaitOperator`. Both can be longer at
+        ``max_requests_per_second``: 10 000 tasks at 50 a second are polled about every 200 s.
+    :param timeout: seconds until the wait gives up; unfinished tasks are then polled once more, for a minute at most.
+        The SeeAny tasks continue, and may still cost money.
     """
 
     template_fields: Sequence[str] = ("seeany_task_ids", "seeany_conn_id")
@@ -92,66 +92,68 @@ class SeeAnyTaskBatchSensor(BaseSeeAnyOperator, BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(
-            poke_interval=interval_seconds(poke_interval, name="poke_interval"),
-            timeout=interval_seconds(timeout, name="timeout"),
+            poke_interval=to_seconds(poke_interval, name="poke_interval"),
+            timeout=to_seconds(timeout, name="timeout"),
             **kwargs,
         )
-        if fail_fast and allow_failures:
-            raise ValueError("fail_fast and allow_failures contradict each other: choose one")
-        if not max_requests_per_second > 0:
-            raise ValueError(f"max_requests_per_second must be above 0, got {max_requests_per_second!r}")
-        if not max_concurrent_requests >= 1:
-            raise ValueError(f"max_concurrent_requests must be at least 1, got {max_concurrent_requests!r}")
         self.seeany_task_ids = seeany_task_ids
         self.seeany_conn_id = seeany_conn_id
         self.fail_fast = fail_fast
         self.allow_failures = allow_failures
         self.max_requests_per_second = max_requests_per_second
         self.max_concurrent_requests = max_concurrent_requests
-        self.max_poll_interval = interval_seconds(max_poll_interval, name="max_poll_interval")
+        self.max_poll_interval = to_seconds(max_poll_interval, name="max_poll_interval")
+        self.wait_settings  # noqa: B018  refuses bad values where the DAG is parsed
+
+    @property
+    def poll_interval(self) -> float:
+        """Seconds between two polls of a task."""
+        return self.poke_interval
+
+    @property
+    def wait_settings(self) -> BatchSettings:
+        """The settings of the wait. Read late: Airflow may set attributes after ``__init__``."""
+        return msgspec.convert(self, BatchSettings, from_attributes=True)
 
     @cached_property
-    def batch_wait(self) -> BatchWait:
-        """The part of the wait that happens in this process. Its time starts when it is first used."""
+    def worker_part(self) -> BatchWait:
+        """The worker's part of the wait. Its timeout starts when this is first read."""
         from airflow_provider_seeany.wait.batch import BatchWait
 
         return BatchWait(
             seeany_task_ids=self.seeany_task_ids,
             seeany_conn_id=self.seeany_conn_id,
-            interval=self.poke_interval,
-            max_interval=self.max_poll_interval,
-            max_requests_per_second=self.max_requests_per_second,
-            max_concurrent_requests=self.max_concurrent_requests,
-            fail_fast=self.fail_fast,
-            allow_failures=self.allow_failures,
-            timeout=self.timeout,
+            settings=self.wait_settings,
             log=self.log,
-            do_xcom_push=self.do_xcom_push,
         )
 
     def execute(self, context: Context) -> Any:
         """Check the ids and defer."""
-        with self.failure_on_record(context):
+        with self.recording_failure(context):
             try:
-                # The base class applies soft_fail and never_fail to what the ids are found to be.
+                # The base class applies soft_fail and never_fail to bad ids as well.
                 return super().execute(context)
             except AirflowSkipException as skip:
                 self.log_skip(skip.__cause__)
                 raise
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Leave for the triggerer, unless there is nothing to wait for."""
-        ids = self.batch_wait.ids()
-        if not ids:
-            return PokeReturnValue(is_done=True, xcom_value=self._delivered(context, self.batch_wait.nothing()))
+        """Defer, unless there is nothing to wait for."""
+        wait = self.worker_part
+        if not (ids := wait.ids()):
+            from airflow_provider_seeany.api.collector import ResultCollector
+
+            return PokeReturnValue(
+                is_done=True, xcom_value=self._deliver(context, ResultCollector([]).result().as_json())
+            )
         self.defer(
-            trigger=self.batch_wait.trigger(ids, context),
+            trigger=wait.trigger(ids, context),
             method_name="execute_complete",
-            timeout=self.batch_wait.defer_timeout,
+            timeout=wait.settings.defer_timeout,
         )
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume after the deferral, however it ended; nobody needs the ids beside the trigger any more."""
+        """Resume after the deferral, however it ended; ids stored beside the trigger are not needed any more."""
         from airflow_provider_seeany.triggers.stored_ids import StoredIds
 
         try:
@@ -161,32 +163,28 @@ class SeeAnyTaskBatchSensor(BaseSeeAnyOperator, BaseSensorOperator):
         return super().resume_execution(next_method, next_kwargs, context)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Go on in a worker with what the trigger reported."""
-        outcome = self.batch_wait.reported(event)
-        self.partial_result = self.batch_wait.partial_result(outcome)
+        """Return the result that the trigger reported."""
+        outcome = self.worker_part.outcome(event)
+        self.partial_result = self.worker_part.partial_result(outcome)
         kept = self._keep_partial_result(context, self.partial_result) if self.partial_result else ""
-        return self._delivered(context, self.batch_wait.concluded(outcome, kept=kept))
+        return self._deliver(context, self.worker_part.result(outcome, kept=kept))
 
     def _keep_partial_result(self, context: Context, result: BatchResult) -> str:
-        """Push what an unsuccessful batch has brought, as it returns nothing, and say where it is then."""
+        """Push what an unsuccessful batch has completed, as it returns nothing; return where that is, for a user."""
         if not self.do_xcom_push:
             return ""
-        from airflow_provider_seeany.wait.batch import kept_in
+        from airflow_provider_seeany.wait.batch import where_kept
         from airflow_provider_seeany.xcoms.record import PARTIAL_RESULT_KEY
 
         try:
             context["ti"].xcom_push(key=PARTIAL_RESULT_KEY, value=result.as_json())
         except Exception:
-            self.log.exception("What this batch has brought could not be pushed as XCom %r", PARTIAL_RESULT_KEY)
+            self.log.exception("The partial result of this batch could not be pushed as XCom %r", PARTIAL_RESULT_KEY)
             return ""
-        return kept_in(result, PARTIAL_RESULT_KEY)
+        return where_kept(result, PARTIAL_RESULT_KEY)
 
-    def _delivered(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
+    def _deliver(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
         from airflow_provider_seeany.xcoms.record import Record
 
         self.push_record(context, Record.of_batch(result, conn_id=self.seeany_conn_id))
         return result
-
-    def unreported(self) -> SeeAnyTaskTimeout:
-        """Return the exception for a deferral that Airflow ended because no trigger had reported in time."""
-        return self.batch_wait.unreported()

@@ -1,17 +1,22 @@
-"""What all triggers share: looking for the connection, lending its client, and reporting instead of raising."""
+"""What both triggers share: their common arguments, finding the connection, and events instead of exceptions."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
-from typing import Any, Protocol, TypeVar
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any, TypeVar
 
-from airflow.triggers.base import BaseTrigger
+import msgspec
+from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_seeany import DEFAULT_CONN_ID
 from airflow_provider_seeany.api.errors import ApiError, BadSettings
 from airflow_provider_seeany.api.outcome import BadId, Crashed, Misconfigured
+from airflow_provider_seeany.api.settings import DEFER_GRACE, WaitSettings
 from airflow_provider_seeany.api.task_id import BadTaskId
 from airflow_provider_seeany.api.text import sanitize
 from airflow_provider_seeany.api.wait import Pause
@@ -24,35 +29,165 @@ from airflow_provider_seeany.hooks.reauth import (
     RetryBudget,
 )
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook
+from airflow_provider_seeany.triggers import supervisor_api
 from airflow_provider_seeany.triggers.xcoms import TriggererXComs, state_of
 
 End = TypeVar("End")
+Settings = TypeVar("Settings", bound=WaitSettings)
+
+CONTINUING_STATES = ("deferred", "scheduled", "queued", "running")
+"""States of a task instance whose wait ended in this triggerer because it continues elsewhere."""
 
 
-class ErrorLog(Protocol):
-    """The part of a logger that is needed here."""
-
-    def exception(self, msg: str, /, *args: object) -> Any:
-        """Log a line with the exception that is being handled."""
-
-
-def began(deadline: float | None, timeout: float | None) -> float:
+class BaseSeeAnyTrigger(BaseTrigger):
     """
-    Return when a wait began, in Unix seconds; now, if that is not known.
+    Polls until the wait ends, then fires exactly one event.
 
-    :param deadline: when it ends.
-    :param timeout: the seconds that it was given.
+    A wait that ends badly fires an event, too: Airflow turns an exception raised in a trigger into an unspecific,
+    retried error.
+
+    The arguments are stored in Airflow's database while the wait lasts, so they are plain JSON and hold the
+    connection's id, never its key. They may only ever be added to: waits survive an upgrade of the provider.
+
+    :param settings: the settings of the wait, as fields of :mod:`airflow_provider_seeany.api.settings`.
+    :param seeany_conn_id: the connection to poll through.
+    :param deadline: when to give up, in Unix seconds. Absolute, so that a restart of the triggerer neither extends nor
+        forgets it. ``None`` if it follows from the limit that Airflow set on the deferral; without one the wait never
+        gives up.
+    :param first_poll_at: do not poll before this, in Unix seconds; ``None`` to poll at once. A trigger that fires
+        within seconds of the deferral can lose its task to the scheduler (apache/airflow#72716).
     """
-    return time.time() if deadline is None or timeout is None else deadline - timeout
+
+    end_from_trigger = False
+    """Whether the trigger pushes the result and ends the Airflow task."""
+
+    def __init__(
+        self,
+        *,
+        settings: dict[str, Any],
+        seeany_conn_id: str = DEFAULT_CONN_ID,
+        deadline: float | None = None,
+        first_poll_at: float | None = None,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.settings = settings
+        self.seeany_conn_id = seeany_conn_id
+        self.deadline = deadline
+        self.first_poll_at = first_poll_at
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return what Airflow stores to make this trigger again elsewhere."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "settings": self.settings,
+                "seeany_conn_id": self.seeany_conn_id,
+                "deadline": self.deadline,
+                "first_poll_at": self.first_poll_at,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait, then fire one event."""
+        with self._log_if_cancelled():
+            await supervisor_api.built(self._ends_at)
+            event = await self._event()
+        # Nothing is held here: a trigger cancelled at the yield would keep it until garbage collection.
+        yield event
+
+    async def _event(self) -> TriggerEvent:
+        """Wait and return the event that ends the wait."""
+        raise NotImplementedError
+
+    async def on_kill(self) -> None:
+        """Log what continues without this wait. Called by Airflow 3.3 and newer."""
+        await self._log_killed()
+
+    @cached_property
+    def xcoms(self) -> TriggererXComs | None:
+        """The XComs of the task instance that waits; ``None`` outside a triggerer."""
+        return None if self.task_instance is None else TriggererXComs(self.task_instance, clears=self.end_from_trigger)
+
+    @property
+    def do_xcom_push(self) -> bool:
+        """Whether the Airflow task pushes XComs."""
+        return self._settings.do_xcom_push
+
+    @property
+    def _settings(self) -> WaitSettings:
+        raise NotImplementedError
+
+    @property
+    def _about(self) -> str:
+        """What the wait is for, as logs name it."""
+        raise NotImplementedError
+
+    def _settings_as(self, kind: type[Settings]) -> Settings:
+        try:
+            return msgspec.convert(self.settings, kind)
+        except msgspec.ValidationError as error:
+            raise BadSettings(f"The settings of this wait cannot be used: {error}") from None
+
+    @property
+    def _ends_at(self) -> float | None:
+        """The deadline, in Unix seconds."""
+        limit: datetime | None = getattr(self, "timeout_after", None)  # set by the triggerer
+        if self.deadline is not None or limit is None:
+            return self.deadline
+        return (limit.replace(tzinfo=limit.tzinfo or UTC) - DEFER_GRACE).timestamp()
+
+    def _began(self) -> float:
+        """Return when the wait began, in Unix seconds; now, if it has no deadline."""
+        return time.time() if self._ends_at is None else self._ends_at - self._settings.timeout
+
+    async def _reported(self, wait: Awaitable[End]) -> End | Misconfigured | BadId | Crashed:
+        """Return the outcome of a wait, also if that is an exception."""
+        try:
+            return await wait
+        except (*CONNECTION_ERRORS, BadSettings) as error:
+            return Misconfigured(str(error))
+        except BadTaskId as error:
+            return BadId(str(error))
+        except Exception as error:
+            # Not foreseen, so a worker raises it, and the task's retries decide.
+            self.log.exception("The wait for %s broke off", self._about)
+            return Crashed(f"{type(error).__name__}: {sanitize(str(error))}")
+
+    async def _log_killed(self) -> str | None:
+        """
+        Log whether the wait was given up, and return the state of its task instance.
+
+        Airflow ends a trigger also when another triggerer takes it over, or when something else than the trigger has
+        resumed the task, or ended it with its result.
+        """
+        state = await state_of(self.task_instance)
+        is_delivered = state == "success" and await TriggererXComs(self.task_instance).has_result()
+        if state in CONTINUING_STATES or is_delivered:
+            self.log.info("The wait for %s ended in this triggerer; the Airflow task is %s", self._about, state)
+        else:
+            log_abandoned(self._about, self.log)
+        return state
+
+    @contextmanager
+    def _log_if_cancelled(self) -> Iterator[None]:
+        """Log that a trigger was cancelled, for Airflow before 3.3, which never calls ``on_kill``."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not hasattr(BaseTrigger, "on_kill"):
+                # A callback is what is expected, so it is no reason for a warning.
+                by_callback = getattr(self._settings, "expect_callback", False)
+                (self.log.info if by_callback else self.log.warning)(
+                    "The wait for %s ended in this triggerer. %s it was a user who ended it: SeeAny continues, "
+                    "and may still finish and cost money",
+                    self._about,
+                    "SeeAny called back, unless" if by_callback else "If",
+                )
+            raise
 
 
 def is_restart(began: float, now: float) -> bool:
-    """
-    Tell whether a trigger that should ask for the first time must have asked before, in another triggerer.
-
-    :param began: when the wait began, in Unix seconds.
-    :param now: Unix seconds.
-    """
+    """Tell whether a trigger that is about to poll first must have polled before, in another triggerer."""
     return now > began + FIRST_CONNECTION_RETRY_SECONDS
 
 
@@ -62,44 +197,23 @@ async def sleep_until(moment: float | None, clock: Callable[[], float]) -> None:
         await asyncio.sleep(max(moment - clock(), 0))
 
 
-async def reported(wait: Awaitable[End], *, about: str, log: ErrorLog) -> End | Misconfigured | BadId | Crashed:
-    """
-    Return what a wait ends with, also if it ends with an exception, of which Airflow would make an unspecific one.
-
-    :param wait: the wait.
-    :param about: what is waited for, for the log.
-    :param log: the log of the trigger.
-    """
-    try:
-        return await wait
-    except (*CONNECTION_ERRORS, BadSettings) as error:
-        return Misconfigured(str(error))
-    except BadTaskId as error:
-        return BadId(str(error))
-    except Exception as error:
-        # Nobody knows what this is, so a worker says it, and the task's retries decide.
-        log.exception("The wait for %s broke off", about)
-        return Crashed(f"{type(error).__name__}: {sanitize(str(error))}")
-
-
 async def poll_through_connection(
     seeany_conn_id: str,
-    ask: Callable[[ReauthenticatingClient], Awaitable[End]],
+    poll: Callable[[ReauthenticatingClient], Awaitable[End]],
     connection_failed: Callable[[ApiError, int], End | Pause],
     *,
     was_used: bool,
 ) -> End:
     """
-    Return what asking through a connection ends with.
+    Poll until the wait ends; return its outcome.
 
-    :param seeany_conn_id: the connection.
-    :param ask: asks until the end, with the client that it is lent.
-    :param connection_failed: told each time that the connection was not found or cannot be used, and how often in a
-        row, it says what to do.
+    :param poll: polls with a client until the end.
+    :param connection_failed: decides what to do each time that the connection was not found or cannot be used, by the
+        error and by how often in a row that was.
     :param was_used: whether an earlier part of the wait has used the connection.
-    :raises SeeAnyError: if that lasts longer than a wait has patience.
+    :raises SeeAnyError: if that exhausts the retry budget.
     """
-    patience = RetryBudget(was_used=was_used)
+    budget = RetryBudget(was_used=was_used)
     async with AsyncExitStack() as stack:
         while True:
             try:
@@ -107,56 +221,10 @@ async def poll_through_connection(
                 break
             except CONNECTION_ERRORS as error:
                 if runs_in_one_process():
-                    raise  # Somebody sits before it, and nothing that is down for a moment is between.
-                failure = patience.record_failure(error)
-            step = connection_failed(failure, patience.in_a_row)
+                    raise  # A person is watching, and no service in between may be down for a moment.
+                failure = budget.record_failure(error)
+            step = connection_failed(failure, budget.in_a_row)
             if not isinstance(step, Pause):
                 return step
-            await asyncio.sleep(min(step.seconds, patience.left))
-        return await ask(client)
-
-
-TAKEN_ON = ("deferred", "scheduled", "queued", "running")
-"""States of a task whose wait ended here because something goes on elsewhere."""
-
-
-async def log_killed(trigger: BaseTrigger, *, about: str) -> None:
-    """
-    Say in the log that nobody waits any more, if that is so.
-
-    Airflow ends a trigger also when another triggerer takes it over, or when something else than the trigger has
-    resumed the task, or ended it with its result.
-
-    :param trigger: the trigger that was ended.
-    :param about: what it waited for, for a person.
-    """
-    state = await state_of(trigger.task_instance)
-    is_delivered = state == "success" and await TriggererXComs(trigger.task_instance).has_result()
-    if state in TAKEN_ON or is_delivered:
-        trigger.log.info("The wait for %s ended in this triggerer; the Airflow task is %s", about, state)
-    else:
-        log_abandoned(about, trigger.log)
-
-
-@contextmanager
-def log_if_cancelled(trigger: BaseTrigger, *, about: str, may_be_rung_for: bool = False) -> Iterator[None]:
-    """
-    Say in the log of an Airflow before 3.3, which never calls ``on_kill``, what goes on if a trigger is cancelled.
-
-    :param trigger: the trigger.
-    :param about: what it waits for, for a person.
-    :param may_be_rung_for: whether SeeAny's callback may have ended the wait. As that is what is expected, nobody is
-        warned.
-    """
-    try:
-        yield
-    except asyncio.CancelledError:
-        if not hasattr(BaseTrigger, "on_kill"):
-            tell = trigger.log.info if may_be_rung_for else trigger.log.warning
-            tell(
-                "The wait for %s ended in this triggerer. %s it was a user who ended it: what SeeAny does is left "
-                "alone, and may still finish and cost money",
-                about,
-                "SeeAny called back, unless" if may_be_rung_for else "If",
-            )
-        raise
+            await asyncio.sleep(min(step.seconds, budget.left))
+        return await poll(client)

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    pass
+from typing import Any
 
 
 class TemplateTaskInstance:
     """
-    The task instance as templates see it, with an ``xcom_pull`` that works in a triggerer.
+    A task instance with an ``xcom_pull`` that works in a triggerer.
 
-    Airflow 3.3's triggerer does not know the message that ``xcom_pull`` sends when it is given no map index, and
-    waits for an answer for ever. So one is always given: that of a task which is not mapped, as templates that pull
-    from others start in a worker.
-
-    :param task_instance: the real one.
+    Airflow 3.3's triggerer does not know the message that ``xcom_pull`` sends without a map index, and never gets a
+    response. So one is always given: that of a task which is not mapped, as templates that pull from mapped tasks start
+    in a worker.
     """
 
     def __init__(self, task_instance: Any) -> None:

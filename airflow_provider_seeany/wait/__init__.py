@@ -1,1 +1,1 @@
-"""The wait as the operators share it: their base, the worker's part, and starting without a worker."""
+"""The operators' shared base, the worker's part of a wait, and starting one without a worker."""

@@ -1,8 +1,8 @@
 """
-What the sensor and the operator share as Airflow sees them.
+The base classes of sensors and operators.
 
-Every DAG file that uses them imports this at every parse, so it loads nothing of the provider that only a
-running task needs: that is behind ``task_wait``.
+Every DAG file that uses them imports this at every parse, so it loads nothing of the provider that only a running task
+needs: that is behind ``worker_part``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import msgspec
 from airflow.providers.common.compat.sdk import (
     AirflowException,
     AirflowSensorTimeout,
@@ -22,77 +23,72 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
+from airflow_provider_seeany import DEFAULT_CONN_ID
+from airflow_provider_seeany.api.settings import TaskSettings, to_seconds
 from airflow_provider_seeany.links.task import RESULT_LINKS
-from airflow_provider_seeany.wait.start_from_trigger import (
-    TEMPLATE_FIELDS,
-    DecidedLate,
-    start_trigger_args,
-    starts_in_triggerer,
-    worker_needed_because,
-)
+from airflow_provider_seeany.wait.start_from_trigger import TEMPLATE_FIELDS, StartsFromTrigger
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
 
     from airflow_provider_seeany.api.batch_result import BatchResult
     from airflow_provider_seeany.api.task import SeeAnyTask
-    from airflow_provider_seeany.exceptions import SeeAnyTaskTimeout
+    from airflow_provider_seeany.wait.batch import BatchWait
     from airflow_provider_seeany.wait.task import TaskWait
     from airflow_provider_seeany.xcoms.record import Record
 
 
 class BaseSeeAnyOperator(BaseOperator):
     """
-    Says why it ends, also where Airflow itself would end it without a word: after a deferral, and when skipped.
+    Adds a reason to deferral timeouts and skips, which Airflow leaves without one.
 
-    It also keeps a record of its end for the UI.
+    It also keeps a record of the end for the UI.
     """
 
     seeany_conn_id: str
-    """The connection that is asked through."""
 
     partial_result: BatchResult | None = None
-    """What a batch that did not succeed has brought all the same."""
+    """What a batch that did not succeed has completed."""
 
-    def unreported(self) -> SeeAnyTaskTimeout:
-        """Return the exception for a deferral that Airflow ended because no trigger had reported in time."""
+    @property
+    def worker_part(self) -> TaskWait | BatchWait:
+        """The worker's part of the wait. Its timeout starts when this is first read."""
         raise NotImplementedError
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume after a deferral; a time-out that Airflow found itself gets the same exception as any other."""
+        """Resume after a deferral; a timeout that Airflow found itself gets the same exception as any other."""
         from airflow_provider_seeany.exceptions import SeeAnyTaskTimeout
 
-        with self.failure_on_record(context):
+        with self.recording_failure(context):
             try:
                 return super().resume_execution(next_method, next_kwargs, context)
             except AirflowSkipException as skip:
                 reason = skip.__cause__
                 if isinstance(reason, AirflowSensorTimeout) and not isinstance(reason, SeeAnyTaskTimeout):
-                    reason = self.unreported()
+                    reason = self.worker_part.deferral_timed_out()
                 self.log_skip(reason)
                 raise skip from reason
             except (AirflowSensorTimeout, _deferral_timeout()) as error:
                 if isinstance(error, SeeAnyTaskTimeout):
                     raise
-                raise self.unreported() from error
+                raise self.worker_part.deferral_timed_out() from error
 
     def log_skip(self, reason: BaseException | None) -> None:
-        """Tell in the log why a task is skipped instead of failed: Airflow itself says only that it is."""
+        """Log why a task is skipped instead of failed; Airflow logs only that it is."""
         if reason is not None:
             self.log.error("Skipped instead of failed: %s: %s", type(reason).__name__, reason)
 
     @contextmanager
-    def failure_on_record(self, context: Context) -> Iterator[None]:
-        """Keep a record for the UI if what happens inside fails, or is skipped instead."""
+    def recording_failure(self, context: Context) -> Iterator[None]:
+        """Push a record for the UI if the block fails, or is skipped instead."""
         try:
             yield
         except AirflowException as error:
-            reason = error.__cause__ if isinstance(error, AirflowSkipException) else error
-            self._keep_failure(context, reason)
+            self._record_failure(context, error.__cause__ if isinstance(error, AirflowSkipException) else error)
             raise
 
     def push_record(self, context: Context, record: Record) -> None:
-        """Push a record for the UI, unless the task pushes nothing. What goes wrong with it harms nobody."""
+        """Push a record for the UI, unless the task pushes nothing. An error in this does not fail the task."""
         if not self.do_xcom_push:
             return
         from airflow_provider_seeany.xcoms.result import push_record
@@ -103,36 +99,41 @@ class BaseSeeAnyOperator(BaseOperator):
         except Exception:
             self.log.warning("The UI's record of this wait could not be kept", exc_info=True)
 
-    def _keep_failure(self, context: Context, error: BaseException | None) -> None:
+    def _record_failure(self, context: Context, error: BaseException | None) -> None:
         from airflow_provider_seeany.api.task_id import as_task_id
         from airflow_provider_seeany.exceptions import SeeAnyError
         from airflow_provider_seeany.xcoms.record import Record
 
         if isinstance(error, SeeAnyError):
-            asked_for = as_task_id(getattr(self, "seeany_task_id", None))
+            task_id = as_task_id(getattr(self, "seeany_task_id", None))
             record = Record.of_error(
                 error,
                 conn_id=self.seeany_conn_id,
-                seeany_task_id=asked_for if isinstance(asked_for, str) else None,
+                seeany_task_id=task_id if isinstance(task_id, str) else None,
                 batch=self.partial_result,
             )
             self.push_record(context, record)
 
 
-class BaseTaskWaitOperator(BaseSeeAnyOperator):
+class BaseTaskWaitOperator(StartsFromTrigger, BaseSeeAnyOperator):
     """
-    Waits for one SeeAny task, in the triggerer unless told otherwise.
+    Waits for one SeeAny task, in the triggerer unless ``deferrable`` is off.
 
-    Subclasses set ``timeout`` (seconds), tell their ``interval`` and say how to wait in a worker.
-
-    :param seeany_task_id: the task to wait for (templated; an XComArg too).
-    :param seeany_conn_id: the connection to ask through (templated).
+    :param seeany_task_id: the id that the endpoint which created the task returned (templated; an XComArg too).
+    :param seeany_conn_id: the connection to poll through (templated).
     :param deferrable: wait in the triggerer, holding no worker.
-    :param max_poll_interval: most seconds between two questions in the triggerer.
-    :param worker_free: start and end in the triggerer as well, see
-        :mod:`airflow_provider_seeany.wait.start_from_trigger`. ``None`` follows ``[seeany] worker_free``, which is off.
-    :param expect_callback: let SeeAny's callback wake the wait, see :mod:`airflow_provider_seeany.callback`.
-    :param callback_poll_interval: seconds between two questions in the triggerer while a callback is expected.
+    :param worker_free: start and end in the triggerer as well, so that no worker is needed at all (Airflow 3.3+; a
+        failure still ends in a worker). Where something set on the task takes a worker, such as ``outlets`` or a pool,
+        it starts in one, and the log says why; see :mod:`airflow_provider_seeany.wait.start_from_trigger`. ``None``
+        follows ``[seeany] worker_free``, which is off.
+    :param expect_callback: SeeAny calls back when the task has ended (see ``SeeAnyHook.callback_url``), which resumes
+        the wait at once; until then the triggerer polls rarely. Needs ``[seeany] callback_secret`` and ``deferrable``.
+    :param callback_poll_interval: seconds between two polls in the triggerer while a callback is expected, in case it
+        gets lost. It replaces the two other intervals there.
+    :param max_poll_interval: maximum seconds between two polls in the triggerer, which aims at the end of the task
+        once the service's estimate or the progress has proved true. If it is no more than the poll interval, no pause
+        is longer than that, jitter apart. A wait in a worker keeps to the poll interval.
+    :param timeout: seconds until the wait gives up. The SeeAny task continues, and may still cost money.
     """
 
     template_fields: Sequence[str] = TEMPLATE_FIELDS
@@ -142,12 +143,6 @@ class BaseTaskWaitOperator(BaseSeeAnyOperator):
     finished_task: SeeAnyTask | None = None
     """The result, once this process has it; the links are made of it."""
 
-    timeout: float
-    """Seconds after which to give up."""
-
-    start_from_trigger = DecidedLate(starts_in_triggerer, of_class=False)
-    start_trigger_args = DecidedLate(start_trigger_args, of_class=None)
-
     began: float | None = None
     """When the wait began, in Unix seconds, if that was in an earlier process."""
 
@@ -155,31 +150,93 @@ class BaseTaskWaitOperator(BaseSeeAnyOperator):
         self,
         *,
         seeany_task_id: str,
-        seeany_conn_id: str,
-        deferrable: bool,
-        max_poll_interval: timedelta | float,
-        worker_free: bool | None,
-        expect_callback: bool,
-        callback_poll_interval: timedelta | float,
+        seeany_conn_id: str = DEFAULT_CONN_ID,
+        deferrable: bool = True,
+        worker_free: bool | None = None,
+        expect_callback: bool = False,
+        callback_poll_interval: timedelta | float = 120,
+        max_poll_interval: timedelta | float = 30,
+        timeout: timedelta | float = 3600,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.seeany_task_id = seeany_task_id
         self.seeany_conn_id = seeany_conn_id
         self.deferrable = deferrable
-        self.max_poll_interval = interval_seconds(max_poll_interval, name="max_poll_interval")
         if worker_free is None:
             worker_free = conf.getboolean("seeany", "worker_free", fallback=False)
         self.worker_free = worker_free
         if expect_callback and not deferrable:
-            raise ValueError("expect_callback needs deferrable=True: a callback cannot wake a wait in a worker")
+            raise ValueError("expect_callback needs deferrable=True: a callback cannot resume a wait in a worker")
         self.expect_callback = expect_callback
-        self.callback_poll_interval = interval_seconds(callback_poll_interval, name="callback_poll_interval")
+        self.callback_poll_interval = to_seconds(callback_poll_interval, name="callback_poll_interval")
+        self.max_poll_interval = to_seconds(max_poll_interval, name="max_poll_interval")
+        self.timeout = to_seconds(timeout, name="timeout")
 
     @property
-    def interval(self) -> float:
-        """Seconds between two questions."""
-        raise NotImplementedError
+    def wait_settings(self) -> TaskSettings:
+        """The settings of the wait. Read late: Airflow may set attributes after ``__init__``."""
+        return msgspec.convert(self, TaskSettings, from_attributes=True)
+
+    @cached_property
+    def worker_part(self) -> TaskWait:
+        """The worker's part of the wait. Its timeout starts when this is first read."""
+        from airflow_provider_seeany.wait.task import TaskWait
+
+        return TaskWait(
+            seeany_task_id=self.seeany_task_id,
+            seeany_conn_id=self.seeany_conn_id,
+            settings=self.wait_settings,
+            log=self.log,
+            began=self.began,
+        )
+
+    def poll(self, context: Context) -> SeeAnyTask | None:
+        """
+        Poll once; return the completed task, or ``None`` while the wait continues.
+
+        A callback is registered before the poll, so that none is missed in between.
+        """
+        if not self.expect_callback:
+            return self.worker_part.poll()
+        registration = self.worker_part.registration(context["ti"])
+        registration.register()
+        try:
+            task = self.worker_part.poll()
+        except BaseException:
+            registration.unregister()
+            raise
+        if task is not None:
+            registration.unregister()
+        else:
+            self.worker_part.log_callback_expected()
+        return task
+
+    def wait_or_defer(self, context: Context) -> SeeAnyTask:
+        """Return the completed task; defer if it is still running and the wait is deferrable."""
+        while (task := self.poll(context)) is None:
+            if self.deferrable:
+                self.defer_wait()
+            time.sleep(self.worker_part.pause)
+        return task
+
+    def defer_wait(self) -> NoReturn:
+        """Leave the worker and continue in the triggerer."""
+        wait = self.worker_part
+        self.defer(trigger=wait.trigger(), method_name="execute_complete", timeout=wait.settings.defer_timeout)
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the task that the trigger reported; continue the wait here if the trigger could not even begin."""
+        from airflow_provider_seeany.wait.task import decode_unrendered
+
+        if (unrendered := decode_unrendered(event)) is not None:
+            self.began = unrendered.began
+            self.log.info(
+                "This wait continues in a worker: the triggerer was given its templates unrendered, as the DAG has "
+                "changed since it began"
+            )
+            return self.deliver(context, self.wait_or_defer(context))
+        return self.deliver(context, self.worker_part.reported_task(event))
 
     def deliver(self, context: Context, task: SeeAnyTask) -> dict[str, Any]:
         """
@@ -197,102 +254,10 @@ class BaseTaskWaitOperator(BaseSeeAnyOperator):
         self.push_record(context, Record.of_task(task, conn_id=self.seeany_conn_id))
         return task.as_json()
 
-    @cached_property
-    def task_wait(self) -> TaskWait:
-        """The part of the wait that happens in this process. Its time starts when it is first used."""
-        from airflow_provider_seeany.wait.task import TaskWait
-
-        return TaskWait(
-            seeany_task_id=self.seeany_task_id,
-            seeany_conn_id=self.seeany_conn_id,
-            interval=self.interval,
-            max_interval=self.max_poll_interval,
-            callback_interval=self.callback_poll_interval if self.expect_callback else None,
-            timeout=self.timeout,
-            log=self.log,
-            began=self.began,
-            do_xcom_push=self.do_xcom_push,
-        )
-
-    def poll(self, context: Context) -> SeeAnyTask | None:
-        """
-        Ask once; return the completed task, or ``None`` while it is worth asking again.
-
-        With a callback expected, the wait can be found before it asks: no ring is lost between the two.
-        """
-        if not self.expect_callback:
-            return self.task_wait.poll()
-        doorbell = self.task_wait.doorbell(context["ti"])
-        doorbell.register()
-        try:
-            task = self.task_wait.poll()
-        except BaseException:
-            doorbell.unregister()
-            raise
-        if task is not None:
-            doorbell.unregister()
-        else:
-            self.task_wait.tell_callback_expected()
-        return task
-
-    def wait_here(self, context: Context) -> SeeAnyTask:
-        """Return the completed task; leave for the triggerer if it is still running and the wait is deferrable."""
-        while (task := self.poll(context)) is None:
-            if self.deferrable:
-                self.defer_wait()
-            time.sleep(self.task_wait.pause)
-        return task
-
-    def log_why_worker(self) -> None:
-        """Say in the log why a wait that should be worker-free is in a worker, unless the DAG's author chose that."""
-        if self.worker_free and self.deferrable:
-            # Here its templates are rendered already; the DAG still has it as it was written.
-            written = self.dag.task_dict.get(self.task_id) if self.has_dag() else None  # type: ignore[no-untyped-call]
-            reason = worker_needed_because(written if isinstance(written, BaseTaskWaitOperator) else self)
-            reason = reason or "Airflow starts mapped tasks, and those of `dags test`, in a worker"
-            self.log.info("worker_free is on, but this wait starts in a worker: %s", reason)
-
-    def defer_wait(self) -> NoReturn:
-        """Leave the worker and go on waiting in the triggerer."""
-        self.defer(
-            trigger=self.task_wait.trigger(),
-            method_name="execute_complete",
-            timeout=self.task_wait.defer_timeout,
-        )
-
     def on_kill(self) -> None:
-        """Close what is held, when a user or a time limit ends the wait in a worker."""
-        if "task_wait" in self.__dict__:
-            self.task_wait.abandon()
-
-    def unreported(self) -> SeeAnyTaskTimeout:
-        """Return the exception for a deferral that Airflow ended because no trigger had reported in time."""
-        return self.task_wait.unreported()
-
-    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Go on in a worker with what the trigger reported, or with the wait if it could not even begin."""
-        from airflow_provider_seeany.wait.task import taken_over
-
-        if (unrendered := taken_over(event)) is not None:
-            self.began = unrendered.began
-            self.log.info(
-                "This wait goes on from a worker: the triggerer was given its templates unrendered, as the DAG has "
-                "changed since it began"
-            )
-            return self.deliver(context, self.wait_here(context))
-        return self.deliver(context, self.task_wait.concluded(event))
-
-
-def interval_seconds(value: timedelta | float, *, name: str) -> float:
-    """
-    Return an interval or a time limit in seconds.
-
-    :raises ValueError: if it is not above zero, since that would ask without a pause, or not at all.
-    """
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < float("inf"):
-        raise ValueError(f"{name} must be a number of seconds above 0, or a timedelta; got {value!r}")
-    return seconds
+        """Close connections when a user or a time limit ends the wait in a worker."""
+        if "worker_part" in self.__dict__:
+            self.worker_part.abandon()
 
 
 def _deferral_timeout() -> type[AirflowException]:

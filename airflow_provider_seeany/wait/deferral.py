@@ -1,4 +1,4 @@
-"""What every wait that leaves a worker has to mind: when the trigger may look first, and what it reported."""
+"""What every wait that leaves a worker needs: when the trigger may poll first, and the outcome in its event."""
 
 from __future__ import annotations
 
@@ -14,37 +14,27 @@ End = TypeVar("End")
 
 FIRST_POLL_DELAY = (5.0, 10.0)
 """
-Least and most seconds between the deferral and the trigger's first look.
+Minimum and maximum seconds between the deferral and the trigger's first poll.
 
 A trigger that fires within about four seconds can lose its task to a scheduler that has not yet noted the
 deferral (apache/airflow#72716).
 """
 
-SILENCE = "the triggerer did not report in time; is one running?"
+NO_REPORT = "the triggerer did not report in time; is one running?"
 """What is known of a deferral that Airflow ended itself."""
 
 
-def first_poll_at(interval: float, deadline: float, *, asked_for: float = 0.0) -> float:
-    """
-    Return when a trigger should look first, in Unix seconds: about an interval from now, within the safe limits.
-
-    :param interval: seconds between two questions.
-    :param deadline: when the wait ends, in Unix seconds.
-    :param asked_for: seconds that the service wants to be left alone.
-    """
+def first_poll_at(interval: float, deadline: float, *, min_delay: float = 0.0) -> float:
+    """Return when a trigger should poll first, in Unix seconds: about an interval from now, within the safe limits."""
     now = time.time()
     soonest, latest = FIRST_POLL_DELAY
-    # So far inside the limits that the spread cannot leave them.
+    # So far inside the limits that the jitter cannot leave them.
     pause = with_jitter(min(max(interval, soonest / (1 - JITTER / 2)), latest / (1 + JITTER / 2)))
-    return now + max(min(pause, deadline - now), soonest, asked_for)
+    return now + max(min(pause, deadline - now), soonest, min_delay)
 
 
 def decode_event(decode: Callable[[Mapping[str, Any]], End], event: Mapping[str, Any], *, about: str) -> End:
-    """
-    Return the outcome that an event tells.
-
-    :raises SeeAnyError: if it tells something else.
-    """
+    """Return the outcome in a trigger's event, or raise ``SeeAnyError`` if there is none."""
     try:
         return decode(event)
     except ValueError as error:

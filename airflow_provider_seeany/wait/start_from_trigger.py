@@ -1,28 +1,27 @@
 """
 Waiting without any worker: the scheduler starts the trigger itself, and the trigger ends the task.
 
-A wait costs two worker processes otherwise: one that polls once and defers, one that pushes the result. On Airflow
-3.3+ the triggerer can do both. What fails or times out still ends in a worker, so that the exception is the same as
-always.
+A wait otherwise costs two worker processes: one that polls once and defers, one that pushes the result. On Airflow
+3.3+ the triggerer can do both. A wait that fails or times out still ends in a worker, with the same exception.
 
-A worker does more for a task than to run it, and most of that has no counterpart in the triggerer. So only what is
-known to come out the same starts without one: every attribute of the operator and its DAG is either listed here with
-who applies it, or has Airflow's default. What nobody listed, as a newer Airflow may bring, starts in a worker.
+A worker does more for a task than run it, and most of that does not happen in the triggerer. So a wait starts without a
+worker only if every attribute of the operator and its DAG either is listed here, by what applies it, or has Airflow's
+default. An attribute that is not listed, as a newer Airflow may add, starts the wait in a worker.
 
-The decision is made when Airflow reads it to store the DAG, not when the operator is made: what is mapped over a wait,
-and what is set on it by ``>>``, by a cluster policy or by an assignment, comes later.
+The decision is made when Airflow reads it to store the DAG, not in ``__init__``: what is mapped over a wait, and what
+is set on it by ``>>``, by a cluster policy or by an assignment, comes later.
 
-Of a wait without a worker these are lost all the same, as they belong to each task alike: the limit of the default pool
-and of ``max_active_tasks``, the rendered template fields in the UI, and the metrics that a worker sends.
+Lost in any case without a worker, as they apply to every task: the limit of the default pool and of
+``max_active_tasks``, the rendered template fields in the UI, and the metrics that a worker sends.
 """
 
 from __future__ import annotations
 
 import inspect
-from datetime import timedelta
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from airflow.providers.common.compat.sdk import DAG, BaseOperator, BaseSensorOperator, conf
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 from airflow.triggers.base import StartTriggerArgs
@@ -30,14 +29,7 @@ from airflow.triggers.base import StartTriggerArgs
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from airflow_provider_seeany.wait.base import BaseTaskWaitOperator
-
-DEFER_GRACE = timedelta(minutes=5)
-"""
-How long after the deadline Airflow may end the deferral itself. The trigger reports the time-out first, with a
-better message; this is for a trigger that never runs, for want of a triggerer.
-"""
-
+    from airflow_provider_seeany.api.settings import TaskSettings
 
 TEMPLATE_FIELDS = ("seeany_task_id", "seeany_conn_id")
 """What is rendered of a wait, in a worker or in the triggerer."""
@@ -58,9 +50,9 @@ _KNOWN_OF_A_TASK = frozenset(
     """.split()  # noqa: SIM905  by lines it can be read
 )
 """
-What may be set of a wait without a worker, line by line: what the scheduler applies; what the UI shows; what a failure
-takes, which ends in a worker; where a worker would run; how a worker would poll; what is checked or honoured here;
-Airflow's own bookkeeping.
+Attributes that a wait without a worker may have, line by line: applied by the scheduler; shown in the UI; used by a
+failure, which ends in a worker; where a worker would run; how a worker would poll; checked or applied here; Airflow's
+own bookkeeping.
 """
 
 _KNOWN_OF_A_DAG = frozenset(
@@ -75,8 +67,8 @@ _KNOWN_OF_A_DAG = frozenset(
     """.split()  # noqa: SIM905  by lines it can be read
 )
 """
-The same of a DAG: what the scheduler applies; what the UI shows; what the operator has been given or is checked here,
-and where files of templates are, which a wait has none of; how the DAG is loaded.
+The same of a DAG: applied by the scheduler; shown in the UI; passed to the operator or checked here, and the path of
+template files, of which a wait has none; how the DAG is loaded.
 """
 
 _KNOWN_OF_A_CLASS = frozenset(
@@ -86,40 +78,68 @@ _KNOWN_OF_A_CLASS = frozenset(
     ui_color ui_fgcolor custom_operator_name
     """.split()  # noqa: SIM905  by lines it can be read
 )
-"""What a user's subclass may define: how it is made, of which the attributes show the result, and how it looks."""
+"""What a user's subclass may define: ``__init__``, whose result the attributes show, and its looks."""
 
 
-class DecidedLate:
-    """
-    An attribute of Airflow's operators that a wait works out when it is read, by when its DAG is complete.
-
-    :param decide: works it out for one operator.
-    :param of_class: what the class itself has, which Airflow copies to mapped tasks.
-    """
+class _DecidedLate:
+    """An attribute of Airflow's operators that a wait computes when it is read, as its DAG is complete by then."""
 
     def __init__(self, decide: Callable[[Any], Any], *, of_class: object) -> None:
         self._decide = decide
         self._of_class = of_class
 
     def __get__(self, operator: Any, kind: type) -> Any:
-        """Return what holds of an operator, or of the class."""
-        # While it is being made, Airflow already looks.
+        # Airflow copies the value of the class to mapped tasks, and reads the attribute during `__init__`, too.
         if operator is None or not getattr(operator, "_BaseOperator__instantiated", False):
             return self._of_class
         return self._decide(operator)
 
 
-def starts_in_triggerer(operator: BaseTaskWaitOperator) -> bool:
-    """Tell whether Airflow shall start the wait without a worker."""
-    return bool(operator.worker_free) and worker_needed_because(operator) is None
+class StartsFromTrigger(BaseOperator):
+    """Mixin for a wait for one task that the scheduler may start in the triggerer."""
+
+    worker_free: bool
+    deferrable: bool
+
+    @property
+    def wait_settings(self) -> TaskSettings:
+        """The settings of the wait."""
+        raise NotImplementedError
+
+    @partial(_DecidedLate, of_class=False)
+    def start_from_trigger(self) -> bool:
+        """Whether Airflow starts the wait without a worker."""
+        return bool(self.worker_free) and worker_needed_because(self) is None
+
+    @partial(_DecidedLate, of_class=None)
+    def start_trigger_args(self) -> StartTriggerArgs | None:
+        """What the scheduler makes the trigger of. A new object each time: one of the class would be shared."""
+        if not self.start_from_trigger:
+            return None
+        settings = self.wait_settings
+        return StartTriggerArgs(
+            trigger_cls="airflow_provider_seeany.triggers.task.SeeAnyTaskTrigger",
+            trigger_kwargs={
+                # Rendered by the triggerer, because these names are template fields of the operator as well.
+                **{field: _template(self, field) for field in TEMPLATE_FIELDS},
+                "settings": msgspec.to_builtins(settings),
+                "end_from_trigger": True,
+            },
+            next_method="execute_complete",
+            timeout=settings.defer_timeout,
+        )
+
+    def log_why_worker(self) -> None:
+        """Log why a wait that should be worker-free is in a worker, unless the DAG's author chose that."""
+        if self.worker_free and self.deferrable:
+            # Here its templates are rendered already; the DAG still has it as it was written.
+            written = self.dag.task_dict.get(self.task_id) if self.has_dag() else None  # type: ignore[no-untyped-call]
+            reason = worker_needed_because(written if isinstance(written, StartsFromTrigger) else self)
+            reason = reason or "Airflow starts mapped tasks, and those of `dags test`, in a worker"
+            self.log.info("worker_free is on, but this wait starts in a worker: %s", reason)
 
 
-def defer_timeout(seconds: float) -> timedelta:
-    """Return the time limit for Airflow to set on the deferral of a wait of so many seconds."""
-    return timedelta(seconds=seconds) + DEFER_GRACE
-
-
-def worker_needed_because(operator: BaseTaskWaitOperator) -> str | None:
+def worker_needed_because(operator: StartsFromTrigger) -> str | None:
     """Return why this wait has to start in a worker, or ``None`` if it need not."""
     try:
         return next(_reasons(operator), None)
@@ -128,30 +148,8 @@ def worker_needed_because(operator: BaseTaskWaitOperator) -> str | None:
         return f"whether it needs one could not be found out ({type(error).__name__}: {error})"
 
 
-def start_trigger_args(operator: BaseTaskWaitOperator) -> StartTriggerArgs | None:
-    """Return what the scheduler makes the trigger of, if it shall. A new object: one of the class would be shared."""
-    if not starts_in_triggerer(operator):
-        return None
-    return StartTriggerArgs(
-        trigger_cls="airflow_provider_seeany.triggers.task.SeeAnyTaskTrigger",
-        trigger_kwargs={
-            # Rendered by the triggerer, because these names are template fields of the operator as well.
-            **{field: _template(operator, field) for field in TEMPLATE_FIELDS},
-            "poll_interval": operator.interval,
-            "max_poll_interval": operator.max_poll_interval,
-            "callback_poll_interval": operator.callback_poll_interval if operator.expect_callback else None,
-            "time_after_deadline": DEFER_GRACE.total_seconds(),
-            "timeout": operator.timeout,
-            "end_from_trigger": True,
-            "do_xcom_push": operator.do_xcom_push,
-        },
-        next_method="execute_complete",
-        timeout=defer_timeout(operator.timeout),
-    )
-
-
-def _reasons(operator: BaseTaskWaitOperator) -> Iterator[str]:
-    """Yield why a wait has to start in a worker; what the later checks rely on, the earlier ones make sure of."""
+def _reasons(operator: StartsFromTrigger) -> Iterator[str]:
+    """Yield why a wait has to start in a worker. Later checks rely on earlier ones."""
     if not operator.deferrable:
         yield "deferrable is off"
     if not AIRFLOW_V_3_3_PLUS:
@@ -169,19 +167,19 @@ def _reasons(operator: BaseTaskWaitOperator) -> Iterator[str]:
         yield f"{mapped.node_id} is mapped over it, and only a worker tells Airflow how often"
     yield from _reasons_in_templates(operator)
     if listener := _listener_of_tasks():
-        yield f"the listener {listener} hears only of tasks in workers"
+        yield f"the listener {listener} is called only for tasks in workers"
 
 
 def _reasons_in_class(kind: type) -> Iterator[str]:
-    ours = _ours(kind)
+    ours = _ours(kind)[0].__mro__
     for parent in kind.__mro__:
-        if parent not in ours.__mro__ and (unknown := sorted(vars(parent).keys() - _KNOWN_OF_A_CLASS)):
+        if parent not in ours and (unknown := sorted(vars(parent).keys() - _KNOWN_OF_A_CLASS)):
             yield f"{parent.__name__} has its own {unknown[0]}, which only a worker uses"
 
 
-def _reasons_in_attributes(operator: BaseTaskWaitOperator) -> Iterator[str]:
+def _reasons_in_attributes(operator: StartsFromTrigger) -> Iterator[str]:
     plain = _plain_task(isinstance(operator, BaseSensorOperator))
-    for name in _unlike(operator, plain, _known_of(_ours(type(operator)))):
+    for name in _unlike(operator, plain, _known_of(type(operator))):
         name = {"_pre_execute_hook": "pre_execute", "_post_execute_hook": "post_execute"}.get(name, name)
         yield f"it has {name}, which only a worker applies"
     if type(operator.dag) is not DAG:
@@ -191,27 +189,27 @@ def _reasons_in_attributes(operator: BaseTaskWaitOperator) -> Iterator[str]:
 
 
 def _unlike(thing: object, plain: dict[str, Any], known: frozenset[str]) -> Iterator[str]:
-    """Yield the attributes that nobody listed and that are not as Airflow makes them."""
+    """Yield the attributes that are not listed and differ from Airflow's default."""
     for name, value in vars(thing).items():
-        is_worked_out = isinstance(getattr(type(thing), name, None), cached_property)
-        if name not in known and not is_worked_out and (name not in plain or plain[name] != value):
+        is_computed = isinstance(getattr(type(thing), name, None), cached_property)
+        if name not in known and not is_computed and (name not in plain or plain[name] != value):
             yield name
 
 
-def _reasons_in_params(operator: BaseTaskWaitOperator) -> Iterator[str]:
+def _reasons_in_params(operator: StartsFromTrigger) -> Iterator[str]:
     from airflow.sdk import Param
 
     groups: tuple[Any, ...] = (operator.params, operator.dag.params)
     for name, param in ((name, group.get_param(name)) for group in groups for name in group):
         if not param.has_value:
-            # Airflow 3.3's triggerer ends, and with it all its waits, when it looks at such a parameter.
+            # Airflow 3.3's triggerer ends, and with it all its waits, when it reads such a parameter.
             yield f"the parameter {name!r} has no default"
         if type(param) is not Param or (param.schema and name not in operator.dag.params):
             # Those of the DAG are checked when a run is created.
             yield f"the parameter {name!r} is checked in a worker only"
 
 
-def _reasons_in_templates(operator: BaseTaskWaitOperator) -> Iterator[str]:
+def _reasons_in_templates(operator: StartsFromTrigger) -> Iterator[str]:
     from airflow_provider_seeany.wait.templates import unknown_in
 
     for field in TEMPLATE_FIELDS:
@@ -228,28 +226,29 @@ def _listener_of_tasks() -> str | None:
 
     hooks = (hook for name, hook in vars(get_listener_manager().hook).items() if "task_instance" in name)
     listeners = (str(listener.plugin_name) for hook in hooks for listener in hook.get_hookimpls())
-    # One comes with Airflow's own examples, which a fresh Airflow loads; nobody misses what it prints.
+    # One comes with Airflow's own examples, which a fresh Airflow loads; it only prints.
     return next((name for name in listeners if not name.startswith("airflow.example_dags.")), None)
 
 
-def _ours(kind: type) -> type[BaseTaskWaitOperator]:
-    """Return the class of this provider that a class is, or is made from."""
-    return next(parent for parent in kind.__mro__ if parent.__module__.startswith("airflow_provider_seeany."))
+def _ours(kind: type) -> list[type]:
+    """Return the classes of this provider that a class is, or is made from."""
+    return [parent for parent in kind.__mro__ if parent.__module__.startswith("airflow_provider_seeany.")]
 
 
 @cache
-def _known_of(ours: type[BaseTaskWaitOperator]) -> frozenset[str]:
-    """Return the attributes that may be set: of any task, and the parameters of a wait, which its trigger is given."""
-    return _KNOWN_OF_A_TASK | inspect.signature(ours.__init__).parameters.keys()
+def _known_of(kind: type) -> frozenset[str]:
+    """Return the attributes that may be set: those of any task, and the parameters of a wait."""
+    inits = (vars(parent)["__init__"] for parent in _ours(kind) if "__init__" in vars(parent))
+    return _KNOWN_OF_A_TASK.union(*(inspect.signature(init).parameters for init in inits))
 
 
 @cache
 def _plain_task(is_sensor: bool) -> dict[str, Any]:
-    """Return the attributes of a task of which nothing is set."""
+    """Return the attributes of a task with Airflow's defaults."""
     from airflow.sdk.definitions._internal.contextmanager import DagContext, TaskGroupContext
 
     plain_kind: type[BaseOperator] = BaseSensorOperator if is_sensor else BaseOperator
-    # None: else it would be part of the DAG that is being made just now.
+    # Else it would be part of the DAG that is being made.
     DagContext.push(None)  # type: ignore[arg-type]
     TaskGroupContext.push(None)  # type: ignore[arg-type]
     try:
@@ -261,15 +260,15 @@ def _plain_task(is_sensor: bool) -> dict[str, Any]:
 
 @cache
 def _plain_dag() -> dict[str, Any]:
-    """Return the attributes of a DAG of which nothing is set."""
-    return dict(vars(DAG("plain", schedule=None)))
+    """Return the attributes of a DAG with Airflow's defaults."""
+    return vars(DAG("plain", schedule=None))
 
 
-def _template(operator: BaseTaskWaitOperator, field: str) -> str | None:
+def _template(operator: StartsFromTrigger, field: str) -> str | None:
     """
-    Write a field's value as a string for the triggerer to render, or return ``None`` if that cannot be done.
+    Return a field's value as a template for the triggerer, or ``None`` if it cannot be one.
 
-    An XComArg would reach the trigger unresolved. The operator keeps its own, and with it the dependency.
+    An XComArg would reach the trigger unresolved. The operator keeps it, and with it the dependency.
     """
     from airflow.sdk.definitions.xcom_arg import PlainXComArg
 
@@ -282,5 +281,5 @@ def _template(operator: BaseTaskWaitOperator, field: str) -> str | None:
         return None
     map_index = "-1" if group is None else "ti.map_index"
     pulled = f"ti.xcom_pull(task_ids={upstream.task_id!r}, key={value.key!r}, map_indexes={map_index})"
-    # What is not there would be the text "None".
+    # A missing value would be the text "None".
     return f"{{{{ {pulled} | default('', true) }}}}"

@@ -30,8 +30,6 @@ from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook
 from airflow_provider_seeany.sensors.batch import SeeAnyTaskBatchSensor
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
-from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
-from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from airflow_provider_seeany.web.callback.handler import _poll
 from airflow_provider_seeany.xcoms.record import Record
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
@@ -39,7 +37,7 @@ from tests.conftest import KEY, settings_for
 from tests.fuzz import examples
 from tests.fuzz.answers import VALUES
 from tests.hostile import COMPLETED, FAILED, PROCESSING, VIDEO, HostileServer, reply
-from tests.waits import context, wait
+from tests.waits import batch_trigger, context, task_trigger, wait
 
 URL = str(COMPLETED["video_url"])
 DECISIVE = {"id", "status", "video_url"}
@@ -201,7 +199,7 @@ def test_a_poking_sensor_delivers_it() -> None:
 
 @pytest.mark.usefixtures("_odd_service")
 async def test_a_trigger_and_the_worker_after_it_deliver_it() -> None:
-    event = await _event_of(SeeAnyTaskTrigger(seeany_task_id=VIDEO))
+    event = await _event_of(task_trigger(VIDEO))
 
     assert isinstance(decode_outcome(event), Finished)
     assert_delivered(wait(SeeAnyTaskSensor, VIDEO).execute_complete(context(), event))
@@ -218,7 +216,7 @@ def test_the_hook_delivers_it() -> None:
 
 @pytest.mark.usefixtures("_odd_service")
 async def test_a_batch_delivers_it_and_counts_its_cost() -> None:
-    event = await _event_of(SeeAnyTaskBatchTrigger(seeany_task_ids=[VIDEO]))
+    event = await _event_of(batch_trigger([VIDEO]))
 
     result = SeeAnyTaskBatchSensor(task_id="wait", seeany_task_ids=[VIDEO]).execute_complete(context(), event)
 

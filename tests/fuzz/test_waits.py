@@ -18,6 +18,7 @@ from airflow_provider_seeany.api.errors import (
 )
 from airflow_provider_seeany.api.intervals import AdaptiveInterval, FixedInterval, PollPolicy
 from airflow_provider_seeany.api.outcome import Finished, Refused, TimedOut
+from airflow_provider_seeany.api.settings import BatchSettings
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.wait import Pause, Wait
 from tests.fuzz import examples
@@ -112,12 +113,17 @@ def test_a_batch_ends_keeps_to_its_pace_and_counts_each_task_once(
     ids = [f"t{number}" for number in range(len(scripts))]
     batch = Batch(
         ids,
-        poll_interval=10,
-        max_poll_interval=30,
-        max_requests_per_second=per_second,
-        max_concurrent_requests=at_once,
+        BatchSettings(
+            poll_interval=10,
+            max_poll_interval=30,
+            timeout=timeout,
+            do_xcom_push=True,
+            max_requests_per_second=per_second,
+            max_concurrent_requests=at_once,
+            fail_fast=fail_fast,
+            allow_failures=False,
+        ),
         deadline=START + timeout,
-        fail_fast=fail_fast,
         log=_Quiet(),
         now=now(),
         began=START,

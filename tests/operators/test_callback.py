@@ -62,7 +62,7 @@ def test_a_ring_can_find_the_wait_before_it_asks_and_after_it_is_deferred(
 
     trigger: Any = left.value.trigger
     assert (seen, marks(supervisor)) == ([{KEY}], {KEY})
-    assert trigger.callback_poll_interval == 300
+    assert (trigger.settings["expect_callback"], trigger.settings["callback_poll_interval"]) == (True, 300)
     assert trigger.first_poll_at < time.time() + 11
 
 
@@ -133,7 +133,7 @@ def test_the_log_says_that_a_callback_is_expected_and_why_it_may_not_come(
 
     said = caplog.text
     assert "Waiting for SeeAny's callback; polling every 300 s in case it does not come" in said
-    assert ("SeeAny cannot ring" in said) == (reason is not None)
+    assert ("SeeAny cannot call back" in said) == (reason is not None)
     assert reason is None or reason in said
 
 

@@ -127,14 +127,16 @@ def test_a_running_task_is_left_to_the_triggerer_with_all_it_has_to_know(hostile
     assert stored == {
         "seeany_task_id": "x",
         "seeany_conn_id": "seeany_default",
-        "poll_interval": 12,
-        "max_poll_interval": 45,
-        "callback_poll_interval": None,
+        "settings": {
+            "poll_interval": 12,
+            "max_poll_interval": 45,
+            "timeout": 1800,
+            "do_xcom_push": True,
+            "expect_callback": False,
+            "callback_poll_interval": 120,
+        },
         "last_snapshot": {"status": "processing", "progress": 65, "estimated_remaining": 42},
-        "time_after_deadline": None,
         "end_from_trigger": False,
-        "do_xcom_push": True,
-        "timeout": 1800,
     }
     assert left.timeout == timedelta(seconds=1800) + timedelta(minutes=5)
     assert len(hostile.requests) == 1

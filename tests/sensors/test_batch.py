@@ -68,13 +68,17 @@ def test_it_leaves_the_wait_to_one_trigger(ids: Any) -> None:
     assert kwargs == {
         "seeany_task_ids": ["a", "b"],
         "seeany_conn_id": "seeany_default",
-        "poll_interval": 7,
-        "max_poll_interval": 30,
-        "max_requests_per_second": 5,
-        "max_concurrent_requests": 20,
-        "fail_fast": True,
-        "timeout": 100,
-        "do_xcom_push": True,
+        "stored_ids": None,
+        "settings": {
+            "poll_interval": 7,
+            "max_poll_interval": 30,
+            "timeout": 100,
+            "do_xcom_push": True,
+            "max_requests_per_second": 5,
+            "max_concurrent_requests": 20,
+            "fail_fast": True,
+            "allow_failures": False,
+        },
     }
     assert deferred.value.timeout is not None
     assert deferred.value.timeout.total_seconds() > 100 + 60
@@ -334,6 +338,6 @@ def test_an_event_of_another_version_is_told() -> None:
 
 
 def test_a_deferral_that_airflow_ended_asks_whether_a_triggerer_runs() -> None:
-    assert str(sensor().unreported()).startswith(
+    assert str(sensor().worker_part.deferral_timed_out()).startswith(
         "2 of 2 SeeAny tasks were not done within 3600 s, 0 were; last error: the triggerer did not report in time"
     )

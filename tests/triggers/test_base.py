@@ -1,4 +1,4 @@
-"""What all triggers share: what they report of what nobody expected, and what they say when they are ended."""
+"""What both triggers share: an unexpected exception is an event, and what is logged when Airflow ends them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import pytest
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import XComResult
+from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_seeany.api.outcome import Crashed
 from airflow_provider_seeany.links.task import RESULT_LINKS
-from airflow_provider_seeany.triggers.base import log_killed, reported
+from airflow_provider_seeany.triggers.base import BaseSeeAnyTrigger
 
 WHERE = {"dag_id": "dag", "task_id": "wait", "run_id": "run"}
 
 
 class Comms:
-    """Airflow's end of the line: the states of mapped task instances, and whether they have a result."""
+    """Stands for Airflow's supervisor: the states of mapped task instances, and whether they have a result."""
 
     def __init__(self, *, states: dict[int, str], has_result: bool = False) -> None:
         self._states = states
@@ -33,16 +34,31 @@ class Comms:
         return XComResult(key=message.key, value="https://cdn.example/video.mp4" if self._has_result else None)
 
 
-async def told(
+class Trigger(BaseSeeAnyTrigger):
+    """A trigger whose wait raises an exception."""
+
+    _about = "SeeAny task x"
+
+    def __init__(self) -> None:
+        super().__init__(settings={})
+        self._log: Any = logging.getLogger("tests.polling")
+
+    async def _event(self) -> TriggerEvent:
+        async def breaks() -> None:
+            raise RuntimeError("first\nsecond \x1b[31m\u202e" + "x" * 100_000)
+
+        return TriggerEvent(await self._reported(breaks()))
+
+
+async def log_of_killed(
     comms: Comms, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, *, map_index: int | None = None
 ) -> str:
-    """Return what the log of a trigger says when Airflow ends it."""
+    """Return what a trigger logs when Airflow ends it."""
     monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", comms, raising=False)
-    ended: Any = SimpleNamespace(
-        task_instance=SimpleNamespace(**WHERE, map_index=map_index), log=logging.getLogger("tests.asking")
-    )
+    trigger: Any = Trigger()
+    trigger.task_instance = SimpleNamespace(**WHERE, map_index=map_index)
     with caplog.at_level(logging.INFO):
-        await log_killed(ended, about="SeeAny task x")
+        await trigger.on_kill()
     return caplog.text
 
 
@@ -54,7 +70,7 @@ has_on_kill = pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="Airflow before 
     ("state", "has_result", "is_given_up"),
     [
         ("success", True, False),
-        # A person did that.
+        # A user did that.
         ("success", False, True),
         ("failed", False, True),
         # The result is that of an earlier try.
@@ -63,7 +79,7 @@ has_on_kill = pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="Airflow before 
         (None, False, True),
     ],
 )
-async def test_a_wait_is_told_as_given_up_unless_its_result_is_there(
+async def test_a_killed_wait_is_logged_as_given_up_unless_its_result_is_there(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     state: str | None,
@@ -72,28 +88,26 @@ async def test_a_wait_is_told_as_given_up_unless_its_result_is_there(
 ) -> None:
     comms = Comms(states={-1: state} if state else {}, has_result=has_result)
 
-    said = await told(comms, monkeypatch, caplog)
+    text = await log_of_killed(comms, monkeypatch, caplog)
 
-    assert ("may still finish and cost money" in said) == is_given_up
+    assert ("may still finish and cost money" in text) == is_given_up
 
 
 @has_on_kill
-async def test_a_mapped_wait_is_told_by_its_own_state(
+async def test_a_mapped_wait_is_judged_by_its_own_state(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     comms = Comms(states={-1: "running", 0: "running", 2: "failed"})
 
-    assert "may still finish" in await told(comms, monkeypatch, caplog, map_index=2)
+    assert "may still finish" in await log_of_killed(comms, monkeypatch, caplog, map_index=2)
 
 
-async def test_what_nobody_thought_of_is_in_the_log_in_full_and_in_the_event_in_one_clean_line(
+async def test_an_unexpected_exception_is_in_the_log_in_full_and_in_the_event_in_one_sanitized_line(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async def breaks() -> None:
-        raise RuntimeError("first\nsecond \x1b[31m\u202e" + "x" * 100_000)
+    (event,) = [event async for event in Trigger().run()]
 
-    outcome = await reported(breaks(), about="SeeAny task x", log=logging.getLogger("tests.asking"))
-
+    outcome = event.payload
     assert isinstance(outcome, Crashed)
     assert outcome.text.split()[:3] == ["RuntimeError:", "first", "second"]
     assert outcome.text.isprintable()

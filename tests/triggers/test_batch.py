@@ -25,6 +25,7 @@ from airflow_provider_seeany.hooks import reauth
 from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
 from tests.conftest import KEY, eventually
 from tests.hostile import POLL_TIMEOUT, Answer, Caller, HostileServer, accepting, register, reply, reset, task
+from tests.waits import batch_trigger
 
 Connect = Callable[..., None]
 
@@ -33,13 +34,14 @@ WELL_UNDER_WAY = 3600.0
 
 
 def trigger(ids: list[str], **more: Any) -> SeeAnyTaskBatchTrigger:
-    """Return a trigger that asks often."""
-    options = {"poll_interval": 0.05, "max_requests_per_second": 500, "deadline": time.time() + 20, **more}
-    return SeeAnyTaskBatchTrigger(seeany_task_ids=ids, **options)
+    """Return a trigger that polls often."""
+    return batch_trigger(
+        ids, **{"poll_interval": 0.05, "max_requests_per_second": 500, "deadline": time.time() + 20, **more}
+    )
 
 
 async def outcome_of(waiting: SeeAnyTaskBatchTrigger) -> BatchOutcome:
-    """Run a trigger to its end, see that it fires exactly one small event that can travel, and say what it tells."""
+    """Run a trigger to its end, see that it fires exactly one small event that can travel, and return its outcome."""
     events = [event async for event in waiting.run()]
     assert len(events) == 1
     travelled = json.dumps(events[0].payload)
@@ -54,7 +56,7 @@ async def result_of(waiting: SeeAnyTaskBatchTrigger) -> BatchResult:
     return outcome
 
 
-def asked(server: HostileServer) -> Counter[str]:
+def polled(server: HostileServer) -> Counter[str]:
     return Counter(request.target.rpartition("/")[2] for request in server.requests)
 
 
@@ -67,15 +69,19 @@ def test_a_stored_trigger_is_made_again_as_it_was() -> None:
     given = {
         "seeany_task_ids": ["任务 1", "b"],
         "seeany_conn_id": "studio",
-        "poll_interval": 12.5,
-        "max_poll_interval": 45.5,
-        "max_requests_per_second": 7.5,
-        "max_concurrent_requests": 3,
-        "fail_fast": True,
+        "settings": {
+            "poll_interval": 12.5,
+            "max_poll_interval": 45.5,
+            "timeout": 3600.0,
+            "do_xcom_push": False,
+            "max_requests_per_second": 7.5,
+            "max_concurrent_requests": 3,
+            "fail_fast": True,
+            "allow_failures": False,
+        },
         "deadline": 1_748_908_920.5,
         "first_poll_at": 1_748_900_000.0,
-        "timeout": 3600.0,
-        "do_xcom_push": False,
+        "stored_ids": None,
     }
     path, stored = SeeAnyTaskBatchTrigger(**given).serialize()
 
@@ -84,7 +90,7 @@ def test_a_stored_trigger_is_made_again_as_it_was() -> None:
     assert SeeAnyTaskBatchTrigger(**stored).serialize() == (path, stored)
 
 
-async def test_many_tasks_are_returned_in_the_order_asked(simulator_url: str, connect: Connect) -> None:
+async def test_many_tasks_are_returned_in_the_order_given(simulator_url: str, connect: Connect) -> None:
     connect(host=simulator_url)
     ids = [f"{'video' if number % 3 else 'images'}-0.{number % 7}s-batch-{number}" for number in range(100)]
 
@@ -95,7 +101,7 @@ async def test_many_tasks_are_returned_in_the_order_asked(simulator_url: str, co
     assert result.cost == {"CNY": 34 * 0.8 + 66 * 0.7}
 
 
-async def test_failed_and_unknown_tasks_are_told_with_their_reasons(simulator_url: str, connect: Connect) -> None:
+async def test_failed_and_unknown_tasks_are_reported_with_their_reasons(simulator_url: str, connect: Connect) -> None:
     connect(host=simulator_url)
 
     result = await result_of(trigger(["fails-0.1s-batch", "video-0.2s-batch", "unknown-batch"], timeout=WELL_UNDER_WAY))
@@ -106,7 +112,7 @@ async def test_failed_and_unknown_tasks_are_told_with_their_reasons(simulator_ur
     assert "404" in result.failures[1].reason
 
 
-async def test_fail_fast_hangs_up_on_the_others(hostile: HostileServer, connect: Connect) -> None:
+async def test_fail_fast_closes_the_connections_of_the_others(hostile: HostileServer, connect: Connect) -> None:
     connect(host=hostile.url, extra={"request_timeout": 3600})
     hostile.script(register)
     hostile.script(task(id="bad", status="failed"), task_id="bad")
@@ -156,7 +162,7 @@ async def test_a_replaced_key_is_picked_up_and_no_task_is_lost(hostile: HostileS
     await eventually(hostile, lambda: hostile.open == 0)
 
 
-async def test_a_task_that_is_not_visible_yet_is_asked_for_again(hostile: HostileServer) -> None:
+async def test_a_task_that_is_not_visible_yet_is_polled_again(hostile: HostileServer) -> None:
     hostile.script(reply(404), task(status="completed"))
 
     assert (await result_of(trigger(["x"]))).completed == 1
@@ -172,34 +178,34 @@ async def test_the_deadline_ends_it_and_names_what_is_left(simulator_url: str, c
     assert [row["id"] for row in outcome.result.tasks] == ["video-0s-late"]
 
 
-async def test_what_passes_is_outlasted(hostile: HostileServer) -> None:
+async def test_a_batch_continues_after_transient_errors(hostile: HostileServer) -> None:
     for name in ("a", "b"):
         hostile.script(reset, reply(500), task(id=name), task(id=name, status="completed"), task_id=name)
 
     result = await result_of(trigger(["a", "b"]))
 
     assert result.completed == 2
-    assert asked(hostile) == {"a": 4, "b": 4}
+    assert polled(hostile) == {"a": 4, "b": 4}
     await eventually(hostile, lambda: hostile.open == 0)
 
 
 @pytest.mark.parametrize("fault", [reset, reply(502), reply(429)], ids=["reset", "502", "429"])
-async def test_a_service_that_is_down_is_hardly_asked_by_hundreds_of_waits(
+async def test_a_service_that_is_down_gets_few_requests_from_hundreds_of_waits(
     hostile: HostileServer, fault: Answer
 ) -> None:
     ids = [f"t{number}" for number in range(300)]
     is_up = asyncio.Event()
 
-    def answer(task_id: str) -> Answer:
+    def script(task_id: str) -> Answer:
         completed = task(id=task_id, status="completed")
 
-        async def answered(caller: Caller) -> None:
+        async def respond(caller: Caller) -> None:
             await (completed if is_up.is_set() else fault)(caller)
 
-        return answered
+        return respond
 
     for task_id in ids:
-        hostile.script(answer(task_id), task_id=task_id)
+        hostile.script(script(task_id), task_id=task_id)
     waiting = asyncio.create_task(result_of(trigger(ids, poll_interval=0.2)))
     await asyncio.sleep(1.5)
     in_outage = len(hostile.requests)
@@ -211,13 +217,13 @@ async def test_a_service_that_is_down_is_hardly_asked_by_hundreds_of_waits(
     await eventually(hostile, lambda: hostile.open == 0)
 
 
-async def test_a_duplicate_is_asked_about_once(hostile: HostileServer) -> None:
+async def test_a_duplicate_is_polled_once(hostile: HostileServer) -> None:
     hostile.script(task(id="a", status="completed"), task_id="a")
 
     result = await result_of(trigger(["a", "a", "a"]))
 
     assert result.total == 1
-    assert asked(hostile) == {"a": 1}
+    assert polled(hostile) == {"a": 1}
 
 
 async def test_the_limits_are_kept(hostile: HostileServer) -> None:
@@ -233,7 +239,7 @@ async def test_the_limits_are_kept(hostile: HostileServer) -> None:
     assert hostile.connections <= 2
 
 
-async def test_the_answers_of_thousands_do_not_make_the_event_large(simulator_url: str, connect: Connect) -> None:
+async def test_the_responses_of_thousands_do_not_make_the_event_large(simulator_url: str, connect: Connect) -> None:
     connect(host=simulator_url)
     ids = [f"video-0s-large-{number}" for number in range(1000)]
 
@@ -244,7 +250,7 @@ async def test_the_answers_of_thousands_do_not_make_the_event_large(simulator_ur
 
 
 @pytest.mark.parametrize(
-    ("ids", "told"),
+    ("ids", "reason"),
     [
         (None, "must be a list"),
         (["a", ""], "seeany_task_ids[1]"),
@@ -252,11 +258,11 @@ async def test_the_answers_of_thousands_do_not_make_the_event_large(simulator_ur
         ([f"{n}" for n in range(10_001)], "10001"),
     ],
 )
-async def test_bad_ids_are_told_before_any_request(hostile: HostileServer, ids: Any, told: str) -> None:
+async def test_bad_ids_are_reported_before_any_request(hostile: HostileServer, ids: Any, reason: str) -> None:
     outcome = await outcome_of(trigger(ids))
 
     assert isinstance(outcome, BadId)
-    assert told in outcome.text
+    assert reason in outcome.text
     assert hostile.connections == 0
 
 
@@ -264,7 +270,7 @@ async def test_a_connection_that_cannot_be_used_is_reported(connect: Connect, mo
     monkeypatch.setattr(reauth, "FIRST_CONNECTION_RETRY_SECONDS", 0.1)
     connect("studio", password=None)
 
-    # However seldom it asks: it looks once more when its patience ends.
+    # However long the interval: it polls once more when its retry budget ends.
     async with asyncio.timeout(POLL_TIMEOUT):
         outcome = await outcome_of(trigger(["a"], seeany_conn_id="studio", poll_interval=3600, deadline=None))
 
@@ -279,7 +285,7 @@ async def test_a_connection_that_does_not_exist_is_looked_for_up_to_the_deadline
     assert "'no_such'" in str(outcome.last_error)
 
 
-async def test_a_batch_that_goes_on_in_another_triggerer_has_the_patience_of_one_that_has_asked_before(
+async def test_a_batch_that_continues_in_another_triggerer_has_the_retry_budget_of_one_that_has_polled_before(
     hostile: HostileServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reauth, "FIRST_CONNECTION_RETRY_SECONDS", 0.0)
@@ -293,14 +299,14 @@ async def test_a_batch_that_goes_on_in_another_triggerer_has_the_patience_of_one
     assert (await waiting).completed == 1
 
 
-async def test_what_nobody_thought_of_is_reported_and_leaves_nothing_open(
+async def test_an_unexpected_exception_is_reported_and_leaves_nothing_open(
     hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     receive = Batch.receive
 
     def broken(self: Batch, seeany_task_id: str, *args: Any) -> None:
         if seeany_task_id == "a":
-            raise RuntimeError("nobody thought of this")
+            raise RuntimeError("unexpected")
         receive(self, seeany_task_id, *args)
 
     monkeypatch.setattr(Batch, "receive", broken)
@@ -311,12 +317,12 @@ async def test_what_nobody_thought_of_is_reported_and_leaves_nothing_open(
     outcome = await outcome_of(trigger(["b", "paid", "a"]))
 
     assert isinstance(outcome, BatchAborted)
-    assert outcome.why == Crashed("RuntimeError: nobody thought of this")
+    assert outcome.why == Crashed("RuntimeError: unexpected")
     assert [row["id"] for row in outcome.result.tasks] == ["paid"]
     await eventually(hostile, lambda: hostile.open == 0)
 
 
-async def test_a_cancelled_batch_hangs_up(hostile: HostileServer, connect: Connect) -> None:
+async def test_a_cancelled_batch_closes_its_connections(hostile: HostileServer, connect: Connect) -> None:
     connect(host=hostile.url, extra={"request_timeout": 3600})
     hostile.script(register)
     waiting = asyncio.create_task(outcome_of(trigger([f"t{number}" for number in range(10)])))
@@ -330,7 +336,7 @@ async def test_a_cancelled_batch_hangs_up(hostile: HostileServer, connect: Conne
     await eventually(hostile, lambda: hostile.open == 0)
 
 
-async def test_no_question_is_asked_before_the_first_look_is_due(hostile: HostileServer) -> None:
+async def test_no_request_is_made_before_the_first_poll_is_due(hostile: HostileServer) -> None:
     waiting = asyncio.create_task(outcome_of(trigger(["a"], first_poll_at=time.time() + 3600)))
     await asyncio.sleep(0.2)
 

@@ -20,7 +20,7 @@ from airflow_provider_seeany.callback.registration import registration_key
 from airflow_provider_seeany.triggers import task as trigger_module
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from tests.hostile import COMPLETED, POLL_TIMEOUT, Caller, HostileServer, reply, task
-from tests.waits import starts_triggers
+from tests.waits import starts_triggers, task_trigger
 
 WHERE = {"dag_id": "dag", "task_id": "wait", "run_id": "run", "map_index": 2}
 DONE = {**COMPLETED, "id": "x"}
@@ -64,9 +64,7 @@ def comms(monkeypatch: pytest.MonkeyPatch, hostile: HostileServer, connect: Call
 
 
 def trigger(**more: Any) -> SeeAnyTaskTrigger:
-    made = SeeAnyTaskTrigger(
-        **{"seeany_task_id": "x", "callback_poll_interval": 0.2, "deadline": time.time() + 20, **more}
-    )
+    made = task_trigger(**{"callback_poll_interval": 0.2, "deadline": time.time() + 20, **more})
     made.task_instance = SimpleNamespace(**WHERE, id=UUID(TRY), try_number=1)  # type: ignore[assignment]
     return made
 
@@ -109,9 +107,7 @@ async def test_the_worker_s_snapshot_is_published_until_the_first_poll(hostile: 
 async def test_a_trigger_without_a_task_instance_polls_as_usual(hostile: HostileServer, comms: Comms) -> None:
     """`airflow dags test` makes triggers without their task instances."""
     hostile.script(task(), reply(200, DONE))
-    waiting = SeeAnyTaskTrigger(
-        seeany_task_id="x", poll_interval=0.1, callback_poll_interval=3600, deadline=time.time() + 20
-    )
+    waiting = task_trigger(poll_interval=0.1, callback_poll_interval=3600, deadline=time.time() + 20)
 
     outcome = decode_outcome((await end_of(waiting)).payload)
 
@@ -221,7 +217,7 @@ async def test_a_wait_that_continues_elsewhere_is_not_logged_as_abandoned(
     """Another triggerer has it, or a worker that is already running."""
     comms.state = state
 
-    await trigger(callback_poll_interval=None).on_kill()
+    await trigger(expect_callback=False).on_kill()
 
     output = capsys.readouterr().out
     assert f"ended in this triggerer; the Airflow task is {state}" in output
@@ -246,7 +242,7 @@ async def test_an_airflow_without_on_kill_warns_only_where_no_callback_is_expect
     hostile: HostileServer, comms: Comms, capsys: pytest.CaptureFixture[str], expected: bool
 ) -> None:
     hostile.script(task())
-    waiting = trigger(callback_poll_interval=60 if expected else None, last_snapshot=seen(1))
+    waiting = trigger(callback_poll_interval=60, expect_callback=expected, last_snapshot=seen(1))
     running = asyncio.create_task(end_of(waiting))
     await asyncio.sleep(0.2)
     running.cancel()

@@ -15,14 +15,12 @@ from airflow.triggers.base import TaskSuccessEvent
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.callback.registration import CallbackRegistration, registration_key
 from airflow_provider_seeany.triggers import progress, xcoms
-from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
-from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from airflow_provider_seeany.triggers.xcoms import NotOwned, TriggererXComs
 from airflow_provider_seeany.xcoms import record
 from airflow_provider_seeany.xcoms.record_key import FIRST_KEY, LAST_KEY, PROGRESS_KEY
 from tests.hostile import COMPLETED, POLL_TIMEOUT, Answer, Caller, HostileServer, reply, task
 from tests.supervisor import Supervisor
-from tests.waits import starts_triggers
+from tests.waits import batch_trigger, starts_triggers, task_trigger
 
 pytestmark = starts_triggers
 
@@ -54,23 +52,16 @@ def supervisor(monkeypatch: pytest.MonkeyPatch, hostile: HostileServer, connect:
 
 
 WAITS: dict[str, Callable[[], Any]] = {
-    "classic": lambda: SeeAnyTaskTrigger(seeany_task_id="x", poll_interval=0.01, deadline=time.time() + 20),
-    "worker-free": lambda: SeeAnyTaskTrigger(
-        seeany_task_id="x", poll_interval=0.01, deadline=time.time() + 20, end_from_trigger=True
+    "classic": lambda: task_trigger("x", poll_interval=0.01, deadline=time.time() + 20),
+    "worker-free": lambda: task_trigger("x", poll_interval=0.01, deadline=time.time() + 20, end_from_trigger=True),
+    "worker-free, links only": lambda: task_trigger(
+        "x", poll_interval=0.01, deadline=time.time() + 20, end_from_trigger=True, do_xcom_push=False
     ),
-    "worker-free, links only": lambda: SeeAnyTaskTrigger(
-        seeany_task_id="x", poll_interval=0.01, deadline=time.time() + 20, end_from_trigger=True, do_xcom_push=False
+    "worker-free, rung": lambda: task_trigger(
+        "x", callback_poll_interval=0.01, deadline=time.time() + 20, end_from_trigger=True
     ),
-    "worker-free, rung": lambda: SeeAnyTaskTrigger(
-        seeany_task_id="x",
-        callback_poll_interval=0.01,
-        deadline=time.time() + 20,
-        end_from_trigger=True,
-    ),
-    "classic, rung": lambda: SeeAnyTaskTrigger(
-        seeany_task_id="x", callback_poll_interval=0.01, deadline=time.time() + 20
-    ),
-    "batch": lambda: SeeAnyTaskBatchTrigger(seeany_task_ids=["x"], poll_interval=0.01, deadline=time.time() + 20),
+    "classic, rung": lambda: task_trigger("x", callback_poll_interval=0.01, deadline=time.time() + 20),
+    "batch": lambda: batch_trigger(["x"], poll_interval=0.01, deadline=time.time() + 20),
 }
 # What the UI is told and which task waits, when the triggerer wakes up.
 MEANWHILE: dict[str, tuple[str | None, dict[str, Any]]] = {

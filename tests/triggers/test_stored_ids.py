@@ -19,7 +19,7 @@ from airflow_provider_seeany.sensors.batch import SeeAnyTaskBatchSensor
 from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
 from airflow_provider_seeany.triggers.stored_ids import IDS_KEY, StoredIds
 from tests.supervisor import Supervisor as StatefulSupervisor
-from tests.waits import TaskInstance, starts_triggers
+from tests.waits import TaskInstance, batch_trigger, starts_triggers
 
 MYSQL_TEXT = 65_535
 MANY = [f"video-0s-stored-{number:06}" for number in range(10_000)]
@@ -90,7 +90,7 @@ def test_the_arguments_of_the_largest_batch_fit_into_mysql_when_encrypted(
 def test_few_ids_stay_in_the_arguments(supervisor: Supervisor) -> None:
     kwargs = arguments(FEW)
     assert (kwargs["seeany_task_ids"], supervisor.xcoms) == (FEW, {})
-    assert "stored_ids" not in kwargs
+    assert kwargs["stored_ids"] is None
 
 
 async def test_the_trigger_waits_for_what_the_worker_stored_and_again_in_another_triggerer(
@@ -156,7 +156,7 @@ async def test_the_ids_are_deleted_when_a_user_ends_the_batch(
     stored = StoredIds.of(task_instance)
     stored.store(MANY)
     supervisor.xcoms[IDS_KEY]["task_instance_id"] = whose
-    trigger = SeeAnyTaskBatchTrigger(seeany_task_ids=[], stored_ids=msgspec.to_builtins(stored))
+    trigger = batch_trigger([], stored_ids=msgspec.to_builtins(stored))
     trigger.task_instance = task_instance
     supervisor.state = state
 

@@ -13,10 +13,10 @@ from typing import Any
 import httpx
 import pytest
 
+from airflow_provider_seeany.api.settings import DEFER_GRACE
 from airflow_provider_seeany.api.wait import LAST_POLL_SECONDS
 from airflow_provider_seeany.triggers import supervisor_api
 from airflow_provider_seeany.triggers.supervisor_api import Builder
-from airflow_provider_seeany.wait.start_from_trigger import DEFER_GRACE
 
 
 class SlowApi:

@@ -43,6 +43,7 @@ from tests.hostile import (
     task,
     truncated,
 )
+from tests.waits import TASK_SETTINGS, task_trigger
 
 Connect = Callable[..., None]
 
@@ -51,12 +52,12 @@ WELL_UNDER_WAY = 3600.0
 
 
 def trigger(task_id: str = "x", **more: Any) -> SeeAnyTaskTrigger:
-    """Return a trigger that asks often."""
-    return SeeAnyTaskTrigger(**{"seeany_task_id": task_id, "poll_interval": 0.01, "deadline": time.time() + 20, **more})
+    """Return a trigger that polls often."""
+    return task_trigger(task_id, **{"poll_interval": 0.01, "deadline": time.time() + 20, **more})
 
 
 async def outcome_of(waiting: BaseTrigger) -> Outcome:
-    """Run a trigger to its end, see that it fires exactly one event that can travel, and say what it tells."""
+    """Run a trigger to its end, see that it fires exactly one event that can travel, and return its outcome."""
     events = [event async for event in waiting.run()]
     assert len(events) == 1
     travelled = json.loads(json.dumps(events[0].payload))
@@ -73,16 +74,18 @@ def test_a_stored_trigger_is_made_again_as_it_was() -> None:
     given = {
         "seeany_task_id": "任务 1",
         "seeany_conn_id": "studio",
-        "poll_interval": 12.5,
-        "max_poll_interval": 45.5,
-        "callback_poll_interval": 240.5,
+        "settings": {
+            "poll_interval": 12.5,
+            "max_poll_interval": 45.5,
+            "timeout": 3600.0,
+            "do_xcom_push": False,
+            "expect_callback": True,
+            "callback_poll_interval": 240.5,
+        },
         "deadline": 1_748_908_920.5,
         "first_poll_at": 1_748_900_000.0,
         "last_snapshot": {"status": "processing", "progress": 65, "at": 1_748_899_990.5},
-        "time_after_deadline": 300.0,
         "end_from_trigger": True,
-        "do_xcom_push": False,
-        "timeout": 3600.0,
     }
     path, stored = SeeAnyTaskTrigger(**given).serialize()
 
@@ -96,23 +99,20 @@ def test_what_is_stored_of_a_trigger_holds_no_key() -> None:
 
 
 def test_a_trigger_stored_by_an_older_version_still_works() -> None:
-    assert SeeAnyTaskTrigger(seeany_task_id="x").serialize()[1] == {
+    settings = msgspec.to_builtins(TASK_SETTINGS)
+
+    assert SeeAnyTaskTrigger(seeany_task_id="x", settings=settings).serialize()[1] == {
         "seeany_task_id": "x",
         "seeany_conn_id": "seeany_default",
-        "poll_interval": 10,
-        "max_poll_interval": 30,
-        "callback_poll_interval": None,
+        "settings": settings,
         "deadline": None,
         "first_poll_at": None,
         "last_snapshot": None,
-        "time_after_deadline": None,
         "end_from_trigger": False,
-        "do_xcom_push": True,
-        "timeout": None,
     }
 
 
-async def test_a_completed_task_is_reported_with_its_whole_answer(simulator_url: str, connect: Connect) -> None:
+async def test_a_completed_task_is_reported_with_its_whole_response(simulator_url: str, connect: Connect) -> None:
     connect(host=simulator_url)
 
     outcome = await outcome_of(trigger("video-0.5s-trigger", poll_interval=0.1))
@@ -167,7 +167,7 @@ BUMPY: dict[str, list[Answer]] = {
 
 
 @pytest.mark.parametrize("name", BUMPY)
-async def test_a_wait_outlasts_what_passes(hostile: HostileServer, name: str) -> None:
+async def test_a_wait_continues_after_transient_errors(hostile: HostileServer, name: str) -> None:
     hostile.script(*BUMPY[name], task(status="completed"))
 
     outcome = await outcome_of(trigger())
@@ -191,7 +191,7 @@ REFUSED: dict[str, tuple[Answer, str]] = {
 
 @pytest.mark.usefixtures("_unusable_answers_are_believed_sooner")
 @pytest.mark.parametrize("name", REFUSED)
-async def test_what_asking_again_cannot_mend_is_reported(hostile: HostileServer, name: str) -> None:
+async def test_an_error_that_polling_again_cannot_mend_is_reported(hostile: HostileServer, name: str) -> None:
     answer, kind = REFUSED[name]
     hostile.script(answer)
 
@@ -205,7 +205,7 @@ async def test_what_asking_again_cannot_mend_is_reported(hostile: HostileServer,
 @pytest.mark.parametrize(
     "answer", [reset, reply(500), reply(429, b"", ("Retry-After", "3600"))], ids=["reset", "500", "429"]
 )
-async def test_trouble_up_to_the_deadline_is_told_with_the_time_out(hostile: HostileServer, answer: Answer) -> None:
+async def test_an_error_up_to_the_deadline_is_named_in_the_timeout(hostile: HostileServer, answer: Answer) -> None:
     hostile.script(task(progress=65), answer)
 
     outcome = await outcome_of(trigger(deadline=time.time() + 0.3))
@@ -218,7 +218,7 @@ async def test_trouble_up_to_the_deadline_is_told_with_the_time_out(hostile: Hos
 @pytest.mark.parametrize(
     "field", ["seed", "progress", "duration", "cost"], ids=["a new field", "progress", "duration", "cost"]
 )
-async def test_no_number_in_an_answer_can_stop_the_triggerer(hostile: HostileServer, field: str) -> None:
+async def test_no_number_in_a_response_can_stop_the_triggerer(hostile: HostileServer, field: str) -> None:
     big = 10**30
     hostile.script(task(status="completed", **({"usage": {"cost": big}} if field == "cost" else {field: big})))
 
@@ -228,7 +228,7 @@ async def test_no_number_in_an_answer_can_stop_the_triggerer(hostile: HostileSer
     msgspec.msgpack.encode(event.payload)
 
 
-async def test_no_text_in_an_answer_can_stop_postgresql_from_storing_it(hostile: HostileServer) -> None:
+async def test_no_text_in_a_response_can_stop_postgresql_from_storing_it(hostile: HostileServer) -> None:
     hostile.script(task(status="completed", note="a\x00b", **{"c\x00d": 1}))
 
     (event,) = [event async for event in trigger().run()]
@@ -238,7 +238,7 @@ async def test_no_text_in_an_answer_can_stop_postgresql_from_storing_it(hostile:
 
 
 @pytest.mark.usefixtures("_unusable_answers_are_believed_sooner")
-async def test_an_answer_can_be_stored_by_airflow_however_deep_it_is(hostile: HostileServer) -> None:
+async def test_a_response_can_be_stored_by_airflow_however_deep_it_is(hostile: HostileServer) -> None:
     serialize = pytest.importorskip("airflow.sdk.serde").serialize
     for depth in (10, 60, 100, 200, 400, 900, 100_000):
         hostile.script(reply(200, nested(depth, status="completed")))
@@ -249,7 +249,7 @@ async def test_an_answer_can_be_stored_by_airflow_however_deep_it_is(hostile: Ho
         serialize(event.payload)
 
 
-async def test_a_question_that_hangs_ends_with_the_wait_before_airflows_own_limit(
+async def test_a_request_that_hangs_ends_with_the_wait_before_airflows_own_limit(
     hostile: HostileServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect(host=hostile.url, extra={"request_timeout": 3600})
@@ -264,7 +264,7 @@ async def test_a_question_that_hangs_ends_with_the_wait_before_airflows_own_limi
     await eventually(hostile, lambda: hostile.open == 0)
 
 
-async def test_what_the_worker_saw_is_not_forgotten(hostile: HostileServer) -> None:
+async def test_the_workers_snapshot_is_kept(hostile: HostileServer) -> None:
     hostile.script(reset)
 
     outcome = await outcome_of(trigger(deadline=time.time(), last_snapshot={"status": "processing", "progress": 65}))
@@ -273,7 +273,7 @@ async def test_what_the_worker_saw_is_not_forgotten(hostile: HostileServer) -> N
     assert outcome.last_snapshot == "processing 65 %"
 
 
-async def test_a_deadline_that_passed_while_no_triggerer_ran_still_gives_the_task_one_look(
+async def test_a_deadline_that_passed_while_no_triggerer_ran_still_polls_the_task_once(
     hostile: HostileServer,
 ) -> None:
     hostile.script(task(status="completed"))
@@ -281,7 +281,7 @@ async def test_a_deadline_that_passed_while_no_triggerer_ran_still_gives_the_tas
     assert isinstance(await outcome_of(trigger(deadline=time.time() - 3600)), Finished)
 
 
-async def test_without_a_deadline_the_wait_goes_on(hostile: HostileServer) -> None:
+async def test_without_a_deadline_the_wait_continues(hostile: HostileServer) -> None:
     hostile.script(task(), reset, task(status="completed"))
 
     assert isinstance(await outcome_of(trigger(deadline=None)), Finished)
@@ -322,9 +322,9 @@ async def test_a_missing_connection_is_reported_by_its_name(monkeypatch: pytest.
 async def test_a_connection_that_appears_meanwhile_is_used(
     hostile: HostileServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A secrets backend that is down for a moment must not end a wait that has gone on for an hour."""
+    """A secrets backend that is down for a moment must not end a wait after an hour."""
     hostile.script(task(status="completed"))
-    monkeypatch.setattr(reauth, "FIRST_CONNECTION_RETRY_SECONDS", 0.0)  # that of a wait no part of which has asked yet
+    monkeypatch.setattr(reauth, "FIRST_CONNECTION_RETRY_SECONDS", 0.0)  # that of a wait that has not polled yet
     waiting = asyncio.create_task(outcome_of(trigger(seeany_conn_id="studio")))
     await asyncio.sleep(0.05)
     assert not waiting.done()
@@ -334,7 +334,7 @@ async def test_a_connection_that_appears_meanwhile_is_used(
     assert isinstance(await waiting, Finished)
 
 
-async def test_a_connection_missing_up_to_the_deadline_is_told_with_the_time_out() -> None:
+async def test_a_connection_missing_up_to_the_deadline_is_named_in_the_timeout() -> None:
     outcome = await outcome_of(trigger(seeany_conn_id="no_such_connection", deadline=time.time() + 0.2))
 
     assert isinstance(outcome, TimedOut)
@@ -385,7 +385,7 @@ async def test_a_replaced_address_is_picked_up_with_the_key(
     connect(host=other_host.url, password=NEW_KEY)
 
     assert isinstance(await waiting, Finished)
-    assert [asked.all("Authorization") for asked in other_host.requests] == [[f"Bearer {NEW_KEY}"]]
+    assert [request.all("Authorization") for request in other_host.requests] == [[f"Bearer {NEW_KEY}"]]
 
 
 async def test_a_key_that_was_not_replaced_ends_the_wait_at_its_first_refusal(hostile: HostileServer) -> None:
@@ -406,7 +406,10 @@ async def test_a_new_key_that_is_refused_too_ends_the_wait(hostile: HostileServe
     outcome = await waiting
 
     assert isinstance(outcome, Refused)
-    assert [asked.all("Authorization") for asked in hostile.requests[-2:]] == [[f"Bearer {KEY}"], [f"Bearer {NEW_KEY}"]]
+    assert [request.all("Authorization") for request in hostile.requests[-2:]] == [
+        [f"Bearer {KEY}"],
+        [f"Bearer {NEW_KEY}"],
+    ]
     await eventually(hostile, lambda: hostile.open == 0)
 
 
@@ -459,18 +462,18 @@ async def test_a_connection_that_stays_missing_after_a_refused_key_is_named(
 # A task that is not visible yet, and the time of day.
 
 
-async def test_a_task_that_is_not_visible_yet_is_asked_for_again(hostile: HostileServer) -> None:
+async def test_a_task_that_is_not_visible_yet_is_polled_again(hostile: HostileServer) -> None:
     hostile.script(reply(404), reply(404), task(), task(status="completed"))
 
     assert isinstance(await outcome_of(trigger(timeout=20)), Finished)
 
 
 async def test_a_wait_without_a_worker_knows_when_it_began(hostile: HostileServer) -> None:
-    """It is told by the time limit that Airflow set on the deferral."""
+    """It follows from the time limit that Airflow set on the deferral."""
     hostile.script(reply(404), task(status="completed"))
-    early = trigger(deadline=None, timeout=3600, time_after_deadline=300)
+    early = trigger(deadline=None, timeout=3600)
     early.timeout_after = datetime.fromtimestamp(time.time() + 3900, UTC)
-    late = trigger(deadline=None, timeout=3600, time_after_deadline=300)
+    late = trigger(deadline=None, timeout=3600)
     late.timeout_after = datetime.fromtimestamp(time.time() + 3900 - 31, UTC)
 
     assert isinstance(await outcome_of(early), Finished)
@@ -494,7 +497,7 @@ async def test_a_clock_that_jumps_neither_extends_nor_loses_a_deadline(
         assert isinstance(await waiting, TimedOut)
 
 
-async def test_a_first_look_is_not_put_off_by_a_clock_that_was_set_back(
+async def test_a_first_poll_is_not_delayed_by_a_clock_that_was_set_back(
     hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hostile.script(task(status="completed"))
@@ -507,10 +510,10 @@ async def test_a_first_look_is_not_put_off_by_a_clock_that_was_set_back(
 
 
 @pytest.mark.parametrize(
-    "more", [{"last_snapshot": {"progress": "many"}}, {"poll_interval": "10"}], ids=["last_snapshot", "poll_interval"]
+    "more", [{"last_snapshot": {"progress": "many"}}, {"first_poll_at": "soon"}], ids=["last_snapshot", "first_poll_at"]
 )
-async def test_what_nobody_thought_of_is_an_event_too(hostile: HostileServer, more: dict[str, Any]) -> None:
-    """Airflow would report an exception of the trigger without a word of what happened."""
+async def test_an_unexpected_exception_is_an_event_too(hostile: HostileServer, more: dict[str, Any]) -> None:
+    """Airflow would report an exception of the trigger without its reason."""
     hostile.script(task(status="completed"))
 
     outcome = await outcome_of(trigger(**more))
@@ -528,9 +531,9 @@ async def test_what_cannot_be_an_id_is_reported_before_any_request(hostile: Host
     assert hostile.connections == 0
 
 
-@pytest.mark.parametrize("poll_interval", [0, -1, float("nan")])
+@pytest.mark.parametrize("poll_interval", [0, -1, float("nan"), "10"])
 async def test_an_interval_that_cannot_be_is_reported_before_any_request(
-    hostile: HostileServer, poll_interval: float
+    hostile: HostileServer, poll_interval: Any
 ) -> None:
     outcome = await outcome_of(trigger(poll_interval=poll_interval))
 
@@ -539,27 +542,27 @@ async def test_an_interval_that_cannot_be_is_reported_before_any_request(
     assert hostile.connections == 0
 
 
-async def test_no_question_is_asked_before_the_first_look_is_due(hostile: HostileServer) -> None:
-    """The other wait asks many times meanwhile, so that this one had every chance to."""
+async def test_no_request_is_made_before_the_first_poll_is_due(hostile: HostileServer) -> None:
+    """The other wait polls many times meanwhile, so that this one could have, too."""
     hostile.script(task(id="early"), *[task(id="early")] * 30, task(id="early", status="completed"), task_id="early")
     hostile.script(task())
     later = asyncio.create_task(outcome_of(trigger("later", first_poll_at=time.time() + 3600)))
 
     await outcome_of(trigger("early"))
 
-    assert {asked.target for asked in hostile.requests} == {"/v1/tasks/early"}
+    assert {request.target for request in hostile.requests} == {"/v1/tasks/early"}
     assert not later.done()
     later.cancel()
 
 
-async def test_a_first_look_that_is_due_or_overdue_is_made(hostile: HostileServer) -> None:
+async def test_a_first_poll_that_is_due_or_overdue_is_made(hostile: HostileServer) -> None:
     hostile.script(task(status="completed"))
 
     assert isinstance(await outcome_of(trigger(first_poll_at=time.time() - 3600)), Finished)
 
 
-@pytest.mark.parametrize("answer", [register, task()], ids=["while asking", "between two questions"])
-async def test_a_cancelled_wait_hangs_up(hostile: HostileServer, answer: Answer) -> None:
+@pytest.mark.parametrize("answer", [register, task()], ids=["during a request", "between two polls"])
+async def test_a_cancelled_wait_closes_its_connections(hostile: HostileServer, answer: Answer) -> None:
     hostile.script(answer)
     waiting = asyncio.create_task(outcome_of(trigger(poll_interval=60)))
     await eventually(hostile, lambda: len(hostile.requests) == 1)
@@ -585,7 +588,7 @@ async def test_all_waits_of_a_triggerer_share_their_connections(hostile: Hostile
 
 
 async def test_nothing_is_held_while_the_event_waits_to_be_taken(hostile: HostileServer) -> None:
-    """A triggerer that is shut down may never ask a trigger for what comes after its event."""
+    """A triggerer that is shut down may never resume a trigger after its event."""
     hostile.script(task(status="completed"))
     run = trigger().run()
 

@@ -22,13 +22,12 @@ from airflow_provider_seeany.api.outcome import (
 )
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.hooks import reauth
-from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from airflow_provider_seeany.xcoms import record as record_module
 from airflow_provider_seeany.xcoms.record import Claim, Owner, Record
 from airflow_provider_seeany.xcoms.record_key import FIRST_KEY, LAST_KEY, PROGRESS_KEY
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 from tests.hostile import COMPLETED, PROCESSING, HostileServer, reply
-from tests.waits import starts_triggers
+from tests.waits import starts_triggers, task_trigger
 
 Connect = Callable[..., None]
 
@@ -84,7 +83,7 @@ async def ended(
 ) -> TriggerEvent | None:
     """Run a trigger with this supervisor; return its event, or ``None`` if the triggerer was killed."""
     monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", comms, raising=False)
-    trigger = SeeAnyTaskTrigger(
+    trigger = task_trigger(
         **{
             "seeany_task_id": COMPLETED["id"],
             "poll_interval": 0.01,

@@ -1,4 +1,4 @@
-"""Which waits start without a worker, and what the scheduler makes their trigger of."""
+"""Which waits start without a worker, and the arguments of their trigger."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from airflow.sdk import Asset, Param, task_group
 from airflow.sdk import task as taskflow
 from jinja2 import Undefined
 
+from airflow_provider_seeany.api.settings import DEFER_GRACE
 from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from airflow_provider_seeany.wait import start_from_trigger
-from airflow_provider_seeany.wait.start_from_trigger import DEFER_GRACE
 from tests.hostile import HostileServer, task
 from tests.waits import KINDS, deferred, interval, starts_triggers, wait
 
@@ -38,7 +38,7 @@ def needs_a_worker(waiting: Any) -> bool:
 
 @starts_triggers
 @each_kind
-def test_the_scheduler_is_told_all_that_the_trigger_has_to_know(kind: Any) -> None:
+def test_the_scheduler_is_given_all_that_the_trigger_needs(kind: Any) -> None:
     template = "{{ ti.xcom_pull(task_ids='submit')['id'] }}"
     with DAG("dag", schedule=None):
         waiting = wait(
@@ -61,13 +61,15 @@ def test_the_scheduler_is_told_all_that_the_trigger_has_to_know(kind: Any) -> No
     assert args.trigger_kwargs == {
         "seeany_task_id": template,
         "seeany_conn_id": "studio",
-        "poll_interval": 12,
-        "max_poll_interval": 45,
-        "callback_poll_interval": None,
-        "time_after_deadline": DEFER_GRACE.total_seconds(),
-        "timeout": 7200,
+        "settings": {
+            "poll_interval": 12,
+            "max_poll_interval": 45,
+            "timeout": 7200,
+            "do_xcom_push": False,
+            "expect_callback": False,
+            "callback_poll_interval": 120,
+        },
         "end_from_trigger": True,
-        "do_xcom_push": False,
     }
     assert SeeAnyTaskTrigger(**args.trigger_kwargs).serialize()[1].items() >= args.trigger_kwargs.items()
 
@@ -121,7 +123,7 @@ def test_a_wait_that_is_not_deferrable_starts_in_a_worker(kind: Any) -> None:
 
 
 def reason(waiting: Any, caplog: pytest.LogCaptureFixture) -> str:
-    """Return what the log says of why a wait is in a worker."""
+    """Return the log's reason why a wait is in a worker."""
     assert needs_a_worker(waiting)
     caplog.clear()
     with caplog.at_level(logging.INFO):
@@ -326,7 +328,7 @@ def test_a_wait_that_something_is_mapped_over_starts_in_a_worker(
         waiting = wait(kind, worker_free=True)
         other = wait(kind, task_id="other", worker_free=True)
         waiting >> other
-        assert not needs_a_worker(waiting)  # nobody can know yet
+        assert not needs_a_worker(waiting)  # which is not known yet
         MAPPED[how](waiting.output)
 
     assert "is mapped over it" in reason(waiting, caplog)
@@ -356,7 +358,7 @@ def test_a_wait_that_is_the_result_of_its_dag_starts_in_a_worker(kind: Any) -> N
 
 @starts_triggers
 @each_kind
-def test_a_listener_which_hears_only_of_tasks_in_workers_starts_them_there(
+def test_a_listener_that_is_called_only_for_tasks_in_workers_starts_them_there(
     kind: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Lineage:
@@ -381,7 +383,7 @@ def test_a_listener_which_hears_only_of_tasks_in_workers_starts_them_there(
         manager.add_listener(listeners[0])
         assert not needs_a_worker(wait(kind, worker_free=True))
         manager.add_listener(listeners[1])
-        assert "hears only of tasks in workers" in reason(wait(kind, worker_free=True), caplog)
+        assert "is called only for tasks in workers" in reason(wait(kind, worker_free=True), caplog)
     finally:
         for listener in listeners:
             manager.pm.unregister(listener)
@@ -471,13 +473,13 @@ def test_an_airflow_that_starts_no_triggers_starts_the_wait_in_a_worker(
 
 
 @each_kind
-def test_a_wait_starts_in_a_worker_unless_told_otherwise(kind: Any) -> None:
+def test_a_wait_starts_in_a_worker_by_default(kind: Any) -> None:
     assert needs_a_worker(wait(kind))
 
 
 @starts_triggers
 @each_kind
-def test_the_option_counts_where_the_dag_says_nothing(monkeypatch: pytest.MonkeyPatch, kind: Any) -> None:
+def test_the_option_counts_where_the_dag_sets_nothing(monkeypatch: pytest.MonkeyPatch, kind: Any) -> None:
     monkeypatch.setenv("AIRFLOW__SEEANY__WORKER_FREE", "True")
     assert not needs_a_worker(wait(kind))
     assert needs_a_worker(wait(kind, worker_free=False))
@@ -520,7 +522,7 @@ def test_the_log_names_the_template_although_the_worker_has_rendered_it(
 
 
 @each_kind
-def test_the_log_does_not_explain_what_nobody_asked_for(
+def test_the_log_explains_nothing_unless_worker_free_is_on(
     hostile: HostileServer, connect: Any, caplog: pytest.LogCaptureFixture, kind: Any
 ) -> None:
     connect(host=hostile.url)

@@ -1,4 +1,4 @@
-"""What a worker hands to the trigger when it leaves the wait to it."""
+"""The worker's part of the wait for one task: its polls, and the trigger that continues the wait."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from airflow_provider_seeany.exceptions import (
@@ -21,23 +22,26 @@ from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 from airflow_provider_seeany.wait.task import TaskWait
 from tests.hostile import HostileServer, accepting, page, reply, task
+from tests.waits import TASK_SETTINGS
 
 
 def task_wait(**more: Any) -> TaskWait:
-    given = {"interval": 10, "max_interval": 30, "timeout": 3600, **more}
-    return TaskWait(seeany_task_id="x", seeany_conn_id="seeany_default", log=logging.getLogger(), **given)
+    began = more.pop("began", None)
+    settings = msgspec.structs.replace(TASK_SETTINGS, **more)
+    log = logging.getLogger()
+    return TaskWait(seeany_task_id="x", seeany_conn_id="seeany_default", settings=settings, log=log, began=began)
 
 
 @pytest.mark.parametrize("interval", [0.1, 5, 7, 10, 3600])
-def test_the_trigger_looks_between_five_and_ten_seconds_after_the_deferral(interval: float) -> None:
+def test_the_trigger_polls_between_five_and_ten_seconds_after_the_deferral(interval: float) -> None:
     for _ in range(200):
         before = time.time()
-        first_poll_at = task_wait(interval=interval).trigger().first_poll_at
+        first_poll_at = task_wait(poll_interval=interval).trigger().first_poll_at
         assert first_poll_at is not None
         assert before + 5 <= first_poll_at <= time.time() + 10
 
 
-def test_what_the_worker_saw_goes_along_with_the_trigger(hostile: HostileServer, connect: Callable[..., None]) -> None:
+def test_the_workers_snapshot_goes_along_with_the_trigger(hostile: HostileServer, connect: Callable[..., None]) -> None:
     connect(host=hostile.url)
     hostile.script(task(progress=65, estimated_remaining=42), reply(500))
     waiting = task_wait()
@@ -50,25 +54,23 @@ def test_what_the_worker_saw_goes_along_with_the_trigger(hostile: HostileServer,
     assert (last_snapshot["progress"], last_snapshot["estimated_remaining"]) == (65, 42)
 
 
-def test_the_first_look_is_never_before_the_service_wants_it_nor_after_the_deadline(
+def test_the_first_poll_is_never_before_retry_after_nor_after_the_deadline(
     hostile: HostileServer, connect: Callable[..., None]
 ) -> None:
     connect(host=hostile.url)
     hostile.script(reply(429, b"", ("Retry-After", "600")))
-    patient, hurried = task_wait(timeout=3600), task_wait(timeout=60)
+    long, short = task_wait(timeout=3600), task_wait(timeout=60)
     before = time.time()
-    for waiting in (patient, hurried):
+    for waiting in (long, short):
         assert waiting.poll() is None
 
-    assert (patient.trigger().first_poll_at or 0) >= before + 600
-    assert abs((hurried.trigger().first_poll_at or 0) - (hurried.trigger().deadline or 0)) < 5
+    assert (long.trigger().first_poll_at or 0) >= before + 600
+    assert abs((short.trigger().first_poll_at or 0) - (short.trigger().deadline or 0)) < 5
 
 
-def test_airflow_may_end_a_deferral_only_well_after_the_trigger_has() -> None:
-    assert task_wait(timeout=90).defer_timeout == timedelta(seconds=90) + timedelta(minutes=5)
-
-
-def test_a_wait_that_shall_not_go_on_tells_what_it_saw(hostile: HostileServer, connect: Callable[..., None]) -> None:
+def test_an_error_for_a_running_task_names_its_last_snapshot(
+    hostile: HostileServer, connect: Callable[..., None]
+) -> None:
     connect(host=hostile.url)
     hostile.script(task(progress=65))
 
@@ -87,7 +89,7 @@ def test_a_poke_in_a_later_process_knows_when_the_wait_began(
         task_wait(began=time.time() - 31, timeout=3600).poll()
 
 
-def test_a_later_poke_looks_for_a_connection_that_is_gone_and_then_names_it(
+def test_a_later_poke_retries_a_missing_connection_and_then_names_it(
     hostile: HostileServer, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hostile.script(task())
@@ -113,7 +115,7 @@ def test_a_poke_picks_up_a_replaced_key(hostile: HostileServer, connect: Callabl
     hostile.until(lambda: hostile.open == 0)
 
 
-def test_a_killed_wait_hangs_up_and_says_what_goes_on(
+def test_a_killed_wait_closes_its_connections_and_logs_what_continues(
     hostile: HostileServer, connect: Callable[..., None], caplog: pytest.LogCaptureFixture
 ) -> None:
     connect(host=hostile.url)
@@ -128,13 +130,13 @@ def test_a_killed_wait_hangs_up_and_says_what_goes_on(
     assert "may still finish and cost money" in caplog.text
 
 
-def test_waits_deferred_together_do_not_look_together() -> None:
-    looks = sorted(task_wait().trigger().first_poll_at or 0 for _ in range(200))
+def test_waits_deferred_together_do_not_poll_together() -> None:
+    moments = sorted(task_wait().trigger().first_poll_at or 0 for _ in range(200))
 
-    assert looks[-1] - looks[0] > 0.3
+    assert moments[-1] - moments[0] > 0.3
 
 
-def test_the_first_look_is_not_later_than_the_deadline() -> None:
+def test_the_first_poll_is_not_later_than_the_deadline() -> None:
     for _ in range(200):
         trigger = task_wait(timeout=7).trigger()
         assert trigger.first_poll_at is not None
@@ -142,7 +144,7 @@ def test_the_first_look_is_not_later_than_the_deadline() -> None:
         assert trigger.first_poll_at <= trigger.deadline
 
 
-def test_a_trigger_never_looks_so_soon_that_it_could_lose_its_task_however_near_the_deadline_is() -> None:
+def test_a_trigger_never_polls_so_soon_that_it_could_lose_its_task_however_near_the_deadline_is() -> None:
     before = time.time()
 
     assert (task_wait(timeout=1).trigger().first_poll_at or 0) >= before + 5
@@ -150,21 +152,21 @@ def test_a_trigger_never_looks_so_soon_that_it_could_lose_its_task_however_near_
 
 @pytest.mark.parametrize("kind", [SeeAnyTaskSensor, SeeAnyTaskResultOperator])
 @pytest.mark.parametrize("longest", [45.5, timedelta(seconds=45.5)])
-def test_the_longest_pause_reaches_the_trigger(kind: Any, longest: timedelta | float) -> None:
+def test_the_maximum_interval_reaches_the_trigger(kind: Any, longest: timedelta | float) -> None:
     waiting = kind(task_id="wait", seeany_task_id="x", max_poll_interval=longest)
 
-    assert waiting.task_wait.trigger().max_poll_interval == 45.5
+    assert waiting.worker_part.trigger().settings["max_poll_interval"] == 45.5
 
 
 @pytest.mark.parametrize("kind", [SeeAnyTaskSensor, SeeAnyTaskResultOperator])
 @pytest.mark.parametrize("longest", [0, -1, float("nan"), float("inf"), True, "30", timedelta(0)])
-def test_a_longest_pause_that_cannot_be_is_refused_when_the_dag_is_parsed(kind: Any, longest: Any) -> None:
+def test_a_maximum_interval_that_cannot_be_is_refused_when_the_dag_is_parsed(kind: Any, longest: Any) -> None:
     with pytest.raises(ValueError, match="max_poll_interval"):
         kind(task_id="wait", seeany_task_id="x", max_poll_interval=longest)
 
 
 @pytest.mark.usefixtures("_unusable_answers_are_believed_sooner")
-def test_a_later_poke_finds_out_whether_unusable_answers_have_to_be_believed(
+def test_a_later_poke_decides_whether_invalid_responses_have_to_be_believed(
     hostile: HostileServer, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The process of the next poke would begin to count anew, and the wait would never end."""
@@ -172,18 +174,18 @@ def test_a_later_poke_finds_out_whether_unusable_answers_have_to_be_believed(
     monkeypatch.setattr(time, "sleep", slept.append)
     connect(host=hostile.url)
     hostile.script(page(200), task())
-    assert task_wait(began=time.time() - 60, interval=600).poll() is None
+    assert task_wait(began=time.time() - 60, poll_interval=600).poll() is None
     assert len(hostile.requests) == 2
 
     hostile.script(page(200))
     with pytest.raises(SeeAnyRepeatedResponseError):
-        task_wait(began=time.time() - 60, interval=600).poll()
+        task_wait(began=time.time() - 60, poll_interval=600).poll()
 
     # Some seconds each, however long the interval: it holds a worker.
     assert max(slept) == 15
 
 
-def test_the_first_poke_leaves_it_to_the_next_one_what_to_make_of_an_unusable_answer(
+def test_the_first_poke_leaves_an_invalid_response_to_the_next_one(
     hostile: HostileServer, connect: Callable[..., None]
 ) -> None:
     connect(host=hostile.url)

@@ -101,7 +101,7 @@ def test_what_was_tried_is_known(dag: DAG, template: str) -> None:
         ("{% set ti = params %}{{ ti.run_id }}", "assign"),
         ("{% include 'other.txt' %}", "include"),
         ("{% for x in params.x %}{{ x }}{% endfor %}", "for"),
-        ("{{ params.", "a fault"),
+        ("{{ params.", "a syntax error"),
     ],
 )
 def test_anything_else_is_not_and_is_named(dag: DAG, template: str, named: str) -> None:

@@ -30,6 +30,7 @@ from sqlalchemy import and_, delete, select, text, update
 from sqlalchemy.orm import lazyload
 
 from airflow_provider_seeany.api.outcome import Finished, encode_outcome
+from airflow_provider_seeany.api.settings import TaskSettings
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.task_id import BadTaskId, checked_task_id, is_template
 from airflow_provider_seeany.callback.registration import KEY_PREFIX, Registration, registration_key
@@ -61,15 +62,14 @@ class TriggerArguments(msgspec.Struct, frozen=True, kw_only=True):
 
     seeany_task_id: str | int
     seeany_conn_id: str
-    callback_poll_interval: float | None = None
+    settings: TaskSettings
     first_poll_at: float | None = None
     end_from_trigger: bool = False
-    do_xcom_push: bool = True
 
     def agree_with(self, registration: Registration) -> bool:
         """Return whether this trigger expects a callback for the registered task, as far as is known here."""
         return (
-            self.callback_poll_interval is not None
+            self.settings.expect_callback
             and (self._is_template(self.seeany_conn_id) or self.seeany_conn_id == registration.seeany_conn_id)
             and (self._is_template(self.seeany_task_id) or self._checked_id() == registration.seeany_task_id)
         )
@@ -185,7 +185,7 @@ def _event(session: Session, wait: RegisteredWait, outcome: Finished) -> Trigger
     xcoms = result_xcoms(
         task,
         conn_id=wait.registration.seeany_conn_id,
-        do_xcom_push=wait.arguments.do_xcom_push,
+        settings.do_xcom_push=wait.arguments.do_xcom_push,
         task_instance=wait.task_instance,
     )
     for key, value in xcoms.items():

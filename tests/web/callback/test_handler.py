@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from unittest.mock import Mock
 
+import msgspec
 import pytest
 from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
@@ -28,7 +29,7 @@ from airflow_provider_seeany.web.callback.resume import find_waits, note_callbac
 from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 from tests.hostile import COMPLETED, FAILED, Answer, Caller, HostileServer, register, reply, reset, task
-from tests.waits import starts_triggers
+from tests.waits import TASK_SETTINGS, starts_triggers
 from tests.web.callback.waits_in_database import CONNECTION, add_wait, make_database, mark_failed, wait_anew
 
 CLAIMS = TokenClaims(CONNECTION)
@@ -281,7 +282,7 @@ def change_trigger(wait: Any, classpath: str = OURS, **arguments: Any) -> None:
         {**TEMPLATE, "seeany_conn_id": "another"},
         {**TEMPLATE, "end_from_trigger": False},
         {"seeany_task_id": None},
-        {"callback_poll_interval": None},
+        {"settings": msgspec.to_builtins(TASK_SETTINGS)},
         {"first_poll_at": "soon"},
     ],
     ids=str,

@@ -25,6 +25,7 @@ from sqlalchemy import select, update
 from airflow_provider_seeany.callback.registration import Registration
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
+from tests.waits import TASK_SETTINGS
 
 CONNECTION = "studio"
 DAG_ID = "waits"
@@ -114,10 +115,9 @@ def _defer(
     trigger = SeeAnyTaskTrigger(
         seeany_task_id=seeany_task_id,
         seeany_conn_id=CONNECTION,
-        callback_poll_interval=120,
+        settings={**msgspec.to_builtins(TASK_SETTINGS), "expect_callback": True, "do_xcom_push": do_xcom_push},
         first_poll_at=None if worker_free else first_poll_at,
         end_from_trigger=worker_free,
-        do_xcom_push=do_xcom_push,
     )
     row = Trigger.from_object(trigger)
     session.add(row)

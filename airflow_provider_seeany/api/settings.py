@@ -1,0 +1,86 @@
+"""The settings of a wait, as one value that the operator makes and its trigger stores."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import msgspec
+
+from airflow_provider_seeany.api.errors import BadSettings
+
+DEFER_GRACE = timedelta(minutes=5)
+"""
+Time from a wait's deadline to Airflow's own limit of the deferral. The trigger reports the timeout first, with a
+better message; the limit is for a trigger that never runs because there is no triggerer.
+"""
+
+
+def to_seconds(value: timedelta | float, *, name: str) -> float:
+    """
+    Return a duration in seconds.
+
+    :raises BadSettings: if it is not above 0, as polling would then never pause, or never begin.
+    """
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < float("inf"):
+        raise BadSettings(f"{name} must be a number of seconds above 0, or a timedelta; got {value!r}")
+    return seconds
+
+
+class WaitSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    The settings of every wait. They are stored with its trigger, so a field that is added later needs a default.
+
+    The fields are named as the operators' attributes, of which ``from_attributes`` makes the value.
+    """
+
+    poll_interval: float
+    """Seconds between two polls of a task while its end cannot be estimated."""
+    max_poll_interval: float
+    """Maximum seconds between two polls of a task."""
+    timeout: float
+    """Seconds until the wait gives up."""
+    do_xcom_push: bool
+    """Whether the Airflow task pushes XComs."""
+
+    def __post_init__(self) -> None:
+        for name in ("poll_interval", "max_poll_interval", "timeout"):
+            to_seconds(getattr(self, name), name=name)
+
+    @property
+    def defer_timeout(self) -> timedelta:
+        """The limit for Airflow to set on the deferral."""
+        return timedelta(seconds=self.timeout) + DEFER_GRACE
+
+
+class TaskSettings(WaitSettings, frozen=True, kw_only=True):
+    """The settings of the wait for one task."""
+
+    expect_callback: bool
+    """Whether SeeAny calls back when the task has ended."""
+    callback_poll_interval: float
+    """Seconds between two polls in the triggerer in that case."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        to_seconds(self.callback_poll_interval, name="callback_poll_interval")
+
+
+class BatchSettings(WaitSettings, frozen=True, kw_only=True):
+    """The settings of the wait for a batch."""
+
+    max_requests_per_second: float
+    max_concurrent_requests: int
+    fail_fast: bool
+    """End at the first failure."""
+    allow_failures: bool
+    """Succeed also if tasks failed."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.max_requests_per_second > 0:
+            raise BadSettings(f"max_requests_per_second must be above 0, got {self.max_requests_per_second!r}")
+        if not self.max_concurrent_requests >= 1:
+            raise BadSettings(f"max_concurrent_requests must be at least 1, got {self.max_concurrent_requests!r}")
+        if self.fail_fast and self.allow_failures:
+            raise BadSettings("fail_fast and allow_failures contradict each other: choose one")

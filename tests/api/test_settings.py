@@ -1,0 +1,72 @@
+"""The settings of a wait: values that cannot be are refused, and what is stored comes back as it was."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from airflow_provider_seeany.api.settings import BatchSettings, TaskSettings, WaitSettings
+
+SHARED: dict[str, Any] = {"poll_interval": 10, "max_poll_interval": 30.5, "timeout": 90, "do_xcom_push": False}
+TASK: dict[str, Any] = {**SHARED, "expect_callback": True, "callback_poll_interval": 120}
+BATCH: dict[str, Any] = {
+    **SHARED,
+    "max_requests_per_second": 7.5,
+    "max_concurrent_requests": 3,
+    "fail_fast": True,
+    "allow_failures": False,
+}
+each_kind = pytest.mark.parametrize(("kind", "given"), [(TaskSettings, TASK), (BatchSettings, BATCH)])
+
+
+@each_kind
+def test_settings_are_stored_as_plain_json_and_read_back_as_they_were(
+    kind: type[WaitSettings], given: dict[str, Any]
+) -> None:
+    stored = json.loads(json.dumps(msgspec.to_builtins(kind(**given))))
+
+    assert stored == given
+    assert msgspec.convert(stored, kind) == kind(**given)
+
+
+@each_kind
+def test_settings_of_a_newer_version_can_be_read(kind: type[WaitSettings], given: dict[str, Any]) -> None:
+    assert msgspec.convert({**given, "of_a_newer_version": 1}, kind) == kind(**given)
+
+
+@each_kind
+@pytest.mark.parametrize("name", ["poll_interval", "max_poll_interval", "timeout"])
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), True, "10"], ids=repr)
+def test_seconds_that_cannot_be_are_refused_by_name(
+    kind: type[WaitSettings], given: dict[str, Any], name: str, seconds: Any
+) -> None:
+    with pytest.raises(ValueError, match=f"^{name} must be a number of seconds above 0"):
+        kind(**{**given, name: seconds})
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"max_requests_per_second": 0},
+        {"max_requests_per_second": float("nan")},
+        {"max_concurrent_requests": 0},
+        {"allow_failures": True},
+    ],
+    ids=str,
+)
+def test_limits_of_a_batch_that_cannot_be_are_refused_by_name(bad: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        BatchSettings(**{**BATCH, **bad})
+
+
+def test_an_interval_for_callbacks_that_cannot_be_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match=r"^callback_poll_interval must be"):
+        TaskSettings(**{**TASK, "callback_poll_interval": 0})
+
+
+def test_airflow_may_end_a_deferral_only_well_after_the_trigger_has() -> None:
+    assert TaskSettings(**TASK).defer_timeout == timedelta(seconds=90) + timedelta(minutes=5)

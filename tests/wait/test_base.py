@@ -1,0 +1,100 @@
+"""The parameters of a wait, however they are given: in the task, by default_args, mapped, or set later."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_provider_seeany.sensors.batch import SeeAnyTaskBatchSensor
+from airflow_provider_seeany.wait.base import BaseTaskWaitOperator
+from tests.waits import KINDS, TASK_SETTINGS, interval, wait
+
+each_kind = pytest.mark.parametrize("kind", KINDS)
+GIVEN = {"seeany_conn_id": "studio", "timeout": 77, "max_poll_interval": 5, "worker_free": True}
+
+
+def parameters(kind: type[BaseTaskWaitOperator], **more: Any) -> dict[str, Any]:
+    return {**GIVEN, **interval(kind, 3), **more}
+
+
+def given_in(waiting: Any) -> dict[str, Any]:
+    """Return what was made of these parameters."""
+    settings = waiting.wait_settings
+    return {
+        "seeany_conn_id": waiting.seeany_conn_id,
+        "timeout": settings.timeout,
+        "max_poll_interval": settings.max_poll_interval,
+        "worker_free": waiting.worker_free,
+        **interval(type(waiting), settings.poll_interval),
+    }
+
+
+@each_kind
+def test_defaults_are_those_of_the_documentation(kind: Any) -> None:
+    assert wait(kind).wait_settings == TASK_SETTINGS
+
+
+@each_kind
+def test_default_args_of_the_dag_count_unless_the_task_says_otherwise(kind: Any) -> None:
+    with DAG("dag", schedule=None, default_args=parameters(kind)):
+        inherited, own = wait(kind), wait(kind, task_id="own", timeout=5)
+
+    assert given_in(inherited) == parameters(kind)
+    assert given_in(own) == parameters(kind, timeout=5)
+
+
+@each_kind
+@pytest.mark.parametrize("how", ["partial", "default_args", "expand_kwargs"])
+def test_a_mapped_wait_takes_every_parameter(kind: Any, how: str) -> None:
+    with DAG("dag", schedule=None, default_args=parameters(kind) if how == "default_args" else {}):
+        if how == "expand_kwargs":
+            mapped = kind.partial(task_id="wait").expand_kwargs([parameters(kind, seeany_task_id="x")])
+            resolved = parameters(kind, seeany_task_id="x")
+        else:
+            partial = parameters(kind) if how == "partial" else {}
+            mapped = kind.partial(task_id="wait", **partial).expand(seeany_task_id=["x", "y"])
+            resolved = {"seeany_task_id": "x"}
+
+    unmapped = mapped.unmap(resolved)
+
+    assert given_in(unmapped) == parameters(kind)
+    assert unmapped.seeany_task_id == "x"
+
+
+@each_kind
+def test_a_parameter_that_does_not_exist_is_refused(kind: Any) -> None:
+    with pytest.raises(TypeError, match="seeany_taks_id"):
+        kind.partial(task_id="wait", seeany_taks_id="x")
+    with pytest.raises(TypeError, match="timeuot"):
+        wait(kind, timeuot=3)
+
+
+@each_kind
+def test_a_missing_id_is_named(kind: Any) -> None:
+    with pytest.raises(TypeError, match="'seeany_task_id'"):
+        kind(task_id="wait")
+
+
+@each_kind
+def test_what_is_set_after_init_counts_as_a_cluster_policy_does_it(kind: Any) -> None:
+    waiting = wait(kind)
+    for name, value in {**interval(kind, 3), "timeout": 77, "max_poll_interval": 5, "do_xcom_push": False}.items():
+        setattr(waiting, name, value)
+
+    settings = waiting.wait_settings
+    assert (settings.poll_interval, settings.timeout, settings.max_poll_interval) == (3, 77, 5)
+    assert settings.do_xcom_push is False
+    assert waiting.worker_part.settings == settings
+
+
+@pytest.mark.parametrize("kind", [*KINDS, SeeAnyTaskBatchSensor])
+def test_every_parameter_is_documented_in_the_class_that_takes_it(kind: type) -> None:
+    ours = [each for each in kind.__mro__ if each.__module__.startswith("airflow_provider_seeany.")]
+    for each in ours:
+        if "__init__" in vars(each):
+            taken = inspect.signature(vars(each)["__init__"]).parameters.keys() - {"self", "kwargs"}
+            assert taken == set(re.findall(r":param (\w+):", each.__doc__ or ""))
