@@ -455,4 +455,4 @@ def test_any_response_at_all_is_a_task_or_a_typed_error(status: int, headers: di
         try:
             read()
         except ApiError as error:
-            assert_fit_to_show(error.trouble)
+            assert_fit_to_show(error)

@@ -17,10 +17,10 @@ from airflow.sdk.execution_time import task_runner
 from airflow_provider_seeany.api.snapshot import Snapshot
 from airflow_provider_seeany.triggers import progress as module
 from airflow_provider_seeany.triggers.progress import ProgressPublisher
-from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from airflow_provider_seeany.triggers.xcoms import TriggererXComs
 from tests.hostile import COMPLETED, HostileServer, reply, task
 from tests.supervisor import Supervisor
+from tests.waits import task_trigger
 
 pytestmark = pytest.mark.skipif(not hasattr(XCom, "aset"), reason="triggers cannot push XComs before Airflow 3.3")
 
@@ -147,9 +147,7 @@ async def test_a_trigger_publishes_its_progress_only_if_the_task_pushes_xcoms(
 ) -> None:
     connect(host=hostile.url)
     hostile.script(task(progress=40), reply(200, {**COMPLETED, "id": "x"}))
-    trigger = SeeAnyTaskTrigger(
-        seeany_task_id="x", poll_interval=0.05, deadline=time.time() + 20, do_xcom_push=do_xcom_push
-    )
+    trigger = task_trigger(seeany_task_id="x", poll_interval=0.05, deadline=time.time() + 20, do_xcom_push=do_xcom_push)
     trigger.task_instance = TASK  # type: ignore[assignment]
 
     _ = [event async for event in trigger.run()]

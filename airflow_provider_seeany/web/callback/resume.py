@@ -185,7 +185,7 @@ def _event(session: Session, wait: RegisteredWait, outcome: Finished) -> Trigger
     xcoms = result_xcoms(
         task,
         conn_id=wait.registration.seeany_conn_id,
-        settings.do_xcom_push=wait.arguments.do_xcom_push,
+        do_xcom_push=wait.arguments.settings.do_xcom_push,
         task_instance=wait.task_instance,
     )
     for key, value in xcoms.items():
