@@ -23,9 +23,9 @@ from airflow_provider_seeany.wait.deferral import FIRST_POLL_DELAY
 from demo.simulator import running_simulator
 from local_airflow import LocalAirflow
 from local_airflow.client import wait_until
+from tests.state_changes import keep_state_changes, states_after_deferral
 from tests.system.conftest import REPOSITORY, FinishedRun
 from tests.system.replicas import ALL, CONNECTION, RACING, RUNG_FOR, SECONDS, SIBLINGS, is_worker_free, seeany_task_id
-from tests.web.callback.state_changes import keep_state_changes, states_after_deferral
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("callback_replicas")]
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from local_airflow.postgres import running_postgres
+from tests.scripts.run import run_script
 from tests.waits import starts_triggers
-from tests.web.callback.database import run_script
 
 pytestmark = pytest.mark.system
 
