@@ -11,7 +11,7 @@ WORKERS ?= 2
 ROOT := $(if $(filter 0,$(shell id -u)),env,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-ui chaos lowest audit check format wheel bench bench-short constraints clean
+.PHONY: help demo test test-large test-ui chaos lowest audit check format wheel bench bench-short constraints clean
 
 help:  ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -19,8 +19,11 @@ help:  ## Show the commands
 demo: $(READY)  ## See it work: a real Airflow against the simulator (KEEP=1 leaves it running)
 	@$(BIN)/python -m demo
 
-test: $(READY)  ## Run all tests, those on real Airflow processes included
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not ui"
+test: $(READY)  ## Run all tests but the two below, those on real Airflow processes included
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not ui and not large"
+
+test-large: $(READY)  ## Query databases with 100 000 results and 1 000 000 XComs, on SQLite and PostgreSQL
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m large
 
 test-ui: $(READY) node_modules/.ready  ## Check the UI's JavaScript, then look at the UI in a real browser (PICTURES=1 renews docs/images)
 	@command -v chromium >/dev/null || $(ROOT) sh -c 'apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium'
@@ -31,7 +34,7 @@ test-ui: $(READY) node_modules/.ready  ## Check the UI's JavaScript, then look a
 lowest:  ## Run the fast tests with the lowest versions that pyproject.toml allows
 	$(PYTHON) -m venv --clear $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet --constraint constraints-lowest.txt --editable '.[dev]'
-	$(LOWEST)/bin/python -m pytest -m "not system and not ui" -n $(WORKERS) --dist loadgroup -p no:cacheprovider -q
+	$(LOWEST)/bin/python -m pytest -m "not system and not ui and not large" -n $(WORKERS) --dist loadgroup -p no:cacheprovider -q
 
 audit: $(READY)  ## Look for withdrawn and vulnerable versions among the dependencies
 	$(BIN)/python tests/audit.py

@@ -72,6 +72,7 @@ def test_a_note_for_one_try_never_takes_the_place_of_the_next_ones_mark(raced: A
     assert {noted for result in results for noted in result["noted"]} == {True, False}
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_a_wait_is_found_at_once_among_very_many(database: str) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -678,6 +678,7 @@ QUESTIONS = {
 }
 
 
+@pytest.mark.large
 def test_every_question_takes_less_than_200_ms_with_100_000_results(
     client_of: ClientOf, session: Session, many: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
