@@ -71,7 +71,7 @@ class LocalAirflow:
         `base_url_path` (as `/prefix`) puts UI and API under a path, as behind a reverse proxy.
         `database_url` replaces the SQLite file in the home.
         `database_template` names a file (the Airflow version is added to it) that keeps an empty migrated SQLite
-        database: the first start writes it, later ones copy it, which saves them the migration.
+        database: the first start writes it, parallel and later ones copy it, which saves them the migration.
         `wait_for_dags` names DAGs that must be parsed before the start counts as done.
         """
         if unknown := {*processes, *(replicas or {})} - set(PROCESSES):
@@ -329,26 +329,32 @@ class LocalAirflow:
         if database is not None and self._database_template is not None:
             airflow_version = version("apache-airflow-core")
             template = self._database_template.with_name(f"{self._database_template.name}-{airflow_version}")
-            if not database.exists() and template.exists():
+        if template is None or database is None or database.exists():
+            self._migrate(settings)
+            return
+        template.parent.mkdir(parents=True, exist_ok=True)
+        with _lock(template.with_name(f"{template.name}.lock"), wait=True):
+            if template.exists():
                 shutil.copyfile(template, database)
                 return
-        is_new = database is not None and not database.exists()
-        run_to_end(
-            ("db", "migrate"),
-            environment=settings.environment({}, self._env),
-            log_file=self.home / "logs" / "db-migrate.log",
-            timeout=self._start_timeout,
-        )
-        if template is not None and database is not None and is_new:
-            template.parent.mkdir(parents=True, exist_ok=True)
-            # A copy made beside it and moved: a parallel start never sees half a file.
-            unfinished = template.with_name(f"{template.name}.{secrets.token_hex(4)}")
+            self._migrate(settings)
+            # A copy made beside it and moved: no killed start leaves half a file.
+            unfinished = template.with_name(f"{template.name}.unfinished")
+            unfinished.unlink(missing_ok=True)
             with (
                 contextlib.closing(sqlite3.connect(database)) as source,
                 contextlib.closing(sqlite3.connect(unfinished)) as target,
             ):
                 source.backup(target)
             unfinished.replace(template)
+
+    def _migrate(self, settings: Settings) -> None:
+        run_to_end(
+            ("db", "migrate"),
+            environment=settings.environment({}, self._env),
+            log_file=self.home / "logs" / "db-migrate.log",
+            timeout=self._start_timeout,
+        )
 
     def _start_and_register(self, component: Component, *, timeout: float) -> None:
         newest = self._newest_job(component.name)
@@ -441,11 +447,11 @@ def _sigterm_raises() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _lock(file: Path) -> Iterator[IO[str]]:
-    """Keep a second Airflow out of the same home; the system drops the lock however this process ends."""
+def _lock(file: Path, *, wait: bool = False) -> Iterator[IO[str]]:
+    """Keep other Airflows out, of the same home unless they wait; the system drops it however this process ends."""
     with file.open("w") as stream:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             raise RuntimeError(f"another Airflow runs in {file.parent}") from None
         yield stream

@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 # Airflow reads its settings and makes its home when it is first imported, which a test's module does.
@@ -96,6 +97,13 @@ def simulator_url() -> Iterator[str]:
 
     with in_background(start):
         yield url[0]
+
+
+@pytest.fixture(scope="session")
+def database_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first Airflow of all the session's processes leaves an empty database for the others."""
+    folder = tmp_path_factory.getbasetemp()
+    return (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "empty-database"
 
 
 @pytest.fixture(scope="module")

@@ -17,19 +17,14 @@ import requests
 from local_airflow import ComponentDiedError, DagRun, LocalAirflow
 from local_airflow.guardian import is_alive
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("local_airflow")]
 
 DAGS = Path(__file__).parent / "dags"
 SECRET = "a secret of the person's shell"
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("template") / "airflow.db"
-
-
-@pytest.fixture(scope="module")
-def airflow(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[LocalAirflow]:
+def airflow(tmp_path_factory: pytest.TempPathFactory, database_template: Path) -> Iterator[LocalAirflow]:
     with pytest.MonkeyPatch.context() as patch:
         # None of these may have an effect.
         patch.setenv("AIRFLOW__CORE__EXECUTOR", "no.such.Executor")
@@ -38,7 +33,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterato
         with LocalAirflow(
             tmp_path_factory.mktemp("home"),
             DAGS,
-            database_template=template,
+            database_template=database_template,
             wait_for_dags={"plain", "waiting"},
         ) as running:
             yield running
@@ -138,11 +133,11 @@ def test_refuses_a_second_airflow_in_the_same_home(airflow: LocalAirflow) -> Non
         pass
 
 
-def test_tells_why_a_component_died_at_the_start(tmp_path: Path, template: Path) -> None:
+def test_tells_why_a_component_died_at_the_start(tmp_path: Path, database_template: Path) -> None:
     broken = LocalAirflow(
         tmp_path / "home",
         DAGS,
-        database_template=template,
+        database_template=database_template,
         env={"AIRFLOW__CORE__EXECUTOR": "no.such.Executor"},
     )
     with pytest.raises(ComponentDiedError, match=r"no\.such"), broken:
@@ -150,7 +145,7 @@ def test_tells_why_a_component_died_at_the_start(tmp_path: Path, template: Path)
     assert not broken.pids()
 
 
-def test_leaves_nothing_behind_when_it_is_killed(tmp_path: Path, template: Path) -> None:
+def test_leaves_nothing_behind_when_it_is_killed(tmp_path: Path, database_template: Path) -> None:
     """Kills a process that runs an Airflow under a path prefix, where an import error is met too."""
     dags = tmp_path / "dags"
     dags.mkdir()
@@ -173,7 +168,7 @@ def test_leaves_nothing_behind_when_it_is_killed(tmp_path: Path, template: Path)
     )
     root = str(Path(__file__).parents[2])
     process = subprocess.Popen(
-        [sys.executable, str(script), str(tmp_path / "home"), str(dags), str(template)],
+        [sys.executable, str(script), str(tmp_path / "home"), str(dags), str(database_template)],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])},

@@ -14,7 +14,7 @@ from local_airflow import LocalAirflow
 from local_airflow.client import wait_until
 from local_airflow.postgres import PostgresMissingError, running_postgres
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("local_airflow_postgres")]
 
 DAGS = Path(__file__).parent / "dags"
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from shutil import copytree
 from typing import Any
@@ -63,13 +64,15 @@ def echo_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def airflow(simulator_url: str, echo_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
+def airflow(
+    simulator_url: str, echo_url: str, database_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalAirflow]:
     """A real Airflow with the provider, the test DAGs and the example DAGs."""
     home = tmp_path_factory.mktemp("airflow")
     dags = home / "dags"
     copytree(REPOSITORY / "tests" / "system" / "dags", dags)
     copytree(REPOSITORY / "example_dags", dags / "examples")
-    with LocalAirflow(home, dags, env={"PYTHONPATH": str(REPOSITORY)}) as running:
+    with LocalAirflow(home, dags, env={"PYTHONPATH": str(REPOSITORY)}, database_template=database_template) as running:
         for conn_id, key in (("seeany_default", KEY), ("seeany_bad_key", "sk-bad-key"), ("seeany_no_key", None)):
             running.create_connection(conn_id, conn_type="seeany", host=simulator_url, password=key)
         running.create_connection("seeany_echo", conn_type="seeany", host=echo_url, password=KEY)
@@ -77,18 +80,21 @@ def airflow(simulator_url: str, echo_url: str, tmp_path_factory: pytest.TempPath
 
 
 class FinishedRun:
-    """A DAG run that has ended, to look at what it left."""
+    """What a DAG run that has ended left: requested once, as nothing changes any more."""
 
     def __init__(self, airflow: LocalAirflow, run: DagRun) -> None:
         self._airflow = airflow
         self.run = run
-        self._tasks = {(task.task_id, task.map_index): task for task in airflow.task_instances(run)}
+        self.tasks = {(task.task_id, task.map_index): task for task in airflow.task_instances(run)}
+        self._xcoms = cache(partial(airflow.xcoms, run))
+        self._links = cache(partial(airflow.extra_links, run))
+        self._log = cache(partial(airflow.log, run))
 
     def task(self, task_id: str, map_index: int | None = None) -> TaskInstance:
         """Return a task instance; without ``map_index`` the only one of its task."""
         if map_index is None:
-            (map_index,) = (index for name, index in self._tasks if name == task_id)
-        return self._tasks[task_id, map_index]
+            (map_index,) = (index for name, index in self.tasks if name == task_id)
+        return self.tasks[task_id, map_index]
 
     def xcoms(self, task_id: str, map_index: int | None = None) -> dict[str, object]:
         """Return the XComs that a person or a downstream task sees, without stored links and what is the UI's own."""
@@ -119,17 +125,17 @@ class FinishedRun:
     def all_xcoms(self, task_id: str, map_index: int | None = None) -> dict[str, Any]:
         """Return all XComs of a task instance."""
         task = self.task(task_id, map_index)
-        return self._airflow.xcoms(self.run, task_id, map_index=task.map_index)
+        return deepcopy(self._xcoms(task_id, map_index=task.map_index))
 
     def links(self, task_id: str, map_index: int | None = None) -> dict[str, str | None]:
         """Return the buttons on the task instance's page."""
         task = self.task(task_id, map_index)
-        return self._airflow.extra_links(self.run, task_id, map_index=task.map_index)
+        return self._links(task_id, map_index=task.map_index)
 
     def log(self, task_id: str, map_index: int | None = None) -> str:
         """Return the log of the last try, as the UI shows it."""
         task = self.task(task_id, map_index)
-        return self._airflow.log(self.run, task_id, map_index=task.map_index, try_number=max(task.try_number, 1))
+        return self._log(task_id, map_index=task.map_index, try_number=max(task.try_number, 1))
 
 
 DAGS = (

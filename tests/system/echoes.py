@@ -36,5 +36,11 @@ def _quoting() -> dict[str, Answer]:
 ECHOES = _quoting()
 """What the quoting server answers, by the task's id."""
 
+ENDS = ("refused", "failed", "page", "done")
+"""One for each way in which a wait ends: refused, failed, timed out, completed."""
+
+ECHOED = {"deferred": tuple(ECHOES), "poke": ENDS, "worker_free": ENDS, "operator": ENDS}
+"""The responses that are quoted in each mode: what they are made of is the same in all."""
+
 HELD = {mode: f"never-held-{mode}-8d2f" for mode in ("poke", "deferred", "worker_free", "batch", "resumed")}
 """The SeeAny tasks of waits that somebody has to end."""

@@ -45,11 +45,15 @@ class CallbackResult:
 
 
 @pytest.fixture(scope="module")
-def received(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CallbackResult]:
+def received(database_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CallbackResult]:
     """Everything that rings, after it has rung."""
     dags = Path(__file__).with_name("callback_dags")
     home = tmp_path_factory.mktemp("callback") / "home"
-    with airflow_with_callbacks(home, dags, base_url_path="/airflow") as (airflow, ringing, silent):
+    with airflow_with_callbacks(home, dags, base_url_path="/airflow", database_template=database_template) as (
+        airflow,
+        ringing,
+        silent,
+    ):
         airflow.wait_for_dags(["callbacks"])
         run = airflow.wait_for_run(airflow.trigger_dag("callbacks"), timeout=240)
         yield CallbackResult(airflow, FinishedRun(airflow, run), ringing, silent)

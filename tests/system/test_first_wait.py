@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 
 
 def test_a_triggerer_goes_on_with_others_while_it_prepares_for_its_first_wait(
-    simulator_url: str, tmp_path: Path
+    simulator_url: str, database_template: Path, tmp_path: Path
 ) -> None:
     env = {
         "PYTHONPATH": str(REPOSITORY),
@@ -24,7 +24,11 @@ def test_a_triggerer_goes_on_with_others_while_it_prepares_for_its_first_wait(
         "SLOW_BUILD_SIGNS": str(tmp_path),
     }
     with LocalAirflow(
-        tmp_path / "home", HERE / "first_wait_dags", env=env, wait_for_dags={"first_wait", "others"}
+        tmp_path / "home",
+        HERE / "first_wait_dags",
+        env=env,
+        database_template=database_template,
+        wait_for_dags={"first_wait", "others"},
     ) as airflow:
         airflow.create_connection("seeany_default", conn_type="seeany", host=simulator_url, password="sk-demo")
         assert not (tmp_path / "building").exists()  # nobody pays for it before somebody needs it

@@ -11,7 +11,7 @@ import pytest
 from local_airflow import DagRun, LocalAirflow
 from tests.system import search
 from tests.system.conftest import DAGS, FinishedRun, Simulator
-from tests.system.echoes import ECHOES, HELD, KEY
+from tests.system.echoes import ECHOED, HELD, KEY
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("airflow")]
 
@@ -51,8 +51,8 @@ def fernet_key(airflow: LocalAirflow) -> str:
 def test_the_quoting_server_was_asked_in_every_mode(run_dag: Callable[[str], FinishedRun]) -> None:
     run = run_dag("secrets")
 
-    for name in ECHOES:
-        for mode in ("poke", "deferred", "worker_free", "operator"):
+    for mode, names in ECHOED.items():
+        for name in names:
             task = run.task(f"{name}_{mode}")
             assert task.state == ("success" if name == "done" else "failed"), task
             assert "***" in run.log(task.task_id) or name in ("moved", "status_line", "chunk", "done"), task
@@ -96,11 +96,10 @@ def test_it_is_in_no_arguments_of_a_trigger(airflow: LocalAirflow, database: Pat
 def test_it_is_in_no_answer_and_no_page(airflow: LocalAirflow, runs: dict[str, str]) -> None:
     shown = {dag_id: runs[dag_id] for dag_id in SHOWN}
 
-    found, read = search.in_pages(airflow, shown, search.Needle(KEY))
+    (found, control), read = search.in_pages(airflow, shown, map(search.Needle, (KEY, CONTROL)))
 
     assert found == []
     assert read > 300
-    control, _ = search.in_pages(airflow, {"held": runs["held"]}, search.Needle(CONTROL))
     assert any("/logs/1" in page for page in control), control
     assert any(page.endswith("/taskInstances") for page in control), control
 

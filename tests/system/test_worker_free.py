@@ -121,8 +121,7 @@ def left(run: FinishedRun, airflow: LocalAirflow, name: str, way: str) -> dict[s
     """Return all that a wait has left that somebody can see."""
     task_id = f"{name}_{way}"
     called = (airflow.home / "called.txt").read_text().splitlines()
-    instances = airflow.task_instances(run.run)
-    children = [task for task in instances if task.task_id.startswith(f"{name}_each_{way}")]
+    children = [task for task in run.tasks.values() if task.task_id.startswith(f"{name}_each_{way}")]
     events = airflow.client.request(
         "GET", "/assets/events", params={"source_dag_id": "ways", "source_task_id": task_id}
     )
@@ -187,7 +186,9 @@ def test_what_a_template_misses_fails_as_it_does_in_a_worker(ways: FinishedRun) 
     assert "UndefinedError" in ways.log("undefined")
 
 
-def test_where_triggers_have_queues_a_wait_starts_in_a_worker(simulator_url: str, tmp_path: Path) -> None:
+def test_where_triggers_have_queues_a_wait_starts_in_a_worker(
+    simulator_url: str, database_template: Path, tmp_path: Path
+) -> None:
     """The scheduler gives no queue to a trigger that it starts, so a triggerer with queues would never take it."""
     dags = tmp_path / "dags"
     dags.mkdir()
@@ -198,7 +199,7 @@ def test_where_triggers_have_queues_a_wait_starts_in_a_worker(simulator_url: str
         "    SeeAnyTaskSensor(task_id='wait', seeany_task_id='video-0s-queues', worker_free=True)\n"
     )
     env = {"PYTHONPATH": str(REPOSITORY), "AIRFLOW__TRIGGERER__QUEUES_ENABLED": "True"}
-    with LocalAirflow(tmp_path / "home", dags, env=env) as airflow:
+    with LocalAirflow(tmp_path / "home", dags, env=env, database_template=database_template) as airflow:
         airflow.create_connection("seeany_default", conn_type="seeany", host=simulator_url, password=KEY)
         airflow.wait_for_dags(["queues"])
         run = FinishedRun(airflow, airflow.wait_for_run(airflow.trigger_dag("queues"), timeout=120))

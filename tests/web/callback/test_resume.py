@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from local_airflow.postgres import running_postgres
+from tests.fuzz import IN_CI
 from tests.scripts.run import run_script
 from tests.waits import starts_triggers
 
 pytestmark = pytest.mark.system
 
 RACES = ("ring", "poll", "sweep", "mark failed")
-TIMES = 200
+TIMES = 200 if IN_CI else 40
 
 
 @pytest.fixture(scope="module")

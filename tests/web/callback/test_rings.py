@@ -70,6 +70,9 @@ _EXPECTED = {
 EXPECTED = {name: expected for name, expected in _EXPECTED.items() if AIRFLOW_V_3_3_PLUS or "worker-free" not in name}
 
 
+pytestmark = pytest.mark.xdist_group("rings")
+
+
 @pytest.fixture(scope="module")
 def received(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What came of each situation."""
