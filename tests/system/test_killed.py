@@ -40,7 +40,9 @@ def _wait_for_log(airflow: LocalAirflow, run: DagRun, task_id: str, text: str) -
         log = airflow.log(run, task_id)
         return text in log
 
-    wait_until(is_there, timeout=60, describe=lambda: f"{text!r} is not in the log of {task_id}:\n{log}")
+    wait_until(
+        is_there, timeout=60, poll_seconds=0.5, describe=lambda: f"{text!r} is not in the log of {task_id}:\n{log}"
+    )
 
 
 @pytest.mark.parametrize("task_id", ["poke", "deferred", "worker_free", "batch"])

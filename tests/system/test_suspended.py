@@ -111,7 +111,7 @@ def _wait_until_all_are_shown(airflow: LocalAirflow, run: DagRun) -> None:
         missing.difference_update(task_id for task_id in waiting if _has_written(airflow, run, task_id))
         return not missing
 
-    wait_until(all_are, timeout=120, describe=lambda: f"these have not asked: {sorted(missing)}")
+    wait_until(all_are, timeout=120, poll_seconds=1, describe=lambda: f"these have not asked: {sorted(missing)}")
 
 
 def _has_written(airflow: LocalAirflow, run: DagRun, task_id: str) -> bool:
@@ -130,7 +130,9 @@ def _wait_until_all_old_triggers_have_ended(airflow: LocalAirflow, run: DagRun) 
         missing.difference_update(task_id for task_id, log in logs.items() if HAS_ENDED in log)
         return not missing
 
-    wait_until(all_have, timeout=120, describe=lambda: f"the first triggers of these go on: {sorted(missing)}")
+    wait_until(
+        all_have, timeout=120, poll_seconds=1, describe=lambda: f"the first triggers of these go on: {sorted(missing)}"
+    )
 
 
 @pytest.mark.parametrize("task_id", ALL)
