@@ -4,9 +4,9 @@ Measures what the first wait of a fresh triggerer costs the others in it: ``pyth
 A real Airflow on SQLite gets one wait, beside as many processes that only burn CPU as ``--busy`` says (twice the number
 of cores, unless told otherwise). Two figures are printed, each without and with what the provider does about it:
 
-- nobody served: the longest time between two turns of the loop in the triggerer's supervisor. So long no trigger was
-  started, ended or answered, and no heartbeat was sent; a triggerer that sends none for 30 s loses its triggers.
-- first answer: from the start of the first wait's trigger to the first thing that it says in its log.
+- longest loop: the longest time between two loops of the triggerer's supervisor. In that time no trigger is started,
+  ended or served, and no heartbeat is sent; a triggerer that sends none for 30 s loses its triggers.
+- first response: from the start of the first wait's trigger to its next log line.
 """
 
 from __future__ import annotations
@@ -57,13 +57,13 @@ def simulator() -> Iterator[str]:
 
 
 def measure(prepared: str, burners: int, folder: Path) -> tuple[float, float]:
-    """Return seconds in which nobody was served, and until the first wait got an answer."""
-    turns = folder / "turns"
+    """Return the seconds of the longest loop, and until the first wait got a response."""
+    loop_times = folder / "loop_times"
     env = {
         "PYTHONPATH": str(HERE.parent),
-        "AIRFLOW__CORE__PLUGINS_FOLDER": str(HERE / "first_wait_plugins"),
-        "FIRST_WAIT_TURNS": str(turns),
-        "FIRST_WAIT_PREPARED": prepared,
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(HERE / "loop_time_plugins"),
+        "LOOP_TIMES": str(loop_times),
+        "PREPARES_FIRST_WAIT": prepared,
     }
     with (
         simulator() as url,
@@ -79,18 +79,18 @@ def measure(prepared: str, burners: int, folder: Path) -> tuple[float, float]:
         airflow.create_connection("seeany_default", conn_type="seeany", host=url, password="sk-demo")
         run = airflow.trigger_dag("first_wait")
         airflow.wait_for_task(run, "wait", {"deferred"})
-        began = len(turns.read_text().split())
+        began = len(loop_times.read_text().split())
         with busy(burners):
             airflow.wait_for_run(run, timeout=600)
         sleep(1)
-        moments = [float(moment) for moment in turns.read_text().split()][began - 1 :]
+        moments = [float(moment) for moment in loop_times.read_text().split()][began - 1 :]
         lines = [
             loads(line)
             for file in (folder / "home" / "logs").rglob("task_id=wait/*.trigger.*.log")
             for line in file.read_text().splitlines()
         ]
-    said = [datetime.fromisoformat(line["timestamp"]) for line in lines]
-    return max(after - before for before, after in pairwise(moments)), (said[1] - said[0]).total_seconds()
+    logged = [datetime.fromisoformat(line["timestamp"]) for line in lines]
+    return max(after - before for before, after in pairwise(moments)), (logged[1] - logged[0]).total_seconds()
 
 
 def main() -> None:
@@ -104,10 +104,11 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         for burners in (0, arguments.busy):
             for name, prepared in _PREPARED.items():
-                place = Path(folder) / f"{name}-{burners}"
-                place.mkdir()
-                unserved, answer = measure(prepared, burners, place)
-                print(f"{burners} burners, {name:7}: nobody served {unserved:5.1f} s, first answer {answer:5.1f} s")
+                home = Path(folder) / f"{name}-{burners}"
+                home.mkdir()
+                longest_loop, response = measure(prepared, burners, home)
+                results = f"longest loop {longest_loop:5.1f} s, first response {response:5.1f} s"
+                print(f"{burners} burners, {name:7}: {results}")
 
 
 if __name__ == "__main__":

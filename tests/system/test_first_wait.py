@@ -20,7 +20,7 @@ def test_a_triggerer_goes_on_with_others_while_it_prepares_for_its_first_wait(
 ) -> None:
     env = {
         "PYTHONPATH": str(REPOSITORY),
-        "AIRFLOW__CORE__PLUGINS_FOLDER": str(HERE / "first_wait_plugins"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(HERE / "slow_build_plugins"),
         "SLOW_BUILD_SIGNS": str(tmp_path),
     }
     with LocalAirflow(
