@@ -44,14 +44,14 @@ def airflow(tmp_path_factory: pytest.TempPathFactory, database_template: Path) -
 
 @pytest.fixture(scope="module")
 def plain_run(airflow: LocalAirflow) -> DagRun:
-    looks: list[str] = []
+    states: list[str] = []
     run = airflow.trigger_dag("plain", conf={"answer": 42})
-    run = airflow.wait_for_run(run, on_poll=lambda latest: looks.append(latest.state))
-    assert looks[-1] == run.state
+    run = airflow.wait_for_run(run, on_poll=lambda latest: states.append(latest.state))
+    assert states[-1] == run.state
     return run
 
 
-def test_says_in_which_state_each_task_ended(airflow: LocalAirflow, plain_run: DagRun) -> None:
+def test_returns_the_state_in_which_each_task_ended(airflow: LocalAirflow, plain_run: DagRun) -> None:
     states = {instance.name: instance.state for instance in airflow.task_instances(plain_run)}
     assert states == {
         "push": "success",
@@ -65,7 +65,7 @@ def test_says_in_which_state_each_task_ended(airflow: LocalAirflow, plain_run: D
     assert all(each.start and each.end and each.try_number == 1 for each in airflow.task_instances(plain_run))
 
 
-def test_gives_xcoms_in_the_types_in_which_they_were_pushed(airflow: LocalAirflow, plain_run: DagRun) -> None:
+def test_returns_xcoms_in_the_types_in_which_they_were_pushed(airflow: LocalAirflow, plain_run: DagRun) -> None:
     assert airflow.xcoms(plain_run, "push") == {
         "text": "42",
         "number": 1.5,
@@ -77,14 +77,14 @@ def test_gives_xcoms_in_the_types_in_which_they_were_pushed(airflow: LocalAirflo
     assert airflow.xcoms(plain_run, "fail") == {}
 
 
-def test_gives_the_log_of_a_task_as_text(airflow: LocalAirflow, plain_run: DagRun) -> None:
+def test_returns_the_log_of_a_task_as_text(airflow: LocalAirflow, plain_run: DagRun) -> None:
     log = airflow.log(plain_run, "push")
     assert "the conf is {'answer': 42}" in log
     assert "the variables of the shell are []" in log
     assert airflow.log(plain_run, "double", map_index=1).count("Done. Returned value was: 4") == 1
 
 
-def test_gives_the_exception_of_a_failed_task(airflow: LocalAirflow, plain_run: DagRun) -> None:
+def test_returns_the_exception_of_a_failed_task(airflow: LocalAirflow, plain_run: DagRun) -> None:
     lines = airflow.log(plain_run, "fail").splitlines()
     assert any("ERROR Task failed with exception" in line for line in lines)
     assert "ValueError: this task fails on purpose" in lines
@@ -133,7 +133,7 @@ def test_refuses_a_second_airflow_in_the_same_home(airflow: LocalAirflow) -> Non
         pass
 
 
-def test_tells_why_a_component_died_at_the_start(tmp_path: Path, database_template: Path) -> None:
+def test_raises_with_the_log_of_a_component_that_died_at_the_start(tmp_path: Path, database_template: Path) -> None:
     broken = LocalAirflow(
         tmp_path / "home",
         DAGS,

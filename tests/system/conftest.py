@@ -49,16 +49,16 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
 
 @pytest.fixture(scope="session")
 def simulator_url(simulator: Simulator) -> str:
-    """The address of the simulator."""
+    """The URL of the simulator."""
     return simulator.url
 
 
 @pytest.fixture(scope="session")
 def echo_url() -> Iterator[str]:
-    """The address of a server that quotes the key wherever it can."""
+    """The URL of a server that quotes the key wherever it can."""
     server = HostileServer()
-    for task_id, answer in ECHOES.items():
-        server.script(answer, task_id=task_id)
+    for task_id, response in ECHOES.items():
+        server.script(response, task_id=task_id)
     with in_background(server.serve):
         yield server.url
 
@@ -117,10 +117,10 @@ class FinishedRun:
         return self._route("summary")
 
     def _route(self, path: str) -> dict[str, Any]:
-        answer = self._airflow.client.page(f"/seeany/api/{path}")
-        assert answer.status_code == 200, answer.text
-        found: dict[str, Any] = answer.json()
-        return found
+        response = self._airflow.client.page(f"/seeany/api/{path}")
+        assert response.status_code == 200, response.text
+        payload: dict[str, Any] = response.json()
+        return payload
 
     def all_xcoms(self, task_id: str, map_index: int | None = None) -> dict[str, Any]:
         """Return all XComs of a task instance."""
@@ -153,7 +153,7 @@ DAGS = (
 
 @pytest.fixture(scope="session")
 def run_dag(airflow: LocalAirflow) -> Callable[[str], FinishedRun]:
-    """Tell what the run of a DAG has left. Every DAG runs once; all start together, as they mostly wait."""
+    """Return what the run of a DAG has left. Every DAG runs once; all start together, as they mostly wait."""
     airflow.wait_for_dags(DAGS)
     runs = {dag_id: airflow.trigger_dag(dag_id) for dag_id in DAGS}
 

@@ -30,12 +30,12 @@ class Needle:
     def __init__(self, text: str) -> None:
         half = len(text) // 2
         plain = [text[:half], text[half:]] if half > 8 else [text]
-        # Text in base64 looks different at each of three offsets; the ends depend on what stands next to it.
+        # Text in base64 differs at each of three offsets; the ends depend on what stands next to it.
         encoded = [base64.b64encode(b"x" * offset + text.encode())[4:-4].decode() for offset in range(3)]
         self._forms = [form.encode() for form in (*plain, *encoded) if len(form) > 5]
 
     def is_in(self, data: bytes) -> bool:
-        """Tell whether some bytes show it."""
+        """Return whether some bytes show it."""
         return any(form in data for form in self._forms)
 
 

@@ -1,4 +1,4 @@
-"""After all the other runs, the key is nowhere: no file, column, answer, page or process argument shows it."""
+"""After all the other runs, the key is nowhere: no file, column, response, page or process argument shows it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CONTROL = "held-deferred-8d2f"
 
 @pytest.fixture(scope="module")
 def runs(airflow: LocalAirflow, run_dag: Callable[[str], FinishedRun]) -> Iterator[dict[str, str]]:
-    """The runs of all DAGs, ended, and one whose waits go on."""
+    """The runs of all DAGs, ended, and one whose waits have not ended."""
     finished = {dag_id: run_dag(dag_id).run.run_id for dag_id in DAGS}
     airflow.wait_for_dags({"held"})
     held = airflow.trigger_dag("held")
@@ -36,7 +36,7 @@ def runs(airflow: LocalAirflow, run_dag: Callable[[str], FinishedRun]) -> Iterat
 
 @pytest.fixture(scope="module")
 def database(airflow: LocalAirflow, runs: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the metadatabase while waits go on."""
+    """A copy of the metadatabase during waits."""
     copy = tmp_path_factory.mktemp("database")
     for file in airflow.home.glob("airflow.db*"):
         shutil.copy(file, copy)
@@ -48,7 +48,7 @@ def fernet_key(airflow: LocalAirflow) -> str:
     return airflow.environment["AIRFLOW__CORE__FERNET_KEY"]
 
 
-def test_the_quoting_server_was_asked_in_every_mode(run_dag: Callable[[str], FinishedRun]) -> None:
+def test_the_quoting_server_was_polled_in_every_mode(run_dag: Callable[[str], FinishedRun]) -> None:
     run = run_dag("secrets")
 
     for mode, names in ECHOED.items():
@@ -93,7 +93,7 @@ def test_it_is_in_no_arguments_of_a_trigger(airflow: LocalAirflow, database: Pat
     assert [text for text in arguments if search.Needle(KEY).is_in(text.encode())] == []
 
 
-def test_it_is_in_no_answer_and_no_page(airflow: LocalAirflow, runs: dict[str, str]) -> None:
+def test_it_is_in_no_response_and_no_page(airflow: LocalAirflow, runs: dict[str, str]) -> None:
     shown = {dag_id: runs[dag_id] for dag_id in SHOWN}
 
     (found, control), read = search.in_pages(airflow, shown, map(search.Needle, (KEY, CONTROL)))
@@ -111,7 +111,7 @@ def test_it_is_in_no_arguments_of_a_process(airflow: LocalAirflow, simulator: Si
     assert len(list(search.in_processes(pids, search.Needle("airflow")))) >= 5
 
 
-def test_the_run_that_is_looked_at_is_waiting(airflow: LocalAirflow, runs: dict[str, str]) -> None:
+def test_the_run_that_is_searched_is_still_waiting(airflow: LocalAirflow, runs: dict[str, str]) -> None:
     run = DagRun.from_json(airflow.client.request("GET", f"/dags/held/dagRuns/{runs['held']}"))
 
     assert {task.state for task in airflow.task_instances(run)} <= {"running", "deferred"}

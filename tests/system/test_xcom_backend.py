@@ -1,4 +1,4 @@
-"""A custom XCom backend on real Airflow processes: it keeps the user's values, and the UI knows as much as without."""
+"""A custom XCom backend on real Airflow processes: it keeps the user's values, and the UI shows as much as without."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_the_page_lists_all_results(left: Left) -> None:
 
 
 @pytest.mark.parametrize("task_id", COMPLETED)
-def test_the_user_s_values_are_in_the_backend_whoever_pushed_them(left: Left, task_id: str) -> None:
+def test_the_user_s_values_are_in_the_backend_wherever_they_were_pushed(left: Left, task_id: str) -> None:
     values = left.run.xcoms(task_id)
     assert set(values) == {*RESULT_FIELDS, "return_value"}
     assert {value for value in values.values() if not str(value).startswith(PREFIX)} == set()

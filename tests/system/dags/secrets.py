@@ -1,4 +1,4 @@
-"""Waits through a server that quotes the key wherever it can, and waits that somebody has to end."""
+"""Waits through a server that quotes the key wherever it can, and waits that a user has to end."""
 
 from __future__ import annotations
 
