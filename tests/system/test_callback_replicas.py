@@ -19,6 +19,7 @@ from sqlalchemy import create_engine, text
 
 from airflow_provider_seeany.callback.registration import KEY_PREFIX
 from airflow_provider_seeany.callback.token import TaskInstanceKey, TokenClaims, sign_token
+from airflow_provider_seeany.wait.deferral import FIRST_POLL_DELAY
 from local_airflow import LocalAirflow
 from local_airflow.client import wait_until
 from tests.hostile import COMPLETED, PROCESSING, HostileServer, in_background, reply
@@ -121,7 +122,10 @@ def run_course(airflow: LocalAirflow, api: HostileServer, *, database_url: str, 
     run = airflow.trigger_dag("replicas")
     for task_id in ALL:
         airflow.wait_for_task(run, task_id, {"deferred"}, timeout=120)
-    _wait_for_first_polls(api)
+    may_be_resumed = time.time() + FIRST_POLL_DELAY[1]
+    expected = Counter(map(seeany_task_id, ALL))
+    wait_until(lambda: polls(api) >= expected, timeout=120, describe=lambda: f"not yet polled: {expected - polls(api)}")
+    time.sleep(max(may_be_resumed - time.time(), 0))
     deferred = airflow.client.task_instances_in("deferred")
     course.triggerers_with_waits = len({each.triggerer_id for each in deferred} - {None})
 
@@ -177,15 +181,6 @@ def set_status(api: HostileServer, task_ids: Iterable[str], task: dict[str, obje
 def polls(api: HostileServer) -> Counter[str]:
     """Return how often each SeeAny task was polled."""
     return Counter(request.target.rpartition("/")[2] for request in tuple(api.requests))
-
-
-def _wait_for_first_polls(api: HostileServer) -> None:
-    """Wait until each trigger has polled: from then on only a callback ends its wait in time, and may."""
-    expected: Counter[str] = Counter()
-    for task_id in ALL:
-        in_trigger_only = is_worker_free(task_id) and AIRFLOW_V_3_3_PLUS
-        expected[seeany_task_id(task_id)] += 1 if in_trigger_only else 2
-    wait_until(lambda: polls(api) >= expected, timeout=120, describe=lambda: f"not yet polled: {expected - polls(api)}")
 
 
 @pytest.mark.parametrize("task_id", ALL)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
 from local_airflow import DagRun, LocalAirflow
-from tests.system.conftest import REPOSITORY, FinishedRun
-from tests.system.echoes import KEY
+from tests.system.conftest import FinishedRun
 from tests.system.table import OUTCOMES, cell
 from tests.system.ways import (
     CONF,
@@ -184,25 +182,3 @@ def test_any_other_template_starts_in_a_worker_and_logs_the_reason_once(ways: Fi
 def test_what_a_template_misses_fails_as_it_does_in_a_worker(ways: FinishedRun) -> None:
     assert ways.task("undefined").state == "failed"
     assert "UndefinedError" in ways.log("undefined")
-
-
-def test_where_triggers_have_queues_a_wait_starts_in_a_worker(
-    simulator_url: str, database_template: Path, tmp_path: Path
-) -> None:
-    """The scheduler gives no queue to a trigger that it starts, so a triggerer with queues would never take it."""
-    dags = tmp_path / "dags"
-    dags.mkdir()
-    (dags / "queues.py").write_text(
-        "from airflow.sdk import DAG\n"
-        "from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor\n"
-        "with DAG('queues', schedule=None):\n"
-        "    SeeAnyTaskSensor(task_id='wait', seeany_task_id='video-0s-queues', worker_free=True)\n"
-    )
-    env = {"PYTHONPATH": str(REPOSITORY), "AIRFLOW__TRIGGERER__QUEUES_ENABLED": "True"}
-    with LocalAirflow(tmp_path / "home", dags, env=env, database_template=database_template) as airflow:
-        airflow.create_connection("seeany_default", conn_type="seeany", host=simulator_url, password=KEY)
-        airflow.wait_for_dags(["queues"])
-        run = FinishedRun(airflow, airflow.wait_for_run(airflow.trigger_dag("queues"), timeout=120))
-
-        assert run.task("wait").state == "success"
-        assert "this wait starts in a worker: [triggerer] queues_enabled is on" in run.log("wait")
