@@ -19,7 +19,7 @@ help:  ## Show the commands
 demo: $(READY)  ## Show it at work: a real Airflow against the simulator (KEEP=1 leaves it running)
 	@$(BIN)/python -m demo
 
-test: $(READY)  ## Run all tests but those of the next two targets, also those on real Airflow processes
+test: $(READY)  ## Run all tests, some on real Airflow processes, but those of the next two targets
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not ui and not large"
 
 test-large: $(READY)  ## Query databases with 100 000 results and 1 000 000 XComs, on SQLite and PostgreSQL

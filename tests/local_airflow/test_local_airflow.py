@@ -98,12 +98,13 @@ def test_lets_a_person_in_without_login(airflow: LocalAirflow) -> None:
 
 
 def test_listens_on_the_loopback_only(airflow: LocalAirflow) -> None:
+    own = _socket_inodes(airflow.pids())
     listening = {
         (int(address.split(":")[0], 16), int(address.split(":")[1], 16))
         for table in ("tcp", "tcp6")
         for fields in (line.split() for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:])
         for address in [fields[1]]
-        if fields[3] == "0A" and fields[9] in _socket_inodes(airflow.pids())
+        if fields[3] == "0A" and fields[9] in own
     }
     port = int(airflow.url.rpartition(":")[2])
     assert listening == {(int.from_bytes(socket.inet_aton("127.0.0.1"), sys.byteorder), port)}
