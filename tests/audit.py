@@ -2,8 +2,8 @@
 Audits the dependencies: known vulnerabilities where pip-audit reaches its data, and always what the registry knows.
 
 What needs nothing but the registry: no pinned version was withdrawn ("yanked"), each comes from the registry and not
-from an address, and the lowest versions that are allowed are no lower than those that mended what is known in
-``MENDED``.
+from an address, and the lowest versions that are allowed are no lower than those in ``FIXED``, which fixed
+known flaws.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).parents[1]
 PINNED = REPOSITORY / "constraints.txt"
 LOWEST = REPOSITORY / "constraints-lowest.txt"
 
-MENDED = {
+FIXED = {
     "aiohttp": ("3.13.4", "CVE-2026-22815 and others: denial of service by what is received"),
     "certifi": ("2024.7.4", "CVE-2024-39689: a certificate authority that is no longer trusted"),
     "requests": ("2.32.4", "CVE-2024-47081: credentials of ~/.netrc sent to another host"),
@@ -56,8 +56,8 @@ def _not_from_the_registry(file: Path) -> list[str]:
 def _too_low(file: Path) -> list[str]:
     pins = _pins(file)
     return [
-        f"pyproject.toml allows {name} {pins[name]}; {version} mended {what}"
-        for name, (version, what) in MENDED.items()
+        f"pyproject.toml allows {name} {pins[name]}; {version} fixed {what}"
+        for name, (version, what) in FIXED.items()
         if _number(pins[name]) < _number(version)
     ]
 

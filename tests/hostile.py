@@ -109,10 +109,10 @@ Headers = tuple[tuple[str, str], ...]
 def accepting(key: str, answer: Answer, *, otherwise: Answer) -> Answer:
     """Respond in one way to requests with this key, and in another to all others."""
 
-    async def answered(caller: Caller) -> None:
+    async def respond(caller: Caller) -> None:
         await (answer if caller.key == key else otherwise)(caller)
 
-    return answered
+    return respond
 
 
 class HostileServer:

@@ -22,7 +22,7 @@ Finding = str
 
 class Needle:
     """
-    A text to look for: as it is, a part of it, or in base64.
+    A text to search for: as it is, a part of it, or in base64.
 
     :param text: the text.
     """

@@ -1,4 +1,4 @@
-"""Waits that SeeAny's callback wakes, beside one that polls, and creating a task with a callback URL in a template."""
+"""Waits that SeeAny's callback resumes, beside one that polls, and a task with a callback URL in a template."""
 
 from __future__ import annotations
 
