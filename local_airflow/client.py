@@ -19,11 +19,11 @@ _TRIES_WHILE_LOCKED = 10
 
 
 class ApiError(RuntimeError):
-    """The REST API responded with an error."""
+    """The REST API answered with an error."""
 
     def __init__(self, method: str, path: str, status: int, text: str) -> None:
         """Keep the status, by which a caller can tell a conflict from a failure."""
-        super().__init__(f"{method} {path} returned {status}: {text[:2000]}")
+        super().__init__(f"{method} {path} answered {status}: {text[:2000]}")
         self.status = status
 
 
@@ -36,7 +36,7 @@ class WaitTimeoutError(TimeoutError):
 
 
 class AirflowClient:
-    """The REST API of one Airflow, in the terms of a test: trigger, wait, read."""
+    """The REST API of one Airflow, in the terms of a test: trigger, wait, look."""
 
     def __init__(self, url: str) -> None:
         """Remember the address; nothing is sent yet."""
@@ -50,12 +50,12 @@ class AirflowClient:
         self._session.close()
 
     def request(self, method: str, path: str, *, json: Any = None, params: Mapping[str, Any] | None = None) -> Any:
-        """Send one request to `/api/v2` + `path`; return the JSON of the response, None for an empty one."""
-        response = self._send(method, path, json=json, params=params)
-        return response.json() if response.content else None
+        """Send one request to `/api/v2` + `path`; return the JSON of the answer, None for an empty one."""
+        answer = self._send(method, path, json=json, params=params)
+        return answer.json() if answer.content else None
 
     def page(self, address: str) -> requests.Response:
-        """Return the response to a GET of any address of the api-server, whatever its status."""
+        """Return the answer to a GET of any address of the api-server, whatever it is."""
         if "Authorization" not in self._session.headers:
             self._log_in()
         # On a connection of its own: the server may be closing one that was idle for a while.
@@ -155,7 +155,7 @@ class AirflowClient:
         poll_seconds: float = 0.5,
         on_poll: Callable[[DagRun], object] | None = None,
     ) -> DagRun:
-        """Wait until the run has ended, well or badly; `on_poll` sees it at each poll."""
+        """Wait until the run has ended, well or badly; `on_poll` sees it at each look."""
         latest = run
 
         def ended() -> bool:
@@ -223,14 +223,14 @@ class AirflowClient:
 
     def log(self, run: DagRun, task_id: str, *, map_index: int = -1, try_number: int = 1) -> str:
         """Return the log of one try as text, what the triggerer wrote included."""
-        response = self._send(
+        answer = self._send(
             "GET",
             f"{_task_path(run, task_id)}/logs/{try_number}",
             params={"map_index": map_index, "full_content": "true"},
             # One JSON object a line, which the api-server sends without the size limits and warnings of the other.
             accept="application/x-ndjson",
         )
-        return as_text(json.loads(line) for line in response.text.split("\n") if line)
+        return as_text(json.loads(line) for line in answer.text.split("\n") if line)
 
     def extra_links(self, run: DagRun, task_id: str, *, map_index: int = -1) -> dict[str, str | None]:
         """Return the buttons of a task instance's page: name and address."""
@@ -282,7 +282,7 @@ class AirflowClient:
         return response
 
     def _log_in(self) -> None:
-        # `simple_auth_manager_all_admins` gives a token to everybody.
+        # `simple_auth_manager_all_admins` gives a token to whoever asks.
         response = self._session.get(f"{self.url}/auth/token", timeout=_SECONDS_PER_REQUEST)
         if not response.ok:
             raise ApiError("GET", "/auth/token", response.status_code, response.text)

@@ -39,7 +39,7 @@ _JOB_TYPES = {"scheduler": "SchedulerJob", "dag-processor": "DagProcessorJob", "
 class LocalAirflow:
     """A private Airflow on 127.0.0.1; use it in a `with` statement.
 
-    The home is created if needed. A second start in the same home continues with its database.
+    The home is created if needed. A second start in the same home goes on with its database.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class LocalAirflow:
         start_timeout: float = 180,
         say: Callable[[str], object] = print,
     ) -> None:
-        """Keep the settings; nothing is started or written before `with`.
+        """Remember the wishes; nothing is started or written before `with`.
 
         `env` adds to or overrides the environment of the components, `AIRFLOW__…` variables included.
         `replicas` says of which processes several run: with `{"triggerer": 3}` there are also `triggerer-2` and
@@ -298,7 +298,7 @@ class LocalAirflow:
         self._client = AirflowClient(settings.url)
         self._components = self._make_components(settings, guardian)
         stack.callback(self._stop)
-        # One after the other, as nothing in Airflow's list of jobs names the process.
+        # One after the other, as nothing that Airflow tells of its jobs says which process is which.
         later = [component for name, component in self._components.items() if name not in PROCESSES]
         for component in self._components.values():
             if component not in later:
@@ -338,7 +338,7 @@ class LocalAirflow:
         return max((job.id for job in self.jobs(_JOB_TYPES[_kind(name)])), default=0)
 
     def _wait_for_api(self, client: AirflowClient) -> None:
-        def responds() -> bool:
+        def answers() -> bool:
             self.check()
             try:
                 client.warm_up()
@@ -346,7 +346,7 @@ class LocalAirflow:
                 return False
             return True
 
-        wait_until(responds, timeout=self._start_timeout, describe=lambda: "the api-server does not respond")
+        wait_until(answers, timeout=self._start_timeout, describe=lambda: "the api-server does not answer")
 
     def _make_components(self, settings: Settings, guardian: Guardian) -> dict[str, Component]:
         replicas = [f"{name}-{number}" for name, count in self._replicas.items() for number in range(2, count + 1)]
@@ -371,13 +371,13 @@ class LocalAirflow:
         begin = time.monotonic()
         self.client.close()
         try:
-            # All get their signal at once and share one grace time.
+            # All are asked at once and share one grace time.
             for component in self._components.values():
                 component.ask_to_stop()
             for component in self._components.values():
                 component.stop(max(0.1, GRACE_SECONDS - (time.monotonic() - begin)))
         except BaseException:
-            # A second Ctrl-C: no more grace time, but still nothing may stay.
+            # A second Ctrl-C: no more patience, but still nothing may stay.
             for component in self._components.values():
                 component.kill()
             raise
@@ -386,7 +386,7 @@ class LocalAirflow:
 
 
 def _kind(name: str) -> str:
-    """Return which process a component is, the first of its kind or another."""
+    """Return which process a component is, be it the first of its kind or another."""
     return name if name in PROCESSES else name.rpartition("-")[0]
 
 
@@ -394,7 +394,7 @@ def _kind(name: str) -> str:
 def _sigterm_raises() -> Iterator[None]:
     """Let SIGTERM unwind the stack as Ctrl-C does; by default it ends Python without leaving any `with`.
 
-    As KeyboardInterrupt, because a test runner takes SystemExit for the failure of one test and continues.
+    As KeyboardInterrupt, because a test runner takes SystemExit for the failure of one test and goes on.
     """
     if (
         threading.current_thread() is not threading.main_thread()

@@ -19,7 +19,7 @@ GRACE_SECONDS = 6.0
 
 
 class ComponentDiedError(RuntimeError):
-    """A component ended although it was not stopped."""
+    """A component ended although nobody stopped it."""
 
 
 class Guardian:
@@ -43,11 +43,11 @@ class Guardian:
 
     def watch(self, leader: int, mark: str) -> None:
         """Kill this session if the parent vanishes."""
-        self._send(f"watch {leader} {mark}")
+        self._tell(f"watch {leader} {mark}")
 
     def forget(self, leader: int) -> None:
         """Let this session live."""
-        self._send(f"forget {leader}")
+        self._tell(f"forget {leader}")
 
     def dismiss(self) -> None:
         """End the guardian; it kills what is still watched, which after an orderly stop is nothing."""
@@ -56,9 +56,9 @@ class Guardian:
                 self._process.stdin.close()
         self._process.wait(15)
 
-    def _send(self, line: str) -> None:
+    def _tell(self, line: str) -> None:
         assert self._process.stdin is not None
-        # A guardian that was killed must not break the orderly stop.
+        # A guardian that somebody ended must not break the orderly stop.
         with contextlib.suppress(OSError, ValueError):
             self._process.stdin.write(line + "\n")
             self._process.stdin.flush()
@@ -76,7 +76,7 @@ def helper_process(
     """Run what Airflow needs beside it, such as a simulator, for as long as a `with` statement lasts.
 
     It gets no input, its output can be read from `stdout`, and its errors go to the log file. It ends also when this
-    process is killed. `environment` replaces this process's own; `user` is the user to run it as, if this is root.
+    process is killed. `environment` replaces this process's own; `user` is whom to run it as, if this is root.
     """
     mark = f"{secrets.token_hex(16)}-helper"
     with contextlib.ExitStack() as stack:

@@ -71,7 +71,7 @@ class Settings:
 
     @property
     def sqlite_file(self) -> Path | None:
-        """The database file in the home; None if another database is used."""
+        """The database file in the home; None if another database was asked for."""
         return None if self.database_url else self.home / "airflow.db"
 
     def environment(self, mark: Mapping[str, str], extra: Mapping[str, str]) -> dict[str, str]:
@@ -88,17 +88,17 @@ class Settings:
             return {}
         # Airflow notes what a person does in its event loop. If a request of the same server has the SQLite file locked
         # then, that request cannot go on and unlock it: all stands still until this is over, and the note fails.
-        return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self._sqlite_url(timeout=3)}
+        return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self._sqlite_url(patience=3)}
 
-    def _sqlite_url(self, *, timeout: int) -> str:
-        return f"sqlite:///{self.sqlite_file}?timeout={timeout}"
+    def _sqlite_url(self, *, patience: int) -> str:
+        return f"sqlite:///{self.sqlite_file}?timeout={patience}"
 
     def _process_variables(self) -> dict[str, str]:
         return {
             # A component's log file is read while it runs.
             "PYTHONUNBUFFERED": "1",
             "NO_COLOR": "1",
-            # A proxy of this machine would get requests for 127.0.0.1 too.
+            # A proxy of this machine would be asked for 127.0.0.1 too.
             "NO_PROXY": "127.0.0.1,localhost",
             "no_proxy": "127.0.0.1,localhost",
             # macOS ends forked children of a process that has used its network frameworks.
@@ -128,7 +128,7 @@ class Settings:
             },
             "database": {
                 # Four processes write to one SQLite file: wait for the lock longer than the default 5 s.
-                "sql_alchemy_conn": self.database_url or self._sqlite_url(timeout=30),
+                "sql_alchemy_conn": self.database_url or self._sqlite_url(patience=30),
             },
             "api": {
                 "host": HOST,
@@ -144,7 +144,7 @@ class Settings:
                 "base_log_folder": self.home / "logs",
                 "dag_processor_child_process_log_directory": self.home / "logs" / "dag_processor",
                 "colored_console_log": False,
-                # Nothing listens there, see `instance.py`; the defaults may belong to another Airflow.
+                # Nobody listens there, see `instance.py`; the defaults may belong to another Airflow.
                 "worker_log_server_port": self.port + 1,
                 "trigger_log_server_port": self.port + 2,
             },
@@ -179,7 +179,7 @@ class Settings:
 
 
 def free_port(attempts: int = 50) -> int:
-    """Return a free port of 127.0.0.1, with the next two also free."""
+    """Return a port of 127.0.0.1 that nobody uses, with the next two also free."""
     chooser = random.SystemRandom()
     for _ in range(attempts):
         # Below the range from which the system takes ports for outgoing connections: no client of this machine

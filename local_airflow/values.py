@@ -1,4 +1,4 @@
-"""The value types that the REST client returns."""
+"""The value types in which the REST client answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FINISHED_TASK_STATES = frozenset({"success", "failed", "skipped", "upstream_fail
 
 @dataclass(frozen=True)
 class DagRun:
-    """One run of a DAG, as it was when it was requested."""
+    """One run of a DAG, as it was when it was asked for."""
 
     dag_id: str
     run_id: str
@@ -25,7 +25,7 @@ class DagRun:
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Self:
-        """Parse a response of the REST API."""
+        """Read an answer of the REST API."""
         return cls(
             dag_id=body["dag_id"],
             run_id=body["dag_run_id"],
@@ -62,7 +62,7 @@ class TaskInstance:
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Self:
-        """Parse a response of the REST API."""
+        """Read an answer of the REST API."""
         return cls(
             task_id=body["task_id"],
             map_index=body["map_index"],
@@ -81,7 +81,7 @@ class TaskInstance:
 
     @property
     def is_finished(self) -> bool:
-        """Whether this task instance will not run any more, unless it is cleared."""
+        """Whether this task instance will not run any more, unless somebody clears it."""
         return self.state in FINISHED_TASK_STATES
 
     @property
@@ -103,7 +103,7 @@ class Job:
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Self:
-        """Parse a response of the REST API."""
+        """Read an answer of the REST API."""
         return cls(
             id=body["id"],
             job_type=body["job_type"],
