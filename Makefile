@@ -7,22 +7,25 @@ LOWEST := .venv-lowest
 READY := $(VENV)/.ready
 BENCH := build/bench-venv
 WORKERS ?= 2
-# What installs packages of the system: nothing in front of it where this is root.
+# In front of what installs system packages; root needs no sudo.
 ROOT := $(if $(filter 0,$(shell id -u)),env,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-ui chaos lowest audit check format wheel bench bench-short constraints clean
+.PHONY: help demo test test-large test-ui chaos lowest audit check format wheel bench bench-short constraints clean
 
 help:  ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: $(READY)  ## See it work: a real Airflow against the simulator (KEEP=1 leaves it running)
+demo: $(READY)  ## Show it at work: a real Airflow against the simulator (KEEP=1 leaves it running)
 	@$(BIN)/python -m demo
 
-test: $(READY)  ## Run all tests, those on real Airflow processes included
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not ui"
+test: $(READY)  ## Run all tests, some on real Airflow processes, but those of the next two targets
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not ui and not large"
 
-test-ui: $(READY) node_modules/.ready  ## Check the UI's JavaScript, then look at the UI in a real browser (PICTURES=1 renews docs/images)
+test-large: $(READY)  ## Query databases with 100 000 results and 1 000 000 XComs, on SQLite and PostgreSQL
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m large
+
+test-ui: $(READY) node_modules/.ready  ## Check the UI's JavaScript, then test the UI in a real browser (PICTURES=1 renews docs/images)
 	@command -v chromium >/dev/null || $(ROOT) sh -c 'apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium'
 	@fc-list :lang=zh 2>/dev/null | grep -q . || $(ROOT) sh -c 'apt-get update -qq && apt-get install -y -qq --no-install-recommends fontconfig fonts-noto-cjk'
 	npm run --silent check
@@ -31,9 +34,9 @@ test-ui: $(READY) node_modules/.ready  ## Check the UI's JavaScript, then look a
 lowest:  ## Run the fast tests with the lowest versions that pyproject.toml allows
 	$(PYTHON) -m venv --clear $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet --constraint constraints-lowest.txt --editable '.[dev]'
-	$(LOWEST)/bin/python -m pytest -m "not system and not ui" -n $(WORKERS) --dist loadgroup -p no:cacheprovider -q
+	$(LOWEST)/bin/python -m pytest -m "not system and not ui and not large" -n $(WORKERS) --dist loadgroup -p no:cacheprovider -q
 
-audit: $(READY)  ## Look for withdrawn and vulnerable versions among the dependencies
+audit: $(READY)  ## Check for withdrawn and vulnerable versions among the dependencies
 	$(BIN)/python tests/audit.py
 
 chaos: $(READY)  ## Wait while API, triggerers and scheduler fail, on SQLite and PostgreSQL; some 8 minutes
@@ -44,17 +47,17 @@ check: $(READY)  ## Lint and check types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: $(READY)  ## Format and mend what the linter can mend
+format: $(READY)  ## Format, and fix what the linter can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-wheel: $(READY)  ## Build the wheel, install it into a clean environment and ask Airflow for the provider
+wheel: $(READY)  ## Build the wheel, install it into a clean environment and check that Airflow lists the provider
 	$(BIN)/python tests/wheel.py
 
-bench: $(BENCH)/.ready  ## Measure what waiting costs next to other providers, into benchmarks/RESULTS.md; some 35 minutes
+bench: $(BENCH)/.ready  ## Measure what a wait costs next to other providers, into benchmarks/RESULTS.md; some 35 minutes
 	$(BENCH)/bin/python -m benchmarks $(PARTS)
 
-bench-short: $(READY)  ## The same without the others, in a minute; fails on gross loss only
+bench-short: $(READY)  ## The same without the others, in a minute; fails on large regressions only
 	@home=$$(mktemp -d) && AIRFLOW_HOME=$$home $(BIN)/python -m benchmarks.short; status=$$?; rm -rf $$home; exit $$status
 
 constraints:  ## Resolve the pinned versions anew, the lowest ones too (needs uv)

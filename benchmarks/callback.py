@@ -84,7 +84,12 @@ def seeany_task_id(way: str, number: int) -> str:
 
 @contextlib.contextmanager
 def airflow_with_callbacks(
-    home: Path, dags: Path, *, base_url_path: str = "", env: Mapping[str, str] | None = None
+    home: Path,
+    dags: Path,
+    *,
+    base_url_path: str = "",
+    database_template: Path | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[LocalAirflow, str, str]]:
     """Start an Airflow, a simulator that calls back and one that does not; yield the Airflow and both URLs.
 
@@ -103,7 +108,13 @@ def airflow_with_callbacks(
         running_simulator(home.with_name(f"{home.name}-calls-back.log"), callback_url=url) as calling,
         running_simulator(home.with_name(f"{home.name}-silent.log")) as silent,
         LocalAirflow(
-            home, dags, env=environment, port=port, base_url_path=base_url_path, say=lambda text: None
+            home,
+            dags,
+            env=environment,
+            port=port,
+            base_url_path=base_url_path,
+            database_template=database_template,
+            say=lambda text: None,
         ) as airflow,
     ):
         for name, simulator in (("calls_back", calling), ("silent", silent)):

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import secrets
-import shutil
 import signal
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import requests
 
 from local_airflow.client import AirflowClient, wait_until
+from local_airflow.database import locked, make_database
 from local_airflow.guardian import MARK
-from local_airflow.processes import GRACE_SECONDS, Component, Guardian, run_to_end
+from local_airflow.processes import GRACE_SECONDS, Component, Guardian
 from local_airflow.settings import Keys, Settings, free_port
 from local_airflow.values import DagRun, Job, TaskInstance
 
@@ -71,7 +68,7 @@ class LocalAirflow:
         `base_url_path` (as `/prefix`) puts UI and API under a path, as behind a reverse proxy.
         `database_url` replaces the SQLite file in the home.
         `database_template` names a file (the Airflow version is added to it) that keeps an empty migrated SQLite
-        database: the first start writes it, later ones copy it, which saves them the migration.
+        database: the first start writes it, parallel and later ones copy it, which saves them the migration.
         `wait_for_dags` names DAGs that must be parsed before the start counts as done.
         """
         if unknown := {*processes, *(replicas or {})} - set(PROCESSES):
@@ -280,7 +277,10 @@ class LocalAirflow:
     def _start(self, stack: contextlib.ExitStack) -> None:
         begin = time.monotonic()
         self.home.mkdir(parents=True, exist_ok=True)
-        stack.enter_context(_lock(self.home / "lock"))
+        try:
+            stack.enter_context(locked(self.home / "lock", wait=False))
+        except BlockingIOError:
+            raise RuntimeError(f"another Airflow runs in {self.home}") from None
         self._settings = settings = Settings(
             home=self.home,
             dags_folder=self.dags_folder,
@@ -290,7 +290,7 @@ class LocalAirflow:
             database_url=self._database_url,
             parallelism=self._parallelism,
         )
-        self._make_database(settings)
+        make_database(settings, env=self._env, template=self._database_template, timeout=self._start_timeout)
         self.timings["migrate"] = time.monotonic() - begin
 
         guardian = Guardian()
@@ -322,33 +322,6 @@ class LocalAirflow:
         self._say(
             f"Airflow runs at {self.url} after {self.timings['start']:.1f} s (database {self.timings['migrate']:.1f} s)"
         )
-
-    def _make_database(self, settings: Settings) -> None:
-        database = settings.sqlite_file
-        template = None
-        if database is not None and self._database_template is not None:
-            airflow_version = version("apache-airflow-core")
-            template = self._database_template.with_name(f"{self._database_template.name}-{airflow_version}")
-            if not database.exists() and template.exists():
-                shutil.copyfile(template, database)
-                return
-        is_new = database is not None and not database.exists()
-        run_to_end(
-            ("db", "migrate"),
-            environment=settings.environment({}, self._env),
-            log_file=self.home / "logs" / "db-migrate.log",
-            timeout=self._start_timeout,
-        )
-        if template is not None and database is not None and is_new:
-            template.parent.mkdir(parents=True, exist_ok=True)
-            # A copy made beside it and moved: a parallel start never sees half a file.
-            unfinished = template.with_name(f"{template.name}.{secrets.token_hex(4)}")
-            with (
-                contextlib.closing(sqlite3.connect(database)) as source,
-                contextlib.closing(sqlite3.connect(unfinished)) as target,
-            ):
-                source.backup(target)
-            unfinished.replace(template)
 
     def _start_and_register(self, component: Component, *, timeout: float) -> None:
         newest = self._newest_job(component.name)
@@ -438,14 +411,3 @@ def _sigterm_raises() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-@contextlib.contextmanager
-def _lock(file: Path) -> Iterator[IO[str]]:
-    """Keep a second Airflow out of the same home; the system drops the lock however this process ends."""
-    with file.open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RuntimeError(f"another Airflow runs in {file.parent}") from None
-        yield stream

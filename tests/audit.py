@@ -1,9 +1,9 @@
 """
-Audits the dependencies: known vulnerabilities where pip-audit reaches its data, and always what the registry tells.
+Audits the dependencies: known vulnerabilities where pip-audit reaches its data, and always what the registry knows.
 
 What needs nothing but the registry: no pinned version was withdrawn ("yanked"), each comes from the registry and not
-from an address, and the lowest versions that are allowed are no lower than those that mended what is known in
-``MENDED``.
+from an address, and the lowest versions that are allowed are no lower than those in ``FIXED``, which fixed
+known flaws.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ REPOSITORY = Path(__file__).parents[1]
 PINNED = REPOSITORY / "constraints.txt"
 LOWEST = REPOSITORY / "constraints-lowest.txt"
 
-MENDED = {
+FIXED = {
     "aiohttp": ("3.13.4", "CVE-2026-22815 and others: denial of service by what is received"),
     "certifi": ("2024.7.4", "CVE-2024-39689: a certificate authority that is no longer trusted"),
     "requests": ("2.32.4", "CVE-2024-47081: credentials of ~/.netrc sent to another host"),
 }
-"""The dependencies through which key and answers go: the first version without the flaws that reach their use here."""
+"""Dependencies that handle key and responses: the first version without the flaws that reach their use here."""
 
 
 def main() -> None:
@@ -56,8 +56,8 @@ def _not_from_the_registry(file: Path) -> list[str]:
 def _too_low(file: Path) -> list[str]:
     pins = _pins(file)
     return [
-        f"pyproject.toml allows {name} {pins[name]}; {version} mended {what}"
-        for name, (version, what) in MENDED.items()
+        f"pyproject.toml allows {name} {pins[name]}; {version} fixed {what}"
+        for name, (version, what) in FIXED.items()
         if _number(pins[name]) < _number(version)
     ]
 
@@ -67,12 +67,12 @@ def _number(version: str) -> tuple[int, ...]:
 
 
 def _withdrawn(tools: Path, file: Path) -> list[str]:
-    said = _run(
+    output = _run(
         *(str(tools / "uv"), "pip", "install", "--dry-run", "--no-deps", "--python", str(tools / "python")),
         *("--requirement", str(file)),
     )
     print(f"{file.name}: {len(_pins(file))} versions looked up in the registry")
-    return [f"{file.name}: {line}" for line in said.splitlines() if "yanked" in line]
+    return [f"{file.name}: {line}" for line in output.splitlines() if "yanked" in line]
 
 
 def _vulnerable(tools: Path, file: Path) -> list[str]:
@@ -80,13 +80,13 @@ def _vulnerable(tools: Path, file: Path) -> list[str]:
     audit = subprocess.run(
         [*command, "--requirement", str(file)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
-    said = audit.stdout
-    verdict = re.search(r".*known vulnerabilit.*", said)
-    if verdict is None or said.count("could not be audited") >= len(_pins(file)) - 5:
-        print("pip-audit does not reach its data from here; what the registry tells has to do")
+    output = audit.stdout
+    verdict = re.search(r".*known vulnerabilit.*", output)
+    if verdict is None or output.count("could not be audited") >= len(_pins(file)) - 5:
+        print("pip-audit does not reach its data from here; the checks against the registry have to do")
         return []
     print(f"{file.name}: {verdict[0]}")
-    return [said] if audit.returncode else []
+    return [output] if audit.returncode else []
 
 
 def _run(*command: str) -> str:

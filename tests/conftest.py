@@ -1,4 +1,4 @@
-"""A private Airflow home, servers to ask, and connections to them, for every test that wants them."""
+"""A private Airflow home, servers, and connections to them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 # Airflow reads its settings and makes its home when it is first imported, which a test's module does.
@@ -40,7 +41,7 @@ Look = Callable[..., SeeAnyTask | ApiError]
 
 @pytest.fixture(autouse=True)
 def _nothing_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take away what this machine's environment might say about proxies, certificates, connections and passwords."""
+    """Remove proxies, certificates, connections and passwords from the environment."""
     for name in list(os.environ):
         if name.lower().endswith(("_proxy", "_ca_bundle")) or name.startswith("AIRFLOW_CONN_"):
             monkeypatch.delenv(name)
@@ -61,7 +62,7 @@ def _unusable_answers_are_believed_sooner(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.fixture
 def supervisor(monkeypatch: pytest.MonkeyPatch) -> Supervisor:
-    """Airflow's end of the line on which a worker or a trigger sends its messages."""
+    """The supervisor to which a worker or a trigger sends its messages."""
     supervisor = Supervisor()
     monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
     return supervisor
@@ -69,7 +70,7 @@ def supervisor(monkeypatch: pytest.MonkeyPatch) -> Supervisor:
 
 @pytest.fixture
 def hostile() -> Iterator[HostileServer]:
-    """A server of the test's own, on this machine, that answers as it is told."""
+    """A server of the test's own, on this machine, whose responses the test scripts."""
     server = HostileServer()
     with in_background(server.serve):
         yield server
@@ -86,7 +87,7 @@ def other_host() -> Iterator[HostileServer]:
 
 @pytest.fixture(scope="session")
 def simulator_url() -> Iterator[str]:
-    """The address of a simulator. Tasks start when first asked for, so each test takes ids of its own."""
+    """The URL of a simulator. Tasks start at their first poll, so each test takes ids of its own."""
     url: list[str] = []
 
     async def start() -> Coroutine[Any, Any, None]:
@@ -98,9 +99,16 @@ def simulator_url() -> Iterator[str]:
         yield url[0]
 
 
+@pytest.fixture(scope="session")
+def database_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first Airflow of all the session's processes leaves an empty database for the others."""
+    folder = tmp_path_factory.getbasetemp()
+    return (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "empty-database"
+
+
 @pytest.fixture(scope="module")
 def postgres_url() -> Iterator[str]:
-    """The address of a PostgreSQL server of this module's own."""
+    """The URL of a PostgreSQL server of this module's own."""
     with running_postgres() as url:
         yield url
 

@@ -13,12 +13,12 @@ def columns(session: Session, table: str, *, without: str) -> str:
 
 
 def new_uuid(session: Session) -> str:
-    """Return the SQL for an id that nobody has."""
+    """Return the SQL for a new id."""
     return "lower(hex(randomblob(16)))" if session.connection().dialect.name == "sqlite" else "gen_random_uuid()"
 
 
 def count(session: Session) -> None:
-    """Tell the database how much there is by now: it plans the checks of foreign keys by that, too."""
+    """Let the database count its rows: it plans the checks of foreign keys by that, too."""
     _maintain(session, "ANALYZE")
 
 

@@ -1,4 +1,4 @@
-"""An HTTP server that answers as it is told, byte by byte, also in the ways no server should."""
+"""An HTTP server whose responses are scripted byte by byte, also in ways no server should respond."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 
 POLL_TIMEOUT = 10.0
 """
-Most seconds to wait for something that must happen; nothing is ever asserted about how long it took.
+Maximum seconds to wait for something that must happen; nothing is ever asserted about how long it took.
 
 Less than the 15 s after which aiohttp drops an idle connection by itself, or one left open would not be noticed.
 """
@@ -49,7 +49,7 @@ FAILED = {
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     """One request as it came over the wire."""
 
     line: str
@@ -67,7 +67,7 @@ class Asked:
 
 class Caller:
     """
-    One connection, seen by an answer that is about to misbehave on it.
+    One connection, as a scripted response sees it.
 
     :param key: the key that the request came with.
     """
@@ -100,46 +100,46 @@ class Caller:
 
 
 Answer = Callable[[Caller], Awaitable[None]]
-"""What a server does after it has read a request."""
+"""A response: what the server does after it has read a request."""
 
 
 Headers = tuple[tuple[str, str], ...]
 
 
 def accepting(key: str, answer: Answer, *, otherwise: Answer) -> Answer:
-    """Give the answer to who asks with this key, and another one to everybody else."""
+    """Respond in one way to requests with this key, and in another to all others."""
 
-    async def answered(caller: Caller) -> None:
+    async def respond(caller: Caller) -> None:
         await (answer if caller.key == key else otherwise)(caller)
 
-    return answered
+    return respond
 
 
 class HostileServer:
     """
-    Answers each path by its script: one answer after the other, the last one again and again.
+    Responds to each path by its script: one response after the other, the last one again and again.
 
     :param url: where it listens, without a path.
     """
 
     def __init__(self) -> None:
         self.url = ""
-        self.requests: list[Asked] = []
+        self.requests: list[Request] = []
         self.connections = 0
         """How many connections were ever made."""
         self.open = 0
         """How many connections are open now."""
-        self._scripts: dict[str | None, list[Answer]] = {None: [reply(404, "nobody said what to answer")]}
+        self._scripts: dict[str | None, list[Answer]] = {None: [reply(404, "no script")]}
         self._changed = threading.Condition()
 
     def script(self, *answers: Answer, task_id: str | None = None) -> None:
-        """Say what to answer to questions about a task, or to any request that has no script of its own."""
+        """Set the responses to polls of a task, or to any request that has no script of its own."""
         self._scripts[task_id] = list(answers)
 
     def until(self, condition: Callable[[], bool]) -> None:
         """Wait until a condition on this server holds."""
         with self._changed:
-            assert self._changed.wait_for(condition, POLL_TIMEOUT), f"{self.open} open, asked: {self.requests}"
+            assert self._changed.wait_for(condition, POLL_TIMEOUT), f"{self.open} open, requests: {self.requests}"
 
     async def serve(self) -> Coroutine[Any, Any, None]:
         """Start listening; what this returns stops it."""
@@ -163,29 +163,29 @@ class HostileServer:
             # What does not begin with a letter is no HTTP, but a TLS handshake.
             while (start := await reader.readexactly(1)).isalpha():
                 head = start + await reader.readuntil(b"\r\n\r\n")
-                asked = _asked(head)
-                key = "".join(asked.all("Authorization")).removeprefix("Bearer ")
-                await self._next_answer(asked)(Caller(reader, writer, key=key))
+                request = _parse(head)
+                key = "".join(request.all("Authorization")).removeprefix("Bearer ")
+                await self._next_answer(request)(Caller(reader, writer, key=key))
         except (asyncio.IncompleteReadError, asyncio.CancelledError, OSError):
             pass  # the caller, or the server, is gone
         finally:
             writer.close()
             self._note(open=-1)
 
-    def _next_answer(self, asked: Asked) -> Answer:
-        task_id = asked.target.partition("/v1/tasks/")[2]
+    def _next_answer(self, request: Request) -> Answer:
+        task_id = request.target.partition("/v1/tasks/")[2]
         script = self._scripts.get(task_id) or self._scripts[None]
         answer = script.pop(0) if len(script) > 1 else script[0]
         with self._changed:
-            self.requests.append(asked)
+            self.requests.append(request)
             self._changed.notify_all()
         return answer
 
 
-def _asked(head: bytes) -> Asked:
+def _parse(head: bytes) -> Request:
     line, *fields = head.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
     headers = (field.partition(":") for field in fields)
-    return Asked(line, tuple((name, value.strip()) for name, _, value in headers))
+    return Request(line, tuple((name, value.strip()) for name, _, value in headers))
 
 
 @contextmanager
@@ -218,7 +218,7 @@ async def _stopped(stop: Coroutine[Any, Any, None]) -> None:
     await asyncio.gather(*rest, return_exceptions=True)
 
 
-# Answers that keep to HTTP, whatever they say.
+# Responses that keep to HTTP, whatever they hold.
 
 
 def http(status: int, body: bytes, *headers: tuple[str, str]) -> bytes:
@@ -229,7 +229,7 @@ def http(status: int, body: bytes, *headers: tuple[str, str]) -> bytes:
 
 
 def reply(status: int, body: object = b"", *headers: tuple[str, str]) -> Answer:
-    """Answer with a status and a body: bytes as they are, text in UTF-8, anything else as JSON."""
+    """Respond with a status and a body: bytes as they are, text in UTF-8, anything else as JSON."""
     if isinstance(body, str):
         body = body.encode()
     elif not isinstance(body, bytes):
@@ -244,17 +244,17 @@ def reply(status: int, body: object = b"", *headers: tuple[str, str]) -> Answer:
 
 
 def task(**fields: object) -> Answer:
-    """Answer with a running video task called ``x`` that has these fields besides."""
+    """Respond with a running video task called ``x`` that has these fields besides."""
     return reply(200, {"id": "x", "status": "processing", **fields})
 
 
 def page(status: int, html: str = "<html><body>Bad gateway</body></html>") -> Answer:
-    """Answer with a web page, as proxies do."""
+    """Respond with a web page, as proxies do."""
     return reply(status, html, ("Content-Type", "text/html; charset=utf-8"))
 
 
 def compressed(body: bytes, encoding: str = "gzip") -> Answer:
-    """Answer with a gzipped body, although nobody asked for one."""
+    """Respond with a gzipped body, although the request accepts none."""
     return reply(200, gzip.compress(body), ("Content-Encoding", encoding))
 
 
@@ -264,7 +264,7 @@ def nested(depth: int, **fields: object) -> bytes:
     return f'{start}, "nest": {"[" * depth}{"]" * depth}}}'.encode()
 
 
-# Answers that do not.
+# Responses that do not.
 
 
 def raw(data: bytes) -> Answer:
@@ -284,23 +284,23 @@ def truncated(body: object = PROCESSING) -> Answer:
 
 
 async def reset(caller: Caller) -> None:
-    """Break the connection off without a word."""
+    """Reset the connection without a byte."""
     caller.reset()
 
 
 async def close(caller: Caller) -> None:
-    """Close the connection without a word."""
+    """Close the connection without a byte."""
     await caller.hang_up()
 
 
 async def register(caller: Caller) -> None:
-    """Say nothing until the caller hangs up."""
+    """Send nothing until the caller hangs up."""
     await caller.gone()
 
 
 def trickle(start: bytes, slowly: bytes, taken: list[bytes]) -> Answer:
     """
-    Send one byte after the other, each well within anybody's time limit, and note those that were taken.
+    Send one byte after the other, each well within any time limit, and note those that were taken.
 
     All of it together lasts four seconds, so that a caller with half a second hangs up long before the end.
     """

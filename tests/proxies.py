@@ -60,7 +60,7 @@ class Certificates:
 
 class TaskServer(ThreadingHTTPServer):
     """
-    Answers every request with a running task ``x``; tells the headers that it got.
+    Responds to every request with a running task ``x``; keeps the headers that it got.
 
     :param tls: what it encrypts with, if it does.
     """
@@ -98,7 +98,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 class Proxy:
     """
-    Passes bytes on to one server, whatever host it is asked for, and keeps all that it was sent.
+    Passes bytes on to one server, whatever host is requested, and keeps all that it was sent.
 
     :param port: where that server is.
     :param tls: what the proxy itself encrypts with, if it does.

@@ -1,4 +1,4 @@
-"""Builds the wheel, installs it into a clean environment, and asks Airflow there whether it knows the provider."""
+"""Builds the wheel, installs it into a clean environment, and checks that Airflow there lists the provider."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def check_contents(wheel: Path) -> None:
 
 
 def run(*command: str, **env: str) -> str:
-    """Run a command, show what it says when it fails, and return its output."""
+    """Run a command, show its output when it fails, and return its output."""
     done = subprocess.run(
         command, env={**os.environ, **env}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )

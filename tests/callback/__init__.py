@@ -1,1 +1,1 @@
-"""Tests of the callback: its parts, its database, its web route."""
+"""Tests of what worker, triggerer and api-server share of the callback: its token, URL and registration."""

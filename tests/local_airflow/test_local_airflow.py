@@ -17,19 +17,14 @@ import requests
 from local_airflow import ComponentDiedError, DagRun, LocalAirflow
 from local_airflow.guardian import is_alive
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("local_airflow")]
 
 DAGS = Path(__file__).parent / "dags"
 SECRET = "a secret of the person's shell"
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("template") / "airflow.db"
-
-
-@pytest.fixture(scope="module")
-def airflow(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[LocalAirflow]:
+def airflow(tmp_path_factory: pytest.TempPathFactory, database_template: Path) -> Iterator[LocalAirflow]:
     with pytest.MonkeyPatch.context() as patch:
         # None of these may have an effect.
         patch.setenv("AIRFLOW__CORE__EXECUTOR", "no.such.Executor")
@@ -38,7 +33,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterato
         with LocalAirflow(
             tmp_path_factory.mktemp("home"),
             DAGS,
-            database_template=template,
+            database_template=database_template,
             wait_for_dags={"plain", "waiting"},
         ) as running:
             yield running
@@ -49,14 +44,14 @@ def airflow(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterato
 
 @pytest.fixture(scope="module")
 def plain_run(airflow: LocalAirflow) -> DagRun:
-    looks: list[str] = []
+    states: list[str] = []
     run = airflow.trigger_dag("plain", conf={"answer": 42})
-    run = airflow.wait_for_run(run, on_poll=lambda latest: looks.append(latest.state))
-    assert looks[-1] == run.state
+    run = airflow.wait_for_run(run, on_poll=lambda latest: states.append(latest.state))
+    assert states[-1] == run.state
     return run
 
 
-def test_says_in_which_state_each_task_ended(airflow: LocalAirflow, plain_run: DagRun) -> None:
+def test_returns_the_state_in_which_each_task_ended(airflow: LocalAirflow, plain_run: DagRun) -> None:
     states = {instance.name: instance.state for instance in airflow.task_instances(plain_run)}
     assert states == {
         "push": "success",
@@ -70,7 +65,7 @@ def test_says_in_which_state_each_task_ended(airflow: LocalAirflow, plain_run: D
     assert all(each.start and each.end and each.try_number == 1 for each in airflow.task_instances(plain_run))
 
 
-def test_gives_xcoms_in_the_types_in_which_they_were_pushed(airflow: LocalAirflow, plain_run: DagRun) -> None:
+def test_returns_xcoms_in_the_types_in_which_they_were_pushed(airflow: LocalAirflow, plain_run: DagRun) -> None:
     assert airflow.xcoms(plain_run, "push") == {
         "text": "42",
         "number": 1.5,
@@ -82,14 +77,14 @@ def test_gives_xcoms_in_the_types_in_which_they_were_pushed(airflow: LocalAirflo
     assert airflow.xcoms(plain_run, "fail") == {}
 
 
-def test_gives_the_log_of_a_task_as_text(airflow: LocalAirflow, plain_run: DagRun) -> None:
+def test_returns_the_log_of_a_task_as_text(airflow: LocalAirflow, plain_run: DagRun) -> None:
     log = airflow.log(plain_run, "push")
     assert "the conf is {'answer': 42}" in log
     assert "the variables of the shell are []" in log
     assert airflow.log(plain_run, "double", map_index=1).count("Done. Returned value was: 4") == 1
 
 
-def test_gives_the_exception_of_a_failed_task(airflow: LocalAirflow, plain_run: DagRun) -> None:
+def test_returns_the_exception_of_a_failed_task(airflow: LocalAirflow, plain_run: DagRun) -> None:
     lines = airflow.log(plain_run, "fail").splitlines()
     assert any("ERROR Task failed with exception" in line for line in lines)
     assert "ValueError: this task fails on purpose" in lines
@@ -103,12 +98,13 @@ def test_lets_a_person_in_without_login(airflow: LocalAirflow) -> None:
 
 
 def test_listens_on_the_loopback_only(airflow: LocalAirflow) -> None:
+    own = _socket_inodes(airflow.pids())
     listening = {
         (int(address.split(":")[0], 16), int(address.split(":")[1], 16))
         for table in ("tcp", "tcp6")
         for fields in (line.split() for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:])
         for address in [fields[1]]
-        if fields[3] == "0A" and fields[9] in _socket_inodes(airflow.pids())
+        if fields[3] == "0A" and fields[9] in own
     }
     port = int(airflow.url.rpartition(":")[2])
     assert listening == {(int.from_bytes(socket.inet_aton("127.0.0.1"), sys.byteorder), port)}
@@ -138,11 +134,11 @@ def test_refuses_a_second_airflow_in_the_same_home(airflow: LocalAirflow) -> Non
         pass
 
 
-def test_tells_why_a_component_died_at_the_start(tmp_path: Path, template: Path) -> None:
+def test_raises_with_the_log_of_a_component_that_died_at_the_start(tmp_path: Path, database_template: Path) -> None:
     broken = LocalAirflow(
         tmp_path / "home",
         DAGS,
-        database_template=template,
+        database_template=database_template,
         env={"AIRFLOW__CORE__EXECUTOR": "no.such.Executor"},
     )
     with pytest.raises(ComponentDiedError, match=r"no\.such"), broken:
@@ -150,7 +146,7 @@ def test_tells_why_a_component_died_at_the_start(tmp_path: Path, template: Path)
     assert not broken.pids()
 
 
-def test_leaves_nothing_behind_when_it_is_killed(tmp_path: Path, template: Path) -> None:
+def test_leaves_nothing_behind_when_it_is_killed(tmp_path: Path, database_template: Path) -> None:
     """Kills a process that runs an Airflow under a path prefix, where an import error is met too."""
     dags = tmp_path / "dags"
     dags.mkdir()
@@ -173,7 +169,7 @@ def test_leaves_nothing_behind_when_it_is_killed(tmp_path: Path, template: Path)
     )
     root = str(Path(__file__).parents[2])
     process = subprocess.Popen(
-        [sys.executable, str(script), str(tmp_path / "home"), str(dags), str(template)],
+        [sys.executable, str(script), str(tmp_path / "home"), str(dags), str(database_template)],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])},

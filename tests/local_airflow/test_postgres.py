@@ -14,7 +14,7 @@ from local_airflow import LocalAirflow
 from local_airflow.client import wait_until
 from local_airflow.postgres import PostgresMissingError, running_postgres
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("local_airflow_postgres")]
 
 DAGS = Path(__file__).parent / "dags"
 
@@ -71,7 +71,7 @@ def test_a_wait_moves_to_the_other_triggerer_when_its_own_is_killed_for_good(dat
         assert airflow.task_instances(run)[0].try_number == 1
 
 
-@pytest.mark.parametrize(("name", "told"), [("triggerer", "database_url"), ("worker", "unknown processes")])
-def test_several_of_a_process_need_another_database(tmp_path: Path, name: str, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+@pytest.mark.parametrize(("name", "text"), [("triggerer", "database_url"), ("worker", "unknown processes")])
+def test_several_of_a_process_need_another_database(tmp_path: Path, name: str, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
         LocalAirflow(tmp_path, DAGS, replicas={name: 2})

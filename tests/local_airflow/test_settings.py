@@ -45,7 +45,7 @@ def test_keeps_the_keys_of_a_home_and_gives_each_home_its_own(tmp_path: Path) ->
     assert (first / "keys.json").stat().st_mode & 0o077 == 0
 
 
-def test_uses_another_database_if_told(tmp_path: Path) -> None:
+def test_uses_another_database_if_given(tmp_path: Path) -> None:
     settings = _settings(tmp_path, database_url="postgresql://localhost/airflow")
     assert settings.sqlite_file is None
     assert settings.environment({}, {})["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == "postgresql://localhost/airflow"

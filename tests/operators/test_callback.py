@@ -22,7 +22,7 @@ KEY = registration_key("seeany_default", "x")
 TRY = "019a0000-0000-7000-8000-000000000001"
 
 
-def marks(supervisor: Supervisor) -> set[str]:
+def registrations(supervisor: Supervisor) -> set[str]:
     return {key for key in supervisor.xcoms if key.startswith(KEY_PREFIX)}
 
 
@@ -42,33 +42,33 @@ def run(waiting: Any) -> Any:
     return waiting.execute(ctx)
 
 
-def seen_by(supervisor: Supervisor, answer: Answer, seen: list[set[str]]) -> Answer:
+def recording(supervisor: Supervisor, response: Answer, seen: list[set[str]]) -> Answer:
     async def poll(caller: Caller) -> None:
-        seen.append(marks(supervisor))
-        await answer(caller)
+        seen.append(registrations(supervisor))
+        await response(caller)
 
     return poll
 
 
 @each_kind
-def test_a_ring_can_find_the_wait_before_it_asks_and_after_it_is_deferred(
+def test_a_wait_is_registered_before_its_first_poll_and_after_its_deferral(
     hostile: HostileServer, supervisor: Supervisor, kind: Any
 ) -> None:
     seen: list[set[str]] = []
-    hostile.script(seen_by(supervisor, task(), seen))
+    hostile.script(recording(supervisor, task(), seen))
 
     with pytest.raises(TaskDeferred) as left:
         run(wait(kind, expect_callback=True, callback_poll_interval=300))
 
     trigger: Any = left.value.trigger
-    assert (seen, marks(supervisor)) == ([{KEY}], {KEY})
+    assert (seen, registrations(supervisor)) == ([{KEY}], {KEY})
     assert (trigger.settings["expect_callback"], trigger.settings["callback_poll_interval"]) == (True, 300)
     assert trigger.first_poll_at < time.time() + 11
 
 
 @each_kind
 @pytest.mark.parametrize("ends", ["completed", "refused"])
-def test_a_wait_that_ends_at_its_first_look_leaves_no_mark(
+def test_a_wait_that_ends_at_its_first_poll_leaves_no_registration(
     hostile: HostileServer, supervisor: Supervisor, kind: Any, ends: str
 ) -> None:
     hostile.script(reply(200, {**COMPLETED, "id": "x"}) if ends == "completed" else reply(403))
@@ -80,29 +80,29 @@ def test_a_wait_that_ends_at_its_first_look_leaves_no_mark(
         with pytest.raises(SeeAnyRequestError):
             run(waiting)
 
-    assert marks(supervisor) == set()
+    assert registrations(supervisor) == set()
 
 
 @each_kind
-def test_an_id_that_cannot_be_one_leaves_no_mark(supervisor: Supervisor, kind: Any) -> None:
+def test_an_invalid_id_leaves_no_registration(supervisor: Supervisor, kind: Any) -> None:
     with pytest.raises(SeeAnyTaskIdError):
         run(wait(kind, seeany_task_id="", expect_callback=True))
 
-    assert marks(supervisor) == set()
+    assert registrations(supervisor) == set()
 
 
 @each_kind
-def test_without_a_callback_there_is_no_mark(hostile: HostileServer, supervisor: Supervisor, kind: Any) -> None:
+def test_without_a_callback_there_is_no_registration(hostile: HostileServer, supervisor: Supervisor, kind: Any) -> None:
     hostile.script(task())
 
     with pytest.raises(TaskDeferred):
         run(wait(kind))
 
-    assert marks(supervisor) == set()
+    assert registrations(supervisor) == set()
 
 
 @each_kind
-def test_a_wait_in_a_worker_cannot_be_woken(kind: Any) -> None:
+def test_a_wait_in_a_worker_cannot_expect_a_callback(kind: Any) -> None:
     with pytest.raises(ValueError, match="expect_callback needs deferrable"):
         wait(kind, expect_callback=True, deferrable=False)
 
@@ -116,7 +116,7 @@ SECRETS = {
 
 @each_kind
 @pytest.mark.parametrize("name", SECRETS)
-def test_the_log_says_that_a_callback_is_expected_and_why_it_may_not_come(
+def test_the_log_names_the_callback_and_why_it_may_not_come(
     hostile: HostileServer,
     supervisor: Supervisor,
     monkeypatch: pytest.MonkeyPatch,
@@ -131,14 +131,14 @@ def test_the_log_says_that_a_callback_is_expected_and_why_it_may_not_come(
     with caplog.at_level("INFO"), pytest.raises(TaskDeferred):
         run(wait(kind, expect_callback=True, callback_poll_interval=300))
 
-    said = caplog.text
-    assert "Waiting for SeeAny's callback; polling every 300 s in case it does not come" in said
-    assert ("SeeAny cannot call back" in said) == (reason is not None)
-    assert reason is None or reason in said
+    log = caplog.text
+    assert "Waiting for SeeAny's callback; polling every 300 s in case it does not come" in log
+    assert ("SeeAny cannot call back" in log) == (reason is not None)
+    assert reason is None or reason in log
 
 
 @each_kind
-def test_the_log_of_a_wait_that_a_ring_ended_says_what_it_brought(
+def test_the_log_of_a_wait_that_a_callback_ended_names_the_result(
     supervisor: Supervisor, caplog: pytest.LogCaptureFixture, kind: Any
 ) -> None:
     waiting = wait(kind, expect_callback=True)

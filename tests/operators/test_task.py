@@ -24,7 +24,7 @@ from airflow_provider_seeany.exceptions import (
 from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
-from tests.hostile import COMPLETED, FAILED, VIDEO, Answer, HostileServer, page, reply, reset, task
+from tests.hostile import COMPLETED, FAILED, VIDEO, Answer, HostileServer, page, reply, task
 from tests.supervisor import Supervisor
 from tests.waits import KINDS, LOST, context, deferred, finished, interval, wait
 
@@ -51,11 +51,11 @@ PUSHED = {
 }
 
 
-# The first look, in the worker.
+# The first poll, in the worker.
 
 
 @each_kind
-def test_an_id_that_native_rendering_made_a_number_of_is_waited_for_and_recorded(
+def test_an_id_that_native_rendering_made_a_number_is_waited_for_and_recorded(
     hostile: HostileServer, supervisor: Supervisor, kind: Any
 ) -> None:
     hostile.script(task(id="20260603001"), reply(404))
@@ -74,7 +74,7 @@ def test_an_id_that_native_rendering_made_a_number_of_is_waited_for_and_recorded
 
 
 @each_kind
-def test_a_time_out_whose_last_answer_held_the_video_is_recorded_with_it(
+def test_a_timeout_whose_last_response_held_the_video_is_recorded_with_it(
     hostile: HostileServer, supervisor: Supervisor, kind: Any
 ) -> None:
     hostile.script(task(status="delivered", video_url="https://h/v"))
@@ -113,7 +113,7 @@ def test_an_image_set_is_delivered_with_the_urls_of_its_images(simulator_url: st
 
 
 @each_kind
-def test_a_running_task_is_left_to_the_triggerer_with_all_it_has_to_know(hostile: HostileServer, kind: Any) -> None:
+def test_a_running_task_is_left_to_the_triggerer_with_all_arguments(hostile: HostileServer, kind: Any) -> None:
     hostile.script(task(progress=65, estimated_remaining=42))
     before = time.time()
 
@@ -143,11 +143,11 @@ def test_a_running_task_is_left_to_the_triggerer_with_all_it_has_to_know(hostile
 
 
 @each_kind
-@pytest.mark.parametrize("answer", [reply(500), reset, page(200), reply(200, {"code": 10001, "msg": "busy"})])
-def test_a_first_look_without_an_answer_is_left_to_the_triggerer(
-    hostile: HostileServer, kind: Any, answer: Answer
+@pytest.mark.parametrize("response", [reply(500), page(200)], ids=["transient", "invalid"])
+def test_a_first_poll_without_a_task_is_left_to_the_triggerer(
+    hostile: HostileServer, kind: Any, response: Answer
 ) -> None:
-    hostile.script(answer)
+    hostile.script(response)
 
     trigger, _ = deferred(wait(kind))
 
@@ -155,7 +155,7 @@ def test_a_first_look_without_an_answer_is_left_to_the_triggerer(
 
 
 @each_kind
-def test_the_trigger_does_not_ask_before_the_service_wants_to_be_asked(hostile: HostileServer, kind: Any) -> None:
+def test_the_trigger_does_not_poll_before_retry_after(hostile: HostileServer, kind: Any) -> None:
     hostile.script(reply(429, b"", ("Retry-After", "600")))
     before = time.time()
 
@@ -177,7 +177,7 @@ def test_no_xcom_is_pushed_if_none_is_wanted(hostile: HostileServer, kind: Any) 
 
 
 @each_kind
-def test_what_the_answer_lacks_is_not_pushed(hostile: HostileServer, kind: Any) -> None:
+def test_what_the_response_lacks_is_not_pushed(hostile: HostileServer, kind: Any) -> None:
     hostile.script(task(status="completed", video_url="https://h/v", resolution=None, usage={"cost": 0}))
     ctx = context()
 
@@ -190,7 +190,7 @@ def test_what_the_answer_lacks_is_not_pushed(hostile: HostileServer, kind: Any) 
 
 
 @each_kind
-def test_what_the_trigger_saw_is_delivered_without_another_question(hostile: HostileServer, kind: Any) -> None:
+def test_what_the_trigger_saw_is_delivered_without_another_poll(hostile: HostileServer, kind: Any) -> None:
     ctx = context()
 
     value = wait(kind, VIDEO).resume_execution(*finished(COMPLETED), ctx)
@@ -219,7 +219,7 @@ def test_a_failure_that_the_trigger_saw_is_never_retried(kind: Any) -> None:
 
 
 @each_kind
-def test_a_deferral_that_airflow_ended_is_a_time_out_that_asks_for_the_triggerer(kind: Any) -> None:
+def test_a_deferral_that_airflow_ended_is_a_timeout_that_names_the_triggerer(kind: Any) -> None:
     with pytest.raises(SeeAnyTaskTimeout, match="the triggerer did not report in time; is one running") as error:
         wait(kind, timeout=90).resume_execution(*LOST, context())
 
@@ -229,7 +229,7 @@ def test_a_deferral_that_airflow_ended_is_a_time_out_that_asks_for_the_triggerer
 
 @each_kind
 @pytest.mark.parametrize("event", [{}, {"type": "later"}, {"type": "finished"}, {"type": "finished", "payload": None}])
-def test_an_event_of_another_version_says_so_and_may_be_retried(kind: Any, event: dict[str, Any]) -> None:
+def test_an_event_of_another_version_is_named_and_retried(kind: Any, event: dict[str, Any]) -> None:
     with pytest.raises(SeeAnyError, match=r"task x .*same version of airflow-provider-seeany\?") as error:
         wait(kind).resume_execution("execute_complete", {"event": event}, context())
 
@@ -237,7 +237,7 @@ def test_an_event_of_another_version_says_so_and_may_be_retried(kind: Any, event
 
 
 @each_kind
-def test_a_trigger_that_broke_off_says_why_and_may_be_retried(kind: Any) -> None:
+def test_a_trigger_that_crashed_gives_its_reason_and_is_retried(kind: Any) -> None:
     event = {"type": "crashed", "text": "RuntimeError: odd"}
 
     with pytest.raises(SeeAnyError, match="task x broke off: RuntimeError: odd") as error:
@@ -249,7 +249,7 @@ def test_a_trigger_that_broke_off_says_why_and_may_be_retried(kind: Any) -> None
 # Without waiting, and waiting in a worker.
 
 
-def test_an_operator_that_shall_not_wait_may_be_retried_while_the_task_is_running(hostile: HostileServer) -> None:
+def test_an_operator_that_does_not_wait_is_retried_while_the_task_is_running(hostile: HostileServer) -> None:
     hostile.script(task(progress=65))
 
     with pytest.raises(SeeAnyTaskNotReady, match="task x is not done yet: processing 65 %") as error:
@@ -261,28 +261,28 @@ def test_an_operator_that_shall_not_wait_may_be_retried_while_the_task_is_runnin
 
 NOT_WAITING: dict[str, tuple[Answer, type[SeeAnyError], bool]] = {
     "failed": (task(status="failed", error={"message": "no"}), SeeAnyTaskFailed, False),
-    "unknown": (reply(404), SeeAnyTaskNotFound, False),
+    "not found": (reply(404), SeeAnyTaskNotFound, False),
     "refused": (reply(400), SeeAnyRequestError, False),
-    "a page": (page(200), SeeAnyResponseError, True),
-    "an error of its own": (reply(200, {"code": 10001, "msg": "busy"}), SeeAnyResponseError, True),
-    "500": (reply(500), SeeAnyError, True),
-    "reset": (reset, SeeAnyError, True),
+    "invalid": (page(200), SeeAnyResponseError, True),
+    "transient": (reply(500), SeeAnyError, True),
 }
 
 
 @pytest.mark.parametrize("name", NOT_WAITING)
-def test_an_operator_that_shall_not_wait_is_retried_for_what_may_pass_only(hostile: HostileServer, name: str) -> None:
-    answer, kind, may_pass = NOT_WAITING[name]
-    hostile.script(answer)
+def test_an_operator_that_does_not_wait_is_retried_after_transient_errors_only(
+    hostile: HostileServer, name: str
+) -> None:
+    response, kind, is_retried = NOT_WAITING[name]
+    hostile.script(response)
 
     with pytest.raises(kind) as error:
         wait(SeeAnyTaskResultOperator, wait_for_completion=False).execute(context())
 
-    assert isinstance(error.value, AirflowFailException | AirflowSensorTimeout) != may_pass
+    assert isinstance(error.value, AirflowFailException | AirflowSensorTimeout) != is_retried
     assert "x" in str(error.value)
 
 
-def test_an_operator_that_shall_not_wait_delivers_what_is_done(hostile: HostileServer) -> None:
+def test_an_operator_that_does_not_wait_delivers_a_task_that_is_done(hostile: HostileServer) -> None:
     hostile.script(reply(200, COMPLETED))
     ctx = context()
 
@@ -301,25 +301,25 @@ def test_an_operator_can_wait_in_its_worker(hostile: HostileServer) -> None:
     assert len(hostile.requests) == 4
 
 
-def test_an_operator_that_times_out_in_its_worker_tells_the_last_progress(hostile: HostileServer) -> None:
+def test_an_operator_that_times_out_in_its_worker_names_the_last_progress(hostile: HostileServer) -> None:
     hostile.script(task(progress=65))
 
     with pytest.raises(SeeAnyTaskTimeout, match="last seen: processing 65 %"):
         wait(SeeAnyTaskResultOperator, deferrable=False, poll_interval=0.05, timeout=0.2).execute(context())
 
 
-def test_a_missing_connection_is_named_and_may_be_retried() -> None:
+def test_a_missing_connection_is_named_and_retried() -> None:
     with pytest.raises(SeeAnyConnectionNotFound, match="'nowhere' was not found") as error:
         wait(SeeAnyTaskResultOperator, seeany_conn_id="nowhere").execute(context())
 
     assert not isinstance(error.value, AirflowFailException)
 
 
-# What a user ends in a worker.
+# A user ends a wait in a worker.
 
 
 @each_kind
-def test_a_user_who_ends_a_wait_in_a_worker_is_told_that_the_task_goes_on(
+def test_a_wait_that_a_user_ends_in_a_worker_logs_that_the_task_continues(
     hostile: HostileServer, caplog: pytest.LogCaptureFixture, kind: Any
 ) -> None:
     hostile.script(task())
@@ -334,7 +334,9 @@ def test_a_user_who_ends_a_wait_in_a_worker_is_told_that_the_task_goes_on(
 
 
 @each_kind
-def test_a_user_who_ends_a_wait_before_it_asked_is_told_of_no_task(caplog: pytest.LogCaptureFixture, kind: Any) -> None:
+def test_a_wait_that_a_user_ends_before_its_first_poll_logs_nothing(
+    caplog: pytest.LogCaptureFixture, kind: Any
+) -> None:
     wait(kind, "{{ not_rendered_yet }}").on_kill()
 
     assert caplog.text == ""
@@ -355,9 +357,7 @@ BAD_SECONDS = [0, -1, float("nan"), float("inf"), "3", True, None, timedelta(0),
 
 @pytest.mark.parametrize(("kind", "name"), PARAMETERS)
 @pytest.mark.parametrize("seconds", BAD_SECONDS, ids=repr)
-def test_seconds_that_cannot_be_are_refused_by_name_when_the_dag_file_is_parsed(
-    kind: Any, name: str, seconds: Any
-) -> None:
+def test_invalid_seconds_are_refused_by_name_when_the_dag_file_is_parsed(kind: Any, name: str, seconds: Any) -> None:
     with pytest.raises(ValueError, match=f"^{name} must be a number of seconds above 0"):
         wait(kind, **{name: seconds})
 
@@ -384,7 +384,7 @@ def test_a_wait_whose_trigger_was_given_templates_ends_in_a_worker_if_the_task_i
 
 
 @each_kind
-def test_a_wait_whose_trigger_was_given_templates_goes_on_for_the_time_that_is_left(
+def test_a_wait_whose_trigger_was_given_templates_continues_for_the_time_that_is_left(
     hostile: HostileServer, kind: Any
 ) -> None:
     hostile.script(task(progress=5))
@@ -401,9 +401,7 @@ def test_a_wait_whose_trigger_was_given_templates_goes_on_for_the_time_that_is_l
 
 
 @each_kind
-def test_a_wait_whose_trigger_was_given_templates_gives_up_when_its_time_is_up(
-    hostile: HostileServer, kind: Any
-) -> None:
+def test_a_wait_whose_trigger_was_given_templates_times_out(hostile: HostileServer, kind: Any) -> None:
     hostile.script(task(progress=5))
 
     with pytest.raises(SeeAnyTaskTimeout):

@@ -1,4 +1,4 @@
-"""The batch sensor in a worker: what it leaves to the trigger, and what it makes of what that reports."""
+"""The batch sensor in a worker: what it leaves to the trigger, and what it makes of its event."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ def event_of(outcome: BatchOutcome) -> dict[str, Any]:
 
 def results(*, completed: int = 0, failed: int = 0, unfinished: int = 0) -> ResultCollector:
     made = ResultCollector([f"v{number}" for number in range(completed + failed + unfinished)])
-    for place in range(completed):
-        url = f"https://cdn.seeany.com/video/{place}/output.mp4"
-        answer = {
-            "id": f"v{place}",
+    for index in range(completed):
+        url = f"https://cdn.seeany.com/video/{index}/output.mp4"
+        payload = {
+            "id": f"v{index}",
             "status": "completed",
             "video_url": url,
             "usage": {"cost": 0.7, "cost_unit": "CNY"},
         }
-        made.add(place, SeeAnyTask.from_payload(answer))
-    for place in range(completed, completed + failed):
-        made.fail(place, "违反内容安全策略")
+        made.add(index, SeeAnyTask.from_payload(payload))
+    for index in range(completed, completed + failed):
+        made.fail(index, "违反内容安全策略")
     return made
 
 
@@ -122,7 +122,7 @@ def test_soft_fail_makes_bad_ids_a_skip() -> None:
     ],
     ids=str,
 )
-def test_parameters_that_cannot_be_are_told_when_the_dag_is_read(bad: dict[str, Any]) -> None:
+def test_invalid_parameters_are_refused_when_the_dag_file_is_parsed(bad: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"fail_fast|max_|interval|timeout"):
         sensor(**bad)
 
@@ -157,7 +157,7 @@ def test_thousands_of_failures_give_a_text_that_can_be_read() -> None:
     assert str(raised.value).endswith("  and 4 900 others")
 
 
-def test_fail_fast_says_that_the_others_go_on() -> None:
+def test_fail_fast_says_that_the_others_continue() -> None:
     with pytest.raises(SeeAnyBatchFailed, match="the others continue and may cost money"):
         sensor(fail_fast=True).execute_complete({}, event_of(results(failed=1).result()))
 
@@ -189,9 +189,9 @@ ENDS: list[tuple[BatchOutcome, type[SeeAnyError], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("outcome", "kind", "told"), ENDS, ids=lambda value: type(value).__name__)
-def test_every_other_end_is_an_exception(outcome: BatchOutcome, kind: type[SeeAnyError], told: str) -> None:
-    with pytest.raises(kind, match=told):
+@pytest.mark.parametrize(("outcome", "kind", "text"), ENDS, ids=lambda value: type(value).__name__)
+def test_every_other_end_is_an_exception(outcome: BatchOutcome, kind: type[SeeAnyError], text: str) -> None:
+    with pytest.raises(kind, match=text):
         sensor(do_xcom_push=False).execute_complete({}, event_of(outcome))
 
 
@@ -208,18 +208,18 @@ def test_every_other_end_is_an_exception(outcome: BatchOutcome, kind: type[SeeAn
     ],
     ids=["failed", "fail_fast", "timed out", "refused", "misconfigured", "crashed"],
 )
-def test_a_batch_that_does_not_succeed_keeps_what_was_paid_and_says_where(
+def test_a_batch_that_does_not_succeed_keeps_what_was_paid_and_names_the_xcom(
     outcome: BatchOutcome, options: dict[str, Any], state: str, soft_fail: bool, supervisor: Supervisor
 ) -> None:
-    seen = context()
+    ctx = context()
     is_retried = isinstance(outcome, BatchAborted) and isinstance(outcome.why, Crashed)
     with pytest.raises((SeeAnyError, AirflowSkipException)) as raised:
-        sensor(soft_fail=soft_fail, **options).resume_execution("execute_complete", {"event": event_of(outcome)}, seen)
+        sensor(soft_fail=soft_fail, **options).resume_execution("execute_complete", {"event": event_of(outcome)}, ctx)
 
     error = raised.value.__cause__ if isinstance(raised.value, AirflowSkipException) else raised.value
     assert isinstance(raised.value, AirflowSkipException) is (soft_fail and not is_retried) or is_retried
     assert "2 were completed; ids, URLs and costs are in the XCom `batch_result` of this task instance" in str(error)
-    kept = seen["ti"].pushed["batch_result"]
+    kept = ctx["ti"].pushed["batch_result"]
     assert [task["id"] for task in kept["tasks"]] == ["v0", "v1"]
     assert [task["video_url"][-12:] for task in kept["tasks"]] == ["0/output.mp4", "1/output.mp4"]
     assert (kept["completed"], kept["cost"]) == (2, {"CNY": 1.4})
@@ -227,14 +227,14 @@ def test_a_batch_that_does_not_succeed_keeps_what_was_paid_and_says_where(
     assert (record["state"], record["cost"], record["batch"]["completed"]) == (state, {"CNY": "1.4"}, 2)
 
 
-@pytest.mark.parametrize(("completed", "told"), [(1, "1 was completed; "), (2, "2 were completed; ")])
-def test_a_count_has_its_verb(completed: int, told: str) -> None:
-    with pytest.raises(SeeAnyBatchFailed, match=told):
+@pytest.mark.parametrize(("completed", "text"), [(1, "1 was completed; "), (2, "2 were completed; ")])
+def test_a_count_has_its_verb(completed: int, text: str) -> None:
+    with pytest.raises(SeeAnyBatchFailed, match=text):
         sensor().execute_complete(context(), event_of(results(completed=completed, failed=1).result()))
 
 
 @pytest.mark.parametrize(
-    ("counts", "told"),
+    ("counts", "text"),
     [
         ({"completed": 300, "failed": 1}, "ids, URLs and costs are in the XCom"),
         ({"completed": 1500, "failed": 1}, "ids and total cost are in the XCom"),
@@ -242,8 +242,8 @@ def test_a_count_has_its_verb(completed: int, told: str) -> None:
         ({"completed": 9000, "failed": 900}, "the total cost is in the XCom .*, results stay available by id"),
     ],
 )
-def test_what_does_not_fit_is_told(counts: dict[str, int], told: str) -> None:
-    with pytest.raises(SeeAnyBatchFailed, match=told):
+def test_the_error_names_what_does_not_fit(counts: dict[str, int], text: str) -> None:
+    with pytest.raises(SeeAnyBatchFailed, match=text):
         sensor().execute_complete(context(), event_of(results(**counts).result()))
 
 
@@ -253,7 +253,7 @@ class ElsewhereXCom(BaseXCom):
 
 @pytest.mark.parametrize("count", [2, 300, 1500, 9000])
 @pytest.mark.parametrize(("backend", "is_on_tab"), [(BaseXCom, True), (ElsewhereXCom, False)])
-def test_the_tab_is_named_only_where_it_shows_what_was_brought(
+def test_the_tab_is_named_only_where_it_shows_the_results(
     backend: type[BaseXCom], is_on_tab: bool, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW__CORE__XCOM_BACKEND", f"{backend.__module__}.{backend.__qualname__}")
@@ -265,9 +265,7 @@ def test_the_tab_is_named_only_where_it_shows_what_was_brought(
 
 
 @pytest.mark.parametrize("soft_fail", [False, True])
-def test_a_batch_of_which_no_triggerer_reported_keeps_the_spend_that_was_known(
-    soft_fail: bool, supervisor: Supervisor
-) -> None:
+def test_a_batch_without_an_event_keeps_the_spend_that_was_known(soft_fail: bool, supervisor: Supervisor) -> None:
     progress = Progress(conn_id="c", at=1, batch=BatchCounts(total=5, completed=2, failed=1), cost={"CNY": "1.4"})
     supervisor.xcoms[PROGRESS_KEY] = msgspec.to_builtins(progress)
 
@@ -315,29 +313,29 @@ def test_nothing_is_kept_of_a_success_or_where_nothing_has_ended_or_xcoms_are_of
         (sensor(do_xcom_push=False), results(completed=1, failed=1).result()),
     ]
     for waiting, outcome in waits:
-        seen = context()
+        ctx = context()
         with suppress(SeeAnyError):
-            waiting.execute_complete(seen, event_of(outcome))
-        assert seen["ti"].pushed == {}
+            waiting.execute_complete(ctx, event_of(outcome))
+        assert ctx["ti"].pushed == {}
 
 
-def test_a_result_that_airflow_does_not_take_changes_nothing_about_the_failure() -> None:
-    seen = context()
+def test_a_result_that_airflow_refuses_changes_nothing_about_the_failure() -> None:
+    ctx = context()
 
     def refuse(key: str, value: Any) -> None:
         raise OSError("the api-server is away")
 
-    seen["ti"].xcom_push = refuse
+    ctx["ti"].xcom_push = refuse
     with pytest.raises(SeeAnyBatchFailed, match="their results stay available by their ids"):
-        sensor().execute_complete(seen, event_of(results(completed=2, failed=1).result()))
+        sensor().execute_complete(ctx, event_of(results(completed=2, failed=1).result()))
 
 
-def test_an_event_of_another_version_is_told() -> None:
+def test_an_event_of_another_version_is_named() -> None:
     with pytest.raises(SeeAnyError, match="same version of airflow-provider-seeany"):
         sensor().execute_complete({}, {"type": "later"})
 
 
-def test_a_deferral_that_airflow_ended_asks_whether_a_triggerer_runs() -> None:
+def test_a_deferral_that_airflow_ended_names_the_triggerer() -> None:
     assert str(sensor().worker_part.deferral_timed_out()).startswith(
         "2 of 2 SeeAny tasks were not done within 3600 s, 0 were; last error: the triggerer did not report in time"
     )

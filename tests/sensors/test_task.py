@@ -48,7 +48,7 @@ def _connected(hostile: HostileServer, connect: Connect) -> None:
     connect(host=hostile.url, extra={"request_timeout": 5})
 
 
-def test_a_poke_says_whether_the_task_is_done_and_pushes_the_result(hostile: HostileServer) -> None:
+def test_a_poke_returns_whether_the_task_is_done_and_pushes_the_result(hostile: HostileServer) -> None:
     hostile.script(task(id=VIDEO), reply(200, COMPLETED))
     poking = sensor(VIDEO, deferrable=False)
     ctx = context()
@@ -79,7 +79,7 @@ def test_a_poking_sensor_keeps_to_its_interval(hostile: HostileServer) -> None:
     assert poking._get_next_poke_interval(0.0, lambda: 0.0, 1) == 12
 
 
-def test_a_poking_sensor_waits_as_long_as_the_service_asks_and_then_keeps_to_its_interval_again(
+def test_a_poking_sensor_keeps_to_retry_after_once_and_then_to_its_interval_again(
     hostile: HostileServer,
 ) -> None:
     hostile.script(reply(429, b"", ("Retry-After", "77")), task())
@@ -91,16 +91,16 @@ def test_a_poking_sensor_waits_as_long_as_the_service_asks_and_then_keeps_to_its
     assert poking._get_next_poke_interval(0.0, lambda: 0.0, 2) == 12
 
 
-def test_a_poking_sensor_asks_ever_less_often_while_the_service_is_in_trouble(hostile: HostileServer) -> None:
+def test_a_poking_sensor_backs_off_while_polls_fail(hostile: HostileServer) -> None:
     hostile.script(reply(503))
     poking = sensor(deferrable=False, poke_interval=10)
-    pauses = []
+    intervals = []
     for count in range(8):
         poking.poke(context())
-        pauses.append(poking._get_next_poke_interval(0.0, lambda: 0.0, count + 1))
+        intervals.append(poking._get_next_poke_interval(0.0, lambda: 0.0, count + 1))
 
-    assert pauses == sorted(pauses)
-    assert (pauses[0], pauses[-1]) == (10, 60)
+    assert intervals == sorted(intervals)
+    assert (intervals[0], intervals[-1]) == (10, 60)
 
 
 def test_a_rescheduling_sensor_gives_its_worker_back_for_its_interval(hostile: HostileServer) -> None:
@@ -114,15 +114,15 @@ def test_a_rescheduling_sensor_gives_its_worker_back_for_its_interval(hostile: H
     assert 60 <= (left.value.reschedule_date - before).total_seconds() < 80  # type: ignore[attr-defined]
 
 
-def test_a_poking_sensor_that_times_out_tells_the_last_progress_and_is_not_retried(hostile: HostileServer) -> None:
+def test_a_poking_sensor_that_times_out_names_the_last_progress_and_is_not_retried(hostile: HostileServer) -> None:
     hostile.script(task(progress=65))
 
     with pytest.raises(SeeAnyTaskTimeout, match=r"within 0\.2 s; last seen: processing 65 %"):
         sensor(deferrable=False, poke_interval=0.05, timeout=0.2).execute(context())
 
 
-def test_a_time_out_that_a_poke_finds_is_told_once(hostile: HostileServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not as the cause of another time-out, which would say less."""
+def test_a_timeout_that_a_poke_finds_is_reported_once(hostile: HostileServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not as the cause of another timeout with less information."""
     hour_ago = datetime.fromtimestamp(time.time() - 3600, UTC)
     monkeypatch.setattr(TaskInstance, "get_first_reschedule_date", lambda self, context: hour_ago)
     hostile.script(task(progress=65))
@@ -133,7 +133,7 @@ def test_a_time_out_that_a_poke_finds_is_told_once(hostile: HostileServer, monke
     assert "".join(format_exception(error.value)).count("last seen") == 1
 
 
-FIRST_LOOKS: dict[str, tuple[Any, type[SeeAnyError], str]] = {
+FIRST_POLLS: dict[str, tuple[Any, type[SeeAnyError], str]] = {
     "failed": (reply(200, FAILED), SeeAnyTaskFailed, "生成内容违反内容安全策略 (content_policy_violation)"),
     "refused key": (reply(401, {"code": "key", "message": "密钥无效"}), SeeAnyAuthError, "密钥无效 (key)"),
 }
@@ -141,12 +141,12 @@ FIRST_LOOKS: dict[str, tuple[Any, type[SeeAnyError], str]] = {
 
 @pytest.mark.parametrize("skip", SKIPS)
 @pytest.mark.parametrize("deferrable", [True, False])
-@pytest.mark.parametrize("name", FIRST_LOOKS)
-def test_what_the_first_look_finds_out_is_skipped_if_wanted_and_the_log_says_why(
+@pytest.mark.parametrize("name", FIRST_POLLS)
+def test_what_the_first_poll_finds_out_is_skipped_if_wanted_and_the_reason_is_logged(
     hostile: HostileServer, caplog: pytest.LogCaptureFixture, name: str, deferrable: bool, skip: str
 ) -> None:
-    answer, kind, reason = FIRST_LOOKS[name]
-    hostile.script(answer)
+    response, kind, reason = FIRST_POLLS[name]
+    hostile.script(response)
 
     with caplog.at_level(logging.INFO), pytest.raises(AirflowSkipException):
         sensor(VIDEO, deferrable=deferrable, **{skip: True}).execute(context())
@@ -155,17 +155,17 @@ def test_what_the_first_look_finds_out_is_skipped_if_wanted_and_the_log_says_why
     assert reason in caplog.text
 
 
-@pytest.mark.parametrize("name", FIRST_LOOKS)
-def test_without_a_wish_to_skip_the_first_look_raises(hostile: HostileServer, name: str) -> None:
-    answer, kind, _ = FIRST_LOOKS[name]
-    hostile.script(answer)
+@pytest.mark.parametrize("name", FIRST_POLLS)
+def test_without_a_skip_option_the_first_poll_raises(hostile: HostileServer, name: str) -> None:
+    response, kind, _ = FIRST_POLLS[name]
+    hostile.script(response)
 
     with pytest.raises(kind):
         sensor(VIDEO).execute(context())
 
 
 @pytest.mark.parametrize("skip", SKIPS)
-def test_a_failure_seen_by_the_trigger_is_skipped_if_wanted_and_the_log_says_why(
+def test_a_failure_seen_by_the_trigger_is_skipped_if_wanted_and_the_reason_is_logged(
     caplog: pytest.LogCaptureFixture, skip: str
 ) -> None:
     with caplog.at_level(logging.INFO), pytest.raises(AirflowSkipException):
@@ -177,7 +177,7 @@ def test_a_failure_seen_by_the_trigger_is_skipped_if_wanted_and_the_log_says_why
 
 @pytest.mark.parametrize("skip", SKIPS)
 @pytest.mark.parametrize(
-    ("outcome", "says"),
+    ("outcome", "text"),
     [
         (TimedOut(last_snapshot="processing 65 %"), "last seen: processing 65 %"),
         (Misconfigured("no API key"), "no API key"),
@@ -186,16 +186,16 @@ def test_a_failure_seen_by_the_trigger_is_skipped_if_wanted_and_the_log_says_why
     ids=["timed out", "misconfigured", "crashed"],
 )
 def test_any_bad_end_seen_by_the_trigger_is_skipped_if_wanted(
-    caplog: pytest.LogCaptureFixture, outcome: Outcome, says: str, skip: str
+    caplog: pytest.LogCaptureFixture, outcome: Outcome, text: str, skip: str
 ) -> None:
     with caplog.at_level(logging.INFO), pytest.raises(AirflowSkipException):
         sensor(**{skip: True}).resume_execution("execute_complete", {"event": encode_outcome(outcome)}, context())
 
-    assert says in caplog.text
+    assert text in caplog.text
 
 
 @pytest.mark.parametrize("skip", SKIPS)
-def test_a_deferral_that_airflow_ended_is_skipped_if_wanted_and_the_log_asks_for_a_triggerer(
+def test_a_deferral_that_airflow_ended_is_skipped_if_wanted_and_the_log_names_the_triggerer(
     caplog: pytest.LogCaptureFixture, skip: str
 ) -> None:
     with caplog.at_level(logging.INFO), pytest.raises(AirflowSkipException):
@@ -204,7 +204,7 @@ def test_a_deferral_that_airflow_ended_is_skipped_if_wanted_and_the_log_asks_for
     assert "is one running?" in caplog.text
 
 
-def test_a_time_out_that_airflow_finds_in_a_worker_tells_the_last_progress_when_it_skips(
+def test_a_timeout_that_airflow_finds_in_a_worker_names_the_last_progress_when_it_skips(
     hostile: HostileServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     hostile.script(task(id=VIDEO, progress=65))
@@ -216,7 +216,7 @@ def test_a_time_out_that_airflow_finds_in_a_worker_tells_the_last_progress_when_
     assert "last seen: processing" in caplog.text
 
 
-def test_a_passing_fault_does_not_skip_a_sensor(hostile: HostileServer) -> None:
+def test_a_transient_error_does_not_skip_a_sensor(hostile: HostileServer) -> None:
     hostile.script(reply(503))
 
     deferred(sensor(soft_fail=True))
@@ -236,7 +236,7 @@ def test_a_missing_connection_is_named_and_may_be_retried(deferrable: bool) -> N
 
 
 @pytest.mark.usefixtures("_unusable_answers_are_believed_sooner")
-def test_a_poking_sensor_believes_a_wall_of_web_pages(hostile: HostileServer) -> None:
+def test_a_poking_sensor_fails_after_many_web_pages_in_a_row(hostile: HostileServer) -> None:
     hostile.script(page(200))
 
     with pytest.raises(SeeAnyRepeatedResponseError, match="HTML") as error:
@@ -264,7 +264,7 @@ def test_a_rescheduled_poke_counts_from_the_first_one(hostile: HostileServer, mo
         sensor(**rescheduled).execute(context())
 
 
-def test_a_reschedule_does_not_forget_what_the_service_asked_for(hostile: HostileServer) -> None:
+def test_a_reschedule_keeps_to_retry_after(hostile: HostileServer) -> None:
     hostile.script(reply(429, b"", ("Retry-After", "500")))
     before = time.time()
 

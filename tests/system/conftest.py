@@ -5,8 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from shutil import copytree
 from typing import Any
@@ -48,28 +49,30 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
 
 @pytest.fixture(scope="session")
 def simulator_url(simulator: Simulator) -> str:
-    """The address of the simulator."""
+    """The URL of the simulator."""
     return simulator.url
 
 
 @pytest.fixture(scope="session")
 def echo_url() -> Iterator[str]:
-    """The address of a server that quotes the key wherever it can."""
+    """The URL of a server that quotes the key wherever it can."""
     server = HostileServer()
-    for task_id, answer in ECHOES.items():
-        server.script(answer, task_id=task_id)
+    for task_id, response in ECHOES.items():
+        server.script(response, task_id=task_id)
     with in_background(server.serve):
         yield server.url
 
 
 @pytest.fixture(scope="session")
-def airflow(simulator_url: str, echo_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
+def airflow(
+    simulator_url: str, echo_url: str, database_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalAirflow]:
     """A real Airflow with the provider, the test DAGs and the example DAGs."""
     home = tmp_path_factory.mktemp("airflow")
     dags = home / "dags"
     copytree(REPOSITORY / "tests" / "system" / "dags", dags)
     copytree(REPOSITORY / "example_dags", dags / "examples")
-    with LocalAirflow(home, dags, env={"PYTHONPATH": str(REPOSITORY)}) as running:
+    with LocalAirflow(home, dags, env={"PYTHONPATH": str(REPOSITORY)}, database_template=database_template) as running:
         for conn_id, key in (("seeany_default", KEY), ("seeany_bad_key", "sk-bad-key"), ("seeany_no_key", None)):
             running.create_connection(conn_id, conn_type="seeany", host=simulator_url, password=key)
         running.create_connection("seeany_echo", conn_type="seeany", host=echo_url, password=KEY)
@@ -77,18 +80,21 @@ def airflow(simulator_url: str, echo_url: str, tmp_path_factory: pytest.TempPath
 
 
 class FinishedRun:
-    """A DAG run that has ended, to look at what it left."""
+    """What a DAG run that has ended left: requested once, as nothing changes any more."""
 
     def __init__(self, airflow: LocalAirflow, run: DagRun) -> None:
         self._airflow = airflow
         self.run = run
-        self._tasks = {(task.task_id, task.map_index): task for task in airflow.task_instances(run)}
+        self.tasks = {(task.task_id, task.map_index): task for task in airflow.task_instances(run)}
+        self._xcoms = cache(partial(airflow.xcoms, run))
+        self._links = cache(partial(airflow.extra_links, run))
+        self._log = cache(partial(airflow.log, run))
 
     def task(self, task_id: str, map_index: int | None = None) -> TaskInstance:
         """Return a task instance; without ``map_index`` the only one of its task."""
         if map_index is None:
-            (map_index,) = (index for name, index in self._tasks if name == task_id)
-        return self._tasks[task_id, map_index]
+            (map_index,) = (index for name, index in self.tasks if name == task_id)
+        return self.tasks[task_id, map_index]
 
     def xcoms(self, task_id: str, map_index: int | None = None) -> dict[str, object]:
         """Return the XComs that a person or a downstream task sees, without stored links and what is the UI's own."""
@@ -111,25 +117,25 @@ class FinishedRun:
         return self._route("summary")
 
     def _route(self, path: str) -> dict[str, Any]:
-        answer = self._airflow.client.page(f"/seeany/api/{path}")
-        assert answer.status_code == 200, answer.text
-        found: dict[str, Any] = answer.json()
-        return found
+        response = self._airflow.client.page(f"/seeany/api/{path}")
+        assert response.status_code == 200, response.text
+        payload: dict[str, Any] = response.json()
+        return payload
 
     def all_xcoms(self, task_id: str, map_index: int | None = None) -> dict[str, Any]:
         """Return all XComs of a task instance."""
         task = self.task(task_id, map_index)
-        return self._airflow.xcoms(self.run, task_id, map_index=task.map_index)
+        return deepcopy(self._xcoms(task_id, map_index=task.map_index))
 
     def links(self, task_id: str, map_index: int | None = None) -> dict[str, str | None]:
         """Return the buttons on the task instance's page."""
         task = self.task(task_id, map_index)
-        return self._airflow.extra_links(self.run, task_id, map_index=task.map_index)
+        return self._links(task_id, map_index=task.map_index)
 
     def log(self, task_id: str, map_index: int | None = None) -> str:
         """Return the log of the last try, as the UI shows it."""
         task = self.task(task_id, map_index)
-        return self._airflow.log(self.run, task_id, map_index=task.map_index, try_number=max(task.try_number, 1))
+        return self._log(task_id, map_index=task.map_index, try_number=max(task.try_number, 1))
 
 
 DAGS = (
@@ -147,7 +153,7 @@ DAGS = (
 
 @pytest.fixture(scope="session")
 def run_dag(airflow: LocalAirflow) -> Callable[[str], FinishedRun]:
-    """Tell what the run of a DAG has left. Every DAG runs once; all start together, as they mostly wait."""
+    """Return what the run of a DAG has left. Every DAG runs once; all start together, as they mostly wait."""
     airflow.wait_for_dags(DAGS)
     runs = {dag_id: airflow.trigger_dag(dag_id) for dag_id in DAGS}
 

@@ -1,4 +1,4 @@
-"""A server that quotes the key, and waits that nobody but a user ends; shared by their DAG and their tests."""
+"""A server that quotes the key, and waits that only a user ends; shared by their DAG and their tests."""
 
 from __future__ import annotations
 
@@ -34,7 +34,13 @@ def _quoting() -> dict[str, Answer]:
 
 
 ECHOES = _quoting()
-"""What the quoting server answers, by the task's id."""
+"""The responses of the quoting server, by the task's id."""
+
+ENDS = ("refused", "failed", "page", "done")
+"""One for each way in which a wait ends: refused, failed, timed out, completed."""
+
+ECHOED = {"deferred": tuple(ECHOES), "poke": ENDS, "worker_free": ENDS, "operator": ENDS}
+"""The responses that are quoted in each mode: what they are made of is the same in all."""
 
 HELD = {mode: f"never-held-{mode}-8d2f" for mode in ("poke", "deferred", "worker_free", "batch", "resumed")}
-"""The SeeAny tasks of waits that somebody has to end."""
+"""The SeeAny tasks of waits that a user has to end."""

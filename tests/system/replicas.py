@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-SECONDS = 15
-"""Seconds that each SeeAny task takes; by then a wait for it may be resumed."""
-
 CONNECTION = "studio"
-RUNG_FOR = [f"{mode}_{number}" for mode in ("classic", "worker_free") for number in range(5)]
-"""The waits that only a ring can end in time, as the triggerer would not ask again before the test is over."""
+RESUMED = [f"{mode}_{number}" for mode in ("classic", "worker_free") for number in range(5)]
+"""The waits that only a callback can end in time, as the triggerer polls again only after the test is over."""
 SIBLINGS = ["sibling_classic", "sibling_worker_free"]
 """The same, but both wait for one SeeAny task."""
 RACING = [f"racing_{mode}_{number}" for mode in ("classic", "worker_free") for number in range(3)]
-"""The waits that the triggerer's own question may end just as well as a ring."""
-ALL = [*RUNG_FOR, *SIBLINGS, *RACING]
+"""The waits that the triggerer's own poll may end just as well as a callback."""
+ALL = [*RESUMED, *SIBLINGS, *RACING]
 
 
 def seeany_task_id(task_id: str) -> str:
     """Return the id of the SeeAny task that an Airflow task waits for."""
-    return f"video-{SECONDS}s-{'siblings' if task_id in SIBLINGS else task_id}"
+    return f"video-{'siblings' if task_id in SIBLINGS else task_id}"
 
 
 def options(task_id: str) -> dict[str, Any]:

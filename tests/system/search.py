@@ -22,7 +22,7 @@ Finding = str
 
 class Needle:
     """
-    A text to look for: as it is, a part of it, or in base64.
+    A text to search for: as it is, a part of it, or in base64.
 
     :param text: the text.
     """
@@ -30,12 +30,12 @@ class Needle:
     def __init__(self, text: str) -> None:
         half = len(text) // 2
         plain = [text[:half], text[half:]] if half > 8 else [text]
-        # Text in base64 looks different at each of three offsets; the ends depend on what stands next to it.
+        # Text in base64 differs at each of three offsets; the ends depend on what stands next to it.
         encoded = [base64.b64encode(b"x" * offset + text.encode())[4:-4].decode() for offset in range(3)]
         self._forms = [form.encode() for form in (*plain, *encoded) if len(form) > 5]
 
     def is_in(self, data: bytes) -> bool:
-        """Tell whether some bytes show it."""
+        """Return whether some bytes show it."""
         return any(form in data for form in self._forms)
 
 
@@ -80,25 +80,30 @@ def in_processes(pids: Iterable[int], needle: Needle) -> Iterator[Finding]:
             yield f"arguments of process {pid}"
 
 
-def in_pages(airflow: LocalAirflow, run_ids: Mapping[str, str], needle: Needle) -> tuple[list[Finding], int]:
+def in_pages(
+    airflow: LocalAirflow, run_ids: Mapping[str, str], needles: Iterable[Needle]
+) -> tuple[list[list[Finding]], int]:
     """
-    Search what the api-server answers to every GET that the REST API and the UI know, for runs of some DAGs.
+    Search the api-server's response to every GET that the REST API and the UI know, for runs of some DAGs.
 
     :param run_ids: the runs, by their DAG.
-    :param needle: what to look for.
-    :return: where it was found, and how many answers were read.
+    :return: where each needle was found, and how many responses were read.
     """
-    found, read = [], 0
+    found: list[tuple[Needle, list[Finding]]] = [(needle, []) for needle in needles]
+    read = 0
     for address in dict.fromkeys(_addresses(airflow, run_ids)):
         response = airflow.client.page(address)
         read += response.ok
-        if needle.is_in(response.content) or any(needle.is_in(str(pair).encode()) for pair in response.headers.items()):
-            found.append(f"page {address}")
-    return found, read
+        headers = "".join(map(str, response.headers.items())).encode()
+        for needle, pages in found:
+            if needle.is_in(response.content) or needle.is_in(headers):
+                pages.append(f"page {address}")
+    return [pages for _, pages in found], read
 
 
 def _addresses(airflow: LocalAirflow, run_ids: Mapping[str, str]) -> Iterator[str]:
     yield from ("/", "/api/v2/version", "/openapi.json")
+    task_ids = {dag_id: _task_ids(airflow, dag_id, run_id) for dag_id, run_id in run_ids.items()}
     connections = [body["connection_id"] for body in airflow.client.request("GET", "/connections")["connections"]]
     for path, operations in _paths():
         # A log-out would end the search.
@@ -109,16 +114,19 @@ def _addresses(airflow: LocalAirflow, run_ids: Mapping[str, str]) -> Iterator[st
             yield from (path.replace("{connection_id}", conn_id) for conn_id in connections)
         elif "dag_id" in names:
             for dag_id, run_id in run_ids.items():
-                yield from _about_a_run(path, names, airflow, dag_id, run_id)
+                yield from _about_a_run(path, names, dag_id, run_id, task_ids[dag_id])
         elif not names:
             yield path
 
 
-def _about_a_run(path: str, names: list[str], airflow: LocalAirflow, dag_id: str, run_id: str) -> Iterator[str]:
+def _task_ids(airflow: LocalAirflow, dag_id: str, run_id: str) -> list[str]:
     tasks = airflow.client.request("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
-    task_ids = [body["task_id"] for body in tasks] if "task_id" in names else [""]
+    return [body["task_id"] for body in tasks]
+
+
+def _about_a_run(path: str, names: list[str], dag_id: str, run_id: str, task_ids: list[str]) -> Iterator[str]:
     keys = ["return_value", "video_url", "cost_unit", "_link_WatchVideoLink"] if "xcom_key" in names else [""]
-    for task_id, key in product(task_ids, keys):
+    for task_id, key in product(task_ids if "task_id" in names else [""], keys):
         values = {
             "dag_id": dag_id,
             "dag_run_id": run_id,

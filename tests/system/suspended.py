@@ -12,7 +12,7 @@ WAITS: dict[str, dict[str, Any]] = {
     "ended_classic": {},
     "running_classic": {},
 }
-"""How each waits; its name says what has become of its first SeeAny task when the triggerer wakes up."""
+"""How each waits; its name tells the state of its first SeeAny task when the triggerer wakes up."""
 BATCH = "batch"
 ALL = [*WAITS, BATCH]
 

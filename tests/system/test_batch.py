@@ -54,7 +54,7 @@ def test_an_empty_list_succeeds(run: FinishedRun) -> None:
     assert run.task("empty").state == "success"
 
 
-def test_a_large_result_is_cut_down_and_the_log_says_what_to_do(run: FinishedRun) -> None:
+def test_a_large_result_is_truncated_and_the_log_says_what_to_do(run: FinishedRun) -> None:
     result = run.xcoms("large")["return_value"]
     assert isinstance(result, dict)
     assert (result["completed"], result["detail"], result["cost"]) == (600, "totals", {"CNY": 420})
@@ -76,11 +76,11 @@ FAILED = {
 
 
 @pytest.mark.parametrize("task_id", FAILED)
-def test_a_failure_says_why_and_is_never_retried(run: FinishedRun, task_id: str) -> None:
+def test_a_failure_gives_its_reason_and_is_never_retried(run: FinishedRun, task_id: str) -> None:
     assert (run.task(task_id).state, run.task(task_id).try_number) == ("failed", 1)
     log = run.log(task_id)
-    for told in FAILED[task_id]:
-        assert told in log
+    for text in FAILED[task_id]:
+        assert text in log
     assert set(run.xcoms(task_id)) <= {"batch_result"}
 
 
@@ -130,7 +130,7 @@ def test_a_batch_that_pushes_nothing_keeps_nothing(run: FinishedRun) -> None:
     assert "1 was completed; its result stays available by its id" in run.log("failed_silently")
 
 
-def test_soft_fail_skips_and_says_why(run: FinishedRun) -> None:
+def test_soft_fail_skips_and_logs_the_reason(run: FinishedRun) -> None:
     assert run.task("failed_soft").state == "skipped"
     assert "Skipped instead of failed: SeeAnyBatchFailed" in run.log("failed_soft")
 
@@ -143,7 +143,7 @@ def test_allowed_failures_are_reported(run: FinishedRun) -> None:
     assert [row["id"] for row in result["failures"]] == ["fails-0s-batch-mixed", "unknown-batch-mixed"]
 
 
-def test_ids_that_are_too_many_for_a_triggers_arguments_are_waited_for_all_the_same(run: FinishedRun) -> None:
+def test_ids_that_are_too_large_for_a_triggers_arguments_are_waited_for_all_the_same(run: FinishedRun) -> None:
     assert run.task("very_large").state == "success"
-    assert "2 500 of 2 500 done" in run.log("very_large")
+    assert "400 of 400 done" in run.log("very_large")
     assert run.all_xcoms("very_large") == {}

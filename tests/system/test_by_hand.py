@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from local_airflow.database import make_database
 from local_airflow.settings import Keys, Settings, free_port
 from tests.system.conftest import REPOSITORY
 
@@ -47,10 +48,10 @@ class Home:
 
 
 @pytest.fixture(scope="module")
-def home(simulator_url: str, tmp_path_factory: pytest.TempPathFactory) -> Home:
+def home(simulator_url: str, database_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
     folder = tmp_path_factory.mktemp("by_hand")
     home = Home(Settings(home=folder, dags_folder=DAGS, port=free_port(), keys=Keys.of_home(folder)))
-    home.airflow("db", "migrate")
+    make_database(home.settings, env={"PYTHONPATH": str(REPOSITORY)}, template=database_template)
     connection = ("--conn-type", "seeany", "--conn-host", simulator_url, "--conn-password", "sk-demo")
     home.airflow("connections", "add", "seeany_default", *connection)
     home.airflow("dags", "reserialize")

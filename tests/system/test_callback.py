@@ -17,7 +17,7 @@ from tests.system.conftest import FinishedRun
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("callback")]
 
-WOKEN = {
+RESUMED = {
     "classic": "video-25s-classic",
     "worker_free": "video-25s-worker-free",
     "mapped-0": "video-25s-mapped-1",
@@ -25,34 +25,35 @@ WOKEN = {
 }
 
 
-class CallbackResult:
-    """The run of the DAG, and what the two simulators were asked."""
+class Run:
+    """The run of the DAG, and the polls that reached the two simulators."""
 
     def __init__(self, airflow: LocalAirflow, run: FinishedRun, ringing: str, silent: str) -> None:
         self.airflow = airflow
-        self.run = run
+        self.finished = run
         self._simulators = ringing, silent
-        self.asked = self.asked_by_now()
+        self.polls = self.polls_by_now()
         self.url: str = airflow.xcoms(run.run, "url")["return_value"]
         """The callback URL that names the task `classic`."""
 
-    def asked_by_now(self) -> dict[str, int]:
-        """Return how often the simulators were asked about each task."""
-        asked: dict[str, int] = {}
+    def polls_by_now(self) -> dict[str, int]:
+        """Return how often each task was polled."""
+        polls: dict[str, int] = {}
         for simulator in self._simulators:
-            asked |= requests.get(f"{simulator}/simulator/requests", timeout=30).json()
-        return asked
+            polls |= requests.get(f"{simulator}/simulator/requests", timeout=30).json()
+        return polls
 
 
 @pytest.fixture(scope="module")
-def received(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CallbackResult]:
-    """Everything that rings, after it has rung."""
+def run(database_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """The run with all its callbacks, after it has ended."""
     dags = Path(__file__).with_name("callback_dags")
     home = tmp_path_factory.mktemp("callback") / "home"
-    with airflow_with_callbacks(home, dags, base_url_path="/airflow") as (airflow, ringing, silent):
+    started = airflow_with_callbacks(home, dags, base_url_path="/airflow", database_template=database_template)
+    with started as (airflow, ringing, silent):
         airflow.wait_for_dags(["callbacks"])
         run = airflow.wait_for_run(airflow.trigger_dag("callbacks"), timeout=240)
-        yield CallbackResult(airflow, FinishedRun(airflow, run), ringing, silent)
+        yield Run(airflow, FinishedRun(airflow, run), ringing, silent)
 
 
 def task(name: str) -> tuple[str, int | None]:
@@ -60,52 +61,52 @@ def task(name: str) -> tuple[str, int | None]:
     return task_id, int(index) if index else None
 
 
-@pytest.mark.parametrize("name", WOKEN)
-def test_a_wait_that_is_woken_costs_two_questions(received: CallbackResult, name: str) -> None:
-    assert received.run.task(*task(name)).state == "success"
-    assert received.asked[WOKEN[name]] == 2
+@pytest.mark.parametrize("name", RESUMED)
+def test_a_wait_that_a_callback_resumes_costs_two_polls(run: Run, name: str) -> None:
+    assert run.finished.task(*task(name)).state == "success"
+    assert run.polls[RESUMED[name]] == 2
 
 
-@pytest.mark.parametrize("name", [*WOKEN, "operator", "sibling", "early", "at_once", "lost", "lost_worker_free"])
-def test_a_wait_that_is_woken_leaves_what_one_that_polls_leaves(received: CallbackResult, name: str) -> None:
+@pytest.mark.parametrize("name", [*RESUMED, "operator", "sibling", "early", "at_once", "lost", "lost_worker_free"])
+def test_a_wait_that_a_callback_resumes_leaves_what_one_that_polls_leaves(run: Run, name: str) -> None:
     def left(*task: str | int | None) -> tuple[dict[str, str], set[str]]:
-        xcoms = received.airflow.xcoms(received.run.run, task[0], map_index=-1 if task[1] is None else task[1])  # type: ignore[arg-type]
+        xcoms = run.airflow.xcoms(run.finished.run, task[0], map_index=-1 if task[1] is None else task[1])  # type: ignore[arg-type]
         # The key of the UI's record is the moment at which the wait ended.
         same = {"record" if FIRST_KEY <= key < LAST_KEY else key: type(value).__name__ for key, value in xcoms.items()}
         return same, set(xcoms["return_value"])
 
     assert left(*task(name)) == left("polling", None)
-    xcoms = received.run.xcoms(*task(name))
+    xcoms = run.finished.xcoms(*task(name))
     assert xcoms["return_value"]["usage"] == {"cost": xcoms["cost"], "cost_unit": "CNY"}  # type: ignore[index]
-    assert received.run.links(*task(name))["Watch video"] == xcoms["video_url"]
+    assert run.finished.links(*task(name))["Watch video"] == xcoms["video_url"]
 
 
-def test_all_that_wait_for_the_same_id_are_woken_by_one_ring(received: CallbackResult) -> None:
-    assert [received.run.task(name).state for name in ("operator", "sibling")] == ["success", "success"]
-    assert received.asked["video-25s-operator"] == 3
+def test_one_callback_resumes_all_that_wait_for_the_same_id(run: Run) -> None:
+    assert [run.finished.task(name).state for name in ("operator", "sibling")] == ["success", "success"]
+    assert run.polls["video-25s-operator"] == 3
 
 
 @pytest.mark.parametrize("name", ["failed", "failed_worker_free"])
-def test_a_failure_is_as_always(received: CallbackResult, name: str) -> None:
-    assert (received.run.task(name).state, received.run.task(name).try_number) == ("failed", 1)
-    assert "SeeAnyTaskFailed" in received.run.log(name)
-    assert received.run.xcoms(name) == {}
+def test_a_failure_is_as_always(run: Run, name: str) -> None:
+    assert (run.finished.task(name).state, run.finished.task(name).try_number) == ("failed", 1)
+    assert "SeeAnyTaskFailed" in run.finished.log(name)
+    assert run.finished.xcoms(name) == {}
 
 
-def test_a_ring_that_comes_too_early_to_resume_the_task_is_not_lost(received: CallbackResult) -> None:
-    instance = received.run.task("early")
+def test_a_callback_that_comes_too_early_to_resume_the_task_is_not_lost(run: Run) -> None:
+    instance = run.finished.task("early")
     assert instance.state == "success"
-    assert received.asked["video-2s-early"] == 2
+    assert run.polls["video-2s-early"] == 2
 
 
 @pytest.mark.parametrize("name", ["lost", "lost_worker_free"])
-def test_a_callback_that_gets_lost_costs_time_and_no_result(received: CallbackResult, name: str) -> None:
-    assert received.run.task(name).state == "success"
+def test_a_callback_that_gets_lost_costs_time_and_no_result(run: Run, name: str) -> None:
+    assert run.finished.task(name).state == "success"
 
 
-@pytest.mark.parametrize("name", [*WOKEN, "operator", "failed", "failed_worker_free"])
-def test_the_log_of_a_woken_wait_does_not_warn(received: CallbackResult, name: str) -> None:
-    log = received.run.log(*task(name))
+@pytest.mark.parametrize("name", [*RESUMED, "operator", "failed", "failed_worker_free"])
+def test_the_log_of_a_resumed_wait_does_not_warn(run: Run, name: str) -> None:
+    log = run.finished.log(*task(name))
     assert "SeeAny called back" in log
     assert not [line for line in log.splitlines() if "WARNING" in line and "may still finish" in line]
     if AIRFLOW_V_3_3_PLUS:  # an older one does not let a trigger find out
@@ -113,13 +114,13 @@ def test_the_log_of_a_woken_wait_does_not_warn(received: CallbackResult, name: s
         assert "may still finish" not in log
 
 
-def test_a_late_ring_wakes_nobody_and_asks_nothing(received: CallbackResult) -> None:
+def test_a_late_callback_resumes_nothing_and_polls_nothing(run: Run) -> None:
     for body in (b"", b'{"data": {"id": "video-25s-operator"}}', b'{"id": "nobody"}'):
-        answer = requests.post(received.url, data=body, timeout=30)
-        assert (answer.status_code, answer.json()) == (200, {"status": "no_wait", "task_instances": 0})
-    assert received.asked_by_now() == received.asked
+        response = requests.post(run.url, data=body, timeout=30)
+        assert (response.status_code, response.json()) == (200, {"status": "no_wait", "task_instances": 0})
+    assert run.polls_by_now() == run.polls
 
 
-def test_the_url_has_the_prefix_and_a_token_that_is_changed_finds_nothing(received: CallbackResult) -> None:
-    assert urlsplit(received.url).path.startswith("/airflow/seeany/callback/")
-    assert requests.post(received.url[:-2], json={"id": "x"}, timeout=30).status_code == 404
+def test_the_url_has_the_prefix_and_a_token_that_is_changed_finds_nothing(run: Run) -> None:
+    assert urlsplit(run.url).path.startswith("/airflow/seeany/callback/")
+    assert requests.post(run.url[:-2], json={"id": "x"}, timeout=30).status_code == 404

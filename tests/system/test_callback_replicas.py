@@ -1,4 +1,4 @@
-"""Callbacks where two of each of Airflow's processes share a PostgreSQL, and rings come several at a moment."""
+"""Callbacks where two of each of Airflow's processes share a PostgreSQL, and several callbacks come at one moment."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,24 +21,24 @@ from airflow_provider_seeany.callback.registration import KEY_PREFIX
 from airflow_provider_seeany.callback.token import TokenClaims, sign_token
 from airflow_provider_seeany.wait.deferral import FIRST_POLL_DELAY
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
-from demo.simulator import running_simulator
 from local_airflow import LocalAirflow
 from local_airflow.client import wait_until
+from tests.hostile import COMPLETED, PROCESSING, HostileServer, in_background, reply
+from tests.state_changes import keep_state_changes, states_after_deferral
 from tests.system.conftest import REPOSITORY, FinishedRun
-from tests.system.replicas import ALL, CONNECTION, RACING, RUNG_FOR, SECONDS, SIBLINGS, is_worker_free, seeany_task_id
-from tests.web.callback.state_changes import keep_state_changes, states_after_deferral
+from tests.system.replicas import ALL, CONNECTION, RACING, RESUMED, SIBLINGS, is_worker_free, seeany_task_id
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("callback_replicas")]
 
-RINGS_AT_EACH = 2
-"""Rings for one task that each of two api-servers gets at one moment."""
+CALLBACKS_AT_EACH = 2
+"""Callbacks for one task that each of two api-servers gets at one moment."""
 
-RESUMED, NO_WAIT = "resumed", "no_wait"
+DID_RESUME, NO_WAIT = "resumed", "no_wait"
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What an api-server answered to a ring."""
+class Response:
+    """An api-server's response to a callback."""
 
     http_status: int
     status: str
@@ -49,40 +49,40 @@ class Heard:
 class Course:
     """What happened to the waits, and what came of them."""
 
-    answers: dict[str, list[Heard]] = field(default_factory=dict)
-    """To the rings through the waits' own connection, by the id of the SeeAny task."""
-    answers_to_strangers: list[Heard] = field(default_factory=list)
-    """To the rings through another connection, for the same ids and the same task instances."""
-    asked_before_strangers: Mapping[str, float] = field(default_factory=dict)
-    asked_after_strangers: Mapping[str, float] = field(default_factory=dict)
+    responses: dict[str, list[Response]] = field(default_factory=dict)
+    """To callbacks through the waits' own connection, by the id of the SeeAny task."""
+    responses_to_strangers: list[Response] = field(default_factory=list)
+    """To callbacks through another connection, for the same ids and the same task instances."""
+    polls_before_strangers: Counter[str] = field(default_factory=Counter)
+    polls_after_strangers: Counter[str] = field(default_factory=Counter)
     states_after_strangers: Counter[str | None] = field(default_factory=Counter)
     states: dict[str, list[str]] = field(default_factory=dict)
     """The states that each wait has had since its deferral."""
     xcoms: dict[str, dict[str, object]] = field(default_factory=dict)
-    marks_left: int = 0
+    registrations_left: int = 0
     state: str = ""
     schedulers: int = 0
     """How many were alive to the end."""
     triggerers_with_waits: int = 0
 
 
-def ring_at_once(urls: Sequence[str], body: object, *, at: float = 0) -> list[Heard]:
-    """Ring at all these URLs at one moment."""
+def call_back_at_once(urls: Sequence[str], body: object, *, at: float = 0) -> list[Response]:
+    """Call back at all these URLs at one moment."""
     ready = threading.Barrier(len(urls))
 
-    def ring(url: str) -> Heard:
+    def call_back(url: str) -> Response:
         ready.wait()
-        answer = requests.post(url, json=body, timeout=60)
-        return Heard(answer.status_code, **answer.json())
+        response = requests.post(url, json=body, timeout=60)
+        return Response(response.status_code, **response.json())
 
     time.sleep(max(at - time.time(), 0))
     with ThreadPoolExecutor(len(urls)) as threads:
-        return list(threads.map(ring, urls))
+        return list(threads.map(call_back, urls))
 
 
-def callback_urls(airflow: LocalAirflow, ringer: TokenClaims, secret: str) -> list[str]:
+def callback_urls(airflow: LocalAirflow, claims: TokenClaims, secret: str) -> list[str]:
     """Return the callback URL as it is at each api-server."""
-    return [f"{url}/seeany/callback/{sign_token(ringer, secret=secret)}" for url in airflow.urls]
+    return [f"{url}/seeany/callback/{sign_token(claims, secret=secret)}" for url in airflow.urls]
 
 
 @pytest.fixture(scope="module")
@@ -92,12 +92,13 @@ def course(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
     secret = secrets.token_hex(32)
     environment = {
         "AIRFLOW__SEEANY__CALLBACK_SECRET": secret,
-        # So that no triggerer can have all waits, nor those that only a ring ends.
+        # So that no triggerer can have all waits, nor those that only a callback ends.
         "AIRFLOW__TRIGGERER__CAPACITY": "10",
         "PYTHONPATH": str(REPOSITORY),
     }
+    api = HostileServer()
     with (
-        running_simulator(home.with_name("simulator.log")) as simulator,
+        in_background(api.serve),
         LocalAirflow(
             home,
             Path(__file__).with_name("replica_dags"),
@@ -108,49 +109,56 @@ def course(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
         ) as airflow,
     ):
         for connection in (CONNECTION, "stranger"):
-            airflow.create_connection(connection, conn_type="seeany", host=simulator, password="sk-replicas")
-        yield run_course(airflow, simulator=simulator, database_url=postgres_url, secret=secret)
+            airflow.create_connection(connection, conn_type="seeany", host=api.url, password="sk-replicas")
+        yield run_course(airflow, api, database_url=postgres_url, secret=secret)
 
 
-def run_course(airflow: LocalAirflow, *, simulator: str, database_url: str, secret: str) -> Course:
-    """Ring as strangers, then as SeeAny, and tell what happened."""
+def run_course(airflow: LocalAirflow, api: HostileServer, *, database_url: str, secret: str) -> Course:
+    """Call back as a stranger, then as SeeAny, and return what happened."""
     course = Course()
     engine = create_engine(database_url)
     with engine.begin() as database:
         keep_state_changes(database)
+    set_status(api, ALL, PROCESSING)
     run = airflow.trigger_dag("replicas")
-    counts = partial(_of_simulator, simulator, "requests")
-    own_urls = callback_urls(airflow, TokenClaims(CONNECTION), secret) * RINGS_AT_EACH
-    ids = list(dict.fromkeys(map(seeany_task_id, [*RUNG_FOR, *SIBLINGS])))
-    with ThreadPoolExecutor(len(ALL)) as threads:
-        racing = {
-            seeany_task_id(task_id): threads.submit(_race, simulator, own_urls, task_id, 0.15 * number)
-            for number, task_id in enumerate(RACING)
-        }
-        for task_id in (*RUNG_FOR, *SIBLINGS):
-            airflow.wait_for_task(run, task_id, {"deferred"}, timeout=120)
-        may_be_resumed = time.time() + FIRST_POLL_DELAY[1]
-        _wait_for_the_end_of(ids, simulator)
-        time.sleep(max(may_be_resumed - time.time(), 0))
-        deferred = airflow.client.task_instances_in("deferred")
-        course.triggerers_with_waits = len({each.triggerer_id for each in deferred} - {None})
+    for task_id in ALL:
+        airflow.wait_for_task(run, task_id, {"deferred"}, timeout=120)
+    may_be_resumed = time.time() + FIRST_POLL_DELAY[1]
+    expected = Counter(map(seeany_task_id, ALL))
+    wait_until(lambda: polls(api) >= expected, timeout=120, describe=lambda: f"not yet polled: {expected - polls(api)}")
+    time.sleep(max(may_be_resumed - time.time(), 0))
+    deferred = airflow.client.task_instances_in("deferred")
+    course.triggerers_with_waits = len({each.triggerer_id for each in deferred} - {None})
 
-        course.asked_before_strangers = counts()
+    waits = [*RESUMED, *SIBLINGS]
+    ids = list(dict.fromkeys(map(seeany_task_id, waits)))
+    own_urls = callback_urls(airflow, TokenClaims(CONNECTION), secret) * CALLBACKS_AT_EACH
+    with ThreadPoolExecutor(len(ALL)) as threads:
+        set_status(api, waits, COMPLETED)
+        course.polls_before_strangers = polls(api)
         stranger = callback_urls(airflow, TokenClaims("stranger"), secret)
-        rings: list[Callable[[], list[Heard]]] = [partial(ring_at_once, stranger, {"id": each}) for each in ids]
-        for task_id in (*RUNG_FOR, *SIBLINGS):
+        calls: list[Callable[[], list[Response]]] = [partial(call_back_at_once, stranger, {"id": each}) for each in ids]
+        for task_id in waits:
             named = TokenClaims("stranger", TaskInstanceKey("replicas", run.run_id, task_id))
-            rings.append(partial(ring_at_once, callback_urls(airflow, named, secret), {}))
-        for receive in threads.map(lambda ring: ring(), rings):
-            course.answers_to_strangers += receive
-        course.asked_after_strangers = counts()
+            calls.append(partial(call_back_at_once, callback_urls(airflow, named, secret), {}))
+        for responses in threads.map(lambda call: call(), calls):
+            course.responses_to_strangers += responses
+        course.polls_after_strangers = polls(api)
         course.states_after_strangers = Counter(
             each.state for each in airflow.task_instances(run) if each.task_id not in RACING
         )
 
         at = time.time() + 0.5
-        own = {each: threads.submit(ring_at_once, own_urls, {"data": {"id": each}}, at=at) for each in ids}
-        course.answers = {each: receive.result() for each, receive in {**own, **racing}.items()}
+        own = {each: threads.submit(call_back_at_once, own_urls, {"data": {"id": each}}, at=at) for each in ids}
+        course.responses = {each: responses.result() for each, responses in own.items()}
+        set_status(api, RACING, COMPLETED)
+        ended = time.time()
+        racing = {
+            # So long after the SeeAny task's end that the triggerer may come first, or may not.
+            each: threads.submit(call_back_at_once, own_urls, {"id": each}, at=ended + 0.15 * number)
+            for number, each in enumerate(map(seeany_task_id, RACING))
+        }
+        course.responses |= {each: responses.result() for each, responses in racing.items()}
     course.state = airflow.wait_for_run(run, timeout=120).state
     finished = FinishedRun(airflow, airflow.client.dag_run(run))
     course.xcoms = {task_id: finished.xcoms(task_id) for task_id in ALL}
@@ -158,77 +166,62 @@ def run_course(airflow: LocalAirflow, *, simulator: str, database_url: str, secr
         for name, task_instance_id in database.execute(text("SELECT task_id, id FROM task_instance")):
             course.states[name] = states_after_deferral(database, task_instance_id)
         left = text("SELECT count(*) FROM xcom WHERE starts_with(key, :prefix)").bindparams(prefix=KEY_PREFIX)
-        course.marks_left = int(database.scalar(left) or 0)
+        course.registrations_left = int(database.scalar(left) or 0)
     engine.dispose()
     airflow.check()
     course.schedulers = sum(job.state == "running" for job in airflow.jobs("SchedulerJob"))
     return course
 
 
-def _of_simulator(simulator: str, what: str) -> dict[str, float]:
-    return dict(requests.get(f"{simulator}/simulator/{what}", timeout=30).json())
+def set_status(api: HostileServer, task_ids: Iterable[str], task: dict[str, object]) -> None:
+    """Let the SeeAny tasks of these waits be as this one from now on."""
+    for seeany_id in map(seeany_task_id, task_ids):
+        api.script(reply(200, {**task, "id": seeany_id}), task_id=seeany_id)
 
 
-def _wait_for_the_end_of(ids: Sequence[str], simulator: str) -> float:
-    """Wait until these SeeAny tasks have ended, and return when the last of them did."""
-    started: dict[str, float] = {}
-
-    def all_have_begun() -> bool:
-        started.update(_of_simulator(simulator, "starts"))
-        return all(each in started for each in ids)
-
-    wait_until(all_have_begun, timeout=120, describe=lambda: f"only {sorted(started)} have been asked for")
-    end = max(started[each] for each in ids) + SECONDS
-    time.sleep(max(end - time.time(), 0))
-    return end
-
-
-def _race(simulator: str, urls: Sequence[str], task_id: str, after: float) -> list[Heard]:
-    """Ring so many seconds after the SeeAny task's end that the triggerer may come first, or may not."""
-    seeany_id = seeany_task_id(task_id)
-    end = _wait_for_the_end_of([seeany_id], simulator)
-    return ring_at_once(urls, {"id": seeany_id}, at=end + after)
+def polls(api: HostileServer) -> Counter[str]:
+    """Return how often each SeeAny task was polled."""
+    return Counter(request.target.rpartition("/")[2] for request in tuple(api.requests))
 
 
 @pytest.mark.parametrize("task_id", ALL)
 def test_a_wait_ends_exactly_once_with_two_of_each_process(course: Course, task_id: str) -> None:
-    from_trigger = is_worker_free(task_id) and AIRFLOW_V_3_3_PLUS
-    assert course.states[task_id] == ["success"] if from_trigger else ["scheduled", "queued", "running", "success"]
+    in_trigger_only = is_worker_free(task_id) and AIRFLOW_V_3_3_PLUS
+    expected = ["success"] if in_trigger_only else ["scheduled", "queued", "running", "success"]
+    assert course.states[task_id] == expected
     assert course.xcoms[task_id]["return_value"]["id"] == seeany_task_id(task_id)  # type: ignore[index]
 
 
-@pytest.mark.parametrize("seeany_id", sorted({seeany_task_id(task_id) for task_id in (*RUNG_FOR, *SIBLINGS)}))
-def test_of_the_rings_that_come_at_one_moment_one_wakes_each_wait(course: Course, seeany_id: str) -> None:
+@pytest.mark.parametrize("seeany_id", sorted({seeany_task_id(task_id) for task_id in (*RESUMED, *SIBLINGS)}))
+def test_of_the_callbacks_that_come_at_one_moment_one_resumes_each_wait(course: Course, seeany_id: str) -> None:
     waits = [task_id for task_id in ALL if seeany_task_id(task_id) == seeany_id]
-    answers = course.answers[seeany_id]
-    assert sum(receive.task_instances for receive in answers) == len(waits)
-    assert len(answers) == 2 * RINGS_AT_EACH
-    for receive in answers:
-        assert receive == (
-            Heard(202, RESUMED, receive.task_instances) if receive.task_instances else Heard(200, NO_WAIT, 0)
-        )
+    responses = course.responses[seeany_id]
+    assert sum(each.task_instances for each in responses) == len(waits)
+    assert len(responses) == 2 * CALLBACKS_AT_EACH
+    for each in responses:
+        count = each.task_instances
+        assert each == (Response(202, DID_RESUME, count) if count else Response(200, NO_WAIT, 0))
 
 
 @pytest.mark.parametrize("task_id", RACING)
-def test_a_ring_that_comes_after_the_triggerers_own_question_wakes_nobody(course: Course, task_id: str) -> None:
-    answers = course.answers[seeany_task_id(task_id)]
-    assert sum(receive.status == RESUMED for receive in answers) in (0, 1)
-    # On a busy machine the wait may be so young that a ring only leaves a note.
-    assert set(answers) <= {Heard(202, RESUMED, 1), Heard(202, "noted", 1), Heard(200, NO_WAIT, 0)}
+def test_a_callback_after_the_triggerers_own_poll_resumes_nothing(course: Course, task_id: str) -> None:
+    responses = course.responses[seeany_task_id(task_id)]
+    assert sum(each.status == DID_RESUME for each in responses) in (0, 1)
+    assert set(responses) <= {Response(202, DID_RESUME, 1), Response(200, NO_WAIT, 0)}
 
 
-def test_the_url_of_another_connection_wakes_nobody_and_asks_nothing(course: Course) -> None:
+def test_the_url_of_another_connection_resumes_nothing_and_polls_nothing(course: Course) -> None:
     # By the id in the body, and by the task instance in the token, at each api-server.
-    waits = {*RUNG_FOR, *SIBLINGS}
+    waits = {*RESUMED, *SIBLINGS}
     ids = set(map(seeany_task_id, waits))
-    assert Counter(course.answers_to_strangers) == {Heard(200, NO_WAIT, 0): 2 * (len(waits) + len(ids))}
-    before, after = course.asked_before_strangers, course.asked_after_strangers
+    assert Counter(course.responses_to_strangers) == {Response(200, NO_WAIT, 0): 2 * (len(waits) + len(ids))}
+    before, after = course.polls_before_strangers, course.polls_after_strangers
     assert {each: after[each] for each in ids} == {each: before[each] for each in ids}
     assert course.states_after_strangers == {"deferred": len(waits)}
 
 
 def test_nothing_is_left_of_the_waits(course: Course) -> None:
-    assert (course.state, course.marks_left) == ("success", 0)
+    assert (course.state, course.registrations_left) == ("success", 0)
 
 
 def test_all_processes_took_part(course: Course) -> None:

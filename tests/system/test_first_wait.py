@@ -15,19 +15,23 @@ pytestmark = [pytest.mark.system, pytest.mark.xdist_group("first_wait")]
 HERE = Path(__file__).parent
 
 
-def test_a_triggerer_goes_on_with_others_while_it_prepares_for_its_first_wait(
-    simulator_url: str, tmp_path: Path
+def test_a_triggerer_continues_with_others_while_it_prepares_for_its_first_wait(
+    simulator_url: str, database_template: Path, tmp_path: Path
 ) -> None:
     env = {
         "PYTHONPATH": str(REPOSITORY),
-        "AIRFLOW__CORE__PLUGINS_FOLDER": str(HERE / "first_wait_plugins"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(HERE / "slow_build_plugins"),
         "SLOW_BUILD_SIGNS": str(tmp_path),
     }
     with LocalAirflow(
-        tmp_path / "home", HERE / "first_wait_dags", env=env, wait_for_dags={"first_wait", "others"}
+        tmp_path / "home",
+        HERE / "first_wait_dags",
+        env=env,
+        database_template=database_template,
+        wait_for_dags={"first_wait", "others"},
     ) as airflow:
         airflow.create_connection("seeany_default", conn_type="seeany", host=simulator_url, password="sk-demo")
-        assert not (tmp_path / "building").exists()  # nobody pays for it before somebody needs it
+        assert not (tmp_path / "building").exists()  # no cost before the first need
 
         waits = airflow.trigger_dag("first_wait")
         for task_id in ("sensor", "batch", "worker_free"):
@@ -44,7 +48,7 @@ def test_a_triggerer_goes_on_with_others_while_it_prepares_for_its_first_wait(
 
 
 def alive_later(airflow: LocalAirflow) -> bool:
-    """Tell whether the triggerer reports that it is alive after this moment."""
+    """Return whether the triggerer sends a heartbeat after this moment."""
     before = heartbeat(airflow)
     wait_until(lambda: heartbeat(airflow) > before, timeout=30, describe=lambda: "the triggerer sends no heartbeat")
     return True

@@ -1,4 +1,4 @@
-"""Waits that a user ends while they wait, and one that goes on elsewhere, on real Airflow processes."""
+"""Waits that a user ends, and one that something else resumes, on real Airflow processes."""
 
 from __future__ import annotations
 
@@ -40,11 +40,13 @@ def _wait_for_log(airflow: LocalAirflow, run: DagRun, task_id: str, text: str) -
         log = airflow.log(run, task_id)
         return text in log
 
-    wait_until(is_there, timeout=60, describe=lambda: f"{text!r} is not in the log of {task_id}:\n{log}")
+    wait_until(
+        is_there, timeout=60, poll_seconds=0.5, describe=lambda: f"{text!r} is not in the log of {task_id}:\n{log}"
+    )
 
 
 @pytest.mark.parametrize("task_id", ["poke", "deferred", "worker_free", "batch"])
-def test_a_wait_that_a_user_ends_says_what_goes_on(airflow: LocalAirflow, held: DagRun, task_id: str) -> None:
+def test_a_wait_that_a_user_ends_logs_what_continues(airflow: LocalAirflow, held: DagRun, task_id: str) -> None:
     if task_id == "batch":
         _wait_for_log(airflow, held, task_id, "Waiting for 2 SeeAny tasks")
 
@@ -69,16 +71,16 @@ from airflow.utils.session import create_session
 with create_session() as session:
     query = select(TaskInstance).where(TaskInstance.dag_id == "held", TaskInstance.task_id == "resumed")
     waiting = session.scalars(query.with_for_update()).one()
-    answer = {{"id": "{HELD["resumed"]}", "status": "completed"}}
+    payload = {{"id": "{HELD["resumed"]}", "status": "completed"}}
     handle_event_submit(
-        TriggerEvent({{"type": "finished", "payload": answer}}), task_instance=waiting, session=session
+        TriggerEvent({{"type": "finished", "payload": payload}}), task_instance=waiting, session=session
     )
 """
 
 
-@pytest.mark.skipif(not has_on_kill, reason="before 3.3 a trigger cannot tell why it was cancelled")
+@pytest.mark.skipif(not has_on_kill, reason="before 3.3 a trigger cannot know why it was cancelled")
 def test_a_wait_that_something_else_resumes_does_not_warn(airflow: LocalAirflow, held: DagRun) -> None:
-    """As the api-server does when somebody has told it that the task has ended."""
+    """As the api-server does after a callback for a task that has ended."""
     subprocess.run([sys.executable, "-c", RESUME], env=airflow.environment, check=True)
 
     airflow.wait_for_task(held, "resumed", {"success"})

@@ -14,15 +14,15 @@ pytestmark = [pytest.mark.system, pytest.mark.xdist_group("airflow")]
 
 RunDag = Callable[[str], FinishedRun]
 
-# What the log of a failed wait must tell, besides the SeeAny task's id.
-TOLD = {
+# What the log of a failed wait must hold, besides the SeeAny task's id.
+LOGGED = {
     "failed": ("SeeAnyTaskFailed", "content_policy_violation", "生成内容违反内容安全策略"),
     "timeout": ("SeeAnyTaskTimeout", "not done within 12 s", "last seen: processing"),
     "not_found": ("SeeAnyTaskNotFound", "HTTP 404", "task_not_found", "'seeany_default'"),
     "unauthorized": ("SeeAnyAuthError", "HTTP 401", "invalid_api_key", "'seeany_bad_key'"),
 }
-FAILURES = tuple(TOLD)
-# What the UI's record of it must tell.
+FAILURES = tuple(LOGGED)
+# What the UI's record of it must hold.
 KEPT = {
     "failed": "content_policy_violation",
     "timeout": "not done within 12 s",
@@ -41,12 +41,12 @@ def test_a_completed_task_succeeds_with_the_same_xcoms_and_links_in_every_mode(r
     assert run.task(task_id).state == "success"
     xcoms = run.xcoms(task_id)
     seeany_task_id = SEEANY_IDS["completed"].format(label=f"{mode}-{task_id}")
-    answer = xcoms.pop("return_value")
-    assert answer["id"] == seeany_task_id
-    assert answer["usage"] == {"cost": 0.7, "cost_unit": "CNY"}
-    assert answer["completed_at"] == xcoms["completed_at"]
+    result = xcoms.pop("return_value")
+    assert result["id"] == seeany_task_id
+    assert result["usage"] == {"cost": 0.7, "cost_unit": "CNY"}
+    assert result["completed_at"] == xcoms["completed_at"]
     assert xcoms.pop("completed_at").endswith("Z")
-    video, thumbnail = answer["video_url"], answer["thumbnail_url"]
+    video, thumbnail = result["video_url"], result["thumbnail_url"]
     assert xcoms == {
         "video_url": video,
         "thumbnail_url": thumbnail,
@@ -72,14 +72,14 @@ def test_a_downstream_task_reads_the_video_url(run_dag: RunDag, mode: str) -> No
 
 
 @pytest.mark.parametrize(("mode", "outcome"), list(product(MODES, FAILURES)))
-def test_a_failure_says_why_and_is_never_retried(run_dag: RunDag, mode: str, outcome: str) -> None:
+def test_a_failure_gives_its_reason_and_is_never_retried(run_dag: RunDag, mode: str, outcome: str) -> None:
     run = run_dag(f"outcomes_{mode}")
     task_id = cell(outcome)
 
     assert (run.task(task_id).state, run.task(task_id).try_number) == ("failed", 1)
     log = run.log(task_id)
-    for told in (*TOLD[outcome], SEEANY_IDS[outcome].format(label=f"{mode}-{task_id}")):
-        assert told in log
+    for text in (*LOGGED[outcome], SEEANY_IDS[outcome].format(label=f"{mode}-{task_id}")):
+        assert text in log
     assert run.xcoms(task_id) == {}
     assert run.links(task_id) == {"Watch video": None, "Thumbnail": None, "First file": None}
     record = run.record(task_id)
@@ -89,15 +89,15 @@ def test_a_failure_says_why_and_is_never_retried(run_dag: RunDag, mode: str, out
 
 
 @pytest.mark.parametrize(("mode", "outcome"), list(product(sensors, OUTCOMES)))
-def test_soft_fail_skips_and_says_why_in_every_mode(run_dag: RunDag, mode: str, outcome: str) -> None:
+def test_soft_fail_skips_and_logs_the_reason_in_every_mode(run_dag: RunDag, mode: str, outcome: str) -> None:
     run = run_dag(f"outcomes_{mode}")
     task = run.task(cell(outcome, soft_fail=True))
 
     assert task.state == ("success" if outcome == "completed" else "skipped")
     assert task.try_number == 1
     log = run.log(task.task_id, task.map_index)
-    for told in TOLD.get(outcome, ()):
-        assert told in log
+    for text in LOGGED.get(outcome, ()):
+        assert text in log
 
 
 @pytest.mark.parametrize("mode", ["deferred", "mapped", "operator"])
@@ -123,7 +123,7 @@ def test_the_id_may_come_from_an_upstream_task(run_dag: RunDag, task_id: str) ->
 
 
 @pytest.mark.parametrize(
-    ("task_id", "told"),
+    ("task_id", "text"),
     [
         ("missing", "seeany_task_id is 'None', so there is nothing to wait for"),
         ("whole_answer", "Let that task return the id alone, or pick it"),
@@ -132,11 +132,11 @@ def test_the_id_may_come_from_an_upstream_task(run_dag: RunDag, task_id: str) ->
         ("not_waiting", "SeeAny task never-not-waiting is not done yet: processing"),
     ],
 )
-def test_a_mistake_is_named(run_dag: RunDag, task_id: str, told: str) -> None:
+def test_a_mistake_is_named(run_dag: RunDag, task_id: str, text: str) -> None:
     run = run_dag("ids_from_upstream")
 
     assert (run.task(task_id).state, run.task(task_id).try_number) == ("failed", 1)
-    assert told in run.log(task_id)
+    assert text in run.log(task_id)
 
 
 def test_example_one_video_hands_url_and_cost_to_the_next_task(run_dag: RunDag) -> None:
@@ -151,7 +151,7 @@ def test_example_many_videos_adds_up_what_they_cost(run_dag: RunDag) -> None:
     assert run_dag("seeany_many_videos").xcoms("summarise")["return_value"] == {"CNY": "2.2"}
 
 
-def test_example_handle_failure_goes_on_without_the_video(run_dag: RunDag) -> None:
+def test_example_handle_failure_continues_without_the_video(run_dag: RunDag) -> None:
     run = run_dag("seeany_handle_failure")
 
     assert run.task("wait").state == "failed"

@@ -25,7 +25,7 @@ pytestmark = [
 ]
 
 STARTED = " starting"
-HAS_ASKED = ("processing 10 %", "Waiting for 2 SeeAny tasks")
+HAS_POLLED = ("processing 10 %", "Waiting for 2 SeeAny tasks")
 HAS_ENDED = "trigger completed"
 """What the triggerer writes into a trigger's log last."""
 
@@ -35,7 +35,7 @@ FIRST = [*(seeany_task_id(task_id, 1) for task_id in WAITS), *batch_ids(1)]
 
 
 def completed(seeany_id: str) -> dict[str, Any]:
-    """Return the answer about a SeeAny task that has ended."""
+    """Return the payload of a SeeAny task that has ended."""
     return {"id": seeany_id, "status": "completed", "video_url": f"https://cdn/{seeany_id}.mp4", "usage": {"cost": 0.7}}
 
 
@@ -81,9 +81,9 @@ def suspend_and_wake(airflow: LocalAirflow, api: HostileServer) -> Kept:
     _wait_until_all_are_shown(airflow, run)
     airflow.process("triggerer").suspend()
     for seeany_id in FIRST:
-        goes_on = {"id": seeany_id, "status": "processing", "progress": 80}
+        continues = {"id": seeany_id, "status": "processing", "progress": 80}
         has_ended = seeany_id.startswith("ended")
-        api.script(reply(200, completed(seeany_id) if has_ended else goes_on), task_id=seeany_id)
+        api.script(reply(200, completed(seeany_id) if has_ended else continues), task_id=seeany_id)
     airflow.client.request(
         "POST",
         "/dags/suspended/clearTaskInstances",
@@ -103,7 +103,7 @@ def suspend_and_wake(airflow: LocalAirflow, api: HostileServer) -> Kept:
 
 
 def _wait_until_all_are_shown(airflow: LocalAirflow, run: DagRun) -> None:
-    """Wait until each wait has asked, and has nothing more to write: what is on its way would arrive after all."""
+    """Wait until each wait has polled, and has nothing more to write: what is on its way would arrive after all."""
     missing = set(ALL)
 
     def all_are() -> bool:
@@ -111,14 +111,14 @@ def _wait_until_all_are_shown(airflow: LocalAirflow, run: DagRun) -> None:
         missing.difference_update(task_id for task_id in waiting if _has_written(airflow, run, task_id))
         return not missing
 
-    wait_until(all_are, timeout=120, describe=lambda: f"these have not asked: {sorted(missing)}")
+    wait_until(all_are, timeout=120, poll_seconds=1, describe=lambda: f"these have not polled: {sorted(missing)}")
 
 
 def _has_written(airflow: LocalAirflow, run: DagRun, task_id: str) -> bool:
     log = airflow.log(run, task_id)
-    has_asked = STARTED in log and any(told in log for told in HAS_ASKED)
+    has_polled = STARTED in log and any(text in log for text in HAS_POLLED)
     publishes = WAITS.get(task_id, {}).get("do_xcom_push", True)
-    return has_asked and (not publishes or "percent" in airflow.xcoms(run, task_id).get(PROGRESS_KEY, {}))
+    return has_polled and (not publishes or "percent" in airflow.xcoms(run, task_id).get(PROGRESS_KEY, {}))
 
 
 def _wait_until_all_old_triggers_have_ended(airflow: LocalAirflow, run: DagRun) -> None:
@@ -130,19 +130,24 @@ def _wait_until_all_old_triggers_have_ended(airflow: LocalAirflow, run: DagRun) 
         missing.difference_update(task_id for task_id, log in logs.items() if HAS_ENDED in log)
         return not missing
 
-    wait_until(all_have, timeout=120, describe=lambda: f"the first triggers of these go on: {sorted(missing)}")
+    wait_until(
+        all_have,
+        timeout=120,
+        poll_seconds=1,
+        describe=lambda: f"first triggers not ended: {sorted(missing)}",
+    )
 
 
 @pytest.mark.parametrize("task_id", ALL)
 def test_what_the_second_try_left_stays(kept: Kept, task_id: str) -> None:
     assert kept.states[task_id] == ("success", 2)
-    before, after = (without_own_mark(xcoms[task_id]) for xcoms in (kept.before, kept.after))
+    before, after = (without_own_registration(xcoms[task_id]) for xcoms in (kept.before, kept.after))
     assert after == before
     assert "first" not in str(after)
 
 
-def without_own_mark(xcoms: dict[str, Any]) -> dict[str, Any]:
-    """Leave out the mark of the first try: it counts for no other, and its own trigger may take it down."""
+def without_own_registration(xcoms: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the registration of the first try: it counts for no other, and its own trigger may unregister it."""
     return {key: value for key, value in xcoms.items() if not (key.startswith(KEY_PREFIX) and "first" in str(value))}
 
 

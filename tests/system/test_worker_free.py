@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
 from local_airflow import DagRun, LocalAirflow
-from tests.system.conftest import REPOSITORY, FinishedRun
-from tests.system.echoes import KEY
+from tests.system.conftest import FinishedRun
 from tests.system.table import OUTCOMES, cell
 from tests.system.ways import (
     CONF,
@@ -35,7 +33,7 @@ PAIRS = [("deferred", "worker_free"), ("operator", "operator_worker_free")]
 
 
 def workers_started(run: FinishedRun, task_id: str, map_index: int | None = None) -> int:
-    """Count the worker processes of a task: each one says in the task's log that it reads the DAG file."""
+    """Count the worker processes of a task: each one logs that it reads the DAG file."""
     return run.log(task_id, map_index).count("Filling up the DagBag")
 
 
@@ -46,7 +44,7 @@ def test_only_a_failure_starts_a_worker(run_dag: RunDag, with_worker: str, witho
     classic = workers_started(run_dag(f"outcomes_{with_worker}"), task_id)
     free = workers_started(run_dag(f"outcomes_{without}"), task_id)
 
-    # What a first look in the worker finds out ends the classic wait there. An unknown task may be visible soon.
+    # What the first poll in the worker finds out ends the classic wait there. An unknown task may be visible soon.
     assert classic == (1 if outcome == "unauthorized" else 2)
     assert free == (0 if outcome == "completed" else 1)
 
@@ -81,7 +79,7 @@ def test_each_instance_of_a_mapped_group_waits_for_its_own_id(run_dag: RunDag, m
     assert workers_started(run, "group.wait", map_index) == 0
 
 
-def test_a_mapped_wait_says_that_it_needs_a_worker(run_dag: RunDag) -> None:
+def test_a_mapped_wait_logs_that_it_needs_a_worker(run_dag: RunDag) -> None:
     run = run_dag("worker_free")
 
     assert run.task("mapped").state == "success"
@@ -118,11 +116,10 @@ def ways(airflow: LocalAirflow) -> FinishedRun:
 
 
 def left(run: FinishedRun, airflow: LocalAirflow, name: str, way: str) -> dict[str, object]:
-    """Return all that a wait has left that somebody can see."""
+    """Return all that a wait has left that a user can see."""
     task_id = f"{name}_{way}"
     called = (airflow.home / "called.txt").read_text().splitlines()
-    instances = airflow.task_instances(run.run)
-    children = [task for task in instances if task.task_id.startswith(f"{name}_each_{way}")]
+    children = [task for task in run.tasks.values() if task.task_id.startswith(f"{name}_each_{way}")]
     events = airflow.client.request(
         "GET", "/assets/events", params={"source_dag_id": "ways", "source_task_id": task_id}
     )
@@ -143,7 +140,7 @@ def test_what_is_set_on_a_wait_does_the_same_with_and_without_a_worker(
     with_worker = left(ways, airflow, name, "worker")
 
     assert left(ways, airflow, name, "free") == with_worker
-    # Else it would be no wonder that it is the same.
+    # Else the comparison would prove nothing.
     if name.startswith("expand"):
         assert len(cast(Any, with_worker["mapped over"])) > 3
     if name.endswith("_callback") or name in ("pre_execute", "post_execute", "own_code"):
@@ -158,7 +155,7 @@ def test_what_is_known_to_be_the_same_needs_no_worker_unless_it_fails(ways: Fini
 
 
 @pytest.mark.parametrize("name", WORKER_OPTIONS)
-def test_what_only_a_worker_does_starts_in_one_and_the_log_says_why_once(ways: FinishedRun, name: str) -> None:
+def test_what_only_a_worker_does_starts_in_one_and_logs_the_reason_once(ways: FinishedRun, name: str) -> None:
     log = ways.log(f"{name}_free")
 
     assert workers_started(ways, f"{name}_free") == 1
@@ -175,7 +172,7 @@ def test_a_template_is_rendered_in_the_triggerer_as_in_a_worker(ways: FinishedRu
 
 
 @pytest.mark.parametrize("name", WORKER_TEMPLATES)
-def test_any_other_template_starts_in_a_worker_and_the_log_says_why_once(ways: FinishedRun, name: str) -> None:
+def test_any_other_template_starts_in_a_worker_and_logs_the_reason_once(ways: FinishedRun, name: str) -> None:
     assert ways.task(f"template_{name}").state == "success"
     assert workers_started(ways, f"template_{name}") == 1
     (line,) = (line for line in ways.log(f"template_{name}").splitlines() if "this wait starts in a worker" in line)
@@ -185,23 +182,3 @@ def test_any_other_template_starts_in_a_worker_and_the_log_says_why_once(ways: F
 def test_what_a_template_misses_fails_as_it_does_in_a_worker(ways: FinishedRun) -> None:
     assert ways.task("undefined").state == "failed"
     assert "UndefinedError" in ways.log("undefined")
-
-
-def test_where_triggers_have_queues_a_wait_starts_in_a_worker(simulator_url: str, tmp_path: Path) -> None:
-    """The scheduler gives no queue to a trigger that it starts, so a triggerer with queues would never take it."""
-    dags = tmp_path / "dags"
-    dags.mkdir()
-    (dags / "queues.py").write_text(
-        "from airflow.sdk import DAG\n"
-        "from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor\n"
-        "with DAG('queues', schedule=None):\n"
-        "    SeeAnyTaskSensor(task_id='wait', seeany_task_id='video-0s-queues', worker_free=True)\n"
-    )
-    env = {"PYTHONPATH": str(REPOSITORY), "AIRFLOW__TRIGGERER__QUEUES_ENABLED": "True"}
-    with LocalAirflow(tmp_path / "home", dags, env=env) as airflow:
-        airflow.create_connection("seeany_default", conn_type="seeany", host=simulator_url, password=KEY)
-        airflow.wait_for_dags(["queues"])
-        run = FinishedRun(airflow, airflow.wait_for_run(airflow.trigger_dag("queues"), timeout=120))
-
-        assert run.task("wait").state == "success"
-        assert "this wait starts in a worker: [triggerer] queues_enabled is on" in run.log("wait")

@@ -1,4 +1,4 @@
-"""A custom XCom backend on real Airflow processes: it keeps the user's values, and the UI knows as much as without."""
+"""A custom XCom backend on real Airflow processes: it keeps the user's values, and the UI shows as much as without."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Left:
 
 
 @pytest.fixture(scope="module")
-def left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Left]:
+def left(database_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Left]:
     """A run in which one wait was cleared and ended twice."""
     home = tmp_path_factory.mktemp("backend") / "home"
     folder = home.with_name("xcoms")
@@ -45,8 +45,10 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Left]:
     env = {
         "AIRFLOW__CORE__XCOM_BACKEND": "tests.system.file_backend.FileXCom",
         FOLDER_VARIABLE: str(folder),
+        "AIRFLOW__API__WORKERS": "1",
     }
-    with airflow_with_callbacks(home, Path(__file__).with_name("backend_dags"), env=env) as (airflow, _, _):
+    dags = Path(__file__).with_name("backend_dags")
+    with airflow_with_callbacks(home, dags, env=env, database_template=database_template) as (airflow, _, _):
         airflow.wait_for_dags(["backend"])
         run = airflow.wait_for_run(airflow.trigger_dag("backend", run_id="run"), timeout=240)
         airflow.client.request(
@@ -93,7 +95,7 @@ def test_the_page_lists_all_results(left: Left) -> None:
 
 
 @pytest.mark.parametrize("task_id", COMPLETED)
-def test_the_user_s_values_are_in_the_backend_whoever_pushed_them(left: Left, task_id: str) -> None:
+def test_the_user_s_values_are_in_the_backend_wherever_they_were_pushed(left: Left, task_id: str) -> None:
     values = left.run.xcoms(task_id)
     assert set(values) == {*RESULT_FIELDS, "return_value"}
     assert {value for value in values.values() if not str(value).startswith(PREFIX)} == set()

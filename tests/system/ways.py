@@ -26,7 +26,7 @@ SAME_TEMPLATES = {
     "arithmetic": "{{ '7' | int + 1 - 3 }}-{{ 'a' ~ 1 | string }}",
 }
 
-# What starts in a worker, though it says the same there as it always did.
+# What starts in a worker, and renders to the same there as ever.
 WORKER_TEMPLATES = {
     "pull_mapped": "{{ ti.xcom_pull('submit_each')[1] }}",
     "previous": "{{ 'again' if prev_start_date_success else 'first' }}",

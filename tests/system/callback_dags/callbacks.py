@@ -1,4 +1,4 @@
-"""Waits that SeeAny's callback wakes, beside one that polls, and creating a task with a callback URL in a template."""
+"""Waits that SeeAny's callback resumes, beside one that polls, and a task with a callback URL in a template."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ with DAG("callbacks", schedule=None):
     SeeAnyTaskSensor(
         task_id="failed_worker_free", seeany_task_id="fails-25s-free", worker_free=True, retries=2, **COMMON
     )
-    # Rings before its deferral may end.
+    # SeeAny calls back before the deferral may end.
     SeeAnyTaskSensor(task_id="early", seeany_task_id="video-2s-early", **COMMON)
-    # Has ended by the first look.
+    # Has ended by the first poll.
     SeeAnyTaskSensor(task_id="at_once", seeany_task_id="video-0s-at-once", **COMMON)
     for name, worker_free in (("lost", False), ("lost_worker_free", True)):
         SeeAnyTaskSensor(

@@ -11,7 +11,7 @@ from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
 from airflow_provider_seeany.sensors.batch import SeeAnyTaskBatchSensor
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 
-# Each ends only after the worker's first question: what is deferred is asked about in the trigger, too.
+# Each ends only after the worker's first poll: what is deferred is polled in the trigger, too.
 SENSORS: dict[str, dict[str, Any]] = {
     "deferrable": {},
     "poke": {"deferrable": False},

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 SENSOR_MODES: dict[str, dict[str, Any]] = {
     "poke": {"deferrable": False, "mode": "poke", "poke_interval": 1},
-    # A busy scheduler can lose a task that is due again within seconds (apache/airflow#72716). The first look of
+    # A busy scheduler can lose a task that is due again within seconds (apache/airflow#72716). The first poll of
     # a trigger is late enough with the interval that is the default, which also goes for what follows.
     "reschedule": {"deferrable": False, "mode": "reschedule"},
     "deferred": {},

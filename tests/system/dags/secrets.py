@@ -1,4 +1,4 @@
-"""Waits through a server that quotes the key wherever it can, and waits that somebody has to end."""
+"""Waits through a server that quotes the key wherever it can, and waits that a user has to end."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from airflow.sdk import DAG
 from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
 from airflow_provider_seeany.sensors.batch import SeeAnyTaskBatchSensor
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
-from tests.system.echoes import ECHOES, HELD
+from tests.system.echoes import ECHOED, ECHOES, HELD
 
 with DAG("secrets", schedule=None):
-    for name in ECHOES:
-        for mode in ("poke", "deferred", "worker_free", "operator"):
+    for mode, names in ECHOED.items():
+        for name in names:
             kind = SeeAnyTaskResultOperator if mode == "operator" else SeeAnyTaskSensor
             kind(
                 task_id=f"{name}_{mode}",

@@ -23,7 +23,7 @@ from tests.system.ways import (
 
 
 class Calm(SeeAnyTaskSensor):
-    """Looks different."""
+    """Has another color."""
 
     ui_color = "#fff"
 
@@ -102,7 +102,7 @@ with DAG(
         "plain": "p",
         "checked": Param("c", type="string"),
         "nested": {"id": "NESTED"},
-        "overridden": "by nobody",
+        "overridden": "not by the run",
     },
 ):
 

@@ -1,4 +1,4 @@
-"""SeeAny's waits, and one of somebody else that needs nothing of Airflow's database."""
+"""SeeAny's waits, and one of another kind that needs nothing of Airflow's database."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ with DAG("first_wait", schedule=None):
 
     SeeAnyTaskSensor(task_id="sensor", seeany_task_id="video-20s-sensor", poke_interval=2)
     SeeAnyTaskBatchSensor(task_id="batch", seeany_task_ids=["video-20s-batch"], poke_interval=2)
-    # What its template pulls is asked for before the trigger runs.
+    # What its template pulls is fetched before the trigger runs.
     SeeAnyTaskSensor(task_id="worker_free", seeany_task_id=submit(), poke_interval=2, worker_free=True)
 
 with DAG("others", schedule=None):

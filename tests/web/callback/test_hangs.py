@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.web.callback.database import run_script
+from tests.scripts.run import run_script
 
 SECRETS = ["the secrets hang", "the secrets hang for ever"]
 POSTGRES = ["the XComs are locked", "the task instances are locked", "the registrations are locked", *SECRETS]

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from local_airflow.postgres import running_postgres
+from tests.fuzz import IN_CI
+from tests.scripts.run import run_script
 from tests.waits import starts_triggers
-from tests.web.callback.database import run_script
 
 pytestmark = pytest.mark.system
 
 RACES = ("callback", "poll", "sweep", "mark failed")
-TIMES = 200
+TIMES = 200 if IN_CI else 40
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,7 @@ def test_a_note_for_one_try_never_replaces_the_registration_of_the_next(raced: A
     assert {noted for result in results for noted in result["noted"]} == {True, False}
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_a_wait_is_found_at_once_among_very_many(database: str) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -10,8 +10,8 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 from airflow_provider_seeany.links.task import RESULT_LINKS
 from airflow_provider_seeany.xcoms.record_key import FIRST_KEY, LAST_KEY
 from tests.hostile import COMPLETED
+from tests.scripts.run import run_script
 from tests.waits import starts_triggers
-from tests.web.callback.database import run_script
 
 
 class Expected(NamedTuple):
@@ -68,6 +68,9 @@ _EXPECTED = {
     "there is no connection": ERROR._replace(polls=0),
 }
 EXPECTED = {name: expected for name, expected in _EXPECTED.items() if AIRFLOW_V_3_3_PLUS or "worker-free" not in name}
+
+
+pytestmark = pytest.mark.xdist_group("rings")
 
 
 @pytest.fixture(scope="module")

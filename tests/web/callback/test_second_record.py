@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from airflow_provider_seeany.xcoms.record_key import FIRST_KEY, LAST_KEY, PROGRESS_KEY
+from tests.scripts.run import run_script
 from tests.waits import starts_triggers
-from tests.web.callback.database import run_script
 
 pytestmark = starts_triggers
 

@@ -675,6 +675,7 @@ REQUESTS = {
 }
 
 
+@pytest.mark.large
 def test_every_request_takes_less_than_200_ms_with_100_000_results(
     client_of: ClientOf, session: Session, many: None, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,8 +1,4 @@
-"""
-A real database with Airflow's own tables, and waits in it, made as Airflow makes them: by its models.
-
-Airflow reads its database's address when it is imported, so this runs as a process of its own and is told what to do.
-"""
+"""Runs a program of this folder on a database, and returns what it found."""
 
 from __future__ import annotations
 
@@ -13,11 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-REPOSITORY = Path(__file__).parents[3]
+REPOSITORY = Path(__file__).parents[2]
 
 
 def run_script(script: str, home: Path, database_url: str, *arguments: str, timeout: float = 300) -> Any:
-    """Run a script of this folder on a database, and return what it printed as JSON in its last line."""
+    """Run a program of this folder; return what it printed as JSON in its last line."""
     home.mkdir(exist_ok=True)
     environment = {
         "AIRFLOW_HOME": str(home),
@@ -28,7 +24,7 @@ def run_script(script: str, home: Path, database_url: str, *arguments: str, time
         "PATH": os.environ["PATH"],
     }
     done = subprocess.run(
-        [sys.executable, "-m", f"tests.web.callback.{script}", *arguments],
+        [sys.executable, "-m", f"tests.scripts.{script}", *arguments],
         env=environment,
         cwd=REPOSITORY,
         capture_output=True,

@@ -22,7 +22,7 @@ from airflow_provider_seeany.api.outcome import Finished, encode_outcome
 from airflow_provider_seeany.callback.registration import registration_key
 from airflow_provider_seeany.callback.token import TokenClaims
 from airflow_provider_seeany.web.callback.resume import find_waits, note_callback, resume
-from tests.web.callback.state_changes import keep_state_changes, states_after_deferral
+from tests.state_changes import keep_state_changes, states_after_deferral
 from tests.web.callback.waits_in_database import CONNECTION, add_wait, make_database, mark_failed, sweep, wait_anew
 
 PAYLOAD = {"id": "x", "status": "completed", "usage": {"cost": 0.7, "cost_unit": "CNY"}}

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-os.environ["AIRFLOW__SECRETS__BACKEND"] = "tests.web.callback.hanging_secrets.HangingSecrets"
+os.environ["AIRFLOW__SECRETS__BACKEND"] = "tests.scripts.hanging_secrets.HangingSecrets"
 
 import httpx
 from airflow import settings
@@ -25,7 +25,7 @@ from airflow_provider_seeany.callback.token import TokenClaims, sign_token
 from airflow_provider_seeany.web.app import create_app
 from airflow_provider_seeany.web.callback import handler, threads
 from tests.hostile import COMPLETED, HostileServer, in_background, reply
-from tests.web.callback.hanging_secrets import HangingSecrets
+from tests.scripts.hanging_secrets import HangingSecrets
 from tests.web.callback.waits_in_database import CONNECTION, add_wait, make_database
 
 SECRET = "the-secret-of-the-callbacks-0123456789"
