@@ -53,7 +53,7 @@ def get_provider_info() -> dict[str, Any]:
                 "options": {
                     "worker_free": {
                         "description": "Default of the parameter worker_free: start and end waits in the triggerer "
-                        "(Airflow 3.3+). SeeAnyTaskSensor documents which waits start in a worker all the same.",
+                        "(Airflow 3.3+). A wait that needs a worker starts in one, and its log has the reason.",
                         "version_added": "0.1.0",
                         "type": "boolean",
                         "example": "True",

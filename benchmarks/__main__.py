@@ -90,7 +90,7 @@ def _versions() -> Iterator[str]:
 def report() -> Iterator[str]:
     """Yield the report: the last output of each part."""
     yield "# What a wait costs\n"
-    yield "Made by `make bench`; the docstring of each module in `benchmarks/` says what it measures and how. Wall"
+    yield "Made by `make bench`; the docstring of each module in `benchmarks/` explains what it measures and how. Wall"
     yield "times depend on the machine and its load, ratios within a round hardly.\n"
     yield f"- Machine: {_machine()}"
     yield f"- Versions: {', '.join(_versions())}"

@@ -146,9 +146,9 @@ async def cost(ids: list[str], *, rate: float, seconds: float) -> str:
     """Run a trigger for a while and return its cost in this process."""
     from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
 
-    async def run(asked: list[str]) -> None:
+    async def run(task_ids: list[str]) -> None:
         async for _ in SeeAnyTaskBatchTrigger(
-            seeany_task_ids=asked, settings=msgspec.to_builtins(settings_at(rate))
+            seeany_task_ids=task_ids, settings=msgspec.to_builtins(settings_at(rate))
         ).run():
             pass
 

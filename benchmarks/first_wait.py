@@ -1,8 +1,8 @@
 """
 Measures what the first wait of a fresh triggerer costs the others in it: ``python -m benchmarks.first_wait``.
 
-A real Airflow on SQLite gets one wait, beside as many processes that only burn CPU as ``--busy`` says (twice the number
-of cores, unless told otherwise). Two figures are printed, each without and with what the provider does about it:
+A real Airflow on SQLite gets one wait while other processes burn CPU: none, then ``--busy`` of them (two per core by
+default). Two figures are printed, each without and with what the provider does about it:
 
 - longest loop: the longest time between two loops of the triggerer's supervisor. In that time no trigger is started,
   ended or served, and no heartbeat is sent; a triggerer that sends none for 30 s loses its triggers.
@@ -34,7 +34,7 @@ _PREPARED = {"without": "0", "with": "1"}
 
 @contextmanager
 def busy(processes: int) -> Iterator[None]:
-    """Burn CPU in so many processes."""
+    """Burn CPU in this number of processes."""
     burners = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
     try:
         yield

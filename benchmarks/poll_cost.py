@@ -41,7 +41,7 @@ Rounds = Mapping[Contestant, Sequence[float]]
 
 @asynccontextmanager
 async def waiting(wait: Wait, *, waiters: int, interval: float, start_within: float) -> AsyncIterator[None]:
-    """Run waits that start within so many seconds, and raise if one of them ends."""
+    """Run waits that start within ``start_within`` seconds, and raise if one of them ends."""
     tasks = []
     try:
         for number in range(waiters):
@@ -120,11 +120,11 @@ def _verdicts(results: Mapping[tuple[str, str], Rounds]) -> Iterator[str]:
         yield verdict(f"within 1.3× of the bare loop ({transport}, {load})", ratio.shown("×"), met=ratio.median <= 1.3)
     for (transport, load), rounds in results.items():
         if DBT_CLOUD in rounds:
-            least = MIN_TIMES_DBT_CLOUD[transport]
+            minimum = MIN_TIMES_DBT_CLOUD[transport]
             ratio, bound = (Spread.of_ratios(rounds[DBT_CLOUD], rounds[each]) for each in (OURS, BARE))
-            promise = f"at least {least}× below DbtCloudRunJobTrigger ({transport}, {load})"
+            promise = f"at least {minimum}× below DbtCloudRunJobTrigger ({transport}, {load})"
             shown = f"{ratio.shown('×')}, where the bare loop is {bound.shown('×')} below"
-            yield verdict(promise, shown, met=ratio.median >= least)
+            yield verdict(promise, shown, met=ratio.median >= minimum)
 
 
 def main() -> None:

@@ -27,16 +27,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=20261124, help="seed of the random faults (default: %(default)s)")
     arguments = parser.parse_args(argv)
     began = time.monotonic()
-    texts, wrong = [], 0
+    texts, problems = [], 0
     for findings in _experiments((arguments.only,) if arguments.only else PARTS, arguments.seed):
-        text, problems = report(findings)
+        text, found = report(findings)
         print(f"\n{text}\n", flush=True)
         texts.append(text)
-        wrong += problems
+        problems += found
     file = FOLDER / "report.txt"
     file.write_text("\n\n".join(texts) + "\n", encoding="utf-8")
-    print(f"{'FAIL' if wrong else 'PASS'} after {time.monotonic() - began:.0f} s; the report is in {file}")
-    return 1 if wrong else 0
+    print(f"{'FAIL' if problems else 'PASS'} after {time.monotonic() - began:.0f} s; the report is in {file}")
+    return 1 if problems else 0
 
 
 def _experiments(parts: tuple[str, ...], seed: int) -> Iterator[Findings]:

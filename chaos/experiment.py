@@ -47,7 +47,7 @@ class Disruption:
 
 @dataclass(frozen=True)
 class Applied:
-    """A disruption that was applied, ``seconds`` after the start, to so many waits."""
+    """A disruption that was applied, ``seconds`` after the start, to ``waits`` waits."""
 
     disruption: Disruption
     seconds: float

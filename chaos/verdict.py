@@ -71,7 +71,7 @@ def problems(wait: PlannedWait, observed: Observed, service: Service) -> Iterato
         yield f"was followed by {len(observed.reached_downstream)} runs of the downstream task, not 1"
     for payload in observed.reached_downstream:
         if payload != expected.get("return_value"):
-            yield f"handed on {_truncate(payload)}, not {_truncate(expected.get('return_value'))}"
+            yield f"passed {_truncate(payload)} downstream, not {_truncate(expected.get('return_value'))}"
     if (exception := _EXCEPTIONS.get(wait.outcome)) and exception not in observed.log:
         yield f"does not log {exception}"
     if _TIMED_OUT_BY_AIRFLOW in observed.log:

@@ -129,7 +129,7 @@ def _run_dag(plan: Plan, airflow: LocalAirflow, service_url: str | None, screen:
         screen.say(f"the run did not end {timed_out}")
     evidence = gather(airflow, run, plan, service_url)
     verdict = judge(plan, evidence)
-    outcome = result(evidence, verdict, most_deferred=watch.most_deferred, busy=watch.busy_while_all_waited)
+    outcome = result(evidence, verdict, max_deferred=watch.max_deferred, busy=watch.busy_while_all_waited)
     screen.console.print(outcome)
     if svg is not None:
         write_picture(svg, album.best, outcome)

@@ -162,14 +162,14 @@ def _differences(received: Received, served: Mapping[str, Any] | None) -> Iterab
         yield "the service does not know this task"
         return
     if served.get("status") != "completed":
-        yield f"the service says that this task is {served.get('status')}"
+        yield f"the service returned the status {served.get('status')}"
     expected = {**served, **_completed_at(served)}
     for key in sorted({*expected, *received.payload}):
         if _bare(received.payload.get(key)) != _bare(expected.get(key)):
-            yield f"the payload's {key} is {received.payload.get(key)!r}, the service says {expected.get(key)!r}"
+            yield f"the payload's {key} is {received.payload.get(key)!r}, the service returned {expected.get(key)!r}"
     for key, value in _expected_xcoms(served).items():
         if _bare(received.xcoms.get(key)) != _bare(value):
-            yield f"XCom {key} is {received.xcoms.get(key)!r}, the service says {value!r}"
+            yield f"XCom {key} is {received.xcoms.get(key)!r}, the service returned {value!r}"
 
 
 def _expected_xcoms(served: Mapping[str, Any]) -> dict[str, Any]:

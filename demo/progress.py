@@ -96,7 +96,7 @@ class Watch:
     run: DagRun
     ids: Mapping[WaitName, str]
     clock: Callable[[], float]
-    most_deferred: int = 0
+    max_deferred: int = 0
     busy_while_all_waited: int | None = None
     """The minimum of busy workers while all waits were in the triggerer."""
     _progress: dict[WaitName, Progress] = field(default_factory=dict)
@@ -111,7 +111,7 @@ class Watch:
         waits = tuple(self._view(name, seeany_id, by_name.get(name)) for name, seeany_id in self.ids.items())
         busy = sum(each.state == "running" for each in instances)
         view = View(self.clock() - self._begin, waits, busy)
-        self.most_deferred = max(self.most_deferred, view.deferred)
+        self.max_deferred = max(self.max_deferred, view.deferred)
         if view.all_wait:
             before = self.busy_while_all_waited
             self.busy_while_all_waited = busy if before is None else min(before, busy)

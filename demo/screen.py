@@ -29,7 +29,7 @@ _STATE_STYLES = {
 }
 _PLAIN_WIDTH = 120
 _MIN_WIDTH = 40
-# Without a terminal a wait gets a new line per so many per cent.
+# Without a terminal a wait gets a new line each time it has advanced by this many per cent.
 _PLAIN_STEP = 10
 
 
@@ -152,7 +152,7 @@ def received_table(evidence: Evidence) -> Table:
     return table
 
 
-def result(evidence: Evidence, verdict: Verdict, *, most_deferred: int, busy: int | None) -> RenderableType:
+def result(evidence: Evidence, verdict: Verdict, *, max_deferred: int, busy: int | None) -> RenderableType:
     """Draw the output below the bars when the run has ended."""
     parts: list[RenderableType] = [Text()]
     if evidence.received:
@@ -165,7 +165,7 @@ def result(evidence: Evidence, verdict: Verdict, *, most_deferred: int, busy: in
         facts.add_row("handled failure", Text(text))
     facts.add_row("total cost", Text(totals_text(evidence.totals) or "none"))
     workers = "" if busy is None else f", workers busy meanwhile: {busy}"
-    facts.add_row("waits at once", Text(f"{most_deferred} in the triggerer{workers}"))
+    facts.add_row("waits at once", Text(f"{max_deferred} in the triggerer{workers}"))
     parts += [*([Text()] if evidence.received else []), facts, Text()]
     parts += [Text(f"note: {note}", "yellow") for note in verdict.notes]
     if verdict.passed:

@@ -35,7 +35,7 @@ class SeeAnyTaskBatchSensor(BaseSeeAnyOperator, BaseSensorOperator):
             "completed": 4997,
             "failed": 3,
             "cost": {"CNY": 3497.9},          by currency, "?" where the response names none
-            "detail": "full",              what "tasks" holds, see below
+            "detail": "full",                 what "tasks" holds, see below
             "tasks": [{"id": …}, …],          the completed tasks, in the order given
             "failures": [{"id": …, "reason": …}, …]
         }

@@ -233,6 +233,12 @@ def test_a_side_field_is_parsed_or_left_out_and_stays_as_it_came(name: str) -> N
         assert task.as_json() == task.payload
 
 
+def test_every_field_is_parsed_on_its_own_and_named_if_that_fails() -> None:
+    names = set(SeeAnyTask.__struct_fields__) - {"id", "status", "payload", "unparsed"}
+
+    assert set(completed(**dict.fromkeys(names, True)).unparsed) == names
+
+
 @pytest.mark.parametrize(
     ("odd", "progress", "left"),
     [

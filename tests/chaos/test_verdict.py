@@ -48,7 +48,7 @@ def test_a_wait_without_faults_has_no_problem(wait: PlannedWait) -> None:
         ({"tries": 2}, "took 2 tries"),
         ({"xcoms": {}}, "has no XCom"),
         ({"reached_downstream": ()}, "followed by 0 runs"),
-        ({"reached_downstream": (None,)}, "handed on None, not"),
+        ({"reached_downstream": (None,)}, "passed None downstream, not"),
     ],
 )
 @pytest.mark.parametrize("kind", ["sensor", "operator", "batch"])

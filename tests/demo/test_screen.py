@@ -44,7 +44,7 @@ def test_nothing_is_wider_than_the_terminal(width: int) -> None:
     to, written = console(width)
     to.print(bars(view()))
     evidence = good_evidence(simulated())
-    to.print(result(evidence, judge(simulated(), evidence), most_deferred=7, busy=0))
+    to.print(result(evidence, judge(simulated(), evidence), max_deferred=7, busy=0))
     assert max(len(line) for line in written.getvalue().splitlines()) <= width
 
 
@@ -69,7 +69,7 @@ def test_a_log_gets_a_line_when_something_changes_and_only_then() -> None:
 def test_the_result_shows_the_received_xcoms_and_the_platforms_message() -> None:
     to, written = console()
     evidence = good_evidence(simulated())
-    to.print(result(evidence, judge(simulated(), evidence), most_deferred=7, busy=0))
+    to.print(result(evidence, judge(simulated(), evidence), max_deferred=7, busy=0))
     text = written.getvalue()
     for part in ("/output.mp4", "0.7 CNY", "5 s, 720p", "2025-06-03T00:02:30Z", "and 1 more", "4.3 CNY", MESSAGE):
         assert part in text
@@ -80,7 +80,7 @@ def test_the_result_shows_the_received_xcoms_and_the_platforms_message() -> None
 def test_a_fail_names_every_problem() -> None:
     to, written = console()
     verdict = Verdict(("one [red]thing", "another"), ("a link ran out",))
-    to.print(result(good_evidence(simulated()), verdict, most_deferred=0, busy=None))
+    to.print(result(good_evidence(simulated()), verdict, max_deferred=0, busy=None))
     text = written.getvalue()
     assert "FAIL: one [red]thing" in text
     assert "FAIL: another" in text
@@ -97,7 +97,7 @@ def test_the_picture_shows_the_waits_half_way_and_loads_nothing(tmp_path: Path) 
 
     evidence = good_evidence(simulated())
     file = tmp_path / "docs" / "demo.svg"
-    write_picture(file, album.best, result(evidence, judge(simulated(), evidence), most_deferred=7, busy=0))
+    write_picture(file, album.best, result(evidence, judge(simulated(), evidence), max_deferred=7, busy=0))
     svg = file.read_text(encoding="utf-8")
     assert "48&#160;%" in svg
     assert "PASS" in svg

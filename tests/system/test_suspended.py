@@ -93,7 +93,7 @@ def suspend_and_wake(airflow: LocalAirflow, api: HostileServer) -> Kept:
     airflow.wait_for_run(run, timeout=300)
     finished = FinishedRun(airflow, airflow.client.dag_run(run))
     kept.before = {task_id: finished.all_xcoms(task_id) for task_id in ALL}
-    airflow.process("triggerer").wake()
+    airflow.process("triggerer").resume()
     _wait_until_all_old_triggers_have_ended(airflow, run)
     finished = FinishedRun(airflow, airflow.client.dag_run(run))
     kept.states = {task_id: (finished.task(task_id).state, finished.task(task_id).try_number) for task_id in ALL}
