@@ -1,10 +1,11 @@
 """
-The documentation: its links lead somewhere, Chinese readers are told what English ones are, and of the tables of errors
-none misses an error and what they say of retries is so.
+The documentation: its links lead somewhere, both languages have the same content, the tables of errors have every error
+and whether it is retried, and the log lines that they quote are those of the code.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -43,6 +44,25 @@ def test_every_error_that_a_user_can_meet_is_explained(name: str) -> None:
     assert {kind: RETRIED[name][word] for kind, word in rows} == raised()
 
 
+LOG_LINES_OF_AIRFLOW = {"Trigger cancelled by user action, invoking on_kill", "XCom not found … _seeany_wait_…"}
+_LOG_LINES = re.compile(r"^## (?:Log lines|日志)$(.*)", re.MULTILINE | re.DOTALL)
+_QUOTED = re.compile(r"^\| `([^`]+)` \|", re.MULTILINE)
+_FILLED_IN = re.compile(r"…|\d+(?: %)?|: processing|, so ")
+
+
+@pytest.mark.parametrize("name", ["errors.md", "errors.zh.md", "callback.md", "callback.zh.md"])
+def test_the_log_lines_that_are_explained_are_those_of_the_code(name: str) -> None:
+    trees = (ast.parse(path.read_text("utf-8")) for path in (ROOT / "airflow_provider_seeany").rglob("*.py"))
+    texts = (node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    code = "\n".join(text for text in texts if isinstance(text, str))
+    (section,) = _LOG_LINES.findall((DOCS / name).read_text("utf-8"))
+    quoted = set(_QUOTED.findall(section)) - LOG_LINES_OF_AIRFLOW
+
+    assert quoted
+    for line in quoted:
+        assert [part for part in _FILLED_IN.split(line) if part.strip(" ,;") not in code] == [], line
+
+
 def _anchors(page: Path) -> set[str]:
     """Return the anchors of a page's headings, as GitHub forms them."""
     headings = _HEADING.findall(_CODE_BLOCK.sub("", page.read_text("utf-8")))
@@ -63,9 +83,9 @@ def test_links_within_the_repository_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize(("english", "chinese"), TWINS, ids=lambda page: page.name)
-def test_chinese_readers_are_told_the_same(english: Path, chinese: Path) -> None:
+def test_both_languages_have_the_same_content(english: Path, chinese: Path) -> None:
     """The same chapters, the same rows in tables and the same code; the words are for people to compare."""
-    told = [
+    contents = [
         {
             "chapters": [heading.count("#") for heading in re.findall(r"^#+", text, re.MULTILINE)],
             "rows": [row.count("|") for row in _TABLE_ROW.findall(text)],
@@ -73,7 +93,7 @@ def test_chinese_readers_are_told_the_same(english: Path, chinese: Path) -> None
         }
         for text in (page.read_text("utf-8") for page in (english, chinese))
     ]
-    assert told[0] == told[1]
+    assert contents[0] == contents[1]
 
 
 def test_every_page_of_the_documentation_is_there_in_chinese() -> None:

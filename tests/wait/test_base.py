@@ -91,6 +91,13 @@ def test_what_is_set_after_init_counts_as_a_cluster_policy_does_it(kind: Any) ->
     assert waiting.worker_part.settings == settings
 
 
+@each_kind
+def test_every_setting_is_an_attribute_and_none_a_forgotten_default(kind: Any) -> None:
+    waiting = wait(kind)
+
+    assert [name for name in TASK_SETTINGS.__struct_fields__ if not hasattr(waiting, name)] == []
+
+
 @pytest.mark.parametrize("kind", [*KINDS, SeeAnyTaskBatchSensor])
 def test_every_parameter_is_documented_in_the_class_that_takes_it(kind: type) -> None:
     ours = [each for each in kind.__mro__ if each.__module__.startswith("airflow_provider_seeany.")]
