@@ -84,7 +84,7 @@ async def _response(request: Request) -> Response:
         return _json(413, {"detail": f"The body has more than {MAX_BYTES} bytes"})
     ids = seeany_ids(body)
     if not ids and claims.task_instance is None:
-        return _json(400, {"detail": "The body is no JSON object with the id of a task"})
+        return _json(400, {"detail": "The body is not a JSON object with the id of a task"})
     return _result_response(await handle_callback(claims, ids))
 
 
