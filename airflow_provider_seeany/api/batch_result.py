@@ -62,7 +62,7 @@ class BatchTimedOut(msgspec.Struct, frozen=True, kw_only=True, tag="batch_timed_
     """
     The deadline passed first.
 
-    :param last_error: the last request's error, for a person, if the service has not responded since.
+    :param last_error: the error of the last failed request, for a person, if its task has not responded since.
     :param looked_ended: the first ids whose last responses had a result URL, or an unknown status like an end.
     """
 

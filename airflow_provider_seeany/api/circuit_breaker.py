@@ -51,13 +51,7 @@ class CircuitBreaker:
         return len(self._failed_indexes) >= FAILURE_THRESHOLD
 
     def receive(self, index: int, reply: SeeAnyTask | ApiError, now: float) -> ApiError | None:
-        """
-        Take a request's task or error.
-
-        :param index: the task's index in the batch.
-        :param now: Unix seconds.
-        :return: an invalid response that has to be believed of all tasks, as it would be of a single one.
-        """
+        """Take a request's task or error; return an invalid response if it has to be believed of all tasks."""
         is_believed = self._invalid_responses.receive(reply, now)
         # A permanent error is a response, too.
         if not isinstance(reply, ApiError) or isinstance(reply, PermanentError):

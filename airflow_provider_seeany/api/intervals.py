@@ -117,11 +117,7 @@ class FixedInterval(PollPolicy, kw_only=True):
 
 
 class JitteredInterval(PollPolicy, kw_only=True):
-    """
-    A long interval with jitter, for waits that expect a callback, which may get lost.
-
-    :param jitter: returns a number from 0 up to 1.
-    """
+    """A long interval with jitter, for waits that expect a callback, which may get lost."""
 
     jitter: Callable[[], float] = random.random
 

@@ -31,9 +31,8 @@ if TYPE_CHECKING:
 
 def read_settings(seeany_conn_id: str, hook: BaseHook | type[BaseHook] = BaseHook) -> ApiSettings:
     """
-    Read a connection.
+    Read a connection through a hook.
 
-    :param hook: the hook that gets the connection.
     :raises SeeAnyConnectionNotFound: if the connection was not found.
     :raises SeeAnyConfigError: if it cannot be used.
     """

@@ -26,7 +26,6 @@ from airflow_provider_seeany.api.outcome import (
     Refused,
     TimedOut,
     decode_outcome,
-    encode_outcome,
 )
 from airflow_provider_seeany.api.snapshot import Snapshot
 from airflow_provider_seeany.api.task import SeeAnyTask
@@ -335,7 +334,7 @@ def test_a_timeout_tells_what_the_last_response_held(log: Lines, name: str) -> N
 
     assert isinstance(outcome, TimedOut)
     assert (outcome.result_url, outcome.looks_ended) == (url, looks_ended)
-    assert decode_outcome(json.loads(json.dumps(encode_outcome(outcome)))) == outcome
+    assert decode_outcome(json.loads(json.dumps(msgspec.to_builtins(outcome)))) == outcome
 
 
 def test_a_timeout_tells_what_the_worker_saw_too(log: Lines) -> None:
@@ -356,7 +355,7 @@ def test_a_timeout_tells_of_a_url_that_is_too_long_to_be_kept(log: Lines) -> Non
 
     assert isinstance(outcome, TimedOut)
     assert (outcome.result_url, outcome.had_result, waiting.looked_ended) == (None, True, True)
-    assert decode_outcome(json.loads(json.dumps(encode_outcome(outcome)))) == outcome
+    assert decode_outcome(json.loads(json.dumps(msgspec.to_builtins(outcome)))) == outcome
     error = task_timeout(outcome, seeany_task_id="x", timeout=10)
     assert "its last response had a result URL, which is too long for this text" in str(error)
     assert "before you create it again" in str(error)
@@ -513,10 +512,10 @@ OUTCOMES: list[Outcome] = [
 
 @pytest.mark.parametrize("outcome", OUTCOMES, ids=lambda outcome: type(outcome).__name__)
 def test_an_outcome_survives_the_way_from_the_triggerer_to_a_worker(outcome: Outcome) -> None:
-    travelled = json.loads(json.dumps(encode_outcome(outcome)))
+    travelled = json.loads(json.dumps(msgspec.to_builtins(outcome)))
 
     assert decode_outcome(travelled) == outcome
-    assert decode_outcome(msgspec.msgpack.decode(msgspec.msgpack.encode(encode_outcome(outcome)))) == outcome
+    assert decode_outcome(msgspec.msgpack.decode(msgspec.msgpack.encode(msgspec.to_builtins(outcome)))) == outcome
 
 
 @pytest.mark.parametrize("event", [{}, {"type": "later"}, {"type": "finished"}, {"type": "refused", "trouble": {}}])
