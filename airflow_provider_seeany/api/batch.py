@@ -22,7 +22,7 @@ from airflow_provider_seeany.api.batch_result import BatchAborted, BatchOutcome,
 from airflow_provider_seeany.api.circuit_breaker import CircuitBreaker
 from airflow_provider_seeany.api.collector import ResultCollector
 from airflow_provider_seeany.api.errors import ApiError, ThrottledError
-from airflow_provider_seeany.api.intervals import AdaptiveInterval, FixedInterval
+from airflow_provider_seeany.api.intervals import AdaptiveInterval, PollPolicy
 from airflow_provider_seeany.api.outcome import Finished, Refused, TimedOut
 from airflow_provider_seeany.api.poll_queue import PollQueue
 from airflow_provider_seeany.api.settings import BatchSettings
@@ -59,7 +59,7 @@ class Batch:
         self._ids = ids
         self._settings = settings
         # For errors that concern the batch as a whole.
-        self._backoff = FixedInterval(poll_interval=settings.poll_interval)
+        self._backoff = PollPolicy(poll_interval=settings.poll_interval)
         self._spacing = 1 / settings.max_requests_per_second
         self._deadline = float("inf") if deadline is None else deadline
         self._ends_at = max(self._deadline, now) + LAST_POLL_SECONDS

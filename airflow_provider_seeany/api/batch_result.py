@@ -82,11 +82,7 @@ BatchOutcome = BatchResult | BatchTimedOut | BatchAborted | Misconfigured | BadI
 
 
 def decode_batch_outcome(encoded: Mapping[str, Any]) -> BatchOutcome:
-    """
-    Turn plain JSON values back into an outcome.
-
-    :raises ValueError: if they are none, for example because a newer version wrote them.
-    """
+    """Turn plain JSON values back into an outcome; raise ``ValueError`` if they are none, as of a newer version."""
     outcome: BatchOutcome = msgspec.convert(encoded, BatchOutcome)
     return outcome
 

@@ -85,10 +85,6 @@ Outcome = Finished | Refused | TimedOut | Misconfigured | BadId | Crashed
 
 
 def decode_outcome(encoded: Mapping[str, Any]) -> Outcome:
-    """
-    Turn plain JSON values back into an outcome.
-
-    :raises ValueError: if they are none, for example because a newer version wrote them.
-    """
+    """Turn plain JSON values back into an outcome; raise ``ValueError`` if they are none, as of a newer version."""
     outcome: Outcome = msgspec.convert(encoded, Outcome)
     return outcome

@@ -32,11 +32,7 @@ _MESSAGE_KEYS = ("message", "msg", "detail", "error_message")
 
 
 def parse_task(response: Response, seeany_task_id: str) -> SeeAnyTask:
-    """
-    Read the response to the request for one task.
-
-    :raises ApiError: if it does not describe this task.
-    """
+    """Read the response to the request for one task; raise ``ApiError`` if it does not describe this task."""
     payload, changes = _payload(response)
     if not isinstance(payload, dict):
         raise _invalid(response, f"expected a JSON object, got {type(payload).__name__}")
@@ -51,11 +47,7 @@ def parse_task(response: Response, seeany_task_id: str) -> SeeAnyTask:
 
 
 def parse_json(response: Response) -> Any:
-    """
-    Read the response to any GET.
-
-    :raises ApiError: if its status is no success, its body is no JSON, or it is an error with a success status.
-    """
+    """Read the response to any GET; raise ``ApiError`` if it is an error, whatever its status, or not JSON."""
     return _payload(response)[0]
 
 

@@ -15,7 +15,7 @@ from airflow.providers.common.compat.sdk import BaseHook
 from airflow_provider_seeany import DEFAULT_CONN_ID
 from airflow_provider_seeany.api.clock import ForwardClock
 from airflow_provider_seeany.api.errors import ApiError, BadSettings
-from airflow_provider_seeany.api.intervals import FixedInterval
+from airflow_provider_seeany.api.intervals import PollPolicy
 from airflow_provider_seeany.api.request import PROBE_TASK_ID
 from airflow_provider_seeany.api.retries import acall_with_retries, call_with_retries
 from airflow_provider_seeany.api.task import SeeAnyTask
@@ -204,7 +204,7 @@ class SeeAnyHook(BaseHook):
         began = clock()
         wait = Wait(
             checked,
-            polling=FixedInterval(poll_interval=interval),
+            polling=PollPolicy(poll_interval=interval),
             deadline=began + timeout,
             log=self.log,
             began=began,

@@ -15,7 +15,7 @@ from airflow_provider_seeany.api.errors import (
     ThrottledError,
     TransientError,
 )
-from airflow_provider_seeany.api.intervals import FixedInterval, PollPolicy
+from airflow_provider_seeany.api.intervals import PollPolicy
 from airflow_provider_seeany.api.invalid_responses import MIN_INVALID_RESPONSES, MIN_INVALID_SECONDS
 from airflow_provider_seeany.api.outcome import (
     BadId,
@@ -45,7 +45,7 @@ def log() -> Lines:
 
 def wait(log: Lines, *, deadline: float | None = None, task_id: str = "x", **more: Any) -> Wait:
     """Return a wait that asks every 10 s."""
-    return Wait(task_id, **{"polling": FixedInterval(poll_interval=10), "deadline": deadline, "log": log, **more})
+    return Wait(task_id, **{"polling": PollPolicy(poll_interval=10), "deadline": deadline, "log": log, **more})
 
 
 def task_with(**fields: object) -> SeeAnyTask:
@@ -416,7 +416,7 @@ def test_several_invalid_responses_in_a_row_are_believed(log: Lines) -> None:
 
 def test_invalid_responses_that_come_fast_are_believed_no_sooner_than_slow_ones(log: Lines) -> None:
     """A proxy that is restarted answers with a page for some seconds, to whoever asks and however often."""
-    waiting = wait(log, polling=FixedInterval(poll_interval=0.5))
+    waiting = wait(log, polling=PollPolicy(poll_interval=0.5))
     now, asked = START, 0
     while isinstance(step := waiting.receive(trouble(InvalidResponseError), now), Pause):
         now, asked = now + step.seconds, asked + 1
