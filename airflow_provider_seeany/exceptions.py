@@ -47,11 +47,7 @@ class SeeAnyTaskIdError(SeeAnyError, AirflowFailException, ValueError):
 
 
 class SeeAnyTaskFailed(SeeAnyError, AirflowFailException):
-    """
-    SeeAny reported that the task failed. Never retried, as the same id would fail again.
-
-    :param task: the task, with ``error.code`` and ``error.message``.
-    """
+    """SeeAny reported that ``task`` failed. Never retried, as the same id would fail again."""
 
     def __init__(self, task: SeeAnyTask) -> None:
         super().__init__(f"SeeAny task {sanitize(task.id)} failed: {task.failure_reason}")
@@ -101,23 +97,14 @@ class SeeAnyTaskNotReady(SeeAnyError):
 
 
 class SeeAnyApiError(SeeAnyError):
-    """
-    A request brought no usable response. Retried as the task's ``retries`` say; subclasses may not be.
-
-    :param text: what happened.
-    :param error: the details.
-    """
+    """A request brought no usable response. Retried as the task's ``retries`` say; subclasses may not be."""
 
     def __init__(self, text: str, error: ApiError) -> None:
         super().__init__(text)
-        self.http_status = error.http_status
-        """HTTP status of the response, ``None`` if there was no response."""
-        self.error_code = error.code
-        """The service's own error code."""
+        self.http_status = error.http_status  # None if there was no response
+        self.error_code = error.code  # the service's own, like its message
         self.server_message = error.message
-        """The service's own message."""
-        self.request_id = error.request_id
-        """The service's id of the request, for the platform's support."""
+        self.request_id = error.request_id  # for the platform's support
 
 
 class SeeAnyRequestError(SeeAnyApiError, AirflowFailException):
@@ -144,7 +131,6 @@ def completed_task(outcome: Outcome, *, seeany_task_id: str, seeany_conn_id: str
     """
     Return the completed task of an outcome.
 
-    :param timeout: that of the wait, in seconds.
     :raises SeeAnyError: for any other outcome.
     """
     match outcome:
@@ -164,7 +150,6 @@ def batch_result(outcome: BatchOutcome, settings: BatchSettings, *, seeany_conn_
     """
     Return the result of a batch's outcome.
 
-    :param kept: where the completed results are kept, for a person.
     :raises SeeAnyError: for any other outcome.
     """
     about = "a batch of SeeAny tasks"

@@ -48,7 +48,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from airflow_provider_seeany.api.intervals import AdaptiveInterval, FixedInterval, PollPolicy
+from airflow_provider_seeany.api.intervals import AdaptiveInterval, PollPolicy
 
 TASKS = 2500
 SEED = 20260603
@@ -127,8 +127,8 @@ def _adaptive(maximum: float) -> Rule:
     return lambda jitter: AdaptiveInterval(poll_interval=10, max_poll_interval=maximum, jitter=jitter)
 
 
-FIXED_10: Rule = lambda jitter: FixedInterval(poll_interval=10)  # noqa: E731
-FIXED_5: Rule = lambda jitter: FixedInterval(poll_interval=5)  # noqa: E731
+FIXED_10: Rule = lambda jitter: PollPolicy(poll_interval=10)  # noqa: E731
+FIXED_5: Rule = lambda jitter: PollPolicy(poll_interval=5)  # noqa: E731
 HALF_ESTIMATE: Rule = lambda jitter: HalfEstimate(poll_interval=10)  # noqa: E731
 ADAPTIVE = {maximum: _adaptive(maximum) for maximum in (30, 20, 10)}
 

@@ -9,7 +9,8 @@ Bottom-up; each module imports earlier ones only:
 - a request: ``route`` (proxy and certificates), ``request`` (settings, URL, headers), ``lenient_json`` and
   ``response`` (decoding a body), ``parse`` (the one judgement of a response), the transports ``blocking`` (requests)
   and ``asynchronous`` (aiohttp), ``retries`` (within one call)
-- a wait: ``intervals`` (when to poll), ``outcome``, ``snapshot``, ``wait_log``, ``invalid_responses``, ``wait``
+- a wait: ``settings``, ``intervals`` (when to poll), ``outcome``, ``snapshot``, ``wait_log``, ``invalid_responses``,
+  ``wait``
 - a batch: ``poll_queue`` (which task to poll), ``circuit_breaker``, ``costs``, ``batch_result``, ``collector``,
   ``batch``
 - ``clock`` (the time of a wait)

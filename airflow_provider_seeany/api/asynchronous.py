@@ -21,11 +21,7 @@ from airflow_provider_seeany.api.task import SeeAnyTask
 
 
 class AsyncClient:
-    """
-    Sends requests without blocking the event loop. Made by :func:`shared_client`.
-
-    :param settings: where the API is and how to talk to it.
-    """
+    """Sends requests without blocking the event loop. Made by :func:`shared_client`."""
 
     def __init__(self, settings: ApiSettings) -> None:
         self.settings = settings
@@ -46,9 +42,8 @@ class AsyncClient:
 
     async def get_task(self, seeany_task_id: str) -> SeeAnyTask:
         """
-        Make one request for a task.
+        Make one request for a task, by its checked id.
 
-        :param seeany_task_id: an id checked by :func:`~airflow_provider_seeany.api.task_id.checked_task_id`.
         :raises ApiError: if it brings no usable response.
         """
         try:
@@ -133,17 +128,11 @@ async def shared_client(settings: ApiSettings) -> AsyncIterator[AsyncClient]:
 
 
 def _arguments(settings: ApiSettings) -> dict[str, Any]:
-    """Build the keyword arguments of each request, once."""
     headers = CIMultiDict(settings.headers)
-    proxy = settings.route.proxy
-    if proxy is None:
-        return {"headers": headers, "allow_redirects": False}
-    if settings.base_url.startswith("http:"):
-        # Without a tunnel the proxy reads the request itself.
-        headers.update(proxy.headers)
-    return {
-        "headers": headers,
-        "allow_redirects": False,
-        "proxy": URL(proxy.url),
-        "proxy_headers": CIMultiDict(proxy.headers),
-    }
+    arguments: dict[str, Any] = {"headers": headers, "allow_redirects": False}
+    if (proxy := settings.route.proxy) is not None:
+        arguments |= {"proxy": URL(proxy.url), "proxy_headers": CIMultiDict(proxy.headers)}
+        if settings.base_url.startswith("http:"):
+            # Without a tunnel the proxy reads the request itself.
+            headers.update(proxy.headers)
+    return arguments

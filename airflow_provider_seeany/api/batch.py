@@ -22,7 +22,7 @@ from airflow_provider_seeany.api.batch_result import BatchAborted, BatchOutcome,
 from airflow_provider_seeany.api.circuit_breaker import CircuitBreaker
 from airflow_provider_seeany.api.collector import ResultCollector
 from airflow_provider_seeany.api.errors import ApiError, ThrottledError
-from airflow_provider_seeany.api.intervals import AdaptiveInterval, FixedInterval
+from airflow_provider_seeany.api.intervals import AdaptiveInterval, PollPolicy
 from airflow_provider_seeany.api.outcome import Finished, Refused, TimedOut
 from airflow_provider_seeany.api.poll_queue import PollQueue
 from airflow_provider_seeany.api.settings import BatchSettings
@@ -39,12 +39,11 @@ class Batch:
     """
     Follows many tasks until each has ended, one error ends the batch, or the deadline passes.
 
-    A restart needs the ids alone: a new batch polls each task again.
+    A restart needs the ids alone: a new batch polls each task again. All times are Unix seconds.
 
     :param ids: the tasks, checked by :func:`~airflow_provider_seeany.api.task_id.checked_task_ids`.
-    :param deadline: Unix seconds; ``None`` for never.
-    :param now: Unix seconds.
-    :param began: when the wait began, in Unix seconds; ``None`` if its tasks must be visible by now.
+    :param deadline: ``None`` for never.
+    :param began: when the wait began; ``None`` if its tasks must be visible by now.
     """
 
     def __init__(
@@ -60,10 +59,10 @@ class Batch:
         self._ids = ids
         self._settings = settings
         # For errors that concern the batch as a whole.
-        self._backoff = FixedInterval(poll_interval=settings.poll_interval)
+        self._backoff = PollPolicy(poll_interval=settings.poll_interval)
         self._spacing = 1 / settings.max_requests_per_second
-        self._deadline = deadline
-        self._ends_at = float("inf") if deadline is None else max(deadline, now) + LAST_POLL_SECONDS
+        self._deadline = float("inf") if deadline is None else deadline
+        self._ends_at = max(self._deadline, now) + LAST_POLL_SECONDS
         self._began = began
         self._log = log
         self._throttled_log = ThrottledLog(log)
@@ -87,7 +86,9 @@ class Batch:
         """Return the task to poll now, or how long to pause unless a request ends first."""
         next_at = self._ends_at
         if len(self._in_flight) < (1 if self._breaker.is_open else self._settings.max_concurrent_requests):
-            due = max(self._queue.next_at, self._next_slot, self._next_probe_at)
+            # As in a single wait, the last request is made at the deadline.
+            probe_at = min(self._breaker.next_probe_at, self._deadline)
+            due = max(self._queue.next_at, self._next_slot, probe_at)
             if due <= now:
                 index = self._queue.take(now)
                 self._next_slot = now + self._spacing
@@ -96,24 +97,13 @@ class Batch:
             next_at = min(due, next_at)
         return Pause(min(max(next_at - now, 0), MAX_PAUSE))
 
-    @property
-    def _next_probe_at(self) -> float:
-        at = self._breaker.next_probe_at
-        # As in a single wait, the last request is made at the deadline.
-        return at if self._deadline is None else min(at, self._deadline)
-
     def receive(self, seeany_task_id: str, reply: SeeAnyTask | ApiError, now: float) -> None:
-        """
-        Take a request's task or error.
-
-        :param seeany_task_id: the polled task.
-        :param now: Unix seconds.
-        """
+        """Take the task, or the error, of the request for a task."""
         index = self._in_flight.pop(seeany_task_id)
         if self.results.has_ended(index):
             return
         known = self._waits.pop(index, None)
-        wait, polling = known or self._wait(seeany_task_id)
+        wait, polling = known or self._new_wait(seeany_task_id)
         step = wait.receive(reply, now)
         self._queue.record(index, had_ended=isinstance(step, Finished | Refused))
         self._keep_error(index, reply, now)
@@ -154,7 +144,7 @@ class Batch:
         believed = self._breaker.receive(index, reply, now)
         if believed is not None:
             self.results.fail_the_rest(str(believed))
-        if self._breaker.is_open and self._deadline is not None and now >= self._deadline:
+        if self._breaker.is_open and now >= self._deadline:
             self._ends_at = min(self._ends_at, now)  # further requests are pointless
 
     def connection_failed(self, error: ApiError, *, in_a_row: int, now: float) -> BatchOutcome | Pause:
@@ -162,10 +152,9 @@ class Batch:
         self._last_error = error.detached()
         self._throttled_log.warning("%s; the wait continues", error)
         self._throttled_log.flush(now)
-        seconds = self._backoff.after_error(error, in_a_row=in_a_row)
-        if self._deadline is not None and now >= self._deadline:
+        if now >= self._deadline:
             return self._timed_out()
-        return Pause(seconds if self._deadline is None else min(seconds, self._deadline - now))
+        return Pause(min(self._backoff.after_error(error, in_a_row=in_a_row), self._deadline - now))
 
     def outcome(self, now: float) -> BatchOutcome | None:
         """Return the batch's outcome; ``None`` while it continues."""
@@ -179,7 +168,7 @@ class Batch:
             return self._timed_out()
         return None
 
-    def _wait(self, seeany_task_id: str) -> tuple[Wait, AdaptiveInterval]:
+    def _new_wait(self, seeany_task_id: str) -> tuple[Wait, AdaptiveInterval]:
         polling = AdaptiveInterval(
             poll_interval=self._settings.poll_interval, max_poll_interval=self._settings.max_poll_interval
         )

@@ -62,7 +62,7 @@ class BatchTimedOut(msgspec.Struct, frozen=True, kw_only=True, tag="batch_timed_
     """
     The deadline passed first.
 
-    :param last_error: the last request's error, for a person, if the service has not responded since.
+    :param last_error: the error of the last failed request, for a person, if its task has not responded since.
     :param looked_ended: the first ids whose last responses had a result URL, or an unknown status like an end.
     """
 
@@ -82,11 +82,7 @@ BatchOutcome = BatchResult | BatchTimedOut | BatchAborted | Misconfigured | BadI
 
 
 def decode_batch_outcome(encoded: Mapping[str, Any]) -> BatchOutcome:
-    """
-    Turn plain JSON values back into an outcome.
-
-    :raises ValueError: if they are none, for example because a newer version wrote them.
-    """
+    """Turn plain JSON values back into an outcome; raise ``ValueError`` if they are none, as of a newer version."""
     outcome: BatchOutcome = msgspec.convert(encoded, BatchOutcome)
     return outcome
 

@@ -90,7 +90,6 @@ class _HeaderLines:
         return getattr(self._stream, name)  # for closing
 
     def readline(self, limit: int) -> bytes:
-        """Return the next well-formed line."""
         while line := self._stream.readline(limit):
             named = _NAMED.match(line)
             if named or line in (b"\r\n", b"\n") or (self._may_be_folded and line[:1] in b" \t"):
@@ -149,7 +148,6 @@ class _Adapter(requests.adapters.HTTPAdapter):
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Use the route's certificates."""
         super().init_poolmanager(*args, ssl_context=self._route.tls, **kwargs)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
@@ -165,7 +163,6 @@ class _Adapter(requests.adapters.HTTPAdapter):
         """Do nothing: requests would add the certificates of certifi to those of the context."""
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the pool of connections for a request."""
         pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
         if not issubclass(pool.ConnectionCls, _RegistersSocket):
             bases = (_RegistersSocket, pool.ConnectionCls)
@@ -194,11 +191,7 @@ class _Session(requests.Session):
 
 
 class BlockingClient:
-    """
-    Sends requests and waits for the responses. Keeps its connections until :meth:`close`.
-
-    :param settings: where the API is and how to talk to it.
-    """
+    """Sends requests and waits for the responses. Keeps its connections until :meth:`close`."""
 
     def __init__(self, settings: ApiSettings) -> None:
         self.settings = settings
@@ -206,9 +199,8 @@ class BlockingClient:
 
     def get_task(self, seeany_task_id: str) -> SeeAnyTask:
         """
-        Make one request for a task.
+        Make one request for a task, by its checked id.
 
-        :param seeany_task_id: an id checked by :func:`~airflow_provider_seeany.api.task_id.checked_task_id`.
         :raises ApiError: if it brings no usable response.
         """
         try:

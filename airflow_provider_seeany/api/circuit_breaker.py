@@ -14,7 +14,7 @@ Each task backs off on its own, but thousands of them would still send as many r
 from __future__ import annotations
 
 from airflow_provider_seeany.api.errors import ApiError, PermanentError
-from airflow_provider_seeany.api.intervals import BACKOFF_MAX, FixedInterval
+from airflow_provider_seeany.api.intervals import BACKOFF_MAX, PollPolicy
 from airflow_provider_seeany.api.invalid_responses import InvalidResponseCounter
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.text import format_count
@@ -34,7 +34,7 @@ class CircuitBreaker:
     """
 
     def __init__(self, *, poll_interval: float, log: Log) -> None:
-        self._backoff = FixedInterval(poll_interval=min(poll_interval, BACKOFF_MAX))
+        self._backoff = PollPolicy(poll_interval=min(poll_interval, BACKOFF_MAX))
         self._log = log
         self._invalid_responses = InvalidResponseCounter()
         self._failures = 0
@@ -51,13 +51,7 @@ class CircuitBreaker:
         return len(self._failed_indexes) >= FAILURE_THRESHOLD
 
     def receive(self, index: int, reply: SeeAnyTask | ApiError, now: float) -> ApiError | None:
-        """
-        Take a request's task or error.
-
-        :param index: the task's index in the batch.
-        :param now: Unix seconds.
-        :return: an invalid response that has to be believed of all tasks, as it would be of a single one.
-        """
+        """Take a request's task or error; return an invalid response if it has to be believed of all tasks."""
         is_believed = self._invalid_responses.receive(reply, now)
         # A permanent error is a response, too.
         if not isinstance(reply, ApiError) or isinstance(reply, PermanentError):

@@ -160,7 +160,6 @@ class ResultCollector:
 
 
 def _row(task: SeeAnyTask) -> dict[str, Any]:
-    """Return a completed task's row of the table."""
     row = {
         "id": task.id,
         "video_url": web_url(task.video_url),

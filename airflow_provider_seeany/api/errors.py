@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copyreg
 import pickle
+from contextlib import suppress
 from typing import Any, Self
 
 
@@ -20,8 +21,10 @@ class PicklableException:
         # Rebuilt without __init__, which pickle would call with the text alone.
         state = dict(self.__dict__)
         assert isinstance(self, BaseException)
-        if self.__cause__ is not None and _can_be_pickled(self.__cause__):
-            state["__cause__"] = self.__cause__
+        if self.__cause__ is not None:
+            with suppress(Exception):
+                pickle.dumps(self.__cause__)
+                state["__cause__"] = self.__cause__
         state["__suppress_context__"] = self.__suppress_context__
         return copyreg.__newobj__, (type(self), *self.args), state  # type: ignore[attr-defined]
 
@@ -84,11 +87,3 @@ class TransientError(ApiError):
 
 class InvalidResponseError(ApiError):
     """A success status with a body that is no SeeAny response, as proxies produce now and then."""
-
-
-def _can_be_pickled(value: object) -> bool:
-    try:
-        pickle.dumps(value)
-    except Exception:
-        return False
-    return True

@@ -1,7 +1,7 @@
 """
 How long to pause between two requests.
 
-``FixedInterval`` pauses always the same; so does ``JitteredInterval``, for callbacks that may get lost.
+A ``PollPolicy`` pauses always the same; so does ``JitteredInterval``, for callbacks that may get lost.
 ``AdaptiveInterval`` aims at the end of the task, as far as the service's own forecasts of it have come true. A response
 gives two forecasts of the remaining time: the service's estimate, and the progress by its pace. Each of them goes
 through these states on its own::
@@ -75,7 +75,7 @@ def with_jitter(seconds: float, jitter: Callable[[], float] = random.random) -> 
 
 class PollPolicy(msgspec.Struct, kw_only=True):
     """
-    Returns the pause before the next request of one wait. Reads no clock.
+    Returns the pause before the next request of one wait: a fixed one, unless a subclass knows better. Reads no clock.
 
     :param poll_interval: seconds between two requests while nothing better is known.
     """
@@ -94,34 +94,18 @@ class PollPolicy(msgspec.Struct, kw_only=True):
         :param progress: per cent done, unchecked.
         :param now: seconds since any moment, the same for all responses of a wait.
         """
-        raise NotImplementedError
+        return self.poll_interval
 
     def after_error(self, error: ApiError, *, in_a_row: int) -> float:
-        """
-        Return the seconds to pause after a failed request: longer each time, up to a minute.
-
-        :param in_a_row: how many requests in a row have failed, this one included.
-        """
+        """Return the seconds to pause after so many failed requests in a row: longer each time, up to a minute."""
         pause = min(self.poll_interval * BACKOFF_FACTOR ** min(in_a_row - 1, 20), max(BACKOFF_MAX, self.poll_interval))
         if isinstance(error, ThrottledError) and error.retry_after is not None:
             pause = max(pause, min(error.retry_after, RETRY_AFTER_MAX))
         return pause
 
 
-class FixedInterval(PollPolicy, kw_only=True):
-    """A fixed interval, for waits that hold a process and whose user set the interval."""
-
-    def after_response(self, *, estimated_remaining: float | None, progress: float | None, now: float) -> float:
-        """Return the interval."""
-        return self.poll_interval
-
-
 class JitteredInterval(PollPolicy, kw_only=True):
-    """
-    A long interval with jitter, for waits that expect a callback, which may get lost.
-
-    :param jitter: returns a number from 0 up to 1.
-    """
+    """A long interval with jitter, for waits that expect a callback, which may get lost."""
 
     jitter: Callable[[], float] = random.random
 
@@ -265,7 +249,7 @@ def _chosen(estimate: RemainingTime | None, progress: RemainingTime | None) -> R
 def poll_policy(settings: TaskSettings, *, in_worker: bool = False) -> PollPolicy:
     """Return how the wait for one task polls."""
     if in_worker:
-        return FixedInterval(poll_interval=settings.poll_interval)
+        return PollPolicy(poll_interval=settings.poll_interval)  # its user set the interval
     if settings.expect_callback:
         return JitteredInterval(poll_interval=settings.callback_poll_interval)
     return AdaptiveInterval(poll_interval=settings.poll_interval, max_poll_interval=settings.max_poll_interval)

@@ -33,11 +33,7 @@ class InvalidResponseCounter:
 
 
 def validated(task: SeeAnyTask) -> SeeAnyTask:
-    """
-    Return the task.
-
-    :raises InvalidResponseError: if its status says that it is completed, but the rest of the payload contradicts.
-    """
+    """Return the task; raise ``InvalidResponseError`` if it is completed, but the rest of its payload contradicts."""
     if (contradiction := task.contradiction) is None:
         return task
     raise InvalidResponseError(

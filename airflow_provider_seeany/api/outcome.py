@@ -46,11 +46,8 @@ class TimedOut(msgspec.Struct, frozen=True, tag="timed_out"):
     """
     The deadline passed first.
 
-    :param last_snapshot: the last snapshot of the task, for a person.
-    :param last_error: the error of the last request, if that failed.
-    :param result_url: a result URL in the last response, if it is not too long.
-    :param had_result: whether the last response had one at all.
-    :param looks_ended: whether its status is an unknown word that reads as if the task had ended.
+    :param last_snapshot: for a person, like the error of the last request, if that failed. The other fields are those
+        of the :class:`~airflow_provider_seeany.api.snapshot.Snapshot`.
     """
 
     last_snapshot: str | None = None
@@ -79,11 +76,7 @@ class BadId(msgspec.Struct, frozen=True, tag="bad_id"):
 
 
 class Unrendered(msgspec.Struct, frozen=True, tag="unrendered"):
-    """
-    No request was made: the trigger was given unrendered templates. A worker continues.
-
-    :param began: when the wait began, in Unix seconds.
-    """
+    """No request was made: the trigger was given unrendered templates. A worker continues what ``began`` then."""
 
     began: float
 
@@ -91,17 +84,7 @@ class Unrendered(msgspec.Struct, frozen=True, tag="unrendered"):
 Outcome = Finished | Refused | TimedOut | Misconfigured | BadId | Crashed
 
 
-def encode_outcome(outcome: Outcome | Unrendered) -> dict[str, Any]:
-    """Turn an outcome into plain JSON values."""
-    encoded: dict[str, Any] = msgspec.to_builtins(outcome)
-    return encoded
-
-
 def decode_outcome(encoded: Mapping[str, Any]) -> Outcome:
-    """
-    Turn plain JSON values back into an outcome.
-
-    :raises ValueError: if they are none, for example because a newer version wrote them.
-    """
+    """Turn plain JSON values back into an outcome; raise ``ValueError`` if they are none, as of a newer version."""
     outcome: Outcome = msgspec.convert(encoded, Outcome)
     return outcome

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -24,18 +25,14 @@ from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.text import sanitize
 
-MAX_BYTES_SHOWN = 200  # maximum bytes of an unusable body that an error shows
+MAX_BYTES_SHOWN = 200  # maximum characters of an invalid body that an error shows
 
 _REQUEST_ID_HEADERS = ("X-Request-Id", "Request-Id", "X-Trace-Id", "X-Correlation-Id")
 _MESSAGE_KEYS = ("message", "msg", "detail", "error_message")
 
 
 def parse_task(response: Response, seeany_task_id: str) -> SeeAnyTask:
-    """
-    Read the response to the request for one task.
-
-    :raises ApiError: if it does not describe this task.
-    """
+    """Read the response to the request for one task; raise ``ApiError`` if it does not describe this task."""
     payload, changes = _payload(response)
     if not isinstance(payload, dict):
         raise _invalid(response, f"expected a JSON object, got {type(payload).__name__}")
@@ -50,11 +47,7 @@ def parse_task(response: Response, seeany_task_id: str) -> SeeAnyTask:
 
 
 def parse_json(response: Response) -> Any:
-    """
-    Read the response to any GET.
-
-    :raises ApiError: if its status is no success, its body is no JSON, or it is an error with a success status.
-    """
+    """Read the response to any GET; raise ``ApiError`` if it is an error, whatever its status, or not JSON."""
     return _payload(response)[0]
 
 
@@ -91,7 +84,7 @@ def _payload(response: Response) -> tuple[Any, list[str]]:
         what = "the body is HTML" if _is_html(response) else "the body is not JSON"
         raise _invalid(response, f"{what} ({error})") from None
     if isinstance(payload, dict) and _is_about_request(payload) and (envelope := _error_envelope(payload)):
-        raise _envelope_error(response, *envelope)
+        raise _envelope_error(response, payload, *envelope)
     return payload, changes
 
 
@@ -100,7 +93,9 @@ def _http_error(response: Response) -> ApiError:
         response = decompressed(response)
     except ValueError:
         response = msgspec.structs.replace(response, body=b"")
-    payload = _json_or_none(response)
+    payload = None
+    with suppress(ValueError, RecursionError):
+        payload, _ = decoded(response)
     code, message = (_error_envelope(payload) if isinstance(payload, dict) else None) or (None, None)
     retry_after = _retry_after(response.headers)
     if 300 <= response.status < 400:
@@ -120,7 +115,7 @@ def _http_error(response: Response) -> ApiError:
     )
 
 
-def _envelope_error(response: Response, code: str | None, message: str | None) -> ApiError:
+def _envelope_error(response: Response, payload: Any, code: str | None, message: str | None) -> ApiError:
     """
     Judge an error that came with a success status.
 
@@ -135,7 +130,7 @@ def _envelope_error(response: Response, code: str | None, message: str | None) -
         http_status=status or response.status,
         code=code and _clean(response, code),
         message=message and _clean(response, message),
-        request_id=_request_id(response, _json_or_none(response)),
+        request_id=_request_id(response, payload),
         retry_after=retry_after,
     )
 
@@ -207,13 +202,6 @@ def _body_excerpt(response: Response, *, even_html: bool = False) -> str:
 def _is_html(response: Response) -> bool:
     first = response.body.lstrip()[:1]
     return first == b"<" or ("html" in response.headers.get("Content-Type", "").lower() and first not in (b"{", b"["))
-
-
-def _json_or_none(response: Response) -> Any:
-    try:
-        return decoded(response)[0]
-    except (ValueError, RecursionError):
-        return None
 
 
 def _request_id(response: Response, payload: Any) -> str | None:

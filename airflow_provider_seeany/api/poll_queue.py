@@ -10,7 +10,7 @@ lower hit rate is tried all the same, since it may have become the better one.
 
 from __future__ import annotations
 
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 
 from airflow_provider_seeany.api.intervals import MARGIN
 
@@ -25,14 +25,10 @@ class _Queue:
     :param polls: how often each task was polled. An entry from before the last poll is void.
     """
 
-    def __init__(self, polls: list[int]) -> None:
+    def __init__(self, polls: list[int], indexes: range = range(0), at: float = 0.0) -> None:
         self.hit_rate = 1.0
         self._polls = polls
-        self._heap: list[tuple[float, int, int]] = []
-
-    def fill(self, indexes: range, at: float) -> None:
-        self._heap = [(at, index, 0) for index in indexes]
-        heapify(self._heap)
+        self._heap = [(at, index, 0) for index in indexes]  # sorted, so it is a heap
 
     def push(self, index: int, at: float) -> None:
         heappush(self._heap, (at, index, self._polls[index]))
@@ -58,8 +54,7 @@ class PollQueue:
 
     def __init__(self, indexes: range, now: float) -> None:
         self._polls = [0] * len(indexes)
-        self._due = _Queue(self._polls)
-        self._due.fill(indexes, now)
+        self._due = _Queue(self._polls, indexes, now)
         self._should_have_ended = _Queue(self._polls)
         self._taken_from: dict[int, _Queue] = {}
         self._contested = 0

@@ -28,19 +28,10 @@ _NUMBER = re.compile(
 _GROUPED = re.compile(r"[1-9]\d{0,2}(?P<mark>[,.'_ ])\d{3}(?:(?P=mark)\d{3})*(?:(?P<point>[.,])\d+)?")
 
 _CURRENCIES = {
-    "cny": "CNY",
-    "rmb": "CNY",
-    "¥": "CNY",
-    "cn¥": "CNY",
-    "元": "CNY",
-    "人民币": "CNY",
-    "usd": "USD",
-    "$": "USD",
-    "us$": "USD",
-    "eur": "EUR",
-    "€": "EUR",
-    "gbp": "GBP",
-    "£": "GBP",
+    **dict.fromkeys(("cny", "rmb", "¥", "cn¥", "元", "人民币"), "CNY"),
+    **dict.fromkeys(("usd", "$", "us$"), "USD"),
+    **dict.fromkeys(("eur", "€"), "EUR"),
+    **dict.fromkeys(("gbp", "£"), "GBP"),
 }
 """Names of currencies; ¥ is the yuan, as in the platform's documentation."""
 

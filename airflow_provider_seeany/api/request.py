@@ -184,11 +184,7 @@ def _port(port: object) -> str:
 
 
 def checked_seconds(value: object, *, name: str) -> float:
-    """
-    Return seconds from a connection's extra, a number or its text.
-
-    :raises BadSettings: if it is not above 0 and at most one day.
-    """
+    """Return seconds from a connection's extra, a number or its text; refuse all but those up to one day."""
     try:
         seconds = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
@@ -199,11 +195,7 @@ def checked_seconds(value: object, *, name: str) -> float:
 
 
 def checked_count(value: object, *, name: str) -> int:
-    """
-    Return a count from a connection's extra, a number or its text.
-
-    :raises BadSettings: if it is not a whole number from 1 to 10 000.
-    """
+    """Return a count from a connection's extra, a number or its text; refuse all but 1 to 10 000."""
     count = int(text) if (text := str(value).strip()).isdecimal() and len(text) < 6 else 0
     if not 1 <= count <= 10_000:
         raise BadSettings(f"its {name} must be a whole number from 1 to 10000, not {truncate(str(value))!r}")

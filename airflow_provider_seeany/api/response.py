@@ -30,8 +30,7 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     """
     An HTTP response.
 
-    :param status: the HTTP status.
-    :param headers: the headers, case-insensitive.
+    :param headers: case-insensitive.
     :param body: the body as sent. A transport stops reading after
         :data:`~airflow_provider_seeany.api.request.MAX_RESPONSE_BYTES`.
     :param secret: the API key of the request, to be masked wherever the response quotes it.

@@ -65,7 +65,7 @@ def urls_in(payload: Mapping[str, Any]) -> tuple[str, ...]:
 def find_results(payload: Mapping[str, Any]) -> list[_Url]:
     """Return the URLs that are results by their keys or file names, or else all candidates."""
     found = list(_urls(payload))
-    return [each for each in found if each.is_named or each.may_be_video] or found
+    return [each for each in found if each.path.is_named or each.may_be_video] or found
 
 
 def find_video_url(payload: Mapping[str, Any]) -> str | None:
@@ -103,10 +103,6 @@ class _Path(NamedTuple):
 class _Url(NamedTuple):
     url: str
     path: _Path
-
-    @property
-    def is_named(self) -> bool:
-        return self.path.is_named
 
     @property
     def is_picture(self) -> bool:

@@ -61,7 +61,10 @@ def _proxy_for(url: str) -> Proxy | None:
     found = select_proxy(url, get_environ_proxies(url))
     if not found:
         return None
-    variable = _variable_that_holds(found)
+    variable = next(
+        (name for name, held in os.environ.items() if name.lower().endswith("_proxy") and held == found),
+        "The proxy setting of this machine",
+    )
     try:
         parts = urlsplit(found if "://" in found else f"http://{found}")
         host, port = parts.hostname, parts.port
@@ -79,13 +82,6 @@ def _proxy_for(url: str) -> Proxy | None:
     return Proxy(
         urlunsplit((parts.scheme, authority, "", "", "")),
         _credentials(unquote(parts.username or ""), unquote(parts.password or "")),
-    )
-
-
-def _variable_that_holds(value: str) -> str:
-    return next(
-        (name for name, held in os.environ.items() if name.lower().endswith("_proxy") and held == value),
-        "The proxy setting of this machine",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Self
 
 import msgspec
 
@@ -24,14 +25,14 @@ def to_seconds(value: timedelta | float, *, name: str) -> float:
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < float("inf"):
         raise BadSettings(f"{name} must be a number of seconds above 0, or a timedelta; got {value!r}")
-    return seconds
+    return float(seconds)
 
 
 class WaitSettings(msgspec.Struct, frozen=True, kw_only=True):
     """
     The settings of every wait. They are stored with its trigger, so a field that is added later needs a default.
 
-    The fields are named as the operators' attributes, of which ``from_attributes`` makes the value.
+    The fields are named as the operators' attributes.
     """
 
     poll_interval: float
@@ -46,6 +47,11 @@ class WaitSettings(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for name in ("poll_interval", "max_poll_interval", "timeout"):
             to_seconds(getattr(self, name), name=name)
+
+    @classmethod
+    def of(cls, operator: object) -> Self:
+        """Return the settings that an operator has as attributes; an integer may stand for a bool."""
+        return msgspec.convert(operator, cls, from_attributes=True, strict=False)
 
     @property
     def defer_timeout(self) -> timedelta:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from airflow_provider_seeany.api.intervals import MAX_ESTIMATE
+from airflow_provider_seeany.api.result_urls import find_video_url, urls_in
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.text import sanitize
 
@@ -23,13 +24,10 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
     The last known state of a running task.
 
-    :param progress: per cent done.
-    :param estimated_remaining: the service's estimate in seconds.
     :param at: the time of the response, in Unix seconds.
     :param result_url: the first result URL in the response, which a running task should not have yet.
     :param had_result: whether there was one at all; ``result_url`` lacks what is too long.
     :param looks_ended: whether the status is an unknown word that reads as if the task had ended.
-    :param unparsed: the fields whose values could not be parsed.
     """
 
     status: str
@@ -44,7 +42,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @classmethod
     def of(cls, task: SeeAnyTask, at: float) -> Snapshot:
         """Return the snapshot of a running task."""
-        url = None if task.payload.keys() <= _USUAL_WHILE_RUNNING else task.early_result_url
+        url = None
+        if not task.payload.keys() <= _USUAL_WHILE_RUNNING:
+            url = find_video_url(task.payload) if task.is_video else next(iter(urls_in(task.payload)), None)
         return cls(
             status=sanitized_status(task),
             progress=task.progress,

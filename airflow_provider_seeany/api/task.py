@@ -11,13 +11,7 @@ import msgspec
 import pendulum
 
 from airflow_provider_seeany.api import fields, quantities
-from airflow_provider_seeany.api.result_urls import (
-    find_results,
-    find_video_url,
-    is_web_url,
-    urls_in,
-    web_url,
-)
+from airflow_provider_seeany.api.result_urls import find_results, find_video_url, is_web_url, urls_in, web_url
 from airflow_provider_seeany.api.text import sanitize
 
 _STATES: Mapping[str, Literal["running", "completed", "failed", "partial"]] = {
@@ -179,13 +173,6 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
     def looks_ended(self) -> bool:
         """Whether an unknown status word reads as if the task had ended."""
         return not self.has_known_status and bool(_FINAL_WORD.search(_word(self.status)))
-
-    @property
-    def early_result_url(self) -> str | None:
-        """A result URL in the payload, whatever its status."""
-        if self.is_video:
-            return find_video_url(self.payload)
-        return next((found.url for found in find_results(self.payload)), None)
 
     @property
     def failure_reason(self) -> str:

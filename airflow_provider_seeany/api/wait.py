@@ -45,9 +45,11 @@ class Wait:
     """
     Follows one task until it ends, a request is refused, or the deadline passes. Logs changes only.
 
+    All times are Unix seconds.
+
     :param polling: returns the interval to the next request.
-    :param deadline: Unix seconds; ``None`` for never.
-    :param began: when the wait began, in Unix seconds; ``None`` if the task must be visible by now.
+    :param deadline: ``None`` for never.
+    :param began: when the wait began; ``None`` if the task must be visible by now.
     :param last_snapshot: the last snapshot of an earlier part of the same wait.
     :param anomalies: logs unexpected values; the waits of a batch share one.
     """
@@ -84,7 +86,7 @@ class Wait:
         self.last_error: ApiError | None = None
         self._name = sanitize(seeany_task_id)
         self._polling = polling
-        self._deadline = deadline
+        self._deadline = float("inf") if deadline is None else deadline
         self._visible_by = float("-inf") if began is None else began + NOT_FOUND_GRACE
         self._log = log
         self._failing_since: float | None = None
@@ -93,20 +95,15 @@ class Wait:
         self._stalls_at = float("inf")
         self._anomalies = anomalies or AnomalyLog(last_snapshot)
         self.first_poll_at: float | None = None
-        """When the first request is due, in Unix seconds; ``None`` without a snapshot."""
+        """When the first request is due; ``None`` without a snapshot."""
         if last_snapshot and last_snapshot.at is not None:
             self._stalls_at = last_snapshot.stalls_at(last_snapshot.at)
             # The worker's snapshot counts like a response: one more tells how fast the estimate falls.
-            self.first_poll_at = last_snapshot.at + self._interval(last_snapshot, last_snapshot.at)
-            if deadline is not None:
-                self.first_poll_at = min(self.first_poll_at, deadline)
+            interval = self._interval(last_snapshot, last_snapshot.at)
+            self.first_poll_at = min(last_snapshot.at + interval, self._deadline)
 
     def receive(self, reply: SeeAnyTask | ApiError, now: float) -> Outcome | Pause:
-        """
-        Take a request's task or error, and return what to do next.
-
-        :param now: Unix seconds.
-        """
+        """Take a request's task or error, and return what to do next."""
         if isinstance(reply, SeeAnyTask):
             try:
                 reply = validated(reply)
@@ -147,8 +144,6 @@ class Wait:
         )
 
     def _pause(self, seconds: float, now: float) -> Pause | TimedOut:
-        if self._deadline is None:
-            return Pause(seconds)
         if now >= self._deadline:
             return self.timed_out()
         # The last request is made at the deadline itself: a task that just made it is not lost.

@@ -24,11 +24,7 @@ class Log(Protocol):
 
 
 class ThrottledLog:
-    """
-    The log of the single waits in a batch: drops progress, and logs one warning of each kind per interval.
-
-    :param log: the log of the batch.
-    """
+    """The log of the single waits in a batch: drops progress, and logs one warning of each kind per interval."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -60,11 +56,7 @@ class ThrottledLog:
 
 
 def log_completed(task: SeeAnyTask, name: str, log: Log) -> None:
-    """
-    Log the result of a completed task.
-
-    :param name: its id, sanitized.
-    """
+    """Log the result of a completed task, whose name is its sanitized id."""
     result = task.video_url or ", ".join(task.result_urls) or "no result URL"
     if task.video_url and not is_web_url(task.video_url):
         log.warning("The video_url of SeeAny task %s is not an http(s) URL, so only return_value has it", name)
@@ -73,11 +65,7 @@ def log_completed(task: SeeAnyTask, name: str, log: Log) -> None:
 
 
 def log_abandoned(about: str, log: Log) -> None:
-    """
-    Log that a wait was ended while the SeeAny task continues.
-
-    :param about: what it waited for, for a person.
-    """
+    """Log that a wait was ended while the SeeAny task continues."""
     log.warning(
         "The wait for %s was ended. The work at SeeAny continues, as its API cannot cancel it: "
         "it may still finish and cost money",

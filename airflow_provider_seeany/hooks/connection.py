@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
 from airflow_provider_seeany.api.errors import BadSettings
 from airflow_provider_seeany.api.request import (
-    DEFAULT_CONNECT_TIMEOUT,
-    DEFAULT_MAX_CONNECTIONS,
-    DEFAULT_REQUEST_TIMEOUT,
     ApiSettings,
     base_url,
     checked_api_key,
@@ -31,9 +28,8 @@ if TYPE_CHECKING:
 
 def read_settings(seeany_conn_id: str, hook: BaseHook | type[BaseHook] = BaseHook) -> ApiSettings:
     """
-    Read a connection.
+    Read a connection through a hook.
 
-    :param hook: the hook that gets the connection.
     :raises SeeAnyConnectionNotFound: if the connection was not found.
     :raises SeeAnyConfigError: if it cannot be used.
     """
@@ -101,11 +97,6 @@ def _naming_connection(seeany_conn_id: str) -> Iterator[None]:
 def _api_settings(connection: Connection, extra: object) -> ApiSettings:
     if not isinstance(extra, dict):
         raise BadSettings("its extra must be a JSON object")
-
-    def given(name: str, default: float) -> object:
-        value = extra.get(name)  # the form saves an emptied field as null
-        return default if value is None else value
-
     key = checked_api_key(connection.password)
     others = {"Base URL (host)": connection.host, "schema": connection.schema, "port": connection.port, "extra": extra}
     for name, value in others.items():
@@ -121,13 +112,16 @@ def _api_settings(connection: Connection, extra: object) -> ApiSettings:
             allow_http=str(extra.get("allow_http")).lower() == "true",
         ),
         api_key=key,
-        request_timeout=checked_seconds(
-            given("request_timeout", DEFAULT_REQUEST_TIMEOUT), name="Request timeout (request_timeout in the extra)"
-        ),
-        connect_timeout=checked_seconds(
-            given("connect_timeout", DEFAULT_CONNECT_TIMEOUT), name="connect_timeout (in the extra)"
-        ),
-        max_connections=checked_count(
-            given("max_connections", DEFAULT_MAX_CONNECTIONS), name="max_connections (in the extra)"
-        ),
+        **{
+            field: check(value, name=name)
+            for field, check, name in _LIMITS
+            if (value := extra.get(field)) is not None  # the form saves an emptied field as null
+        },
     )
+
+
+_LIMITS: tuple[tuple[str, Callable[..., Any], str], ...] = (
+    ("request_timeout", checked_seconds, "Request timeout (request_timeout in the extra)"),
+    ("connect_timeout", checked_seconds, "connect_timeout (in the extra)"),
+    ("max_connections", checked_count, "max_connections (in the extra)"),
+)

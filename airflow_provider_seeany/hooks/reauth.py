@@ -98,9 +98,8 @@ class ReauthenticatingClient:
 
     async def get_task(self, seeany_task_id: str) -> SeeAnyTask:
         """
-        Make one request for a task, or a second one with a new key.
+        Make one request for a task, by its checked id, or a second one with a new key.
 
-        :param seeany_task_id: an id checked by :func:`~airflow_provider_seeany.api.task_id.checked_task_id`.
         :raises ApiError: if it brings no usable response.
         :raises SeeAnyError: if the key was refused, and the connection cannot be used for longer than its budget.
         """
@@ -139,7 +138,9 @@ class ReauthenticatingClient:
         if self._last_failure is not None and time.monotonic() < self._last_failure[0] + MIN_RELOAD_INTERVAL:
             raise self._last_failure[1].with_traceback(None)
         try:
-            return await self._read()
+            settings = await self._read()
         except CONNECTION_ERRORS as error:
             self._last_failure = time.monotonic(), error
             raise
+        self._last_failure = None
+        return settings

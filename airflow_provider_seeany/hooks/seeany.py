@@ -15,7 +15,7 @@ from airflow.providers.common.compat.sdk import BaseHook
 from airflow_provider_seeany import DEFAULT_CONN_ID
 from airflow_provider_seeany.api.clock import ForwardClock
 from airflow_provider_seeany.api.errors import ApiError, BadSettings
-from airflow_provider_seeany.api.intervals import FixedInterval
+from airflow_provider_seeany.api.intervals import PollPolicy
 from airflow_provider_seeany.api.request import PROBE_TASK_ID
 from airflow_provider_seeany.api.retries import acall_with_retries, call_with_retries
 from airflow_provider_seeany.api.task import SeeAnyTask
@@ -58,12 +58,7 @@ class SeeAnyHook(BaseHook):
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Render the connection form's standard fields for Airflow 3.1; later versions read provider info."""
-        behaviour = CONNECTION_TYPE["ui-field-behaviour"]
-        return {
-            "hidden_fields": behaviour["hidden-fields"],
-            "relabeling": behaviour["relabeling"],
-            "placeholders": behaviour["placeholders"],
-        }
+        return {name.replace("-", "_"): value for name, value in CONNECTION_TYPE["ui-field-behaviour"].items()}
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
@@ -110,7 +105,6 @@ class SeeAnyHook(BaseHook):
         # In a thread: loading aiohttp takes some 0.2 s, which would stop every other trigger for as long.
         transport = await asyncio.to_thread(import_module, "airflow_provider_seeany.api.asynchronous")
         read = partial(aread_settings, self.seeany_conn_id, self)
-
         async with ReauthenticatingClient(read, transport.shared_client) as client:
             yield client
 
@@ -210,18 +204,16 @@ class SeeAnyHook(BaseHook):
         began = clock()
         wait = Wait(
             checked,
-            polling=FixedInterval(poll_interval=interval),
+            polling=PollPolicy(poll_interval=interval),
             deadline=began + timeout,
             log=self.log,
             began=began,
         )
         while True:
-            reply: SeeAnyTask | ApiError
             try:
-                reply = self.poll(checked)
+                step = wait.receive(self.poll(checked), clock())
             except ApiError as error:
-                reply = error
-            step = wait.receive(reply, clock())
+                step = wait.receive(error, clock())
             if not isinstance(step, Pause):
                 return completed_task(step, seeany_task_id=checked, seeany_conn_id=self.seeany_conn_id, timeout=timeout)
             time.sleep(step.seconds)

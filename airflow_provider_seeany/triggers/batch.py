@@ -18,7 +18,6 @@ from airflow_provider_seeany.api.collector import ResultCollector
 from airflow_provider_seeany.api.errors import ApiError
 from airflow_provider_seeany.api.outcome import Crashed, Misconfigured
 from airflow_provider_seeany.api.settings import BatchSettings
-from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.task_id import checked_task_ids
 from airflow_provider_seeany.api.text import format_count, sanitize
 from airflow_provider_seeany.triggers.base import (
@@ -118,12 +117,10 @@ async def _poll_until_end(
     ended: list[asyncio.Task[None]] = []
 
     async def poll(seeany_task_id: str) -> None:
-        reply: SeeAnyTask | ApiError
         try:
-            reply = await client.get_task(seeany_task_id)
+            batch.receive(seeany_task_id, await client.get_task(seeany_task_id), now())
         except ApiError as error:
-            reply = error
-        batch.receive(seeany_task_id, reply, now())
+            batch.receive(seeany_task_id, error, now())
         progress.update_batch(batch.results)
 
     def note_end(task: asyncio.Task[None]) -> None:

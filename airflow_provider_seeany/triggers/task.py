@@ -13,7 +13,7 @@ from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 from airflow_provider_seeany.api.clock import ForwardClock
 from airflow_provider_seeany.api.errors import ApiError
 from airflow_provider_seeany.api.intervals import poll_policy
-from airflow_provider_seeany.api.outcome import Finished, Outcome, Unrendered, encode_outcome
+from airflow_provider_seeany.api.outcome import Finished, Outcome, Unrendered
 from airflow_provider_seeany.api.settings import TaskSettings
 from airflow_provider_seeany.api.snapshot import Snapshot
 from airflow_provider_seeany.api.task import SeeAnyTask
@@ -122,12 +122,12 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
         from here.
         """
         if not self.end_from_trigger:
-            return TriggerEvent(encode_outcome(await self._outcome()))
+            return TriggerEvent(msgspec.to_builtins(await self._outcome()))
         assert self.xcoms is not None
         if is_template(self.seeany_task_id) or is_template(self.seeany_conn_id):
             # Airflow renders them only if the DAG, as it is now, lets this wait begin without a worker.
             await self._changed(self.xcoms.withdraw())
-            return TriggerEvent(encode_outcome(Unrendered(self._began())))
+            return TriggerEvent(msgspec.to_builtins(Unrendered(self._began())))
         await self._changed(self.xcoms.claim())
         outcome = await self._outcome()
         task = SeeAnyTask.from_payload(outcome.payload) if isinstance(outcome, Finished) else None
@@ -136,7 +136,7 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
         elif await self._changed(self.xcoms.push(task, conn_id=self.seeany_conn_id, do_xcom_push=self.do_xcom_push)):
             return TaskSuccessEvent()
         # If the task instance is no longer this try's own, Airflow drops the event.
-        return TriggerEvent(encode_outcome(outcome))
+        return TriggerEvent(msgspec.to_builtins(outcome))
 
     async def _changed(self, change: Awaitable[None]) -> bool:
         """Change XComs and return whether that succeeded; Airflow's database may be unavailable for a moment."""
@@ -177,12 +177,10 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
 
         async def poll(client: ReauthenticatingClient) -> Outcome:
             while True:
-                reply: SeeAnyTask | ApiError
                 try:
-                    reply = await client.get_task(seeany_task_id)
+                    step = wait.receive(await client.get_task(seeany_task_id), now())
                 except ApiError as error:
-                    reply = error
-                step = wait.receive(reply, now())
+                    step = wait.receive(error, now())
                 if not isinstance(step, Pause):
                     return step
                 progress.update(wait.last_snapshot)

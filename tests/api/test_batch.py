@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import weakref
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -22,10 +23,11 @@ from airflow_provider_seeany.api.batch_result import (
 )
 from airflow_provider_seeany.api.collector import ResultCollector
 from airflow_provider_seeany.api.errors import ApiError, InvalidResponseError, ThrottledError, TransientError
+from airflow_provider_seeany.api.intervals import PollPolicy
 from airflow_provider_seeany.api.outcome import Refused
 from airflow_provider_seeany.api.settings import BatchSettings
 from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.api.wait import Pause
+from airflow_provider_seeany.api.wait import Pause, Wait
 from airflow_provider_seeany.exceptions import batch_timeout
 from tests.api.tasks import completed, failed, refusal, task_with
 
@@ -641,3 +643,32 @@ def test_a_failure_now_and_then_is_no_outage() -> None:
     )
 
     assert not [line for _, line in log.infos if "responded again" in line]
+
+
+class Held:
+    """What the frame of a failed request holds, such as a body of megabytes."""
+
+
+def fail_with(held: Held) -> None:
+    raise TransientError("down") from ValueError(held)
+
+
+@pytest.mark.parametrize("keep", ["a wait", "a batch", "a batch without a connection"])
+def test_an_error_that_a_wait_keeps_keeps_no_frame_of_its_request_alive(keep: str) -> None:
+    batch = batch_of(["a"])
+    batch.next_request(0.0)
+    wait = Wait("a", polling=PollPolicy(poll_interval=10), deadline=None, log=Lines())
+    kept = weakref.ref(held := Held())
+
+    try:
+        fail_with(held)
+    except ApiError as error:
+        if keep == "a wait":
+            wait.receive(error, 0.0)
+        elif keep == "a batch":
+            batch.receive("a", error, 0.0)
+        else:
+            batch.connection_failed(error, in_a_row=1, now=0.0)
+    del held
+
+    assert kept() is None

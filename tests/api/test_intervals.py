@@ -21,7 +21,6 @@ from airflow_provider_seeany.api.errors import (
 from airflow_provider_seeany.api.intervals import (
     BACKOFF_MAX,
     AdaptiveInterval,
-    FixedInterval,
     JitteredInterval,
     PollPolicy,
     with_jitter,
@@ -35,7 +34,7 @@ ERRORS = (PermanentError, ThrottledError, TransientError, InvalidResponseError)
 
 def fixed(poll_interval: float = 10) -> PollPolicy:
     """Return the rule of a wait that holds a process."""
-    return FixedInterval(poll_interval=poll_interval)
+    return PollPolicy(poll_interval=poll_interval)
 
 
 def trusting(poll_interval: float = 10, max_poll_interval: float = 30, **more: Any) -> AdaptiveInterval:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
-from airflow_provider_seeany.api.settings import BatchSettings, TaskSettings, WaitSettings
+from airflow_provider_seeany.api.settings import BatchSettings, TaskSettings, WaitSettings, to_seconds
 
 SHARED: dict[str, Any] = {"poll_interval": 10, "max_poll_interval": 30.5, "timeout": 90, "do_xcom_push": False}
 TASK: dict[str, Any] = {**SHARED, "expect_callback": True, "callback_poll_interval": 120}
@@ -70,3 +71,40 @@ def test_an_interval_for_callbacks_that_cannot_be_is_refused_by_name() -> None:
 
 def test_airflow_may_end_a_deferral_only_well_after_the_trigger_has() -> None:
     assert TaskSettings(**TASK).defer_timeout == timedelta(seconds=90) + timedelta(minutes=5)
+
+
+class Seconds(float):
+    """A number as a DAG may compute it: NumPy's are subclasses of float, too."""
+
+
+def test_seconds_of_any_kind_become_a_plain_float_that_can_be_stored() -> None:
+    assert type(to_seconds(Seconds(7.5), name="timeout")) is float
+    assert type(to_seconds(7, name="timeout")) is float
+
+
+@each_kind
+def test_settings_are_the_attributes_of_an_operator(kind: type[WaitSettings], given: dict[str, Any]) -> None:
+    assert kind.of(SimpleNamespace(**given, task_id="wait")) == kind(**given)
+
+
+@each_kind
+def test_an_integer_may_stand_for_a_bool_and_a_whole_float_for_a_count(
+    kind: type[WaitSettings], given: dict[str, Any]
+) -> None:
+    loose = {name: _loose(value) for name, value in given.items()}
+
+    assert kind.of(SimpleNamespace(**loose)) == kind(**given)
+
+
+def _loose(value: Any) -> Any:
+    return int(value) if isinstance(value, bool) else float(value)
+
+
+@each_kind
+def test_attributes_that_cannot_be_settings_are_refused_by_name(
+    kind: type[WaitSettings], given: dict[str, Any]
+) -> None:
+    with pytest.raises(ValueError, match=r"^timeout must be a number of seconds above 0"):
+        kind.of(SimpleNamespace(**{**given, "timeout": 0}))
+    with pytest.raises(ValueError, match="max_poll_interval"):
+        kind.of(SimpleNamespace(**{**given, "max_poll_interval": None}))

@@ -15,7 +15,7 @@ from airflow_provider_seeany.api.errors import (
     ThrottledError,
     TransientError,
 )
-from airflow_provider_seeany.api.intervals import FixedInterval, PollPolicy
+from airflow_provider_seeany.api.intervals import PollPolicy
 from airflow_provider_seeany.api.invalid_responses import MIN_INVALID_RESPONSES, MIN_INVALID_SECONDS
 from airflow_provider_seeany.api.outcome import (
     BadId,
@@ -26,7 +26,6 @@ from airflow_provider_seeany.api.outcome import (
     Refused,
     TimedOut,
     decode_outcome,
-    encode_outcome,
 )
 from airflow_provider_seeany.api.snapshot import Snapshot
 from airflow_provider_seeany.api.task import SeeAnyTask
@@ -46,7 +45,7 @@ def log() -> Lines:
 
 def wait(log: Lines, *, deadline: float | None = None, task_id: str = "x", **more: Any) -> Wait:
     """Return a wait that asks every 10 s."""
-    return Wait(task_id, **{"polling": FixedInterval(poll_interval=10), "deadline": deadline, "log": log, **more})
+    return Wait(task_id, **{"polling": PollPolicy(poll_interval=10), "deadline": deadline, "log": log, **more})
 
 
 def task_with(**fields: object) -> SeeAnyTask:
@@ -335,7 +334,7 @@ def test_a_timeout_tells_what_the_last_response_held(log: Lines, name: str) -> N
 
     assert isinstance(outcome, TimedOut)
     assert (outcome.result_url, outcome.looks_ended) == (url, looks_ended)
-    assert decode_outcome(json.loads(json.dumps(encode_outcome(outcome)))) == outcome
+    assert decode_outcome(json.loads(json.dumps(msgspec.to_builtins(outcome)))) == outcome
 
 
 def test_a_timeout_tells_what_the_worker_saw_too(log: Lines) -> None:
@@ -356,7 +355,7 @@ def test_a_timeout_tells_of_a_url_that_is_too_long_to_be_kept(log: Lines) -> Non
 
     assert isinstance(outcome, TimedOut)
     assert (outcome.result_url, outcome.had_result, waiting.looked_ended) == (None, True, True)
-    assert decode_outcome(json.loads(json.dumps(encode_outcome(outcome)))) == outcome
+    assert decode_outcome(json.loads(json.dumps(msgspec.to_builtins(outcome)))) == outcome
     error = task_timeout(outcome, seeany_task_id="x", timeout=10)
     assert "its last response had a result URL, which is too long for this text" in str(error)
     assert "before you create it again" in str(error)
@@ -417,7 +416,7 @@ def test_several_invalid_responses_in_a_row_are_believed(log: Lines) -> None:
 
 def test_invalid_responses_that_come_fast_are_believed_no_sooner_than_slow_ones(log: Lines) -> None:
     """A proxy that is restarted answers with a page for some seconds, to whoever asks and however often."""
-    waiting = wait(log, polling=FixedInterval(poll_interval=0.5))
+    waiting = wait(log, polling=PollPolicy(poll_interval=0.5))
     now, asked = START, 0
     while isinstance(step := waiting.receive(trouble(InvalidResponseError), now), Pause):
         now, asked = now + step.seconds, asked + 1
@@ -513,10 +512,10 @@ OUTCOMES: list[Outcome] = [
 
 @pytest.mark.parametrize("outcome", OUTCOMES, ids=lambda outcome: type(outcome).__name__)
 def test_an_outcome_survives_the_way_from_the_triggerer_to_a_worker(outcome: Outcome) -> None:
-    travelled = json.loads(json.dumps(encode_outcome(outcome)))
+    travelled = json.loads(json.dumps(msgspec.to_builtins(outcome)))
 
     assert decode_outcome(travelled) == outcome
-    assert decode_outcome(msgspec.msgpack.decode(msgspec.msgpack.encode(encode_outcome(outcome)))) == outcome
+    assert decode_outcome(msgspec.msgpack.decode(msgspec.msgpack.encode(msgspec.to_builtins(outcome)))) == outcome
 
 
 @pytest.mark.parametrize("event", [{}, {"type": "later"}, {"type": "finished"}, {"type": "refused", "trouble": {}}])

@@ -9,7 +9,7 @@ from hypothesis import given
 
 from airflow_provider_seeany.api.errors import ApiError
 from airflow_provider_seeany.api.intervals import AdaptiveInterval
-from airflow_provider_seeany.api.outcome import decode_outcome, encode_outcome
+from airflow_provider_seeany.api.outcome import decode_outcome
 from airflow_provider_seeany.api.parse import parse_task
 from airflow_provider_seeany.api.response import Response
 from airflow_provider_seeany.api.result_urls import is_web_url
@@ -70,7 +70,7 @@ def test_any_response_ends_in_a_task_a_typed_error_or_a_wait(response: Response)
         assert 0 < step.seconds <= 3600 * 1.1
         return
     # As it travels from the triggerer, in both of the encodings that Airflow uses.
-    encoded = encode_outcome(step)
+    encoded = msgspec.to_builtins(step)
     msgspec.msgpack.encode(encoded)
     outcome = decode_outcome(json.loads(json.dumps(encoded)))
     try:

@@ -16,7 +16,7 @@ from airflow_provider_seeany.api.errors import (
     ThrottledError,
     TransientError,
 )
-from airflow_provider_seeany.api.intervals import AdaptiveInterval, FixedInterval, PollPolicy
+from airflow_provider_seeany.api.intervals import AdaptiveInterval, PollPolicy
 from airflow_provider_seeany.api.outcome import Finished, Refused, TimedOut
 from airflow_provider_seeany.api.settings import BatchSettings
 from airflow_provider_seeany.api.task import SeeAnyTask
@@ -61,7 +61,7 @@ def pollings(draw: st.DrawFn) -> tuple[PollPolicy, float]:
     """Return a polling policy and the longest pause that it may take."""
     interval = draw(INTERVALS)
     if draw(st.booleans()):
-        return FixedInterval(poll_interval=interval), interval
+        return PollPolicy(poll_interval=interval), interval
     longest = draw(INTERVALS)
     jitter = draw(st.floats(0, 1, exclude_max=True))
     polling = AdaptiveInterval(poll_interval=interval, max_poll_interval=longest, jitter=lambda: jitter)

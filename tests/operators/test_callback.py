@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk.execution_time import task_runner
 
-from airflow_provider_seeany.api.outcome import Finished, encode_outcome
+from airflow_provider_seeany.api.outcome import Finished
 from airflow_provider_seeany.callback.registration import KEY_PREFIX, registration_key
 from airflow_provider_seeany.exceptions import SeeAnyRequestError, SeeAnyTaskIdError
 from tests.hostile import COMPLETED, Answer, Caller, HostileServer, reply, task
@@ -144,6 +145,6 @@ def test_the_log_of_a_wait_that_a_callback_ended_names_the_result(
     waiting = wait(kind, expect_callback=True)
 
     with caplog.at_level("INFO"):
-        waiting.execute_complete(context(), encode_outcome(Finished({**COMPLETED, "id": "x"})))
+        waiting.execute_complete(context(), msgspec.to_builtins(Finished({**COMPLETED, "id": "x"})))
 
     assert f"SeeAny task x completed: {COMPLETED['video_url']}, cost 0.7 CNY" in caplog.text

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.trigger import Trigger
 from airflow.models.xcom import XComModel
@@ -18,7 +19,7 @@ from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 from airflow.utils.session import create_session
 from sqlalchemy import delete, func, select, text
 
-from airflow_provider_seeany.api.outcome import Finished, encode_outcome
+from airflow_provider_seeany.api.outcome import Finished
 from airflow_provider_seeany.callback.registration import registration_key
 from airflow_provider_seeany.callback.token import TokenClaims
 from airflow_provider_seeany.web.callback.resume import find_waits, note_callback, resume
@@ -51,7 +52,7 @@ def poll(seeany_task_id: str, map_index: int, *, worker_free: bool) -> None:
                 XComModel.key == registration_key(CONNECTION, seeany_task_id),
             )
         )
-    event = TaskSuccessEvent() if worker_free else TriggerEvent(encode_outcome(Finished(PAYLOAD)))
+    event = TaskSuccessEvent() if worker_free else TriggerEvent(msgspec.to_builtins(Finished(PAYLOAD)))
     with create_session(scoped=False) as session:
         Trigger.submit_event(trigger_id, event, session=session)
 

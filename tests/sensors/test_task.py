@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from traceback import format_exception
 from typing import Any
 
+import msgspec
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipException
 
@@ -17,7 +18,6 @@ from airflow_provider_seeany.api.outcome import (
     Misconfigured,
     Outcome,
     TimedOut,
-    encode_outcome,
 )
 from airflow_provider_seeany.exceptions import (
     SeeAnyApiError,
@@ -189,7 +189,7 @@ def test_any_bad_end_seen_by_the_trigger_is_skipped_if_wanted(
     caplog: pytest.LogCaptureFixture, outcome: Outcome, text: str, skip: str
 ) -> None:
     with caplog.at_level(logging.INFO), pytest.raises(AirflowSkipException):
-        sensor(**{skip: True}).resume_execution("execute_complete", {"event": encode_outcome(outcome)}, context())
+        sensor(**{skip: True}).resume_execution("execute_complete", {"event": msgspec.to_builtins(outcome)}, context())
 
     assert text in caplog.text
 

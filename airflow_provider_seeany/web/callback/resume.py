@@ -29,7 +29,7 @@ from airflow.utils.state import TaskInstanceState
 from sqlalchemy import and_, delete, select, text, update
 from sqlalchemy.orm import lazyload
 
-from airflow_provider_seeany.api.outcome import Finished, encode_outcome
+from airflow_provider_seeany.api.outcome import Finished
 from airflow_provider_seeany.api.settings import TaskSettings
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.task_id import BadTaskId, checked_task_id, is_template
@@ -175,7 +175,7 @@ def resume(wait: RegisteredWait, outcome: Finished) -> bool:
 
 def _event(session: Session, wait: RegisteredWait, outcome: Finished) -> TriggerEvent:
     """Return the event for the task instance; if that ends without a worker, do what the trigger does before it."""
-    event: TriggerEvent = TriggerEvent(encode_outcome(outcome))
+    event: TriggerEvent = TriggerEvent(msgspec.to_builtins(outcome))
     if wait.arguments is None or not wait.arguments.end_from_trigger:
         return event
     _delete_progress(session, wait.task_instance)
