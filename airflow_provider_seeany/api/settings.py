@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Self
 
 import msgspec
 
@@ -11,8 +12,11 @@ from airflow_provider_seeany.api.errors import BadSettings
 DEFER_GRACE = timedelta(minutes=5)
 """
 Time from a wait's deadline to Airflow's own limit of the deferral. The trigger reports the timeout first, with a
-better message; the limit is for a trigger that never runs because there is no triggerer.
+better message; the limit is for a trigger that never runs because there is no triggerer. A wait that began without a
+worker reads its deadline from the limit.
 """
+
+MAX_SECONDS = 100 * 366 * 24 * 3600.0  # so that Airflow can add them to the time of day
 
 
 def to_seconds(value: timedelta | float, *, name: str) -> float:
@@ -22,17 +26,13 @@ def to_seconds(value: timedelta | float, *, name: str) -> float:
     :raises BadSettings: if it is not above 0, as polling would then never pause, or never begin.
     """
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < float("inf"):
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= MAX_SECONDS:
         raise BadSettings(f"{name} must be a number of seconds above 0, or a timedelta; got {value!r}")
-    return seconds
+    return float(seconds)
 
 
 class WaitSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    The settings of every wait. They are stored with its trigger, so a field that is added later needs a default.
-
-    The fields are named as the operators' attributes, of which ``from_attributes`` makes the value.
-    """
+    """The settings of every wait. They are stored with its trigger, so a field that is added later needs a default."""
 
     poll_interval: float
     """Seconds between two polls of a task while its end cannot be estimated."""
@@ -46,6 +46,14 @@ class WaitSettings(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for name in ("poll_interval", "max_poll_interval", "timeout"):
             to_seconds(getattr(self, name), name=name)
+
+    @classmethod
+    def of(cls, operator: object) -> Self:
+        """Return the settings in an operator's attributes, which have the fields' names; a switch may be any object."""
+        fields = msgspec.structs.fields(cls)
+        values = {field.name: getattr(operator, field.name) for field in fields}
+        switches = {field.name: bool(values[field.name]) for field in fields if field.type is bool}
+        return msgspec.convert({**values, **switches}, cls, strict=False)
 
     @property
     def defer_timeout(self) -> timedelta:

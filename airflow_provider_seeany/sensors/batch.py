@@ -7,7 +7,6 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_seeany import DEFAULT_CONN_ID
@@ -113,7 +112,7 @@ class SeeAnyTaskBatchSensor(BaseSeeAnyOperator, BaseSensorOperator):
     @property
     def wait_settings(self) -> BatchSettings:
         """The settings of the wait. Read late: Airflow may set attributes after ``__init__``."""
-        return msgspec.convert(self, BatchSettings, from_attributes=True)
+        return BatchSettings.of(self)
 
     @cached_property
     def worker_part(self) -> BatchWait:

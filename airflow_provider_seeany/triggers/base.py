@@ -52,8 +52,8 @@ class BaseSeeAnyTrigger(BaseTrigger):
     :param settings: the settings of the wait, as fields of :mod:`airflow_provider_seeany.api.settings`.
     :param seeany_conn_id: the connection to poll through.
     :param deadline: when to give up, in Unix seconds. Absolute, so that a restart of the triggerer neither extends nor
-        forgets it. ``None`` if it follows from the limit that Airflow set on the deferral; without one the wait never
-        gives up.
+        forgets it. Without one the wait never gives up, unless it began without a worker: then the deadline follows
+        from the limit that Airflow set on the deferral.
     :param first_poll_at: do not poll before this, in Unix seconds; ``None`` to poll at once. A trigger that fires
         within seconds of the deferral can lose its task to the scheduler (apache/airflow#72716).
     """
@@ -132,7 +132,7 @@ class BaseSeeAnyTrigger(BaseTrigger):
     def _ends_at(self) -> float | None:
         """The deadline, in Unix seconds."""
         limit: datetime | None = getattr(self, "timeout_after", None)  # set by the triggerer
-        if self.deadline is not None or limit is None:
+        if self.deadline is not None or limit is None or not self.end_from_trigger:
             return self.deadline
         return (limit.replace(tzinfo=limit.tzinfo or UTC) - DEFER_GRACE).timestamp()
 
@@ -175,8 +175,8 @@ class BaseSeeAnyTrigger(BaseTrigger):
             yield
         except asyncio.CancelledError:
             if not hasattr(BaseTrigger, "on_kill"):
-                # A callback is what is expected, so it is no reason for a warning.
-                by_callback = getattr(self._settings, "expect_callback", False)
+                # A callback is what is expected, so it is no reason for a warning. `_settings` might raise here.
+                by_callback = self.settings.get("expect_callback")
                 (self.log.info if by_callback else self.log.warning)(
                     "The wait for %s ended in this triggerer. %s it was a user who ended it: SeeAny continues, "
                     "and may still finish and cost money",

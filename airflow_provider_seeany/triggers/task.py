@@ -124,10 +124,6 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
         if not self.end_from_trigger:
             return TriggerEvent(encode_outcome(await self._outcome()))
         assert self.xcoms is not None
-        if is_template(self.seeany_task_id) or is_template(self.seeany_conn_id):
-            # Airflow renders them only if the DAG, as it is now, lets this wait begin without a worker.
-            await self._changed(self.xcoms.withdraw())
-            return TriggerEvent(encode_outcome(Unrendered(self._began())))
         await self._changed(self.xcoms.claim())
         outcome = await self._outcome()
         task = SeeAnyTask.from_payload(outcome.payload) if isinstance(outcome, Finished) else None
@@ -150,15 +146,18 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
             return False
         return True
 
-    async def _outcome(self) -> Outcome:
+    async def _outcome(self) -> Outcome | Unrendered:
         outcome = await self._reported(self._poll_until_end())
         if self._registration is not None:
             # Only who deletes the registration may end the wait: a callback that comes now finds none.
             await self._or_if_unavailable(None, self._registration.aunregister())
         return outcome
 
-    async def _poll_until_end(self) -> Outcome:
+    async def _poll_until_end(self) -> Outcome | Unrendered:
         deadline, began = self._ends_at, self._began()
+        if self.end_from_trigger and (is_template(self.seeany_task_id) or is_template(self.seeany_conn_id)):
+            # Airflow renders them only if the DAG, as it is now, lets this wait begin without a worker.
+            return Unrendered(began)
         now = ForwardClock(began)
         await sleep_until(self.first_poll_at, now)
         seeany_task_id = checked_task_id(self.seeany_task_id)

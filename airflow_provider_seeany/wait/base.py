@@ -14,7 +14,6 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import msgspec
 from airflow.providers.common.compat.sdk import (
     AirflowException,
     AirflowSensorTimeout,
@@ -176,7 +175,7 @@ class BaseTaskWaitOperator(StartsFromTrigger, BaseSeeAnyOperator):
     @property
     def wait_settings(self) -> TaskSettings:
         """The settings of the wait. Read late: Airflow may set attributes after ``__init__``."""
-        return msgspec.convert(self, TaskSettings, from_attributes=True)
+        return TaskSettings.of(self)
 
     @cached_property
     def worker_part(self) -> TaskWait:
