@@ -17,6 +17,7 @@ from airflow_provider_seeany import DEFAULT_CONN_ID
 from airflow_provider_seeany.api.errors import ApiError, BadSettings
 from airflow_provider_seeany.api.outcome import BadId, Crashed, Misconfigured
 from airflow_provider_seeany.api.settings import DEFER_GRACE, WaitSettings
+from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.task_id import BadTaskId
 from airflow_provider_seeany.api.text import sanitize
 from airflow_provider_seeany.api.wait import Pause
@@ -30,6 +31,7 @@ from airflow_provider_seeany.hooks.reauth import (
 )
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook
 from airflow_provider_seeany.triggers import supervisor_api
+from airflow_provider_seeany.triggers.progress import ProgressPublisher
 from airflow_provider_seeany.triggers.xcoms import TriggererXComs, state_of
 
 End = TypeVar("End")
@@ -108,10 +110,10 @@ class BaseSeeAnyTrigger(BaseTrigger):
         """The XComs of the task instance that waits; ``None`` outside a triggerer."""
         return None if self.task_instance is None else TriggererXComs(self.task_instance, clears=self.end_from_trigger)
 
-    @property
-    def do_xcom_push(self) -> bool:
-        """Whether the Airflow task pushes XComs."""
-        return self._settings.do_xcom_push
+    def _progress_publisher(self, *, seeany_task_id: str | None = None) -> ProgressPublisher:
+        """Return what publishes the progress of this wait; without an id that of a batch."""
+        xcoms = self.xcoms if self._settings.do_xcom_push else None
+        return ProgressPublisher(xcoms, conn_id=self.seeany_conn_id, log=self.log, seeany_task_id=seeany_task_id)
 
     @property
     def _settings(self) -> WaitSettings:
@@ -187,8 +189,16 @@ class BaseSeeAnyTrigger(BaseTrigger):
 
 
 def is_restart(began: float, now: float) -> bool:
-    """Tell whether a trigger that is about to poll first must have polled before, in another triggerer."""
+    """Return whether a trigger that is about to poll first must have polled before, in another triggerer."""
     return now > began + FIRST_CONNECTION_RETRY_SECONDS
+
+
+async def reply_to_poll(client: ReauthenticatingClient, seeany_task_id: str) -> SeeAnyTask | ApiError:
+    """Poll; return the task or the error, either of which a wait receives."""
+    try:
+        return await client.get_task(seeany_task_id)
+    except ApiError as error:
+        return error
 
 
 async def sleep_until(moment: float | None, clock: Callable[[], float]) -> None:
@@ -205,13 +215,11 @@ async def poll_through_connection(
     was_used: bool,
 ) -> End:
     """
-    Poll until the wait ends; return its outcome.
+    Poll with the client of a connection until the wait ends; return its outcome.
 
-    :param poll: polls with a client until the end.
-    :param connection_failed: decides what to do each time that the connection was not found or cannot be used, by the
-        error and by how often in a row that was.
+    :param connection_failed: decides what to do if the connection cannot be used, by the error and its number in a row.
     :param was_used: whether an earlier part of the wait has used the connection.
-    :raises SeeAnyError: if that exhausts the retry budget.
+    :raises SeeAnyError: if the connection exhausts the retry budget.
     """
     budget = RetryBudget(was_used=was_used)
     async with AsyncExitStack() as stack:

@@ -11,7 +11,6 @@ import msgspec
 from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_seeany.api.clock import ForwardClock
-from airflow_provider_seeany.api.errors import ApiError
 from airflow_provider_seeany.api.intervals import poll_policy
 from airflow_provider_seeany.api.outcome import Finished, Outcome, Unrendered, encode_outcome
 from airflow_provider_seeany.api.settings import TaskSettings
@@ -22,9 +21,13 @@ from airflow_provider_seeany.api.text import sanitize
 from airflow_provider_seeany.api.wait import LAST_POLL_SECONDS, Pause, Wait
 from airflow_provider_seeany.callback.registration import CallbackRegistration, log_expected
 from airflow_provider_seeany.triggers import supervisor_api
-from airflow_provider_seeany.triggers.base import BaseSeeAnyTrigger, is_restart, poll_through_connection, sleep_until
-from airflow_provider_seeany.triggers.progress import ProgressPublisher
-from airflow_provider_seeany.triggers.templates import TemplateTaskInstance
+from airflow_provider_seeany.triggers.base import (
+    BaseSeeAnyTrigger,
+    is_restart,
+    poll_through_connection,
+    reply_to_poll,
+    sleep_until,
+)
 from airflow_provider_seeany.triggers.xcoms import NotOwned
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
     from airflow_provider_seeany.hooks.reauth import ReauthenticatingClient
+    from airflow_provider_seeany.triggers.progress import ProgressPublisher
 
 Value = TypeVar("Value")
 
@@ -40,6 +44,26 @@ NOTE_SECONDS = 2.0
 Seconds after ``first_poll_at`` in which the api-server may still write down a callback that came before it, too early
 to resume the task instance. Its clock may be that much behind, too.
 """
+
+
+class _TemplateTaskInstance:
+    """
+    A task instance as templates see it, with an ``xcom_pull`` that works in a triggerer.
+
+    Airflow 3.3's triggerer does not know the message that ``xcom_pull`` sends without a map index, and never gets a
+    response. So one is always given: that of a task which is not mapped, as templates that pull from mapped tasks start
+    in a worker.
+    """
+
+    def __init__(self, task_instance: Any) -> None:
+        self._task_instance = task_instance
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._task_instance, name)
+
+    def xcom_pull(self, *args: Any, map_indexes: int = -1, **kwargs: Any) -> Any:
+        """Pull as the real one does."""
+        return self._task_instance.xcom_pull(*args, map_indexes=map_indexes, **kwargs)
 
 
 class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
@@ -98,7 +122,7 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
         jinja_env = jinja_env or self.get_template_env()
         # As a DAG has it; a triggerer's environment would render what is missing to nothing.
         jinja_env.undefined = StrictUndefined
-        task_instance = TemplateTaskInstance(context["ti"])
+        task_instance = _TemplateTaskInstance(context["ti"])
         known = {**context, "ti": task_instance, "task_instance": task_instance}
         super().render_template_fields(known, jinja_env)  # type: ignore[arg-type]
 
@@ -129,8 +153,10 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
         task = SeeAnyTask.from_payload(outcome.payload) if isinstance(outcome, Finished) else None
         if task is None or task.is_failed:
             await self._changed(self.xcoms.withdraw())
-        elif await self._changed(self.xcoms.push(task, conn_id=self.seeany_conn_id, do_xcom_push=self.do_xcom_push)):
-            return TaskSuccessEvent()
+        else:
+            do_xcom_push = self._settings.do_xcom_push
+            if await self._changed(self.xcoms.push(task, conn_id=self.seeany_conn_id, do_xcom_push=do_xcom_push)):
+                return TaskSuccessEvent()
         # If the task instance is no longer this try's own, Airflow drops the event.
         return TriggerEvent(encode_outcome(outcome))
 
@@ -175,22 +201,12 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
         was_used = not self.end_from_trigger or is_restart(began, now())
 
         async def poll(client: ReauthenticatingClient) -> Outcome:
-            while True:
-                reply: SeeAnyTask | ApiError
-                try:
-                    reply = await client.get_task(seeany_task_id)
-                except ApiError as error:
-                    reply = error
-                step = wait.receive(reply, now())
-                if not isinstance(step, Pause):
-                    return step
+            while isinstance(step := wait.receive(await reply_to_poll(client, seeany_task_id), now()), Pause):
                 progress.update(wait.last_snapshot)
                 await asyncio.sleep(step.seconds)
+            return step
 
-        xcoms = self.xcoms if self.do_xcom_push else None
-        with ProgressPublisher(
-            xcoms, conn_id=self.seeany_conn_id, log=self.log, seeany_task_id=seeany_task_id
-        ) as progress:
+        with self._progress_publisher(seeany_task_id=seeany_task_id) as progress:
             if self._registration is not None:
                 await self._expect_callback(self._registration, wait, now, progress)
             # A request that hangs, or is queued behind others that do, has to end before Airflow's own limit.

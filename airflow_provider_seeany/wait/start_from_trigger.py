@@ -242,7 +242,7 @@ def _ours(kind: type) -> type:
 @cache
 def _known_of(ours: type) -> frozenset[str]:
     """Return the attributes that may be set: those of any task, and the parameters of a wait."""
-    inits = (parent.__init__ for parent in filter(_is_ours, ours.__mro__) if "__init__" in vars(parent))
+    inits = (vars(parent)["__init__"] for parent in filter(_is_ours, ours.__mro__) if "__init__" in vars(parent))
     return _KNOWN_OF_A_TASK.union(*(inspect.signature(init).parameters for init in inits))
 
 
