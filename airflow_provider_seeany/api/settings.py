@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import cache
 from typing import Self
 
 import msgspec
@@ -50,15 +51,19 @@ class WaitSettings(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of(cls, operator: object) -> Self:
         """Return the settings in an operator's attributes, which have the fields' names; a switch may be any object."""
-        fields = msgspec.structs.fields(cls)
-        values = {field.name: getattr(operator, field.name) for field in fields}
-        switches = {field.name: bool(values[field.name]) for field in fields if field.type is bool}
-        return msgspec.convert({**values, **switches}, cls, strict=False)
+        values = {name: getattr(operator, name) for name in cls.__struct_fields__}
+        values |= {name: bool(values[name]) for name in _switches(cls)}
+        return msgspec.convert(values, cls, strict=False)
 
     @property
     def defer_timeout(self) -> timedelta:
         """The limit for Airflow to set on the deferral."""
         return timedelta(seconds=self.timeout) + DEFER_GRACE
+
+
+@cache
+def _switches(kind: type[WaitSettings]) -> list[str]:
+    return [field.name for field in msgspec.structs.fields(kind) if field.type is bool]
 
 
 class TaskSettings(WaitSettings, frozen=True, kw_only=True):

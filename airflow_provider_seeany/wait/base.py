@@ -156,6 +156,7 @@ class BaseTaskWaitOperator(StartsFromTrigger, BaseSeeAnyOperator):
         timeout: timedelta | float = 3600,
         **kwargs: Any,
     ) -> None:
+        timeout = to_seconds(timeout, name="timeout")  # first, as Airflow's sensor also takes it from default_args
         super().__init__(**kwargs)
         self.seeany_task_id = seeany_task_id
         self.seeany_conn_id = seeany_conn_id
@@ -168,7 +169,7 @@ class BaseTaskWaitOperator(StartsFromTrigger, BaseSeeAnyOperator):
         self.expect_callback = expect_callback
         self.callback_poll_interval = to_seconds(callback_poll_interval, name="callback_poll_interval")
         self.max_poll_interval = to_seconds(max_poll_interval, name="max_poll_interval")
-        self.timeout = to_seconds(timeout, name="timeout")
+        self.timeout = timeout
 
     @property
     def wait_settings(self) -> TaskSettings:
