@@ -16,7 +16,7 @@ from airflow_provider_seeany.api.outcome import Finished, Outcome, Unrendered, e
 from airflow_provider_seeany.api.settings import TaskSettings
 from airflow_provider_seeany.api.snapshot import Snapshot
 from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.api.task_id import checked_task_id, is_template
+from airflow_provider_seeany.api.task_id import BadTaskId, checked_task_id, is_template
 from airflow_provider_seeany.api.text import sanitize
 from airflow_provider_seeany.api.wait import LAST_POLL_SECONDS, Pause, Wait
 from airflow_provider_seeany.callback.registration import CallbackRegistration, log_expected
@@ -225,11 +225,15 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
                 return wait.timed_out()
 
     def _callback_registration(self) -> CallbackRegistration | None:
+        """Return the registration for a callback; ``None`` if none is expected, or it cannot be, with such an id."""
         if not self._settings.expect_callback:
             return None
-        task_instance: Any = self.task_instance
+        try:
+            seeany_task_id = checked_task_id(self.seeany_task_id)
+        except BadTaskId:
+            return None
         return CallbackRegistration(
-            task_instance, seeany_conn_id=self.seeany_conn_id, seeany_task_id=checked_task_id(self.seeany_task_id)
+            self.task_instance, seeany_conn_id=self.seeany_conn_id, seeany_task_id=seeany_task_id
         )
 
     async def _expect_callback(
