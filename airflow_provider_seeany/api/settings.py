@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import cache
 from typing import Self
 
 import msgspec
@@ -12,8 +13,11 @@ from airflow_provider_seeany.api.errors import BadSettings
 DEFER_GRACE = timedelta(minutes=5)
 """
 Time from a wait's deadline to Airflow's own limit of the deferral. The trigger reports the timeout first, with a
-better message; the limit is for a trigger that never runs because there is no triggerer.
+better message; the limit is for a trigger that never runs because there is no triggerer. A wait that began without a
+worker reads its deadline from the limit.
 """
+
+MAX_SECONDS = 100 * 366 * 24 * 3600.0  # so that Airflow can add them to the time of day
 
 
 def to_seconds(value: timedelta | float, *, name: str) -> float:
@@ -23,17 +27,13 @@ def to_seconds(value: timedelta | float, *, name: str) -> float:
     :raises BadSettings: if it is not above 0, as polling would then never pause, or never begin.
     """
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < float("inf"):
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= MAX_SECONDS:
         raise BadSettings(f"{name} must be a number of seconds above 0, or a timedelta; got {value!r}")
     return float(seconds)
 
 
 class WaitSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    The settings of every wait. They are stored with its trigger, so a field that is added later needs a default.
-
-    The fields are named as the operators' attributes.
-    """
+    """The settings of every wait. They are stored with its trigger, so a field that is added later needs a default."""
 
     poll_interval: float
     """Seconds between two polls of a task while its end cannot be estimated."""
@@ -50,13 +50,20 @@ class WaitSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, operator: object) -> Self:
-        """Return the settings that an operator has as attributes; an integer may stand for a bool."""
-        return msgspec.convert(operator, cls, from_attributes=True, strict=False)
+        """Return the settings in an operator's attributes, which have the fields' names; a switch may be any object."""
+        values = {name: getattr(operator, name) for name in cls.__struct_fields__}
+        values |= {name: bool(values[name]) for name in _switches(cls)}
+        return msgspec.convert(values, cls, strict=False)
 
     @property
     def defer_timeout(self) -> timedelta:
         """The limit for Airflow to set on the deferral."""
         return timedelta(seconds=self.timeout) + DEFER_GRACE
+
+
+@cache
+def _switches(kind: type[WaitSettings]) -> list[str]:
+    return [field.name for field in msgspec.structs.fields(kind) if field.type is bool]
 
 
 class TaskSettings(WaitSettings, frozen=True, kw_only=True):

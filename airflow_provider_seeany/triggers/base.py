@@ -17,6 +17,7 @@ from airflow_provider_seeany import DEFAULT_CONN_ID
 from airflow_provider_seeany.api.errors import ApiError, BadSettings
 from airflow_provider_seeany.api.outcome import BadId, Crashed, Misconfigured
 from airflow_provider_seeany.api.settings import DEFER_GRACE, WaitSettings
+from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.task_id import BadTaskId
 from airflow_provider_seeany.api.text import sanitize
 from airflow_provider_seeany.api.wait import Pause
@@ -30,6 +31,7 @@ from airflow_provider_seeany.hooks.reauth import (
 )
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook
 from airflow_provider_seeany.triggers import supervisor_api
+from airflow_provider_seeany.triggers.progress import ProgressPublisher
 from airflow_provider_seeany.triggers.xcoms import TriggererXComs, state_of
 
 End = TypeVar("End")
@@ -52,8 +54,8 @@ class BaseSeeAnyTrigger(BaseTrigger):
     :param settings: the settings of the wait, as fields of :mod:`airflow_provider_seeany.api.settings`.
     :param seeany_conn_id: the connection to poll through.
     :param deadline: when to give up, in Unix seconds. Absolute, so that a restart of the triggerer neither extends nor
-        forgets it. ``None`` if it follows from the limit that Airflow set on the deferral; without one the wait never
-        gives up.
+        forgets it. Without one the wait never gives up, unless it began without a worker: then the deadline follows
+        from the limit that Airflow set on the deferral.
     :param first_poll_at: do not poll before this, in Unix seconds; ``None`` to poll at once. A trigger that fires
         within seconds of the deferral can lose its task to the scheduler (apache/airflow#72716).
     """
@@ -108,10 +110,10 @@ class BaseSeeAnyTrigger(BaseTrigger):
         """The XComs of the task instance that waits; ``None`` outside a triggerer."""
         return None if self.task_instance is None else TriggererXComs(self.task_instance, clears=self.end_from_trigger)
 
-    @property
-    def do_xcom_push(self) -> bool:
-        """Whether the Airflow task pushes XComs."""
-        return self._settings.do_xcom_push
+    def _progress_publisher(self, *, seeany_task_id: str | None = None) -> ProgressPublisher:
+        """Return what publishes the progress of this wait; without an id that of a batch."""
+        xcoms = self.xcoms if self._settings.do_xcom_push else None
+        return ProgressPublisher(xcoms, conn_id=self.seeany_conn_id, log=self.log, seeany_task_id=seeany_task_id)
 
     @property
     def _settings(self) -> WaitSettings:
@@ -132,7 +134,7 @@ class BaseSeeAnyTrigger(BaseTrigger):
     def _ends_at(self) -> float | None:
         """The deadline, in Unix seconds."""
         limit: datetime | None = getattr(self, "timeout_after", None)  # set by the triggerer
-        if self.deadline is not None or limit is None:
+        if self.deadline is not None or limit is None or not self.end_from_trigger:
             return self.deadline
         return (limit.replace(tzinfo=limit.tzinfo or UTC) - DEFER_GRACE).timestamp()
 
@@ -175,8 +177,8 @@ class BaseSeeAnyTrigger(BaseTrigger):
             yield
         except asyncio.CancelledError:
             if not hasattr(BaseTrigger, "on_kill"):
-                # A callback is what is expected, so it is no reason for a warning.
-                by_callback = getattr(self._settings, "expect_callback", False)
+                # A callback is what is expected, so it is no reason for a warning. `_settings` might raise here.
+                by_callback = self.settings.get("expect_callback")
                 (self.log.info if by_callback else self.log.warning)(
                     "The wait for %s ended in this triggerer. %s it was a user who ended it: SeeAny continues, "
                     "and may still finish and cost money",
@@ -187,8 +189,16 @@ class BaseSeeAnyTrigger(BaseTrigger):
 
 
 def is_restart(began: float, now: float) -> bool:
-    """Tell whether a trigger that is about to poll first must have polled before, in another triggerer."""
+    """Return whether a trigger that is about to poll first must have polled before, in another triggerer."""
     return now > began + FIRST_CONNECTION_RETRY_SECONDS
+
+
+async def reply_to_poll(client: ReauthenticatingClient, seeany_task_id: str) -> SeeAnyTask | ApiError:
+    """Poll; return the task or the error, either of which a wait receives."""
+    try:
+        return await client.get_task(seeany_task_id)
+    except ApiError as error:
+        return error
 
 
 async def sleep_until(moment: float | None, clock: Callable[[], float]) -> None:
@@ -205,13 +215,11 @@ async def poll_through_connection(
     was_used: bool,
 ) -> End:
     """
-    Poll until the wait ends; return its outcome.
+    Poll with the client of a connection until the wait ends; return its outcome.
 
-    :param poll: polls with a client until the end.
-    :param connection_failed: decides what to do each time that the connection was not found or cannot be used, by the
-        error and by how often in a row that was.
+    :param connection_failed: decides what to do if the connection cannot be used, by the error and its number in a row.
     :param was_used: whether an earlier part of the wait has used the connection.
-    :raises SeeAnyError: if that exhausts the retry budget.
+    :raises SeeAnyError: if the connection exhausts the retry budget.
     """
     budget = RetryBudget(was_used=was_used)
     async with AsyncExitStack() as stack:

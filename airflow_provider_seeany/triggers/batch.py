@@ -15,7 +15,6 @@ from airflow_provider_seeany.api.batch import Batch
 from airflow_provider_seeany.api.batch_result import BatchAborted, BatchOutcome
 from airflow_provider_seeany.api.clock import ForwardClock
 from airflow_provider_seeany.api.collector import ResultCollector
-from airflow_provider_seeany.api.errors import ApiError
 from airflow_provider_seeany.api.outcome import Crashed, Misconfigured
 from airflow_provider_seeany.api.settings import BatchSettings
 from airflow_provider_seeany.api.task_id import checked_task_ids
@@ -25,13 +24,14 @@ from airflow_provider_seeany.triggers.base import (
     BaseSeeAnyTrigger,
     is_restart,
     poll_through_connection,
+    reply_to_poll,
     sleep_until,
 )
-from airflow_provider_seeany.triggers.progress import ProgressPublisher
 from airflow_provider_seeany.triggers.stored_ids import StoredIds
 
 if TYPE_CHECKING:
     from airflow_provider_seeany.hooks.reauth import ReauthenticatingClient
+    from airflow_provider_seeany.triggers.progress import ProgressPublisher
 
 
 class SeeAnyTaskBatchTrigger(BaseSeeAnyTrigger):
@@ -98,8 +98,7 @@ class SeeAnyTaskBatchTrigger(BaseSeeAnyTrigger):
             checked_task_ids(ids), self._settings, deadline=self._ends_at, log=self.log, now=now(), began=began
         )
         self._collector = batch.results
-        xcoms = self.xcoms if self.do_xcom_push else None
-        with ProgressPublisher(xcoms, conn_id=self.seeany_conn_id, log=self.log) as progress:
+        with self._progress_publisher() as progress:
             return await poll_through_connection(
                 self.seeany_conn_id,
                 lambda client: _poll_until_end(batch, client, now, progress),
@@ -117,10 +116,7 @@ async def _poll_until_end(
     ended: list[asyncio.Task[None]] = []
 
     async def poll(seeany_task_id: str) -> None:
-        try:
-            batch.receive(seeany_task_id, await client.get_task(seeany_task_id), now())
-        except ApiError as error:
-            batch.receive(seeany_task_id, error, now())
+        batch.receive(seeany_task_id, await reply_to_poll(client, seeany_task_id), now())
         progress.update_batch(batch.results)
 
     def note_end(task: asyncio.Task[None]) -> None:

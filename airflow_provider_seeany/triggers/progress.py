@@ -85,7 +85,8 @@ class ProgressPublisher:
             at=int(time.time()),
             **fields,
         )
-        if self._published is not None and _without_time(self._published) == _without_time(progress):
+        before = self._published
+        if before is not None and msgspec.structs.replace(before, at=progress.at) == progress:
             return
         self._published = progress
         self._next_at = monotonic() + max(MIN_INTERVAL, ProgressPublisher._live / MAX_PER_SECOND)
@@ -102,7 +103,3 @@ class ProgressPublisher:
             self._log.warning("The progress is no longer published for the UI: %s", sanitize(repr(error)))
         finally:
             self._writing = None
-
-
-def _without_time(progress: Progress) -> dict[str, Any]:
-    return {**msgspec.to_builtins(progress), "at": 0}

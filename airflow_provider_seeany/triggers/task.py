@@ -11,20 +11,23 @@ import msgspec
 from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_seeany.api.clock import ForwardClock
-from airflow_provider_seeany.api.errors import ApiError
 from airflow_provider_seeany.api.intervals import poll_policy
 from airflow_provider_seeany.api.outcome import Finished, Outcome, Unrendered
 from airflow_provider_seeany.api.settings import TaskSettings
 from airflow_provider_seeany.api.snapshot import Snapshot
 from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.api.task_id import checked_task_id, is_template
+from airflow_provider_seeany.api.task_id import BadTaskId, checked_task_id, is_template
 from airflow_provider_seeany.api.text import sanitize
 from airflow_provider_seeany.api.wait import LAST_POLL_SECONDS, Pause, Wait
 from airflow_provider_seeany.callback.registration import CallbackRegistration, log_expected
 from airflow_provider_seeany.triggers import supervisor_api
-from airflow_provider_seeany.triggers.base import BaseSeeAnyTrigger, is_restart, poll_through_connection, sleep_until
-from airflow_provider_seeany.triggers.progress import ProgressPublisher
-from airflow_provider_seeany.triggers.templates import TemplateTaskInstance
+from airflow_provider_seeany.triggers.base import (
+    BaseSeeAnyTrigger,
+    is_restart,
+    poll_through_connection,
+    reply_to_poll,
+    sleep_until,
+)
 from airflow_provider_seeany.triggers.xcoms import NotOwned
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
     from airflow_provider_seeany.hooks.reauth import ReauthenticatingClient
+    from airflow_provider_seeany.triggers.progress import ProgressPublisher
 
 Value = TypeVar("Value")
 
@@ -40,6 +44,26 @@ NOTE_SECONDS = 2.0
 Seconds after ``first_poll_at`` in which the api-server may still write down a callback that came before it, too early
 to resume the task instance. Its clock may be that much behind, too.
 """
+
+
+class _TemplateTaskInstance:
+    """
+    A task instance as templates see it, with an ``xcom_pull`` that works in a triggerer.
+
+    Airflow 3.3's triggerer does not know the message that ``xcom_pull`` sends without a map index, and never gets a
+    response. So one is always given: that of a task which is not mapped, as templates that pull from mapped tasks start
+    in a worker.
+    """
+
+    def __init__(self, task_instance: Any) -> None:
+        self._task_instance = task_instance
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._task_instance, name)
+
+    def xcom_pull(self, *args: Any, map_indexes: int = -1, **kwargs: Any) -> Any:
+        """Pull as the real one does."""
+        return self._task_instance.xcom_pull(*args, map_indexes=map_indexes, **kwargs)
 
 
 class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
@@ -98,7 +122,7 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
         jinja_env = jinja_env or self.get_template_env()
         # As a DAG has it; a triggerer's environment would render what is missing to nothing.
         jinja_env.undefined = StrictUndefined
-        task_instance = TemplateTaskInstance(context["ti"])
+        task_instance = _TemplateTaskInstance(context["ti"])
         known = {**context, "ti": task_instance, "task_instance": task_instance}
         super().render_template_fields(known, jinja_env)  # type: ignore[arg-type]
 
@@ -124,17 +148,15 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
         if not self.end_from_trigger:
             return TriggerEvent(msgspec.to_builtins(await self._outcome()))
         assert self.xcoms is not None
-        if is_template(self.seeany_task_id) or is_template(self.seeany_conn_id):
-            # Airflow renders them only if the DAG, as it is now, lets this wait begin without a worker.
-            await self._changed(self.xcoms.withdraw())
-            return TriggerEvent(msgspec.to_builtins(Unrendered(self._began())))
         await self._changed(self.xcoms.claim())
         outcome = await self._outcome()
         task = SeeAnyTask.from_payload(outcome.payload) if isinstance(outcome, Finished) else None
         if task is None or task.is_failed:
             await self._changed(self.xcoms.withdraw())
-        elif await self._changed(self.xcoms.push(task, conn_id=self.seeany_conn_id, do_xcom_push=self.do_xcom_push)):
-            return TaskSuccessEvent()
+        else:
+            do_xcom_push = self._settings.do_xcom_push
+            if await self._changed(self.xcoms.push(task, conn_id=self.seeany_conn_id, do_xcom_push=do_xcom_push)):
+                return TaskSuccessEvent()
         # If the task instance is no longer this try's own, Airflow drops the event.
         return TriggerEvent(msgspec.to_builtins(outcome))
 
@@ -150,15 +172,18 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
             return False
         return True
 
-    async def _outcome(self) -> Outcome:
+    async def _outcome(self) -> Outcome | Unrendered:
         outcome = await self._reported(self._poll_until_end())
         if self._registration is not None:
             # Only who deletes the registration may end the wait: a callback that comes now finds none.
             await self._or_if_unavailable(None, self._registration.aunregister())
         return outcome
 
-    async def _poll_until_end(self) -> Outcome:
+    async def _poll_until_end(self) -> Outcome | Unrendered:
         deadline, began = self._ends_at, self._began()
+        if self.end_from_trigger and (is_template(self.seeany_task_id) or is_template(self.seeany_conn_id)):
+            # Airflow renders them only if the DAG, as it is now, lets this wait begin without a worker.
+            return Unrendered(began)
         now = ForwardClock(began)
         await sleep_until(self.first_poll_at, now)
         seeany_task_id = checked_task_id(self.seeany_task_id)
@@ -176,20 +201,12 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
         was_used = not self.end_from_trigger or is_restart(began, now())
 
         async def poll(client: ReauthenticatingClient) -> Outcome:
-            while True:
-                try:
-                    step = wait.receive(await client.get_task(seeany_task_id), now())
-                except ApiError as error:
-                    step = wait.receive(error, now())
-                if not isinstance(step, Pause):
-                    return step
+            while isinstance(step := wait.receive(await reply_to_poll(client, seeany_task_id), now()), Pause):
                 progress.update(wait.last_snapshot)
                 await asyncio.sleep(step.seconds)
+            return step
 
-        xcoms = self.xcoms if self.do_xcom_push else None
-        with ProgressPublisher(
-            xcoms, conn_id=self.seeany_conn_id, log=self.log, seeany_task_id=seeany_task_id
-        ) as progress:
+        with self._progress_publisher(seeany_task_id=seeany_task_id) as progress:
             if self._registration is not None:
                 await self._expect_callback(self._registration, wait, now, progress)
             # A request that hangs, or is queued behind others that do, has to end before Airflow's own limit.
@@ -208,11 +225,15 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
                 return wait.timed_out()
 
     def _callback_registration(self) -> CallbackRegistration | None:
+        """Return the registration for a callback; ``None`` if none is expected, or it cannot be, with such an id."""
         if not self._settings.expect_callback:
             return None
-        task_instance: Any = self.task_instance
+        try:
+            seeany_task_id = checked_task_id(self.seeany_task_id)
+        except BadTaskId:
+            return None
         return CallbackRegistration(
-            task_instance, seeany_conn_id=self.seeany_conn_id, seeany_task_id=checked_task_id(self.seeany_task_id)
+            self.task_instance, seeany_conn_id=self.seeany_conn_id, seeany_task_id=seeany_task_id
         )
 
     async def _expect_callback(

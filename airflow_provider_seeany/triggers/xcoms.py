@@ -35,7 +35,7 @@ class TriggererXComs:
     The XComs that a trigger writes for its task instance.
 
     A triggerer that was suspended can resume when its tasks were cleared and have run again elsewhere. Airflow accepts
-    its XComs all the same, and does not tell a trigger the id of its task instance, which is a new one for each try. So
+    its XComs all the same, and does not give a trigger the id of its task instance, which is a new one for each try. So
     a trigger claims the task instance, under the key that all tries share, and writes only while that is deferred and
     the claim is its own. Either can change after a check; but that is valid for a few seconds only, hardly enough to
     clear a task and run it again, and the clock reveals a suspension.

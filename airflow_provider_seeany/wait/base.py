@@ -80,10 +80,23 @@ class BaseSeeAnyOperator(BaseOperator):
     @contextmanager
     def recording_failure(self, context: Context) -> Iterator[None]:
         """Push a record for the UI if the block fails, or is skipped instead."""
+        from airflow_provider_seeany.api.task_id import as_task_id
+        from airflow_provider_seeany.exceptions import SeeAnyError
+        from airflow_provider_seeany.xcoms.record import Record
+
         try:
             yield
         except AirflowException as error:
-            self._record_failure(context, error.__cause__ if isinstance(error, AirflowSkipException) else error)
+            reason = error.__cause__ if isinstance(error, AirflowSkipException) else error
+            if isinstance(reason, SeeAnyError):
+                task_id = as_task_id(getattr(self, "seeany_task_id", None))
+                record = Record.of_error(
+                    reason,
+                    conn_id=self.seeany_conn_id,
+                    seeany_task_id=task_id if isinstance(task_id, str) else None,
+                    batch=self.partial_result,
+                )
+                self.push_record(context, record)
             raise
 
     def push_record(self, context: Context, record: Record) -> None:
@@ -97,21 +110,6 @@ class BaseSeeAnyOperator(BaseOperator):
             push_record(record, TaskInstanceKey.of(context["ti"]))
         except Exception:
             self.log.warning("The UI's record of this wait could not be kept", exc_info=True)
-
-    def _record_failure(self, context: Context, error: BaseException | None) -> None:
-        from airflow_provider_seeany.api.task_id import as_task_id
-        from airflow_provider_seeany.exceptions import SeeAnyError
-        from airflow_provider_seeany.xcoms.record import Record
-
-        if isinstance(error, SeeAnyError):
-            task_id = as_task_id(getattr(self, "seeany_task_id", None))
-            record = Record.of_error(
-                error,
-                conn_id=self.seeany_conn_id,
-                seeany_task_id=task_id if isinstance(task_id, str) else None,
-                batch=self.partial_result,
-            )
-            self.push_record(context, record)
 
 
 class BaseTaskWaitOperator(StartsFromTrigger, BaseSeeAnyOperator):
@@ -158,6 +156,7 @@ class BaseTaskWaitOperator(StartsFromTrigger, BaseSeeAnyOperator):
         timeout: timedelta | float = 3600,
         **kwargs: Any,
     ) -> None:
+        timeout = to_seconds(timeout, name="timeout")  # first, as Airflow's sensor also takes it from default_args
         super().__init__(**kwargs)
         self.seeany_task_id = seeany_task_id
         self.seeany_conn_id = seeany_conn_id
@@ -170,7 +169,7 @@ class BaseTaskWaitOperator(StartsFromTrigger, BaseSeeAnyOperator):
         self.expect_callback = expect_callback
         self.callback_poll_interval = to_seconds(callback_poll_interval, name="callback_poll_interval")
         self.max_poll_interval = to_seconds(max_poll_interval, name="max_poll_interval")
-        self.timeout = to_seconds(timeout, name="timeout")
+        self.timeout = timeout
 
     @property
     def wait_settings(self) -> TaskSettings:

@@ -171,7 +171,7 @@ def _reasons(operator: StartsFromTrigger) -> Iterator[str]:
 
 
 def _reasons_in_class(kind: type) -> Iterator[str]:
-    ours = _ours(kind)[0].__mro__
+    ours = _ours(kind).__mro__
     for parent in kind.__mro__:
         if parent not in ours and (unknown := sorted(vars(parent).keys() - _KNOWN_OF_A_CLASS)):
             yield f"{parent.__name__} has its own {unknown[0]}, which only a worker uses"
@@ -179,7 +179,7 @@ def _reasons_in_class(kind: type) -> Iterator[str]:
 
 def _reasons_in_attributes(operator: StartsFromTrigger) -> Iterator[str]:
     plain = _plain_task(isinstance(operator, BaseSensorOperator))
-    for name in _unlike(operator, plain, _known_of(type(operator))):
+    for name in _unlike(operator, plain, _known_of(_ours(type(operator)))):
         name = {"_pre_execute_hook": "pre_execute", "_post_execute_hook": "post_execute"}.get(name, name)
         yield f"it has {name}, which only a worker applies"
     if type(operator.dag) is not DAG:
@@ -230,15 +230,19 @@ def _listener_of_tasks() -> str | None:
     return next((name for name in listeners if not name.startswith("airflow.example_dags.")), None)
 
 
-def _ours(kind: type) -> list[type]:
-    """Return the classes of this provider that a class is, or is made from."""
-    return [parent for parent in kind.__mro__ if parent.__module__.startswith("airflow_provider_seeany.")]
+def _is_ours(kind: type) -> bool:
+    return kind.__module__.startswith("airflow_provider_seeany.")
+
+
+def _ours(kind: type) -> type:
+    """Return the class of this provider that a class is, or is made from."""
+    return next(filter(_is_ours, kind.__mro__))
 
 
 @cache
-def _known_of(kind: type) -> frozenset[str]:
+def _known_of(ours: type) -> frozenset[str]:
     """Return the attributes that may be set: those of any task, and the parameters of a wait."""
-    inits = (vars(parent)["__init__"] for parent in _ours(kind) if "__init__" in vars(parent))
+    inits = (vars(parent)["__init__"] for parent in filter(_is_ours, ours.__mro__) if "__init__" in vars(parent))
     return _KNOWN_OF_A_TASK.union(*(inspect.signature(init).parameters for init in inits))
 
 

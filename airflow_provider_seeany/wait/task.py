@@ -100,11 +100,7 @@ class TaskWait:
         """Poll once; return the completed task, ``None`` while the wait continues, or raise ``SeeAnyError``."""
         budget = RetryBudget()
         while True:
-            reply: SeeAnyTask | ApiError
-            try:
-                reply = self._get_task(budget)
-            except ApiError as error:
-                reply = error
+            reply = self._reply(budget)
             step = self._wait.receive(reply, self._clock())
             if not isinstance(step, Pause):
                 return self._completed(step)
@@ -114,19 +110,19 @@ class TaskWait:
                 return None
             time.sleep(min(step.seconds, MAX_PAUSE_IN_POKE))
 
-    def _get_task(self, budget: RetryBudget) -> SeeAnyTask:
+    def _reply(self, budget: RetryBudget) -> SeeAnyTask | ApiError:
         """Poll; a connection that cannot be used ends a wait that has just begun, a later one tolerates it."""
+        reply: SeeAnyTask | ApiError
         try:
-            task = self.hook.poll(self.seeany_task_id)
+            reply = self.hook.poll(self.seeany_task_id)
         except CONNECTION_ERRORS as error:
             if not self._is_resumed:
                 raise
-            raise budget.record_failure(error) from None
-        except ApiError:
-            budget.reset()
-            raise
+            return budget.record_failure(error)
+        except ApiError as error:
+            reply = error
         budget.reset()
-        return task
+        return reply
 
     def result(self) -> SeeAnyTask:
         """Return the completed task without waiting, or raise ``SeeAnyError``; only transient errors are retried."""

@@ -63,7 +63,7 @@ def _unknown(node: nodes.Node, dag: DAG) -> nodes.Node | None:
 
 
 def _is_known_pull(call: nodes.Call, dag: DAG) -> bool:
-    """Tell whether it pulls the same XCom everywhere: without a map index, a worker pulls those of all instances."""
+    """Return whether it pulls the same XCom everywhere: without a map index, a worker pulls those of all instances."""
     given = dict(zip(("task_ids", "dag_id", "key"), call.args, strict=False)) | {
         keyword.key: keyword.value for keyword in call.kwargs
     }
@@ -96,7 +96,7 @@ def _constant(node: nodes.Node | None) -> object:
 
 
 def _described(node: nodes.Node) -> str:
-    """Name a part of a template as its author wrote it, as far as the syntax tree tells."""
+    """Name a part of a template as its author wrote it, as far as the syntax tree has that."""
     match node:
         case nodes.Name(name=name):
             return repr(name)

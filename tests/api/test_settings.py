@@ -41,12 +41,30 @@ def test_settings_of_a_newer_version_can_be_read(kind: type[WaitSettings], given
 
 @each_kind
 @pytest.mark.parametrize("name", ["poll_interval", "max_poll_interval", "timeout"])
-@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), True, "10"], ids=repr)
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), 1e10, True, "10"], ids=repr)
 def test_seconds_that_cannot_be_are_refused_by_name(
     kind: type[WaitSettings], given: dict[str, Any], name: str, seconds: Any
 ) -> None:
     with pytest.raises(ValueError, match=f"^{name} must be a number of seconds above 0"):
         kind(**{**given, name: seconds})
+
+
+class Number(float):
+    """A number of another library."""
+
+
+@each_kind
+def test_settings_are_read_from_attributes_whose_types_airflow_does_not_check(
+    kind: type[WaitSettings], given: dict[str, Any]
+) -> None:
+    switches = {name: 1 if value else None for name, value in given.items() if isinstance(value, bool)}
+    numbers = {"max_concurrent_requests": 3.0} if kind is BatchSettings else {}
+
+    assert kind.of(SimpleNamespace(**{**given, **switches, **numbers})) == kind(**given)
+
+
+def test_a_number_of_another_library_becomes_one_that_can_be_stored() -> None:
+    assert type(to_seconds(Number(10), name="timeout")) is float
 
 
 @pytest.mark.parametrize(

@@ -352,7 +352,7 @@ PARAMETERS = [
     (SeeAnyTaskResultOperator, "timeout"),
     (SeeAnyTaskResultOperator, "max_poll_interval"),
 ]
-BAD_SECONDS = [0, -1, float("nan"), float("inf"), "3", True, None, timedelta(0), timedelta(seconds=-1)]
+BAD_SECONDS = [0, -1, float("nan"), float("inf"), 1e20, "3", True, None, timedelta(0), timedelta(seconds=-1)]
 
 
 @pytest.mark.parametrize(("kind", "name"), PARAMETERS)

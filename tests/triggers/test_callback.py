@@ -253,6 +253,16 @@ async def test_an_airflow_without_on_kill_warns_only_where_no_callback_is_expect
     assert ("warning" in line) != expected
 
 
+async def test_a_wait_that_a_user_ended_is_logged_as_abandoned_whatever_its_id(
+    comms: Comms, capsys: pytest.CaptureFixture[str]
+) -> None:
+    comms.state = "failed"
+
+    await trigger(seeany_task_id="{{ not_rendered }}").on_kill()
+
+    assert "may still finish" in capsys.readouterr().out
+
+
 async def test_a_wait_is_logged_as_abandoned_if_it_is_unknown_whether_a_callback_ended_it(
     comms: Comms, capsys: pytest.CaptureFixture[str]
 ) -> None:

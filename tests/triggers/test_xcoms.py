@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,6 +21,7 @@ from airflow_provider_seeany.api.outcome import (
     TimedOut,
     decode_outcome,
 )
+from airflow_provider_seeany.api.settings import DEFER_GRACE
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.hooks import reauth
 from airflow_provider_seeany.xcoms import record as record_module
@@ -79,7 +81,12 @@ class TriggererComms:
 
 
 async def ended(
-    comms: TriggererComms, monkeypatch: pytest.MonkeyPatch, *, try_number: int = 1, **more: Any
+    comms: TriggererComms,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    try_number: int = 1,
+    timeout_after: datetime | None = None,
+    **more: Any,
 ) -> TriggerEvent | None:
     """Run a trigger with this supervisor; return its event, or ``None`` if the triggerer was killed."""
     monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", comms, raising=False)
@@ -93,6 +100,7 @@ async def ended(
         | more
     )
     trigger.task_instance = SimpleNamespace(**WHERE, id=f"try-{try_number}", try_number=try_number)
+    trigger.timeout_after = timeout_after
 
     async def run() -> TriggerEvent:
         (event,) = [event async for event in trigger.run()]
@@ -282,6 +290,31 @@ async def test_xcoms_of_an_earlier_try_are_deleted_even_if_airflow_rejected_that
 
     assert isinstance(event, TaskSuccessEvent)
     assert undisturbed.keys() - xcoms.keys() == {"resolution"}
+
+
+@pytest.mark.parametrize(("seconds_ago", "is_visible_later"), [(0, True), (31, False)])
+async def test_a_wait_without_a_worker_knows_when_it_began(
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch, seconds_ago: float, is_visible_later: bool
+) -> None:
+    """It follows from the time limit that Airflow set on the deferral."""
+    hostile.script(reply(404), reply(200, COMPLETED))
+    limit = datetime.now(UTC) + timedelta(seconds=3600 - seconds_ago) + DEFER_GRACE
+
+    event = await ended(TriggererComms({}), monkeypatch, deadline=None, timeout=3600, timeout_after=limit)
+
+    assert event is not None
+    assert isinstance(event, TaskSuccessEvent) == is_visible_later
+    assert is_visible_later or isinstance(decode_outcome(event.payload), Refused)
+
+
+@pytest.mark.parametrize("template", ["x", "{{ run_id }}"])
+async def test_settings_that_cannot_be_read_are_reported_to_a_worker(
+    monkeypatch: pytest.MonkeyPatch, template: str
+) -> None:
+    event = await ended(TriggererComms({}), monkeypatch, seeany_task_id=template, timeout=-1)
+
+    assert event is not None
+    assert isinstance(decode_outcome(event.payload), Misconfigured)
 
 
 @pytest.mark.parametrize("field", ["seeany_task_id", "seeany_conn_id"])

@@ -48,6 +48,17 @@ def test_default_args_of_the_dag_count_unless_the_task_says_otherwise(kind: Any)
 
 
 @each_kind
+@pytest.mark.parametrize("name", ["timeout", "max_poll_interval", "callback_poll_interval"])
+@pytest.mark.parametrize("seconds", [0, "{{ 3 }}", float("nan"), float("inf")], ids=repr)
+def test_invalid_seconds_in_default_args_are_refused_by_name_as_well(kind: Any, name: str, seconds: Any) -> None:
+    with (
+        DAG("dag", schedule=None, default_args={name: seconds}),
+        pytest.raises(ValueError, match=f"^{name} must be a number of seconds above 0"),
+    ):
+        wait(kind)
+
+
+@each_kind
 @pytest.mark.parametrize("how", ["partial", "default_args", "expand_kwargs"])
 def test_a_mapped_wait_takes_every_parameter(kind: Any, how: str) -> None:
     with DAG("dag", schedule=None, default_args=parameters(kind) if how == "default_args" else {}):

@@ -67,7 +67,7 @@ def ended_waits(
     order = (XComModel.key, XComModel.dag_run_id, XComModel.task_id, XComModel.map_index)
     query = (
         select(*order, XComModel.dag_id, XComModel.run_id, XComModel.value)
-        .where(*_in_range(filters), _in_dags(readable, filters.dag_id), *_matching(filters))
+        .where(*_conditions(readable, filters))
         .order_by(*(column.desc() for column in order))
         .limit(limit + 1)
     )
@@ -192,26 +192,21 @@ def _xcoms(session: Session, dag_run_id: int, key: TaskInstanceKey) -> tuple[dic
     return xcoms, next((record for record in records if record is not None), None)
 
 
-def _in_range(filters: Filters) -> tuple[ColumnElement[bool], ...]:
-    first, last = max(key_at(filters.since), FIRST_KEY), min(key_at(filters.until), LAST_KEY)
-    # The pattern is for databases whose collation ignores punctuation.
-    return XComModel.key >= first, XComModel.key < last, XComModel.key.startswith(f"{PROGRESS_KEY}_", autoescape=True)
-
-
-def _in_dags(readable: Collection[str], dag_id: str | None) -> ColumnElement[bool]:
-    return XComModel.dag_id.concat("").in_(_chosen(readable, dag_id))
-
-
 def _chosen(readable: Collection[str], dag_id: str | None) -> list[str]:
     return [name for name in readable if dag_id in (None, name)]
 
 
-def _matching(filters: Filters) -> list[ColumnElement[bool]]:
+def _conditions(readable: Collection[str], filters: Filters) -> list[ColumnElement[bool]]:
+    """Return the conditions for the records of these results."""
     if filters.state == "waiting":
         return [false()]
-    parts: list[tuple[int, str]] = []
-    if filters.state is not None:
-        parts.append(state_part(filters.state))
-    if filters.conn_id is not None:
-        parts.append(connection_part(filters.conn_id))
-    return [func.substr(XComModel.key, start + 1, len(text)) == text for start, text in parts]
+    parts = [] if filters.state is None else [state_part(filters.state)]
+    parts += [] if filters.conn_id is None else [connection_part(filters.conn_id)]
+    return [
+        XComModel.key >= max(key_at(filters.since), FIRST_KEY),
+        XComModel.key < min(key_at(filters.until), LAST_KEY),
+        # For databases whose collation ignores punctuation.
+        XComModel.key.startswith(f"{PROGRESS_KEY}_", autoescape=True),
+        XComModel.dag_id.concat("").in_(_chosen(readable, filters.dag_id)),
+        *(func.substr(XComModel.key, start + 1, len(text)) == text for start, text in parts),
+    ]
