@@ -194,7 +194,7 @@ class Component:
         for pid in self.pids():
             os.kill(pid, signal.SIGSTOP)
 
-    def wake(self) -> None:
+    def resume(self) -> None:
         """Resume a suspended component."""
         for pid in self.pids():
             os.kill(pid, signal.SIGCONT)

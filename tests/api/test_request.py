@@ -1,4 +1,4 @@
-"""Where a question goes and what it carries, as the server sees it."""
+"""Where a request goes and what it carries, as the server sees it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.task_id import MAX_TASK_ID, BadTaskId, checked_task_id
 from airflow_provider_seeany.api.text import decode_disguised, truncate
-from tests.conftest import KEY, Look, settings_for
+from tests.conftest import KEY, Poll, settings_for
 from tests.hostile import HostileServer, reply, task
 
 ODD_IDS = [
@@ -51,15 +51,15 @@ ODD_IDS = [
 
 
 @pytest.mark.parametrize("task_id", ODD_IDS, ids=range(len(ODD_IDS)))
-def test_any_task_id_travels_as_one_path_segment(hostile: HostileServer, poll: Look, task_id: str) -> None:
+def test_any_task_id_travels_as_one_path_segment(hostile: HostileServer, poll: Poll, task_id: str) -> None:
     hostile.script(task(id=task_id))
 
     read = poll(settings_for(hostile), checked_task_id(task_id))
 
     assert isinstance(read, SeeAnyTask), read
-    (asked,) = hostile.requests
-    assert asked.line == f"GET /v1/tasks/{quote(task_id, safe='')} HTTP/1.1"
-    assert not asked.all("X-Injected")
+    (request,) = hostile.requests
+    assert request.line == f"GET /v1/tasks/{quote(task_id, safe='')} HTTP/1.1"
+    assert not request.all("X-Injected")
 
 
 NO_IDS = {
@@ -73,7 +73,7 @@ NO_IDS = {
     "two dots": "..",
     "too long": "x" * (MAX_TASK_ID + 1),
     "2 000 characters": "长" * 2000,
-    "a whole answer": {"id": "vid"},
+    "a whole payload": {"id": "vid"},
     "a list": ["vid"],
     "a broken number": 7.5,
     "a yes": True,
@@ -108,24 +108,24 @@ def test_a_whole_response_in_place_of_an_id_says_how_to_pass_the_id() -> None:
         checked_task_id({"id": "vid"})
 
 
-def test_every_request_carries_each_header_exactly_once(hostile: HostileServer, poll: Look) -> None:
+def test_every_request_carries_each_header_exactly_once(hostile: HostileServer, poll: Poll) -> None:
     hostile.script(task())
 
     poll(settings_for(hostile))
 
-    (asked,) = hostile.requests
-    assert asked.all("Authorization") == [f"Bearer {KEY}"]
-    assert asked.all("Accept") == ["application/json"]
-    assert asked.all("Accept-Encoding") == ["identity"]
-    assert asked.all("User-Agent") == [f"airflow-provider-seeany/{__version__}"]
-    assert asked.all("Host") == [hostile.url.removeprefix("http://")]
+    (request,) = hostile.requests
+    assert request.all("Authorization") == [f"Bearer {KEY}"]
+    assert request.all("Accept") == ["application/json"]
+    assert request.all("Accept-Encoding") == ["identity"]
+    assert request.all("User-Agent") == [f"airflow-provider-seeany/{__version__}"]
+    assert request.all("Host") == [hostile.url.removeprefix("http://")]
 
 
 def test_a_password_in_netrc_does_not_replace_the_key(
-    hostile: HostileServer, poll: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hostile: HostileServer, poll: Poll, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     netrc = tmp_path / "netrc"
-    netrc.write_text("machine 127.0.0.1 login somebody password other\ndefault login somebody password other\n")
+    netrc.write_text("machine 127.0.0.1 login user password other\ndefault login user password other\n")
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
     hostile.script(task())
@@ -136,7 +136,7 @@ def test_a_password_in_netrc_does_not_replace_the_key(
 
 
 @pytest.mark.parametrize("prefix", ["/api", "/a/b", "/v1", "/%e5%89%8d", "/v2/v1"])
-def test_a_path_prefix_stands_before_the_version(hostile: HostileServer, poll: Look, prefix: str) -> None:
+def test_a_path_prefix_stands_before_the_version(hostile: HostileServer, poll: Poll, prefix: str) -> None:
     hostile.script(task())
     url = base_url(f"{hostile.url}{prefix}/")
 
@@ -181,7 +181,7 @@ ADDRESSES = {
     ("[::ffff:127.0.0.1]:8765",): "http://[::ffff:127.0.0.1]:8765/v1",
     # Names that begin as keys do.
     ("sk-east-1.example.com",): "https://sk-east-1.example.com/v1",
-    ("api.task-queue.example.com/ask-me",): "https://api.task-queue.example.com/ask-me/v1",
+    ("api.task-queue.example.com/poll-me",): "https://api.task-queue.example.com/poll-me/v1",
     ("desk-0123456789abcdef.example.com",): "https://desk-0123456789abcdef.example.com/v1",
     ("sk-api-gateway-prod.sktelecom.com",): "https://sk-api-gateway-prod.sktelecom.com/v1",
     ("sk-api-gateway-prod-2.example.com",): "https://sk-api-gateway-prod-2.example.com/v1",
@@ -315,7 +315,7 @@ ODD_SPELLINGS: dict[str, Callable[[str], str]] = {
 
 @pytest.mark.parametrize("name", ODD_SPELLINGS)
 @pytest.mark.parametrize("where", ["{key}", "https://{key}.example.com", "https://api.seeany.com/{key}", "{key}:8080"])
-def test_a_key_in_odd_spelling_is_refused_before_anybody_is_asked_for_it_and_not_shown(name: str, where: str) -> None:
+def test_an_invalid_key_is_refused_before_any_request_and_not_shown(name: str, where: str) -> None:
     spelled = ODD_SPELLINGS[name]("sk-marked-0123456789abcdef")
 
     for fields in ({"host": where.format(key=spelled)}, {"host": "api.seeany.com", "schema": spelled}):
@@ -325,7 +325,7 @@ def test_a_key_in_odd_spelling_is_refused_before_anybody_is_asked_for_it_and_not
 
 
 @pytest.mark.parametrize("name", ODD_SPELLINGS)
-def test_a_key_in_odd_spelling_is_not_quoted(name: str) -> None:
+def test_an_invalid_key_is_not_quoted(name: str) -> None:
     spelled = ODD_SPELLINGS[name]("sk-marked-0123456789abcdef")
 
     for text in (spelled, f"not {spelled} at all", f"{'x' * 70} {spelled}"):
@@ -397,7 +397,7 @@ def test_a_path_prefix_that_no_url_can_hold_is_refused(schema: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["http://api.seeany.com", "http://10.0.0.1", "http://localhost.example.com"])
-def test_the_key_is_sent_unencrypted_over_a_network_only_if_that_is_asked_for(host: str) -> None:
+def test_the_key_is_sent_unencrypted_over_a_network_only_if_that_is_allowed(host: str) -> None:
     with pytest.raises(BadSettings, match=r'unencrypted.*"allow_http": true'):
         base_url(host)
     with pytest.raises(BadSettings, match="unencrypted"):
@@ -442,7 +442,7 @@ def test_a_key_that_no_header_can_carry_is_refused_without_showing_it(typed: str
     assert "mar" not in str(refusal.value)
 
 
-def test_the_key_is_not_part_of_what_the_settings_look_like() -> None:
+def test_the_key_is_not_in_the_repr_of_the_settings() -> None:
     settings = ApiSettings(base_url="https://api.seeany.com/v1", api_key=Secret(KEY))
 
     assert KEY not in repr(settings)

@@ -1,4 +1,4 @@
-"""A finished answer as the value that a DAG works with."""
+"""The payload of a task as the value that a DAG works with."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def completed(**fields: object) -> SeeAnyTask:
     return SeeAnyTask.from_payload({"id": "x", "status": "completed", **fields})
 
 
-def test_a_running_task_tells_how_far_it_is() -> None:
+def test_a_running_task_has_its_progress() -> None:
     task = SeeAnyTask.from_payload(PROCESSING)
 
     assert (task.id, task.object, task.status) == (VIDEO, "video_generation", "processing")
@@ -33,7 +33,7 @@ def test_a_running_task_tells_how_far_it_is() -> None:
     assert (task.video_url, task.usage.cost, task.error.message, task.completed_at) == (None, None, None, None)
 
 
-def test_a_completed_task_tells_its_video_and_its_cost() -> None:
+def test_a_completed_task_has_its_video_and_its_cost() -> None:
     task = SeeAnyTask.from_payload(COMPLETED)
 
     assert (task.is_running, task.is_completed, task.is_failed) == (False, True, False)
@@ -44,7 +44,7 @@ def test_a_completed_task_tells_its_video_and_its_cost() -> None:
     assert task.result_urls == (task.video_url,)
 
 
-def test_a_failed_task_tells_why_in_the_services_own_words() -> None:
+def test_a_failed_task_has_its_reason_in_the_services_own_words() -> None:
     task = SeeAnyTask.from_payload(FAILED)
 
     assert (task.is_running, task.is_completed, task.is_failed) == (False, False, True)
@@ -128,7 +128,7 @@ REASONS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", REASONS)
-def test_a_failed_task_has_failed_whatever_its_error_looks_like(name: str) -> None:
+def test_a_failed_task_has_failed_whatever_the_form_of_its_error(name: str) -> None:
     fields, reason = REASONS[name]
 
     task = SeeAnyTask.from_payload({"id": "x", "status": "failed", **fields})
@@ -158,7 +158,7 @@ def test_a_word_for_a_failure_is_its_reason_where_there_is_no_other() -> None:
         ("completed", False),
     ],
 )
-def test_an_unknown_word_that_reads_like_an_end_is_told_from_others(word: str, ended: bool) -> None:
+def test_an_unknown_status_that_reads_like_an_end_is_distinguished_from_others(word: str, ended: bool) -> None:
     assert SeeAnyTask.from_payload({"id": "x", "status": word}).looks_ended == ended
 
 
@@ -214,27 +214,27 @@ ODD: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]] = {
     "no time": ({"completed_at": "soon"}, {}, ("completed_at",)),
     "empty error": ({"error": ""}, {}, ()),
     "no error": ({"error": False}, {}, ()),
-    "odd error": ({"error": True}, {}, ("error",)),
+    "error that is none": ({"error": True}, {}, ("error",)),
     "several": ({"completed_at": "soon", "duration": "long", "object": {}}, {}, ("duration", "completed_at")),
 }
 
 
 @pytest.mark.parametrize("name", ODD)
 def test_a_side_field_is_parsed_or_left_out_and_stays_as_it_came(name: str) -> None:
-    odd, decode_event, unparsed = ODD[name]
+    fields, parsed, unparsed = ODD[name]
 
-    task = completed(video_url="https://h/v", **odd)
+    task = completed(video_url="https://h/v", **fields)
 
     assert task.is_completed
-    assert task.result_fields() == {"video_url": "https://h/v", "result_urls": ["https://h/v"], **decode_event}
+    assert task.result_fields() == {"video_url": "https://h/v", "result_urls": ["https://h/v"], **parsed}
     assert task.unparsed == unparsed
-    assert task.payload == {"id": "x", "status": "completed", "video_url": "https://h/v", **odd}
-    if "completed_at" not in decode_event:
+    assert task.payload == {"id": "x", "status": "completed", "video_url": "https://h/v", **fields}
+    if "completed_at" not in parsed:
         assert task.as_json() == task.payload
 
 
 @pytest.mark.parametrize(
-    ("odd", "progress", "left"),
+    ("fields", "progress", "left"),
     [
         ({"progress": "65%", "estimated_remaining": "42s"}, 65, 42),
         ({"progress": [65], "estimated_remaining": {"value": 2, "unit": "min"}}, 65, 120),
@@ -243,17 +243,17 @@ def test_a_side_field_is_parsed_or_left_out_and_stays_as_it_came(name: str) -> N
     ],
 )
 def test_progress_and_estimate_are_read_from_what_people_write(
-    odd: dict[str, Any], progress: float | None, left: float | None
+    fields: dict[str, Any], progress: float | None, left: float | None
 ) -> None:
-    task = SeeAnyTask.from_payload({**PROCESSING, **odd})
+    task = SeeAnyTask.from_payload({**PROCESSING, **fields})
 
     assert (task.is_running, task.progress, task.estimated_remaining) == (True, progress, left)
 
 
-@pytest.mark.parametrize("answer", [{}, {"id": None}, {"id": " "}, {"id": True}, {"id": []}, {"id": {}}], ids=str)
-def test_what_has_no_id_is_no_response(answer: dict[str, Any]) -> None:
+@pytest.mark.parametrize("payload", [{}, {"id": None}, {"id": " "}, {"id": True}, {"id": []}, {"id": {}}], ids=str)
+def test_what_has_no_id_is_no_response(payload: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="`id`"):
-        SeeAnyTask.from_payload({"status": "completed", **answer})
+        SeeAnyTask.from_payload({"status": "completed", **payload})
 
 
 @pytest.mark.parametrize("status", [None, "", " ", 1, True, ["completed"], {"status": "completed"}])
@@ -284,7 +284,7 @@ VIDEOS: dict[str, tuple[dict[str, Any], str]] = {
     "download_link": ({"download_link": "https://h/v"}, "https://h/v"),
     "an output": ({"output": "https://h/v"}, "https://h/v"),
     "outputs": ({"outputs": ["https://h/v"]}, "https://h/v"),
-    "a key that nobody knows": ({"hd": "https://h/v", "coverUrl": "https://h/c"}, "https://h/v"),
+    "an unknown key": ({"hd": "https://h/v", "coverUrl": "https://h/c"}, "https://h/v"),
     "without a key of a URL": ({"output": "https://h/v.mp4?sig=1"}, "https://h/v.mp4?sig=1"),
 }
 
@@ -303,9 +303,9 @@ def test_an_image_set_has_no_video() -> None:
     assert completed(object="image_set", images=[{"url": "https://h/1"}], usage={"cost": "1"}).video_url is None
 
 
-@pytest.mark.parametrize("answer", [PROCESSING, COMPLETED, FAILED], ids=["processing", "completed", "failed"])
-def test_a_response_survives_the_way_through_an_xcom(answer: dict[str, Any]) -> None:
-    task = SeeAnyTask.from_payload(answer)
+@pytest.mark.parametrize("payload", [PROCESSING, COMPLETED, FAILED], ids=["processing", "completed", "failed"])
+def test_a_response_survives_the_way_through_an_xcom(payload: dict[str, Any]) -> None:
+    task = SeeAnyTask.from_payload(payload)
 
     stored = json.loads(json.dumps(task.as_json()))
 
@@ -346,7 +346,7 @@ IMAGE_SETS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {"urls": ["https://h/1"], "link": "https://h/2", "curl": "https://h/3", "URL": "https://h/4"},
         ("https://h/1", "https://h/2", "https://h/4"),
     ),
-    "what was asked for apart": (
+    "the request's own URLs apart": (
         {
             "callback_url": "https://h/cb",
             "input_image_url": "https://h/i",
@@ -416,7 +416,7 @@ def test_what_is_no_text_is_no_web_address(value: object) -> None:
         ),
     )
 )
-def test_only_web_addresses_are_results_whatever_the_response_looks_like(value: object) -> None:
+def test_only_web_addresses_are_results_whatever_the_form_of_the_response(value: object) -> None:
     assert set(completed(extra=value).result_urls) <= {"https://h/1"}
 
 
@@ -451,7 +451,7 @@ def test_no_amount_of_white_space_hides_a_status(padded: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "payload",
     [
         {},
         {"code": 0, "msg": "ok", "data": None},
@@ -461,11 +461,11 @@ def test_no_amount_of_white_space_hides_a_status(padded: str) -> None:
     ids=repr,
 )
 @pytest.mark.parametrize("word", ["success", " SUCCESS"])
-def test_a_word_of_success_beside_an_echoed_id_is_no_result(word: str, answer: dict[str, Any]) -> None:
-    assert SeeAnyTask.from_payload({"id": "x", "status": word, **answer}).contradiction is not None
+def test_a_word_of_success_beside_an_echoed_id_is_no_result(word: str, payload: dict[str, Any]) -> None:
+    assert SeeAnyTask.from_payload({"id": "x", "status": word, **payload}).contradiction is not None
 
 
-def test_a_response_whose_data_tells_another_state_contradicts_itself() -> None:
+def test_a_response_whose_data_has_another_state_contradicts_itself() -> None:
     assert completed(data={"status": "processing"}, url="https://h/v").contradiction is not None
     assert completed(data={"status": "FAILED"}).contradiction is not None
     for data in ({"status": "succeeded"}, {"status": "ok"}, {"status": 0}, {}, None, []):
@@ -506,7 +506,7 @@ def test_a_number_too_large_for_an_integer_of_64_bits_can_be_sent_on(fields: dic
     ],
     ids=repr,
 )
-def test_a_cost_that_is_not_certain_is_left_out_and_told(usage: object, cost: float | None) -> None:
+def test_a_cost_that_is_not_certain_is_left_out_and_named(usage: object, cost: float | None) -> None:
     task = completed(usage=usage)
 
     assert task.usage.cost == cost

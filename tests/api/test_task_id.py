@@ -29,7 +29,7 @@ def test_no_ids_are_a_list_too(given: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "text"),
     [
         (["a", None], "seeany_task_ids[1] is None"),
         (["a", "b", ""], "seeany_task_ids[2] is ''"),
@@ -39,18 +39,18 @@ def test_no_ids_are_a_list_too(given: object) -> None:
         ('["a", ".."]', "seeany_task_ids[1] is '..'"),
     ],
 )
-def test_what_cannot_be_an_id_is_reported_by_its_index(given: object, told: str) -> None:
+def test_what_cannot_be_an_id_is_reported_by_its_index(given: object, text: str) -> None:
     with pytest.raises(BadTaskId) as raised:
         checked_task_ids(given)
 
-    assert told in str(raised.value)
+    assert text in str(raised.value)
 
 
 @pytest.mark.parametrize(
     "given",
     [None, 5, "vid_1", "", "None", '{"a": 1}', {"a"}, b"[]", "{{ ids }}", "[" * 5000, "__import__('os')", "\ud800"],
 )
-def test_what_is_no_list_is_told(given: object) -> None:
+def test_what_is_no_list_is_reported(given: object) -> None:
     with pytest.raises(BadTaskId, match="seeany_task_ids"):
         checked_task_ids(given)
 

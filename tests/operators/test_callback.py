@@ -13,7 +13,7 @@ from airflow.sdk.execution_time import task_runner
 from airflow_provider_seeany.api.outcome import Finished, encode_outcome
 from airflow_provider_seeany.callback.registration import KEY_PREFIX, registration_key
 from airflow_provider_seeany.exceptions import SeeAnyRequestError, SeeAnyTaskIdError
-from tests.hostile import COMPLETED, Answer, Caller, HostileServer, reply, task
+from tests.hostile import COMPLETED, Caller, HostileServer, Responder, reply, task
 from tests.supervisor import Supervisor
 from tests.waits import KINDS, context, wait
 
@@ -42,7 +42,7 @@ def run(waiting: Any) -> Any:
     return waiting.execute(ctx)
 
 
-def recording(supervisor: Supervisor, response: Answer, seen: list[set[str]]) -> Answer:
+def recording(supervisor: Supervisor, response: Responder, seen: list[set[str]]) -> Responder:
     async def poll(caller: Caller) -> None:
         seen.append(registrations(supervisor))
         await response(caller)

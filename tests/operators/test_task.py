@@ -24,7 +24,7 @@ from airflow_provider_seeany.exceptions import (
 from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
-from tests.hostile import COMPLETED, FAILED, VIDEO, Answer, HostileServer, page, reply, task
+from tests.hostile import COMPLETED, FAILED, VIDEO, HostileServer, Responder, page, reply, task
 from tests.supervisor import Supervisor
 from tests.waits import KINDS, LOST, context, deferred, finished, interval, wait
 
@@ -145,7 +145,7 @@ def test_a_running_task_is_left_to_the_triggerer_with_all_arguments(hostile: Hos
 @each_kind
 @pytest.mark.parametrize("response", [reply(500), page(200)], ids=["transient", "invalid"])
 def test_a_first_poll_without_a_task_is_left_to_the_triggerer(
-    hostile: HostileServer, kind: Any, response: Answer
+    hostile: HostileServer, kind: Any, response: Responder
 ) -> None:
     hostile.script(response)
 
@@ -259,7 +259,7 @@ def test_an_operator_that_does_not_wait_is_retried_while_the_task_is_running(hos
     assert len(hostile.requests) == 1
 
 
-NOT_WAITING: dict[str, tuple[Answer, type[SeeAnyError], bool]] = {
+NOT_WAITING: dict[str, tuple[Responder, type[SeeAnyError], bool]] = {
     "failed": (task(status="failed", error={"message": "no"}), SeeAnyTaskFailed, False),
     "not found": (reply(404), SeeAnyTaskNotFound, False),
     "refused": (reply(400), SeeAnyRequestError, False),

@@ -235,7 +235,7 @@ def test_a_missing_connection_is_named_and_may_be_retried(deferrable: bool) -> N
         sensor(seeany_conn_id="nowhere", deferrable=deferrable).execute(context())
 
 
-@pytest.mark.usefixtures("_unusable_answers_are_believed_sooner")
+@pytest.mark.usefixtures("_invalid_responses_count_at_once")
 def test_a_poking_sensor_fails_after_many_web_pages_in_a_row(hostile: HostileServer) -> None:
     hostile.script(page(200))
 

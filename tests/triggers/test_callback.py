@@ -26,7 +26,7 @@ WHERE = {"dag_id": "dag", "task_id": "wait", "run_id": "run", "map_index": 2}
 DONE = {**COMPLETED, "id": "x"}
 KEY = registration_key("seeany_default", "x")
 TRY = "019a0000-0000-7000-8000-000000000001"
-MARK = {"seeany_conn_id": "seeany_default", "seeany_task_id": "x", "task_instance_id": TRY, "received": False}
+REGISTRATION = {"seeany_conn_id": "seeany_default", "seeany_task_id": "x", "task_instance_id": TRY, "received": False}
 
 
 class Comms:
@@ -81,19 +81,19 @@ async def end_of(waiting: SeeAnyTaskTrigger) -> Any:
 
 
 async def test_the_worker_s_snapshot_counts_as_the_first_poll(hostile: HostileServer, comms: Comms) -> None:
-    comms.xcoms[KEY] = MARK
+    comms.xcoms[KEY] = REGISTRATION
     running = asyncio.create_task(end_of(trigger(callback_poll_interval=60, last_snapshot=seen(1))))
     await asyncio.sleep(0.2)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 
     assert hostile.requests == []
-    assert comms.xcoms[KEY] == MARK
+    assert comms.xcoms[KEY] == REGISTRATION
 
 
 @pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="Before Airflow 3.3 a trigger cannot push XComs")
 async def test_the_worker_s_snapshot_is_published_until_the_first_poll(hostile: HostileServer, comms: Comms) -> None:
-    comms.xcoms[KEY] = MARK
+    comms.xcoms[KEY] = REGISTRATION
     waiting = trigger(callback_poll_interval=60, last_snapshot={**seen(1), "progress": 40, "estimated_remaining": 9})
     running = asyncio.create_task(end_of(waiting))
     await asyncio.sleep(0.2)
@@ -116,7 +116,10 @@ async def test_a_trigger_without_a_task_instance_polls_as_usual(hostile: Hostile
     assert comms.xcoms == {}
 
 
-NOTES: dict[str, Any] = {"received": {**MARK, "received": True}, "lost with a triggerer that was about to fire": None}
+NOTES: dict[str, Any] = {
+    "received": {**REGISTRATION, "received": True},
+    "lost with a triggerer that was about to fire": None,
+}
 
 
 @pytest.mark.parametrize("name", NOTES)
@@ -136,19 +139,19 @@ async def test_a_callback_that_is_noted_at_the_last_moment_is_read(
     # It was too early to resume the task when the api-server checked, and is noted only now.
     monkeypatch.setattr(trigger_module, "NOTE_SECONDS", 1)
     hostile.script(reply(200, DONE))
-    comms.xcoms[KEY] = MARK
+    comms.xcoms[KEY] = REGISTRATION
     running = asyncio.create_task(
         end_of(trigger(callback_poll_interval=60, last_snapshot=seen(1), first_poll_at=time.time()))
     )
     await asyncio.sleep(0.1)
-    comms.xcoms[KEY] = {**MARK, "received": True}
+    comms.xcoms[KEY] = {**REGISTRATION, "received": True}
 
     assert isinstance(decode_outcome((await running).payload), Finished)
 
 
 async def test_a_callback_that_does_not_come_is_replaced_by_polls(hostile: HostileServer, comms: Comms) -> None:
     hostile.script(task(), reply(200, DONE))
-    comms.xcoms[KEY] = MARK
+    comms.xcoms[KEY] = REGISTRATION
 
     event = await end_of(trigger(last_snapshot=seen(60)))
 
@@ -160,16 +163,16 @@ async def test_a_callback_that_does_not_come_is_replaced_by_polls(hostile: Hosti
 async def test_without_a_worker_it_registers_before_it_polls(hostile: HostileServer, comms: Comms) -> None:
     xcoms: list[Any] = []
 
-    async def answer(caller: Caller) -> None:
+    async def respond(caller: Caller) -> None:
         xcoms.append(dict(comms.xcoms))
         await reply(200, DONE)(caller)
 
-    hostile.script(answer)
+    hostile.script(respond)
 
     event = await end_of(trigger(end_from_trigger=True))
 
     assert isinstance(event, TaskSuccessEvent)
-    assert [each.get(KEY) for each in xcoms] == [MARK]
+    assert [each.get(KEY) for each in xcoms] == [REGISTRATION]
     assert KEY not in comms.xcoms
     assert comms.xcoms["return_value"]["id"] == "x"
 
@@ -228,7 +231,7 @@ async def test_a_wait_that_continues_elsewhere_is_not_logged_as_abandoned(
 async def test_a_wait_that_a_user_ended_is_logged_as_abandoned(
     comms: Comms, capsys: pytest.CaptureFixture[str], state: str
 ) -> None:
-    comms.xcoms[KEY] = MARK
+    comms.xcoms[KEY] = REGISTRATION
     comms.state = state
 
     await trigger().on_kill()

@@ -31,13 +31,13 @@ from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from tests.conftest import KEY, eventually
 from tests.hostile import (
     POLL_TIMEOUT,
-    Answer,
     HostileServer,
+    Responder,
     accepting,
     close,
     nested,
+    never_respond,
     page,
-    register,
     reply,
     reset,
     task,
@@ -158,7 +158,7 @@ async def test_a_refused_key_is_reported(simulator_url: str, connect: Connect) -
     assert outcome.http_status == 401
 
 
-BUMPY: dict[str, list[Answer]] = {
+BUMPY: dict[str, list[Responder]] = {
     "faults": [reset, close, reply(500), reply(503, b"", ("Retry-After", "0")), truncated({"id": "x"})],
     "now and then a page": [*[page(200)] * (MIN_INVALID_RESPONSES - 1), task()] * 2,
     "undocumented words": [task(status="queued"), task(status="paused"), task(status="queued")],
@@ -177,7 +177,7 @@ async def test_a_wait_continues_after_transient_errors(hostile: HostileServer, n
     await eventually(hostile, lambda: hostile.open == 0)
 
 
-REFUSED: dict[str, tuple[Answer, str]] = {
+REFUSED: dict[str, tuple[Responder, str]] = {
     "403": (reply(403), "PermanentError"),
     "a redirect": (reply(302, b"", ("Location", "http://[")), "PermanentError"),
     "pages only": (page(200), "InvalidResponseError"),
@@ -189,11 +189,11 @@ REFUSED: dict[str, tuple[Answer, str]] = {
 }
 
 
-@pytest.mark.usefixtures("_unusable_answers_are_believed_sooner")
+@pytest.mark.usefixtures("_invalid_responses_count_at_once")
 @pytest.mark.parametrize("name", REFUSED)
 async def test_an_error_that_polling_again_cannot_mend_is_reported(hostile: HostileServer, name: str) -> None:
-    answer, kind = REFUSED[name]
-    hostile.script(answer)
+    response, kind = REFUSED[name]
+    hostile.script(response)
 
     outcome = await outcome_of(trigger())
 
@@ -203,10 +203,10 @@ async def test_an_error_that_polling_again_cannot_mend_is_reported(hostile: Host
 
 
 @pytest.mark.parametrize(
-    "answer", [reset, reply(500), reply(429, b"", ("Retry-After", "3600"))], ids=["reset", "500", "429"]
+    "response", [reset, reply(500), reply(429, b"", ("Retry-After", "3600"))], ids=["reset", "500", "429"]
 )
-async def test_an_error_up_to_the_deadline_is_named_in_the_timeout(hostile: HostileServer, answer: Answer) -> None:
-    hostile.script(task(progress=65), answer)
+async def test_an_error_up_to_the_deadline_is_named_in_the_timeout(hostile: HostileServer, response: Responder) -> None:
+    hostile.script(task(progress=65), response)
 
     outcome = await outcome_of(trigger(deadline=time.time() + 0.3))
 
@@ -237,7 +237,7 @@ async def test_no_text_in_a_response_can_stop_postgresql_from_storing_it(hostile
     assert "\\u0000" not in json.dumps(event.payload)
 
 
-@pytest.mark.usefixtures("_unusable_answers_are_believed_sooner")
+@pytest.mark.usefixtures("_invalid_responses_count_at_once")
 async def test_a_response_can_be_stored_by_airflow_however_deep_it_is(hostile: HostileServer) -> None:
     serialize = pytest.importorskip("airflow.sdk.serde").serialize
     for depth in (10, 60, 100, 200, 400, 900, 100_000):
@@ -249,12 +249,12 @@ async def test_a_response_can_be_stored_by_airflow_however_deep_it_is(hostile: H
         serialize(event.payload)
 
 
-async def test_a_request_that_hangs_ends_with_the_wait_before_airflows_own_limit(
+async def test_a_request_without_a_response_ends_with_the_wait_before_airflows_own_limit(
     hostile: HostileServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect(host=hostile.url, extra={"request_timeout": 3600})
     monkeypatch.setattr(trigger_module, "LAST_POLL_SECONDS", 0.2)
-    hostile.script(task(progress=65), register)
+    hostile.script(task(progress=65), never_respond)
 
     async with asyncio.timeout(POLL_TIMEOUT):
         outcome = await outcome_of(trigger(deadline=time.time() + 0.2))
@@ -430,7 +430,7 @@ async def test_waits_that_share_the_old_key_all_pick_up_the_new_one(hostile: Hos
 async def test_a_key_refused_while_the_connection_is_missing_is_not_the_end(
     hostile: HostileServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever replaces a connection may delete it first."""
+    """A connection may be deleted first in order to be replaced."""
     monkeypatch.setattr(reauth, "MIN_RELOAD_INTERVAL", 0.0)
     hostile.script(task(), accepting(NEW_KEY, task(status="completed"), otherwise=reply(401)))
     waiting = asyncio.create_task(outcome_of(trigger()))
@@ -561,9 +561,9 @@ async def test_a_first_poll_that_is_due_or_overdue_is_made(hostile: HostileServe
     assert isinstance(await outcome_of(trigger(first_poll_at=time.time() - 3600)), Finished)
 
 
-@pytest.mark.parametrize("answer", [register, task()], ids=["during a request", "between two polls"])
-async def test_a_cancelled_wait_closes_its_connections(hostile: HostileServer, answer: Answer) -> None:
-    hostile.script(answer)
+@pytest.mark.parametrize("response", [never_respond, task()], ids=["during a request", "between two polls"])
+async def test_a_cancelled_wait_closes_its_connections(hostile: HostileServer, response: Responder) -> None:
+    hostile.script(response)
     waiting = asyncio.create_task(outcome_of(trigger(poll_interval=60)))
     await eventually(hostile, lambda: len(hostile.requests) == 1)
 

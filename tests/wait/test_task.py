@@ -151,25 +151,25 @@ def test_a_trigger_never_polls_so_soon_that_it_could_lose_its_task_however_near_
 
 
 @pytest.mark.parametrize("kind", [SeeAnyTaskSensor, SeeAnyTaskResultOperator])
-@pytest.mark.parametrize("longest", [45.5, timedelta(seconds=45.5)])
-def test_the_maximum_interval_reaches_the_trigger(kind: Any, longest: timedelta | float) -> None:
-    waiting = kind(task_id="wait", seeany_task_id="x", max_poll_interval=longest)
+@pytest.mark.parametrize("seconds", [45.5, timedelta(seconds=45.5)])
+def test_the_maximum_interval_reaches_the_trigger(kind: Any, seconds: timedelta | float) -> None:
+    waiting = kind(task_id="wait", seeany_task_id="x", max_poll_interval=seconds)
 
     assert waiting.worker_part.trigger().settings["max_poll_interval"] == 45.5
 
 
 @pytest.mark.parametrize("kind", [SeeAnyTaskSensor, SeeAnyTaskResultOperator])
-@pytest.mark.parametrize("longest", [0, -1, float("nan"), float("inf"), True, "30", timedelta(0)])
-def test_a_maximum_interval_that_cannot_be_is_refused_when_the_dag_is_parsed(kind: Any, longest: Any) -> None:
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), True, "30", timedelta(0)])
+def test_a_maximum_interval_that_cannot_be_is_refused_when_the_dag_is_parsed(kind: Any, seconds: Any) -> None:
     with pytest.raises(ValueError, match="max_poll_interval"):
-        kind(task_id="wait", seeany_task_id="x", max_poll_interval=longest)
+        kind(task_id="wait", seeany_task_id="x", max_poll_interval=seconds)
 
 
-@pytest.mark.usefixtures("_unusable_answers_are_believed_sooner")
-def test_a_later_poke_decides_whether_invalid_responses_have_to_be_believed(
+@pytest.mark.usefixtures("_invalid_responses_count_at_once")
+def test_a_later_poke_decides_whether_invalid_responses_end_the_wait(
     hostile: HostileServer, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The process of the next poke would begin to count anew, and the wait would never end."""
+    """The process of the next poke would begin to count from zero, and the wait would never end."""
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", slept.append)
     connect(host=hostile.url)

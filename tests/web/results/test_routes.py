@@ -74,16 +74,16 @@ def test_pages_have_no_gaps_and_no_duplicates(
     client_of: ClientOf, session: Session, limit: int, sizes: list[int]
 ) -> None:
     now = int(time.time())
-    # Many end in the same second, so that the moment alone would not tell where a page begins.
+    # Many end in the same second, so that the moment alone does not define where a page begins.
     fill(session, [record(now - 60 - n // 25, number=n) for n in range(100)], dag_ids=["dag_0", "dag_1"])
     client = client_of("admin")
 
     pages: list[list[dict[str, object]]] = []
     before = None
     for _ in range(20):
-        answer = client.get("/api/results", params={"limit": limit, **({"before": before} if before else {})}).json()
-        pages.append(answer["results"])
-        if (before := answer["next"]) is None:
+        response = client.get("/api/results", params={"limit": limit, **({"before": before} if before else {})}).json()
+        pages.append(response["results"])
+        if (before := response["next"]) is None:
             break
     assert [len(page) for page in pages] == sizes
     seen = [row for page in pages for row in page]
@@ -231,7 +231,7 @@ def test_what_is_cleared_costs_nothing_any_more(client_of: ClientOf, session: Se
 
 
 def test_a_task_that_was_waited_for_twice_is_paid_once(client_of: ClientOf, session: Session) -> None:
-    # Of the same moment if SeeAny tells when it was completed, else of the moments at which that was seen.
+    # Of the same moment if SeeAny sends the time of completion, else of the moments at which that was seen.
     noon = int(time.time()) // DAY * DAY - DAY // 2
     fill(session, [record(at, number=1) for at in (noon, noon, noon + 5)], dag_ids=["dag_0"])
 
@@ -274,7 +274,7 @@ def test_days_are_those_of_the_viewer(session: Session, zone: str, moment: str, 
     assert group.cost == [queries.Money("CNY", Decimal("0.7"))]
 
 
-def test_what_anybody_pushed_under_a_key_of_ours_becomes_neither_a_link_nor_an_error(
+def test_a_foreign_value_under_a_key_of_ours_becomes_neither_a_link_nor_an_error(
     client_of: ClientOf, session: Session
 ) -> None:
     now = time.time()
@@ -323,8 +323,8 @@ def test_a_batch_links_the_first_file_of_an_image_set(
     results = ResultCollector(ids)
     for index, task_id in enumerate(ids):
         images = [{"url": f"https://cdn.example/{task_id}/{number}.jpg"} for number in range(9)]
-        answer = {"id": task_id, "object": "image_set", "status": "completed", "images": images}
-        results.add(index, SeeAnyTask.from_payload(answer))
+        response = {"id": task_id, "object": "image_set", "status": "completed", "images": images}
+        results.add(index, SeeAnyTask.from_payload(response))
     result = results.result().as_json()
     assert result["detail"] == detail
     fill(session, [Record.of_batch(result, conn_id="seeany_default")], dag_ids=["dag_0"])
@@ -379,11 +379,11 @@ def test_the_tab_of_a_batch_that_did_not_succeed_lists_what_was_paid(
 
 
 def test_the_modules_are_served_and_revalidated(client_of: ClientOf) -> None:
-    answer = client_of(None).get("/static/seeany.js")
+    response = client_of(None).get("/static/seeany.js")
 
-    assert answer.status_code == 200
-    assert answer.headers["content-type"].startswith("text/javascript")
-    assert answer.headers["cache-control"] == "no-cache"
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/javascript")
+    assert response.headers["cache-control"] == "no-cache"
 
 
 FORGED_AMOUNTS = ["-5", "1E%2B398", "1E~2B398", "1E~2B16", "NaN", "Infinity", "9" * 60, "0x10", "1_000", ""]
@@ -463,9 +463,9 @@ def test_the_list_and_the_tab_show_nothing_larger_than_a_wait_pushes(client_of: 
     )
     session.commit()
 
-    answer = client_of("admin").get("/api/results")
-    (row,) = answer.json()["results"]
-    assert len(answer.text) < 20_000
+    response = client_of("admin").get("/api/results")
+    (row,) = response.json()["results"]
+    assert len(response.text) < 20_000
     assert (row["duration"], row["total"]) == (None, None)
     assert row["at"] < 10**12
     assert len(client_of("admin").get(TASK.format("dag_0", row["run_id"], row["map_index"])).text) < 20_000
@@ -562,9 +562,9 @@ def test_a_request_that_would_wait_too_long_for_sums_gets_a_503(
     monkeypatch.setattr(spend, "MAX_WAIT", 0.01)
     client = client_of("admin")
     with busy(monkeypatch):
-        answer = client.get("/api/summary")
+        response = client.get("/api/summary")
 
-        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
         assert client.get("/api/results").status_code == 200
     assert client.get("/api/summary").status_code == 200
 
@@ -661,7 +661,7 @@ PAGES = {
     "one connection": "conn_id=studio",
     "one state": "state=failed",
     "one DAG's failures through a connection": "dag_id=dag_7&conn_id=studio&state=failed",
-    "a connection that brought nothing": "conn_id=nobody",
+    "a connection that brought nothing": "conn_id=unknown",
     "a state that nothing ended in": "state=timed_out",
     "what is waiting": "state=waiting",
     "far back": f"until={NOW - 20 * DAY}",
@@ -710,9 +710,9 @@ def test_every_request_takes_less_than_200_ms_with_100_000_results(
 
 def duration(client: TestClient, path: str, clock: Callable[[], float]) -> float:
     begin = clock()
-    answer = client.get(path)
+    response = client.get(path)
     seconds = clock() - begin
-    assert answer.status_code == 200
+    assert response.status_code == 200
     return seconds
 
 
