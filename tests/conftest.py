@@ -124,6 +124,12 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return make
 
 
+@pytest.fixture
+def _connected(hostile: HostileServer, connect: Callable[..., None]) -> None:
+    """Make the default connection, to the hostile server."""
+    connect(host=hostile.url, extra={"request_timeout": 5})
+
+
 def settings_for(server: HostileServer, *, request_timeout: float = 10, **more: Any) -> ApiSettings:
     """Return the settings of a client for a server."""
     return ApiSettings(base_url=f"{server.url}/v1", api_key=Secret(KEY), request_timeout=request_timeout, **more)

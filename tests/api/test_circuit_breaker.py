@@ -15,11 +15,6 @@ RUNNING = SeeAnyTask.from_payload({"id": "x", "status": "processing"})
 
 
 @pytest.fixture
-def log() -> RecordedLog:
-    return RecordedLog()
-
-
-@pytest.fixture
 def breaker(log: RecordedLog) -> CircuitBreaker:
     return CircuitBreaker(poll_interval=10, log=log)
 

@@ -30,37 +30,16 @@ from airflow_provider_seeany.api.outcome import (
 )
 from airflow_provider_seeany.api.snapshot import Snapshot
 from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.api.wait import Pause, Wait
+from airflow_provider_seeany.api.wait import Pause
 from airflow_provider_seeany.exceptions import task_timeout
+from tests.api.single_wait import START, api_error, wait
+from tests.api.tasks import task_with
 from tests.hostile import COMPLETED, FAILED, PROCESSING
 from tests.recorded_log import RecordedLog
 
-START = 1_000_000.0
-
-
-@pytest.fixture
-def log() -> RecordedLog:
-    """The log of the wait."""
-    return RecordedLog()
-
-
-def wait(log: RecordedLog, *, deadline: float | None = None, task_id: str = "x", **more: Any) -> Wait:
-    """Return a wait that polls every 10 s."""
-    return Wait(task_id, **{"polling": FixedInterval(poll_interval=10), "deadline": deadline, "log": log, **more})
-
-
-def task_with(**fields: object) -> SeeAnyTask:
-    """Return a running task."""
-    return SeeAnyTask.from_payload({"id": "x", "status": "processing", **fields})
-
-
-def api_error(kind: type[ApiError] = TransientError, text: str = "SeeAny returned HTTP 502", **fields: Any) -> ApiError:
-    """Return the error of a request."""
-    return kind(text, **fields)
-
 
 def test_a_running_task_is_polled_again_after_the_interval(log: RecordedLog) -> None:
-    assert wait(log).receive(task_with(), START) == Pause(10)
+    assert wait(log).receive(task_with("x"), START) == Pause(10)
 
 
 @pytest.mark.parametrize("end", [COMPLETED, FAILED], ids=["completed", "failed"])
@@ -73,8 +52,8 @@ def test_the_last_request_is_sent_at_the_deadline_so_that_a_task_that_just_made_
 ) -> None:
     waiting = wait(log, deadline=START + 14)
 
-    assert waiting.receive(task_with(), START) == Pause(10)
-    assert waiting.receive(task_with(), START + 10) == Pause(4)
+    assert waiting.receive(task_with("x"), START) == Pause(10)
+    assert waiting.receive(task_with("x"), START + 10) == Pause(4)
     assert waiting.receive(SeeAnyTask.from_payload(COMPLETED), START + 14) == Finished(COMPLETED)
 
 
@@ -86,14 +65,14 @@ def test_a_task_that_finished_after_the_deadline_still_counts_when_it_is_seen(lo
 def test_a_task_still_running_at_the_deadline_has_timed_out(log: RecordedLog, late: float) -> None:
     waiting = wait(log, deadline=START)
 
-    assert waiting.receive(task_with(progress=65, estimated_remaining=42), START + late) == TimedOut(
+    assert waiting.receive(task_with("x", progress=65, estimated_remaining=42), START + late) == TimedOut(
         last_snapshot="processing 65 %, about 42 s left"
     )
 
 
 def test_a_timed_out_wait_has_its_last_snapshot_and_the_error_it_ended_in(log: RecordedLog) -> None:
     waiting = wait(log, deadline=START + 20)
-    waiting.receive(task_with(progress=65), START)
+    waiting.receive(task_with("x", progress=65), START)
 
     assert waiting.receive(api_error(), START + 20) == TimedOut(
         last_snapshot="processing 65 %", last_error="SeeAny returned HTTP 502"
@@ -104,7 +83,7 @@ def test_an_error_that_is_over_is_not_the_reason_of_a_timeout(log: RecordedLog) 
     waiting = wait(log, deadline=START + 20)
     waiting.receive(api_error(), START)
 
-    assert waiting.receive(task_with(), START + 20) == TimedOut(last_snapshot="processing")
+    assert waiting.receive(task_with("x"), START + 20) == TimedOut(last_snapshot="processing")
 
 
 NOT_FOUND = {"kind": PermanentError, "http_status": 404}
@@ -125,7 +104,7 @@ def test_a_task_that_became_visible_is_waited_for(log: RecordedLog) -> None:
     waiting = wait(log, began=START)
     waiting.receive(api_error(**NOT_FOUND), START)
 
-    assert waiting.receive(task_with(), START + 10) == Pause(10)
+    assert waiting.receive(task_with("x"), START + 10) == Pause(10)
     assert waiting.receive(SeeAnyTask.from_payload(COMPLETED), START + 20) == Finished(COMPLETED)
 
 
@@ -149,14 +128,6 @@ def test_a_timeout_names_the_last_error_of_a_task_that_never_became_visible(log:
     assert waiting.receive(api_error(**NOT_FOUND), START + 12) == TimedOut(last_error="SeeAny returned HTTP 502")
 
 
-@pytest.mark.parametrize("url", ["javascript:alert(1)", "file:///etc/passwd", "/relative.mp4", "ftp://h/x"])
-def test_a_video_url_that_is_no_web_address_is_warned_of(log: RecordedLog, url: str) -> None:
-    wait(log).receive(SeeAnyTask.from_payload({**COMPLETED, "video_url": url}), START)
-
-    assert len(log.warnings) == 1
-    assert "not an http(s) URL" in log.warnings[0]
-
-
 def test_a_pause_never_reaches_past_the_deadline_whatever_the_retry_after(log: RecordedLog) -> None:
     waiting = wait(log, deadline=START + 30)
 
@@ -167,61 +138,6 @@ def test_without_a_deadline_a_wait_continues(log: RecordedLog) -> None:
     waiting = wait(log)
 
     assert all(isinstance(waiting.receive(api_error(), START + n * 60), Pause) for n in range(1000))
-
-
-def test_progress_is_logged_when_it_changed_and_not_on_every_poll(log: RecordedLog) -> None:
-    waiting = wait(log)
-    for progress, estimate in ((65, 42), (65, 40), (65, 38), (70, 30)):
-        waiting.receive(task_with(progress=progress, estimated_remaining=estimate), START)
-
-    assert log.infos == [
-        "SeeAny task x: processing 65 %, about 42 s left",
-        "SeeAny task x: processing 70 %, about 30 s left",
-    ]
-
-
-def stalled_at(log: RecordedLog, waiting: Wait, seconds: range, **fields: object) -> list[int]:
-    """Give the same response again and again, and return when it was logged that nothing changes."""
-    logged_at = []
-    for second in seconds:
-        before = len(log.infos)
-        waiting.receive(task_with(**fields), START + second)
-        if "unchanged for a long time" in "".join(log.infos[before:]):
-            logged_at.append(second)
-    return logged_at
-
-
-@pytest.mark.parametrize(
-    ("estimate", "logged_at"), [(None, 600), (0, 600), (30, 600), (300, 900), (10**400, None)], ids=repr
-)
-def test_a_task_that_does_not_get_on_is_logged_once(
-    log: RecordedLog, estimate: int | None, logged_at: int | None
-) -> None:
-    fields = {"progress": 99, "estimated_remaining": estimate}
-
-    assert stalled_at(log, wait(log), range(0, 3600, 60), **fields) == ([] if logged_at is None else [logged_at])
-    assert len(log.infos) == (1 if logged_at is None else 2)
-
-
-def test_a_task_that_gets_on_again_may_stall_again(log: RecordedLog) -> None:
-    waiting = wait(log)
-
-    assert stalled_at(log, waiting, range(0, 1200, 60), progress=50) == [600]
-    assert stalled_at(log, waiting, range(1200, 2400, 60), progress=51) == [1800]
-
-
-def test_what_the_worker_saw_counts_for_a_stall(log: RecordedLog) -> None:
-    waiting = wait(log, last_snapshot=Snapshot(status="processing", progress=50, at=START - 500))
-
-    assert stalled_at(log, waiting, range(0, 1200, 60), progress=50) == [120]
-
-
-def test_a_trigger_does_not_repeat_what_the_worker_already_logged(log: RecordedLog) -> None:
-    waiting = wait(log, last_snapshot=Snapshot(status="queued", progress=5))
-
-    waiting.receive(task_with(status="queued", progress=5), START)
-
-    assert (log.infos, log.warnings) == ([], [])
 
 
 class Recorder(PollPolicy, kw_only=True):
@@ -239,8 +155,8 @@ def test_the_interval_follows_from_every_response_and_from_what_the_worker_saw(l
     polling = Recorder(poll_interval=10)
     waiting = wait(log, polling=polling, last_snapshot=Snapshot(status="x", estimated_remaining=50, at=START))
 
-    waiting.receive(task_with(progress=20, estimated_remaining=42), START + 8)
-    waiting.receive(task_with(), START + 18)
+    waiting.receive(task_with("x", progress=20, estimated_remaining=42), START + 8)
+    waiting.receive(task_with("x"), START + 18)
 
     assert polling.received == [(50, None, START), (42, 20, START + 8), (None, None, START + 18)]
     assert waiting.last_snapshot is not None
@@ -253,59 +169,6 @@ def test_a_snapshot_without_a_time_does_not_change_the_interval(log: RecordedLog
     wait(log, polling=polling, last_snapshot=Snapshot(status="x", estimated_remaining=50))
 
     assert polling.received == []
-
-
-def test_the_end_is_logged_in_one_line_with_url_and_cost(log: RecordedLog) -> None:
-    wait(log, task_id="vid_20260603_001").receive(SeeAnyTask.from_payload(COMPLETED), START)
-
-    assert log.infos == [
-        "SeeAny task vid_20260603_001 completed: https://cdn.seeany.com/video/vid_001/output.mp4, cost 0.7 CNY"
-    ]
-
-
-@pytest.mark.parametrize(
-    ("fields", "text"),
-    [
-        ({"images": [{"url": "https://h/1"}, {"url": "https://h/2"}]}, "https://h/1, https://h/2, cost ?"),
-        ({"object": "image_set"}, "no result URL, cost ?"),
-        ({"usage": {"cost": 0}}, "no result URL, cost 0"),
-    ],
-)
-def test_the_end_of_any_kind_of_task_is_logged(log: RecordedLog, fields: dict[str, Any], text: str) -> None:
-    wait(log).receive(task_with(status="completed", **fields), START)
-
-    assert log.infos == [f"SeeAny task x completed: {text}"]
-
-
-def test_each_undocumented_status_word_is_warned_of_once(log: RecordedLog) -> None:
-    waiting = wait(log)
-    steps = [
-        waiting.receive(task_with(status=word), START) for word in ("queued", "queued", "paused", "queued", "paused")
-    ]
-
-    assert steps == [Pause(10)] * 5
-    assert len(log.warnings) == 2
-    assert "has the undocumented status queued, which" in log.warnings[0]
-    assert "counts as running" in log.warnings[0]
-    assert "has the undocumented status paused, which" in log.warnings[1]
-
-
-def test_each_field_that_cannot_be_parsed_is_warned_of_once(log: RecordedLog) -> None:
-    waiting = wait(log)
-    for fields in ({"progress": "most"}, {"progress": "all"}, {"progress": "?", "estimated_remaining": "soon"}):
-        assert waiting.receive(task_with(**fields), START) == Pause(10)
-    waiting.receive(task_with(status="completed", object="image_set", progress="", usage={"cost": "free"}), START)
-
-    assert [line.partition("left out: ")[2] for line in log.warnings] == ["progress", "estimated_remaining", "usage"]
-
-
-def test_a_trigger_does_not_warn_of_what_the_worker_warned_of(log: RecordedLog) -> None:
-    seen = Snapshot.of(task_with(status="queued", progress="most"), START)
-    stored = msgspec.convert(json.loads(json.dumps(msgspec.to_builtins(seen))), Snapshot)
-
-    wait(log, last_snapshot=stored).receive(task_with(status="queued", progress="most"), START)
-
-    assert log.warnings == []
 
 
 HELD = {
@@ -333,7 +196,7 @@ HELD = {
 def test_a_timeout_names_what_the_last_response_held(log: RecordedLog, name: str) -> None:
     fields, url, looks_ended = HELD[name]
     waiting = wait(log, deadline=START + 10)
-    waiting.receive(task_with(**fields), START)
+    waiting.receive(task_with("x", **fields), START)
 
     outcome = waiting.receive(api_error(), START + 10)
 
@@ -343,7 +206,7 @@ def test_a_timeout_names_what_the_last_response_held(log: RecordedLog, name: str
 
 
 def test_a_timeout_names_what_the_worker_saw_too(log: RecordedLog) -> None:
-    seen = Snapshot.of(task_with(status="done", video_url="https://h/v"), START)
+    seen = Snapshot.of(task_with("x", status="done", video_url="https://h/v"), START)
     stored = msgspec.convert(json.loads(json.dumps(msgspec.to_builtins(seen))), Snapshot)
 
     outcome = wait(log, deadline=START + 10, last_snapshot=stored).receive(api_error(), START + 10)
@@ -354,7 +217,7 @@ def test_a_timeout_names_what_the_worker_saw_too(log: RecordedLog) -> None:
 
 def test_a_timeout_names_a_url_that_is_too_long_to_be_kept(log: RecordedLog) -> None:
     waiting = wait(log, deadline=START + 10)
-    waiting.receive(task_with(status="queued", video_url="https://h/" + "v" * 5000), START)
+    waiting.receive(task_with("x", status="queued", video_url="https://h/" + "v" * 5000), START)
 
     outcome = waiting.receive(api_error(), START + 10)
 
@@ -375,13 +238,7 @@ ECHOES: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("fields", ECHOES, ids=repr)
 def test_the_success_of_a_request_is_not_that_of_the_task(log: RecordedLog, fields: dict[str, Any]) -> None:
-    assert isinstance(wait(log).receive(task_with(**fields), START), Pause)
-
-
-def test_a_field_and_a_status_of_one_name_are_both_warned_of(log: RecordedLog) -> None:
-    wait(log).receive(task_with(status="duration", duration="long"), START)
-
-    assert len(log.warnings) == 2
+    assert isinstance(wait(log).receive(task_with("x", **fields), START), Pause)
 
 
 @pytest.mark.parametrize("kind", [TransientError, ThrottledError])
@@ -389,18 +246,6 @@ def test_a_passing_fault_never_ends_a_wait(log: RecordedLog, kind: type[ApiError
     waiting = wait(log, deadline=START + 1e6)
 
     assert all(isinstance(waiting.receive(api_error(kind), START), Pause) for _ in range(200))
-
-
-def test_errors_are_logged_once_when_they_begin_and_once_when_they_are_over(log: RecordedLog) -> None:
-    waiting = wait(log)
-    for n in range(7):
-        waiting.receive(api_error(request_id="req_1"), START + 10 * n)
-    waiting.receive(task_with(), START + 94)
-
-    assert log.warnings == ["SeeAny returned HTTP 502 (request id req_1); the wait for SeeAny task x continues"]
-    assert log.infos[0] == "SeeAny responded again after 7 failures in 94 s"
-    waiting.receive(api_error(), START + 100)
-    assert len(log.warnings) == 2
 
 
 def test_a_refusal_ends_the_wait_at_once(log: RecordedLog) -> None:
@@ -455,12 +300,12 @@ def test_invalid_responses_now_and_then_are_forgiven(log: RecordedLog) -> None:
     for _ in range(20):
         for n in range(MIN_INVALID_RESPONSES - 1):
             assert isinstance(waiting.receive(api_error(InvalidResponseError), START + n * MIN_INVALID_SECONDS), Pause)
-        assert isinstance(waiting.receive(task_with(), START), Pause)
+        assert isinstance(waiting.receive(task_with("x"), START), Pause)
 
 
 def test_a_completed_video_without_its_url_is_polled_again_before_it_is_an_error(log: RecordedLog) -> None:
     waiting = wait(log)
-    without = task_with(status="completed", object="video_generation")
+    without = task_with("x", status="completed", object="video_generation")
 
     for _ in range(MIN_INVALID_RESPONSES - 1):
         assert isinstance(waiting.receive(without, START), Pause)
@@ -469,28 +314,6 @@ def test_a_completed_video_without_its_url_is_polled_again_before_it_is_an_error
     assert isinstance(refused, Refused)
     assert "no video_url" in str(refused.error())
     assert "completed:" not in "".join(log.infos)
-
-
-@pytest.mark.parametrize("number", [10**30, 1e308, -1e308, 5e-324, -1, 0])
-def test_no_number_is_too_large_to_be_logged(log: RecordedLog, number: float) -> None:
-    waiting = wait(log, deadline=START)
-
-    outcome = waiting.receive(task_with(progress=number, estimated_remaining=number), START)
-
-    assert isinstance(outcome, TimedOut)
-    assert len(log.infos) == 1
-    assert len(log.infos[0]) < 200
-
-
-def test_a_servers_words_cannot_forge_a_log_line(log: RecordedLog) -> None:
-    waiting = wait(log, task_id="x\nERROR forged")
-    waiting.receive(task_with(status="new\nERROR forged\x1b[2J"), START)
-    waiting.receive(
-        task_with(status="completed", usage={"cost": 1, "cost_unit": "\nERROR"}, url="https://h/\nERROR"), START
-    )
-
-    assert log.infos
-    assert all(line.isprintable() for line in log.infos + log.warnings)
 
 
 OUTCOMES: list[Outcome] = [

@@ -35,17 +35,14 @@ from tests.hostile import COMPLETED, FAILED, VIDEO, HostileServer, page, reply, 
 from tests.waits import LOST, TaskInstance, context, deferred, finished, wait
 
 Connect = Callable[..., None]
+
+pytestmark = pytest.mark.usefixtures("_connected")
 SKIPS = ["soft_fail", "never_fail"]
 
 
 def sensor(seeany_task_id: Any = "x", **more: Any) -> Any:
     """Return a sensor."""
     return wait(SeeAnyTaskSensor, seeany_task_id, **more)
-
-
-@pytest.fixture(autouse=True)
-def _connected(hostile: HostileServer, connect: Connect) -> None:
-    connect(host=hostile.url, extra={"request_timeout": 5})
 
 
 def test_a_poke_returns_whether_the_task_is_done_and_pushes_the_result(hostile: HostileServer) -> None:

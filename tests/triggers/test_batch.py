@@ -29,6 +29,8 @@ from tests.waits import batch_trigger
 
 Connect = Callable[..., None]
 
+pytestmark = pytest.mark.usefixtures("_connected")
+
 WELL_UNDER_WAY = 3600.0
 """The time limit of a wait that began so long before its deadline that its tasks must be visible by now."""
 
@@ -58,11 +60,6 @@ async def result_of(waiting: SeeAnyTaskBatchTrigger) -> BatchResult:
 
 def polled(server: HostileServer) -> Counter[str]:
     return Counter(request.target.rpartition("/")[2] for request in server.requests)
-
-
-@pytest.fixture(autouse=True)
-def _connected(hostile: HostileServer, connect: Connect) -> None:
-    connect(host=hostile.url, extra={"request_timeout": 5})
 
 
 def test_a_stored_trigger_is_made_again_as_it_was() -> None:
