@@ -169,11 +169,11 @@ async def test_a_server_that_speaks_no_tls_is_a_passing_fault(hostile: HostileSe
 async def test_waiting_for_a_connection_that_others_hold_is_no_timeout(hostile: HostileServer) -> None:
     """All of them together take longer than one request may."""
     under_way: set[object] = set()
-    most: list[int] = []
+    maximum: list[int] = []
 
     async def slowly(caller: Caller) -> None:
         under_way.add(caller)
-        most.append(len(under_way))
+        maximum.append(len(under_way))
         await asyncio.sleep(0.25)
         under_way.discard(caller)
         await task()(caller)
@@ -183,4 +183,4 @@ async def test_waiting_for_a_connection_that_others_hold_is_no_timeout(hostile: 
         replies = await asyncio.gather(*(client.get_task("x") for _ in range(12)))
 
     assert all(isinstance(reply_, SeeAnyTask) for reply_ in replies), replies
-    assert max(most) == 2
+    assert max(maximum) == 2

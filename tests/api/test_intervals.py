@@ -275,11 +275,11 @@ def check_pauses(polling: AdaptiveInterval, responses: Iterable[tuple[float | No
     """Give it the responses, each so late after its pause, and see that every pause is within its bounds."""
     shortest = min(2, polling.poll_interval) * 0.97
     # In this order, so that what is no number does not count.
-    longest = max(polling.poll_interval, polling.max_poll_interval) * 1.05
+    maximum = max(polling.poll_interval, polling.max_poll_interval) * 1.05
     now = 1_748_900_000.0
     for estimate, progress, late in responses:
         pause = polling.after_response(estimated_remaining=estimate, progress=progress, now=now)
-        assert shortest <= pause <= longest
+        assert shortest <= pause <= maximum
         # Late may be early: clocks are put back now and then, and machines differ in theirs.
         now += pause + late
 

@@ -106,29 +106,29 @@ def test_a_status_alone_decides_whether_another_request_makes_sense(hostile: Hos
     assert error.text == f"SeeAny returned HTTP {status}: 说明 (c)"
 
 
-def body_says(body: object, *texts: str, **fields: object) -> tuple[Responder, Bad]:
+def refusal_with(body: object, *texts: str, **fields: object) -> tuple[Responder, Bad]:
     """Return a refusal with this body, and the texts and fields that its error must have."""
     return reply(400, body), bad(PERMANENT, 400, "SeeAny returned HTTP 400", *texts, **fields)
 
 
 REFUSALS = {
-    "error object": body_says(
+    "error object": refusal_with(
         {"error": {"code": "bad_id", "message": "无效的任务"}},
         "无效的任务 (bad_id)",
         code="bad_id",
         message="无效的任务",
     ),
-    "error object with msg": body_says({"error": {"code": 7, "msg": "no"}}, ": no (7)", code="7", message="no"),
-    "error text": body_says({"error": "no such thing"}, ": no such thing", message="no such thing"),
-    "message": body_says({"message": "no"}, ": no", message="no"),
-    "detail": body_says({"detail": "no"}, ": no", message="no"),
-    "code and msg": body_says({"code": 40001, "msg": "no"}, ": no (40001)", code="40001", message="no"),
-    "no known field": body_says({"wrong": True}, '{"wrong": true}'),
-    "a list": body_says([1, 2], "[1, 2]"),
-    "plain text": body_says("out of order", ": out of order"),
-    "not UTF-8": body_says(b"\xff\xfe no", "no"),
+    "error object with msg": refusal_with({"error": {"code": 7, "msg": "no"}}, ": no (7)", code="7", message="no"),
+    "error text": refusal_with({"error": "no such thing"}, ": no such thing", message="no such thing"),
+    "message": refusal_with({"message": "no"}, ": no", message="no"),
+    "detail": refusal_with({"detail": "no"}, ": no", message="no"),
+    "code and msg": refusal_with({"code": 40001, "msg": "no"}, ": no (40001)", code="40001", message="no"),
+    "no known field": refusal_with({"wrong": True}, '{"wrong": true}'),
+    "a list": refusal_with([1, 2], "[1, 2]"),
+    "plain text": refusal_with("out of order", ": out of order"),
+    "not UTF-8": refusal_with(b"\xff\xfe no", "no"),
     "empty": (reply(400), bad(PERMANENT, 400)),
-    "wrong types": body_says({"error": {"code": [], "message": {}}}, '"code": []'),
+    "wrong types": refusal_with({"error": {"code": [], "message": {}}}, '"code": []'),
     "a page": (page(502), bad(TRANSIENT, 502, "an HTML page", is_web_page=True)),
     "a page for a wrong address": (page(404), bad(PERMANENT, 404, "an HTML page", is_web_page=True)),
     "request id in a header": (
@@ -150,7 +150,7 @@ REFUSALS = {
     "in a broken compression": (reply(503, b"no gzip", ("Content-Encoding", "gzip")), bad(TRANSIENT, 503, "HTTP 503")),
     "far too long": (reply(500, b" " * 5 * 1024 * 1024), bad(TRANSIENT, 500, "HTTP 500")),
     "far too long, key refused": (reply(401, b" " * 5 * 1024 * 1024), bad(PERMANENT, 401, "HTTP 401")),
-    "cut short": (truncated({"message": "no"}), bad(TRANSIENT, None, "could not be reached")),
+    "truncated": (truncated({"message": "no"}), bad(TRANSIENT, None, "could not be reached")),
     # A success status, but an error in the body.
     "envelope, key refused": (
         reply(200, {"code": 401, "msg": "bad key"}),

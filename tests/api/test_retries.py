@@ -159,14 +159,14 @@ def test_the_event_loop_continues_meanwhile() -> None:
         return reply()
 
     async def both() -> tuple[Any, int]:
-        turns = 0
+        iterations = 0
         requesting = asyncio.create_task(acall_with_retries(request))
         while not requesting.done():
-            turns += 1
+            iterations += 1
             await asyncio.sleep(0)
-        return requesting.result(), turns
+        return requesting.result(), iterations
 
-    result, turns = asyncio.run(both())
+    result, iterations = asyncio.run(both())
 
     assert result == "response"
-    assert turns > 3
+    assert iterations > 3

@@ -14,9 +14,9 @@ from airflow_provider_seeany.api.request import ApiSettings, base_url
 from airflow_provider_seeany.api.route import route_to
 from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.task import SeeAnyTask
+from tests.api.proxies import Certificates, Proxy, TaskServer, serving
 from tests.conftest import KEY, Poll
 from tests.hostile import HostileServer, reply, task
-from tests.proxies import Certificates, Proxy, TaskServer, serving
 
 CREDENTIALS = {
     "": None,

@@ -40,10 +40,10 @@ def claim(try_number: int, task_instance_id: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def supervisor(monkeypatch: pytest.MonkeyPatch, hostile: HostileServer, connect: Callable[..., None]) -> Supervisor:
+def supervisor(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, hostile: HostileServer, connect: Callable[..., None]
+) -> Supervisor:
     connect(host=hostile.url)
-    supervisor = Supervisor()
-    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
     # As if the clock showed each time that the triggerer was suspended.
     monkeypatch.setattr(xcoms, "CHECK_VALID_FOR", -1.0)
     monkeypatch.setattr(progress, "MIN_INTERVAL", 0.0)
