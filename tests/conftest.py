@@ -36,7 +36,7 @@ from tests.supervisor import Supervisor  # noqa: E402
 KEY = "sk-marked-0123456789abcdefghijklmnopqrstuvwxyzABCDE"
 """A key that must never show. As long as real ones are."""
 
-Look = Callable[..., SeeAnyTask | ApiError]
+Poll = Callable[..., SeeAnyTask | ApiError]
 
 
 @pytest.fixture(autouse=True)
@@ -50,13 +50,13 @@ def _nothing_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _retries_without_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ask as often as ever, but sooner."""
+    """Retry as often as ever, but after shorter pauses."""
     monkeypatch.setattr(retries, "MAX_PAUSE", 0.01)
 
 
 @pytest.fixture
-def _unusable_answers_are_believed_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Believe as many unusable answers in a row as ever, but however fast they come."""
+def _invalid_responses_count_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """End a wait after as many invalid responses in a row as ever, however fast they come."""
     monkeypatch.setattr(invalid_responses, "MIN_INVALID_SECONDS", 0.0)
 
 
@@ -124,13 +124,19 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return make
 
 
+@pytest.fixture
+def _connected(hostile: HostileServer, connect: Callable[..., None]) -> None:
+    """Make the default connection, to the hostile server."""
+    connect(host=hostile.url, extra={"request_timeout": 5})
+
+
 def settings_for(server: HostileServer, *, request_timeout: float = 10, **more: Any) -> ApiSettings:
-    """Return the settings to ask a server with."""
+    """Return the settings of a client for a server."""
     return ApiSettings(base_url=f"{server.url}/v1", api_key=Secret(KEY), request_timeout=request_timeout, **more)
 
 
-def look_blocking(settings: ApiSettings, task_id: str = "x") -> SeeAnyTask | ApiError:
-    """Ask once as a worker does."""
+def poll_blocking(settings: ApiSettings, task_id: str = "x") -> SeeAnyTask | ApiError:
+    """Poll once as a worker does."""
     client = BlockingClient(settings)
     try:
         return client.get_task(task_id)
@@ -140,8 +146,8 @@ def look_blocking(settings: ApiSettings, task_id: str = "x") -> SeeAnyTask | Api
         client.close()
 
 
-def look_async(settings: ApiSettings, task_id: str = "x") -> SeeAnyTask | ApiError:
-    """Ask once as a trigger does."""
+def poll_async(settings: ApiSettings, task_id: str = "x") -> SeeAnyTask | ApiError:
+    """Poll once as a trigger does."""
 
     async def poll() -> SeeAnyTask | ApiError:
         async with shared_client(settings) as client:
@@ -153,10 +159,10 @@ def look_async(settings: ApiSettings, task_id: str = "x") -> SeeAnyTask | ApiErr
     return asyncio.run(poll())
 
 
-@pytest.fixture(params=[look_blocking, look_async], ids=["blocking", "asynchronous"])
-def poll(request: pytest.FixtureRequest) -> Look:
-    """Each of the two ways to ask."""
-    way: Look = request.param
+@pytest.fixture(params=[poll_blocking, poll_async], ids=["blocking", "asynchronous"])
+def poll(request: pytest.FixtureRequest) -> Poll:
+    """Each of the two transports."""
+    way: Poll = request.param
     return way
 
 

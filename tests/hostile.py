@@ -99,18 +99,18 @@ class Caller:
         self._writer.transport.abort()
 
 
-Answer = Callable[[Caller], Awaitable[None]]
+Responder = Callable[[Caller], Awaitable[None]]
 """A response: what the server does after it has read a request."""
 
 
 Headers = tuple[tuple[str, str], ...]
 
 
-def accepting(key: str, answer: Answer, *, otherwise: Answer) -> Answer:
+def accepting(key: str, response: Responder, *, otherwise: Responder) -> Responder:
     """Respond in one way to requests with this key, and in another to all others."""
 
     async def respond(caller: Caller) -> None:
-        await (answer if caller.key == key else otherwise)(caller)
+        await (response if caller.key == key else otherwise)(caller)
 
     return respond
 
@@ -129,12 +129,12 @@ class HostileServer:
         """How many connections were ever made."""
         self.open = 0
         """How many connections are open now."""
-        self._scripts: dict[str | None, list[Answer]] = {None: [reply(404, "no script")]}
+        self._scripts: dict[str | None, list[Responder]] = {None: [reply(404, "no script")]}
         self._changed = threading.Condition()
 
-    def script(self, *answers: Answer, task_id: str | None = None) -> None:
+    def script(self, *responses: Responder, task_id: str | None = None) -> None:
         """Set the responses to polls of a task, or to any request that has no script of its own."""
-        self._scripts[task_id] = list(answers)
+        self._scripts[task_id] = list(responses)
 
     def until(self, condition: Callable[[], bool]) -> None:
         """Wait until a condition on this server holds."""
@@ -165,21 +165,21 @@ class HostileServer:
                 head = start + await reader.readuntil(b"\r\n\r\n")
                 request = _parse(head)
                 key = "".join(request.all("Authorization")).removeprefix("Bearer ")
-                await self._next_answer(request)(Caller(reader, writer, key=key))
+                await self._next_response(request)(Caller(reader, writer, key=key))
         except (asyncio.IncompleteReadError, asyncio.CancelledError, OSError):
             pass  # the caller, or the server, is gone
         finally:
             writer.close()
             self._note(open=-1)
 
-    def _next_answer(self, request: Request) -> Answer:
+    def _next_response(self, request: Request) -> Responder:
         task_id = request.target.partition("/v1/tasks/")[2]
         script = self._scripts.get(task_id) or self._scripts[None]
-        answer = script.pop(0) if len(script) > 1 else script[0]
+        response = script.pop(0) if len(script) > 1 else script[0]
         with self._changed:
             self.requests.append(request)
             self._changed.notify_all()
-        return answer
+        return response
 
 
 def _parse(head: bytes) -> Request:
@@ -224,11 +224,11 @@ async def _stopped(stop: Coroutine[Any, Any, None]) -> None:
 def http(status: int, body: bytes, *headers: tuple[str, str]) -> bytes:
     """Return the bytes of a well-formed response."""
     fields = [("Content-Length", str(len(body))), *headers]
-    lines = [f"HTTP/1.1 {status} Said", *(f"{name}: {value}" for name, value in fields)]
+    lines = [f"HTTP/1.1 {status} Reason", *(f"{name}: {value}" for name, value in fields)]
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
 
-def reply(status: int, body: object = b"", *headers: tuple[str, str]) -> Answer:
+def reply(status: int, body: object = b"", *headers: tuple[str, str]) -> Responder:
     """Respond with a status and a body: bytes as they are, text in UTF-8, anything else as JSON."""
     if isinstance(body, str):
         body = body.encode()
@@ -237,23 +237,23 @@ def reply(status: int, body: object = b"", *headers: tuple[str, str]) -> Answer:
         headers = (("Content-Type", "application/json"), *headers)
     response = http(status, body, *headers)
 
-    async def answer(caller: Caller) -> None:
+    async def respond(caller: Caller) -> None:
         await caller.send(response)
 
-    return answer
+    return respond
 
 
-def task(**fields: object) -> Answer:
+def task(**fields: object) -> Responder:
     """Respond with a running video task called ``x`` that has these fields besides."""
     return reply(200, {"id": "x", "status": "processing", **fields})
 
 
-def page(status: int, html: str = "<html><body>Bad gateway</body></html>") -> Answer:
+def page(status: int, html: str = "<html><body>Bad gateway</body></html>") -> Responder:
     """Respond with a web page, as proxies do."""
     return reply(status, html, ("Content-Type", "text/html; charset=utf-8"))
 
 
-def compressed(body: bytes, encoding: str = "gzip") -> Answer:
+def compressed(body: bytes, encoding: str = "gzip") -> Responder:
     """Respond with a gzipped body, although the request accepts none."""
     return reply(200, gzip.compress(body), ("Content-Encoding", encoding))
 
@@ -267,17 +267,17 @@ def nested(depth: int, **fields: object) -> bytes:
 # Responses that do not.
 
 
-def raw(data: bytes) -> Answer:
+def raw(data: bytes) -> Responder:
     """Send these bytes, whatever they mean, and close."""
 
-    async def answer(caller: Caller) -> None:
+    async def respond(caller: Caller) -> None:
         await caller.send(data)
         await caller.hang_up()
 
-    return answer
+    return respond
 
 
-def truncated(body: object = PROCESSING) -> Answer:
+def truncated(body: object = PROCESSING) -> Responder:
     """Promise more bytes than come."""
     sent = json.dumps(body).encode()
     return raw(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (len(sent) + 100) + sent)
@@ -293,35 +293,35 @@ async def close(caller: Caller) -> None:
     await caller.hang_up()
 
 
-async def register(caller: Caller) -> None:
+async def never_respond(caller: Caller) -> None:
     """Send nothing until the caller hangs up."""
     await caller.gone()
 
 
-def trickle(start: bytes, slowly: bytes, taken: list[bytes]) -> Answer:
+def trickle(start: bytes, slowly: bytes, taken: list[bytes]) -> Responder:
     """
     Send one byte after the other, each well within any time limit, and note those that were taken.
 
     All of it together lasts four seconds, so that a caller with half a second hangs up long before the end.
     """
 
-    async def answer(caller: Caller) -> None:
+    async def respond(caller: Caller) -> None:
         await caller.send(start)
         for number in range(len(slowly)):
             await asyncio.sleep(4 / len(slowly))
             await caller.send(slowly[number : number + 1])
         taken.append(slowly)
 
-    return answer
+    return respond
 
 
-def flood(head: bytes, megabytes: int, sent: list[int]) -> Answer:
+def flood(head: bytes, megabytes: int, sent: list[int]) -> Responder:
     """Send more and more, noting how many megabytes the caller has taken."""
 
-    async def answer(caller: Caller) -> None:
+    async def respond(caller: Caller) -> None:
         await caller.send(head)
         for number in range(megabytes):
             await caller.send(b"x" * 1_048_576)
             sent.append(number)
 
-    return answer
+    return respond

@@ -68,7 +68,7 @@ def refused(kind: type[ApiError], status: int | None = None, **fields: Any) -> R
 
 
 def is_retried(kind: type[BaseException]) -> bool:
-    """Tell whether Airflow makes another try after an exception."""
+    """Return whether Airflow makes another try after an exception."""
     return not issubclass(kind, AirflowFailException | AirflowSensorTimeout)
 
 
@@ -101,7 +101,11 @@ ENDS: dict[str, tuple[Outcome, type[SeeAnyError], list[str]]] = {
     "410": (refused(PermanentError, 410), SeeAnyTaskNotFound, ["'x'", "'studio'", "Check the id"]),
     "400": (refused(PermanentError, 400), SeeAnyRequestError, ["'x'", "'studio'"]),
     "302": (refused(PermanentError, 302), SeeAnyRequestError, ["'x'", "'studio'"]),
-    "unusable": (refused(InvalidResponseError, 200), SeeAnyRepeatedResponseError, ["'x'", "'studio'", "Base URL"]),
+    "invalid response": (
+        refused(InvalidResponseError, 200),
+        SeeAnyRepeatedResponseError,
+        ["'x'", "'studio'", "Base URL"],
+    ),
     "an error of its own": (
         refused(InvalidResponseError, 200, code="10001", message="忙"),
         SeeAnyRepeatedResponseError,
@@ -144,20 +148,20 @@ def test_a_base_url_is_not_suspected_where_the_service_itself_has_spoken() -> No
     assert (error.value.error_code, error.value.server_message) == ("10001", "忙")
 
 
-ONE_QUESTION: dict[str, tuple[ApiError, type[SeeAnyApiError], bool]] = {
+ONE_REQUEST: dict[str, tuple[ApiError, type[SeeAnyApiError], bool]] = {
     "401": (PermanentError("refused", http_status=401), SeeAnyAuthError, False),
     "404": (PermanentError("refused", http_status=404), SeeAnyTaskNotFound, False),
     "400": (PermanentError("refused", http_status=400), SeeAnyRequestError, False),
     "429": (ThrottledError("refused", http_status=429), SeeAnyApiError, True),
     "500": (TransientError("refused", http_status=500), SeeAnyApiError, True),
     "unreachable": (TransientError("refused"), SeeAnyApiError, True),
-    "unusable": (InvalidResponseError("refused", http_status=200), SeeAnyResponseError, True),
+    "invalid response": (InvalidResponseError("refused", http_status=200), SeeAnyResponseError, True),
 }
 
 
-@pytest.mark.parametrize("name", ONE_QUESTION)
+@pytest.mark.parametrize("name", ONE_REQUEST)
 def test_one_request_without_a_response_is_retried_unless_it_was_refused(name: str) -> None:
-    what, kind, retried = ONE_QUESTION[name]
+    what, kind, retried = ONE_REQUEST[name]
 
     error = api_error(what, seeany_conn_id="studio", seeany_task_id="x")
 
@@ -209,10 +213,10 @@ def test_exceptions_are_what_airflow_and_python_users_expect() -> None:
 
 
 def test_a_reason_of_the_service_cannot_forge_a_log_line() -> None:
-    answer = {"id": "x", "status": "failed", "error": {"code": "a\nb", "message": "no\r\nERROR forged\x1b[2J"}}
+    payload = {"id": "x", "status": "failed", "error": {"code": "a\nb", "message": "no\r\nERROR forged\x1b[2J"}}
 
     with pytest.raises(SeeAnyTaskFailed) as error:
-        completed_task(Finished(answer), seeany_task_id="x", seeany_conn_id="studio", timeout=90)
+        completed_task(Finished(payload), seeany_task_id="x", seeany_conn_id="studio", timeout=90)
 
     assert str(error.value).isprintable()
 
@@ -279,7 +283,7 @@ WORTH: dict[str, object] = {
 
 
 def made(kind: type[Exception]) -> Exception:
-    """Make an exception as its signature asks for, with a note and an attribute that somebody added."""
+    """Make an exception by its signature, with a note and an attribute that were added later."""
     # An exception without an __init__ of its own has no signature, and takes a text.
     has_own = inspect.isfunction(kind.__init__)
     parameters = list(inspect.signature(kind).parameters.values()) if has_own else []

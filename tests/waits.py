@@ -19,6 +19,7 @@ from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from airflow_provider_seeany.wait.base import BaseTaskWaitOperator
+from tests.hostile import COMPLETED
 
 KINDS: list[type[BaseTaskWaitOperator]] = [SeeAnyTaskSensor, SeeAnyTaskResultOperator]
 starts_triggers = pytest.mark.skipif(
@@ -27,6 +28,18 @@ starts_triggers = pytest.mark.skipif(
 )
 LOST = ("__fail__", {"error": "Trigger timeout"})
 """What Airflow calls a task with whose deferral it has ended itself."""
+
+PUSHED = {
+    "video_url": COMPLETED["video_url"],
+    "thumbnail_url": COMPLETED["thumbnail_url"],
+    "cost": 0.7,
+    "cost_unit": "CNY",
+    "duration": 5,
+    "resolution": "720p",
+    "completed_at": "2025-06-03T00:02:00Z",
+    "result_urls": [COMPLETED["video_url"]],
+}
+"""What a wait for ``COMPLETED`` pushes."""
 
 
 class TaskInstance:

@@ -1,4 +1,4 @@
-"""How the waits of one triggerer share what they ask with."""
+"""How the waits of one triggerer share an HTTP client."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_provider_seeany.api.request import ApiSettings
 from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.task import SeeAnyTask
 from tests.conftest import KEY, eventually, settings_for
-from tests.hostile import Answer, Caller, HostileServer, close, register, reply, task
+from tests.hostile import Caller, HostileServer, Responder, close, never_respond, reply, task
 
 
 async def test_waits_with_the_same_settings_share_one_client_and_its_connection(hostile: HostileServer) -> None:
@@ -37,7 +37,7 @@ async def test_another_key_or_address_has_a_client_of_its_own(hostile: HostileSe
         await one.get_task("x")
         await two.get_task("x")
 
-    assert [asked.all("Authorization") for asked in hostile.requests] == [[f"Bearer {KEY}"], ["Bearer sk-other"]]
+    assert [request.all("Authorization") for request in hostile.requests] == [[f"Bearer {KEY}"], ["Bearer sk-other"]]
 
 
 async def test_a_wait_that_ends_leaves_the_connections_to_the_others(hostile: HostileServer) -> None:
@@ -74,19 +74,19 @@ async def test_an_error_in_one_wait_gives_its_share_back(hostile: HostileServer)
 
 
 async def test_a_cancelled_wait_closes_its_connection_and_leaves_the_others_alone(hostile: HostileServer) -> None:
-    hostile.script(register, task_id="slow")
+    hostile.script(never_respond, task_id="slow")
     hostile.script(task())
 
-    async def ask() -> None:
+    async def poll() -> None:
         async with shared_client(settings_for(hostile)) as client:
             await client.get_task("slow")
 
     async with shared_client(settings_for(hostile)) as client:
-        asking = asyncio.create_task(ask())
+        polling = asyncio.create_task(poll())
         await eventually(hostile, lambda: len(hostile.requests) == 1)
-        asking.cancel()
+        polling.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await asking
+            await polling
         await eventually(hostile, lambda: hostile.open == 0)
         assert isinstance(await client.get_task("x"), SeeAnyTask)
     await eventually(hostile, lambda: hostile.open == 0)
@@ -95,12 +95,12 @@ async def test_a_cancelled_wait_closes_its_connection_and_leaves_the_others_alon
 def test_each_event_loop_has_a_client_of_its_own(hostile: HostileServer) -> None:
     hostile.script(task())
 
-    async def ask() -> AsyncClient:
+    async def poll() -> AsyncClient:
         async with shared_client(settings_for(hostile)) as client:
             assert isinstance(await client.get_task("x"), SeeAnyTask)
             return client
 
-    assert asyncio.run(ask()) is not asyncio.run(ask())
+    assert asyncio.run(poll()) is not asyncio.run(poll())
 
 
 async def test_many_requests_at_once_all_succeed(hostile: HostileServer) -> None:
@@ -113,7 +113,7 @@ async def test_many_requests_at_once_all_succeed(hostile: HostileServer) -> None
 
 
 async def test_a_slow_response_does_not_hold_up_the_others(hostile: HostileServer) -> None:
-    hostile.script(register, task_id="slow")
+    hostile.script(never_respond, task_id="slow")
     hostile.script(task())
     async with shared_client(settings_for(hostile)) as client:
         slow = asyncio.create_task(client.get_task("slow"))
@@ -125,8 +125,8 @@ async def test_a_slow_response_does_not_hold_up_the_others(hostile: HostileServe
         slow.cancel()
 
 
-@pytest.mark.parametrize("fault", [close, register])
-async def test_a_client_works_after_a_fault(hostile: HostileServer, fault: Answer) -> None:
+@pytest.mark.parametrize("fault", [close, never_respond])
+async def test_a_client_works_after_a_fault(hostile: HostileServer, fault: Responder) -> None:
     hostile.script(fault, fault, task())
     async with shared_client(settings_for(hostile, request_timeout=1)) as client:
         with pytest.raises(TransientError):
@@ -169,11 +169,11 @@ async def test_a_server_that_speaks_no_tls_is_a_passing_fault(hostile: HostileSe
 async def test_waiting_for_a_connection_that_others_hold_is_no_timeout(hostile: HostileServer) -> None:
     """All of them together take longer than one request may."""
     under_way: set[object] = set()
-    most: list[int] = []
+    maximum: list[int] = []
 
     async def slowly(caller: Caller) -> None:
         under_way.add(caller)
-        most.append(len(under_way))
+        maximum.append(len(under_way))
         await asyncio.sleep(0.25)
         under_way.discard(caller)
         await task()(caller)
@@ -183,4 +183,4 @@ async def test_waiting_for_a_connection_that_others_hold_is_no_timeout(hostile: 
         replies = await asyncio.gather(*(client.get_task("x") for _ in range(12)))
 
     assert all(isinstance(reply_, SeeAnyTask) for reply_ in replies), replies
-    assert max(most) == 2
+    assert max(maximum) == 2

@@ -1,4 +1,4 @@
-"""What is particular to asking with requests."""
+"""What is particular to the blocking client."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from airflow_provider_seeany.api.errors import PermanentError, TransientError
 from airflow_provider_seeany.api.request import ApiSettings
 from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.task import SeeAnyTask
-from tests.conftest import KEY, look_blocking, settings_for
-from tests.hostile import POLL_TIMEOUT, Answer, HostileServer, close, raw, register, reply, task, trickle
+from tests.conftest import KEY, poll_blocking, settings_for
+from tests.hostile import POLL_TIMEOUT, HostileServer, Responder, close, never_respond, raw, reply, task, trickle
 
 
 def test_one_connection_serves_many_requests_and_is_closed_at_the_end(hostile: HostileServer) -> None:
@@ -39,8 +39,8 @@ def test_a_connection_that_the_server_closed_meanwhile_is_replaced(hostile: Host
     assert [type(reply_) for reply_ in replies] == [SeeAnyTask, SeeAnyTask]
 
 
-@pytest.mark.parametrize("fault", [close, register])
-def test_a_client_works_after_a_fault(hostile: HostileServer, fault: Answer) -> None:
+@pytest.mark.parametrize("fault", [close, never_respond])
+def test_a_client_works_after_a_fault(hostile: HostileServer, fault: Responder) -> None:
     hostile.script(fault, task())
     client = BlockingClient(settings_for(hostile, request_timeout=1))
 
@@ -75,7 +75,7 @@ def test_a_server_that_trickles_holds_neither_a_thread_nor_a_socket(hostile: Hos
     client.close()
 
 
-def test_any_endpoint_can_be_asked_with_parameters(hostile: HostileServer) -> None:
+def test_any_endpoint_can_be_requested_with_parameters(hostile: HostileServer) -> None:
     hostile.script(reply(200, [1, {"a": None}]))
     client = BlockingClient(settings_for(hostile))
 
@@ -147,7 +147,7 @@ def test_no_library_logs_a_malformed_header_that_quotes_the_key(
     hostile.script(raw(b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n%s\r\n" % (status, len(ok), line) + ok))
 
     with caplog.at_level("DEBUG"):
-        look_blocking(settings_for(hostile))
+        poll_blocking(settings_for(hostile))
 
     logged = caplog.text + "".join(str(record.exc_info) for record in caplog.records)
     assert KEY[3:] not in re.sub("[^!-~]", "", logged)

@@ -29,7 +29,7 @@ class Times:
         return ForwardClock(began, wall=lambda: self.wall, steady=lambda: self.steady)
 
 
-def test_it_tells_the_time_of_day() -> None:
+def test_it_returns_the_time_of_day() -> None:
     times = Times()
     clock = times.clock()
     times.pass_by(90)
@@ -68,10 +68,10 @@ def test_a_wait_that_is_taken_up_again_is_never_before_its_begin() -> None:
 def test_it_never_goes_back_and_never_stands_still(steps: list[tuple[float, float]]) -> None:
     times = Times()
     clock = times.clock()
-    told = [(times.steady, clock())]
+    readings = [(times.steady, clock())]
     for jump, seconds in steps:
         times.wall += jump
         times.pass_by(seconds)
-        told.append((times.steady, clock()))
+        readings.append((times.steady, clock()))
 
-    assert all(after[1] - before[1] >= after[0] - before[0] - 1e-3 for before, after in pairwise(told))
+    assert all(after[1] - before[1] >= after[0] - before[0] - 1e-3 for before, after in pairwise(readings))

@@ -19,8 +19,8 @@ from tests.api.tasks import completed, task_with
 def test_a_result_holds_as_much_as_fits(count: int, detail: str) -> None:
     ids = [f"vid_{number:06}" for number in range(count)]
     results = ResultCollector(ids)
-    for place in random.Random(7).sample(range(count), count):
-        results.add(place, completed(ids[place]))
+    for index in random.Random(7).sample(range(count), count):
+        results.add(index, completed(ids[index]))
 
     result = results.result()
 
@@ -41,8 +41,8 @@ def test_many_currencies_leave_less_room_for_responses() -> None:
     for count in range(140, 220, 2):
         ids = [f"vid_{number:06}" for number in range(count)]
         results = ResultCollector(ids)
-        for place, task_id in enumerate(ids):
-            results.add(place, completed(task_id, unit=f"currency {place:011}"))
+        for index, task_id in enumerate(ids):
+            results.add(index, completed(task_id, unit=f"currency {index:011}"))
 
         result = results.result()
 
@@ -55,9 +55,9 @@ def test_many_currencies_leave_less_room_for_responses() -> None:
 def test_the_table_names_the_first_result_of_what_is_no_video() -> None:
     ids = [f"set_{number:06}" for number in range(150)]
     results = ResultCollector(ids)
-    for place, task_id in enumerate(ids):
+    for index, task_id in enumerate(ids):
         images = [{"url": f"https://cdn.seeany.com/{task_id}/{number}.jpg"} for number in range(9)]
-        results.add(place, task_with(task_id, "completed", images=images))
+        results.add(index, task_with(task_id, "completed", images=images))
 
     result = results.result()
 
@@ -65,11 +65,11 @@ def test_the_table_names_the_first_result_of_what_is_no_video() -> None:
     assert result.tasks[0] == {"id": ids[0], "result_url": "https://cdn.seeany.com/set_000000/0.jpg"}
 
 
-def test_ten_thousand_failures_with_long_reasons_are_cut_to_what_fits() -> None:
+def test_ten_thousand_failures_with_long_reasons_are_truncated_to_what_fits() -> None:
     ids = [f"vid_{number:06}" for number in range(10_000)]
     results = ResultCollector(ids)
-    for place in range(10_000):
-        results.fail(place, "违反" * 1000)
+    for index in range(10_000):
+        results.fail(index, "违反" * 1000)
 
     result = results.result()
 
@@ -83,10 +83,10 @@ def mixed(*, completed_count: int, failed_count: int, unfinished_count: int) -> 
     """Return results of ids as long as real ones, with long reasons."""
     ids = [f"vid_{number:016}" for number in range(completed_count + failed_count + unfinished_count)]
     results = ResultCollector(ids)
-    for place in range(completed_count):
-        results.add(place, completed(ids[place]))
-    for place in range(completed_count, completed_count + failed_count):
-        results.fail(place, "违反" * 1000)
+    for index in range(completed_count):
+        results.add(index, completed(ids[index]))
+    for index in range(completed_count, completed_count + failed_count):
+        results.fail(index, "违反" * 1000)
     return results
 
 

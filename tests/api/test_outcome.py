@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from airflow_provider_seeany.api import errors
 from airflow_provider_seeany.api.errors import ApiError
-from airflow_provider_seeany.api.outcome import Refused, decode_outcome, encode_outcome
+from airflow_provider_seeany.api.outcome import Refused, decode_outcome
 
 FIELDS = {
     "http_status": 429,
@@ -27,7 +28,7 @@ KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and is
 def test_every_error_of_a_request_reaches_the_worker_as_it_was(kind: type[ApiError]) -> None:
     error = kind("refused", **FIELDS)  # type: ignore[arg-type]
 
-    outcome = decode_outcome(json.loads(json.dumps(encode_outcome(Refused.of(error)))))
+    outcome = decode_outcome(json.loads(json.dumps(msgspec.to_builtins(Refused.of(error)))))
 
     assert isinstance(outcome, Refused)
     rebuilt = outcome.error()

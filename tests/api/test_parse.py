@@ -32,20 +32,20 @@ from tests.api.both_ways import (
     THROTTLED,
     TRANSIENT,
     Bad,
-    ask_both_ways,
     assert_fit_to_show,
     assert_is,
     bad,
-    unusable,
+    invalid,
+    poll_both_ways,
 )
-from tests.conftest import KEY, Look, settings_for
+from tests.conftest import KEY, Poll, settings_for
 from tests.hostile import (
     COMPLETED,
     FAILED,
     PROCESSING,
     VIDEO,
-    Answer,
     HostileServer,
+    Responder,
     compressed,
     http,
     nested,
@@ -80,9 +80,9 @@ TASKS = {
 
 @pytest.mark.parametrize("name", TASKS)
 def test_a_response_about_the_task_is_read_alike_in_both_ways(hostile: HostileServer, name: str) -> None:
-    answer, task_id, body = TASKS[name]
+    response, task_id, body = TASKS[name]
 
-    read = ask_both_ways(hostile, answer, task_id)
+    read = poll_both_ways(hostile, response, task_id)
 
     assert isinstance(read, SeeAnyTask), read
     assert read.id == task_id
@@ -99,36 +99,36 @@ STATUSES = {
 
 @pytest.mark.parametrize("status", STATUSES)
 def test_a_status_alone_decides_whether_another_request_makes_sense(hostile: HostileServer, status: int) -> None:
-    trouble = ask_both_ways(hostile, reply(status, {"error": {"code": "c", "message": "说明"}}), "x")
+    error = poll_both_ways(hostile, reply(status, {"error": {"code": "c", "message": "说明"}}), "x")
 
-    assert isinstance(trouble, ApiError)
-    assert (type(trouble), trouble.http_status) == (STATUSES[status], status)
-    assert trouble.text == f"SeeAny returned HTTP {status}: 说明 (c)"
+    assert isinstance(error, ApiError)
+    assert (type(error), error.http_status) == (STATUSES[status], status)
+    assert error.text == f"SeeAny returned HTTP {status}: 说明 (c)"
 
 
-def body_says(body: object, *says: str, **fields: object) -> tuple[Answer, Bad]:
-    """Say what a refusal with this body must tell."""
-    return reply(400, body), bad(PERMANENT, 400, "SeeAny returned HTTP 400", *says, **fields)
+def refusal_with(body: object, *texts: str, **fields: object) -> tuple[Responder, Bad]:
+    """Return a refusal with this body, and the texts and fields that its error must have."""
+    return reply(400, body), bad(PERMANENT, 400, "SeeAny returned HTTP 400", *texts, **fields)
 
 
 REFUSALS = {
-    "error object": body_says(
+    "error object": refusal_with(
         {"error": {"code": "bad_id", "message": "无效的任务"}},
         "无效的任务 (bad_id)",
         code="bad_id",
         message="无效的任务",
     ),
-    "error object with msg": body_says({"error": {"code": 7, "msg": "no"}}, ": no (7)", code="7", message="no"),
-    "error text": body_says({"error": "no such thing"}, ": no such thing", message="no such thing"),
-    "message": body_says({"message": "no"}, ": no", message="no"),
-    "detail": body_says({"detail": "no"}, ": no", message="no"),
-    "code and msg": body_says({"code": 40001, "msg": "no"}, ": no (40001)", code="40001", message="no"),
-    "no known field": body_says({"wrong": True}, '{"wrong": true}'),
-    "a list": body_says([1, 2], "[1, 2]"),
-    "plain text": body_says("out of order", ": out of order"),
-    "not UTF-8": body_says(b"\xff\xfe no", "no"),
+    "error object with msg": refusal_with({"error": {"code": 7, "msg": "no"}}, ": no (7)", code="7", message="no"),
+    "error text": refusal_with({"error": "no such thing"}, ": no such thing", message="no such thing"),
+    "message": refusal_with({"message": "no"}, ": no", message="no"),
+    "detail": refusal_with({"detail": "no"}, ": no", message="no"),
+    "code and msg": refusal_with({"code": 40001, "msg": "no"}, ": no (40001)", code="40001", message="no"),
+    "no known field": refusal_with({"wrong": True}, '{"wrong": true}'),
+    "a list": refusal_with([1, 2], "[1, 2]"),
+    "plain text": refusal_with("out of order", ": out of order"),
+    "not UTF-8": refusal_with(b"\xff\xfe no", "no"),
     "empty": (reply(400), bad(PERMANENT, 400)),
-    "wrong types": body_says({"error": {"code": [], "message": {}}}, '"code": []'),
+    "wrong types": refusal_with({"error": {"code": [], "message": {}}}, '"code": []'),
     "a page": (page(502), bad(TRANSIENT, 502, "an HTML page", is_web_page=True)),
     "a page for a wrong address": (page(404), bad(PERMANENT, 404, "an HTML page", is_web_page=True)),
     "request id in a header": (
@@ -143,15 +143,15 @@ REFUSALS = {
         reply(401, gzip.compress(b'{"message": "no"}'), ("Content-Encoding", "gzip")),
         bad(PERMANENT, 401, ": no", message="no"),
     ),
-    "in a compression nobody asked for": (
+    "in a compression that was not requested": (
         reply(502, b"\x01\x02", ("Content-Encoding", "br")),
         bad(TRANSIENT, 502, "HTTP 502"),
     ),
     "in a broken compression": (reply(503, b"no gzip", ("Content-Encoding", "gzip")), bad(TRANSIENT, 503, "HTTP 503")),
     "far too long": (reply(500, b" " * 5 * 1024 * 1024), bad(TRANSIENT, 500, "HTTP 500")),
     "far too long, key refused": (reply(401, b" " * 5 * 1024 * 1024), bad(PERMANENT, 401, "HTTP 401")),
-    "cut short": (truncated({"message": "no"}), bad(TRANSIENT, None, "could not be reached")),
-    # Success status, but the body says that it is none.
+    "truncated": (truncated({"message": "no"}), bad(TRANSIENT, None, "could not be reached")),
+    # A success status, but an error in the body.
     "envelope, key refused": (
         reply(200, {"code": 401, "msg": "bad key"}),
         bad(PERMANENT, 401, "bad key (401)", code="401", message="bad key"),
@@ -181,10 +181,10 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-def test_a_refusal_is_told_in_the_services_own_words(hostile: HostileServer, name: str) -> None:
-    answer, expected = REFUSALS[name]
+def test_a_refusal_is_reported_in_the_services_own_words(hostile: HostileServer, name: str) -> None:
+    response, expected = REFUSALS[name]
 
-    assert_is(ask_both_ways(hostile, answer, "x"), expected)
+    assert_is(poll_both_ways(hostile, response, "x"), expected)
 
 
 RETRY_AFTER = {
@@ -210,27 +210,27 @@ def test_retry_after_is_obeyed_as_seconds_or_as_a_date_and_garbage_is_ignored(
 ) -> None:
     status, kind, seconds = RETRY_AFTER[value]
 
-    trouble = ask_both_ways(hostile, reply(status, b"", ("Retry-After", value)), "x")
+    error = poll_both_ways(hostile, reply(status, b"", ("Retry-After", value)), "x")
 
-    assert isinstance(trouble, ApiError)
-    assert (type(trouble), trouble.retry_after) == (kind, seconds)
+    assert isinstance(error, ApiError)
+    assert (type(error), error.retry_after) == (kind, seconds)
 
 
-def test_a_retry_after_date_ahead_is_the_time_until_then(hostile: HostileServer, poll: Look) -> None:
+def test_a_retry_after_date_ahead_is_the_time_until_then(hostile: HostileServer, poll: Poll) -> None:
     hostile.script(reply(429, b"", ("Retry-After", format_datetime(datetime.now(UTC) + timedelta(hours=1)))))
 
-    trouble = poll(settings_for(hostile))
+    error = poll(settings_for(hostile))
 
-    assert isinstance(trouble, ApiError)
-    assert trouble.retry_after is not None
-    assert 0 < trouble.retry_after <= 3600
+    assert isinstance(error, ApiError)
+    assert error.retry_after is not None
+    assert 0 < error.retry_after <= 3600
 
 
 def test_a_header_that_came_twice_is_read_alike_in_both_ways(hostile: HostileServer) -> None:
-    trouble = ask_both_ways(hostile, reply(503, b"", ("Retry-After", "3"), ("Retry-After", "3")), "x")
+    error = poll_both_ways(hostile, reply(503, b"", ("Retry-After", "3"), ("Retry-After", "3")), "x")
 
-    assert isinstance(trouble, ApiError)
-    assert trouble.retry_after == 3
+    assert isinstance(error, ApiError)
+    assert error.retry_after == 3
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308])
@@ -239,9 +239,9 @@ def test_a_redirect_is_not_followed_and_the_key_goes_nowhere_else(
 ) -> None:
     other_host.script(task())
 
-    trouble = ask_both_ways(hostile, reply(status, b"", ("Location", f"{other_host.url}/v1/tasks/x")), "x")
+    error = poll_both_ways(hostile, reply(status, b"", ("Location", f"{other_host.url}/v1/tasks/x")), "x")
 
-    assert_is(trouble, bad(PERMANENT, status, "redirected to localhost", "not followed"))
+    assert_is(error, bad(PERMANENT, status, "redirected to localhost", "not followed"))
     assert other_host.connections == 0
     assert len(hostile.requests) == 2
 
@@ -262,68 +262,68 @@ LOCATIONS = {
 
 
 @pytest.mark.parametrize("name", LOCATIONS)
-def test_a_redirect_to_nonsense_is_a_refusal_too(hostile: HostileServer, poll: Look, name: str) -> None:
+def test_a_redirect_to_nonsense_is_a_refusal_too(hostile: HostileServer, poll: Poll, name: str) -> None:
     hostile.script(reply(302, b"", *LOCATIONS[name]))
 
-    trouble = poll(settings_for(hostile))
+    error = poll(settings_for(hostile))
 
-    assert_is(trouble, bad(PERMANENT, 302, "redirected to", "not followed"))
-    assert_fit_to_show(trouble)
-    assert "to  and" not in str(trouble)
+    assert_is(error, bad(PERMANENT, 302, "redirected to", "not followed"))
+    assert_fit_to_show(error)
+    assert "to  and" not in str(error)
 
 
-UNUSABLES: dict[str, tuple[Answer, Bad]] = {
-    "a page": (page(200, "<!DOCTYPE html><p>Log in"), unusable("HTML", "<!DOCTYPE html><p>Log in")),
-    "a page without a type": (reply(200, "<html>hi"), unusable("HTML", "<html>hi")),
-    "nothing": (reply(200), unusable("the body is empty")),
+INVALID: dict[str, tuple[Responder, Bad]] = {
+    "a page": (page(200, "<!DOCTYPE html><p>Log in"), invalid("HTML", "<!DOCTYPE html><p>Log in")),
+    "a page without a type": (reply(200, "<html>hi"), invalid("HTML", "<html>hi")),
+    "nothing": (reply(200), invalid("the body is empty")),
     "nothing at all": (reply(204), bad(INVALID_RESPONSE, 204, "the body is empty")),
-    "white space": (reply(200, b" \r\n\t "), unusable("the body is empty")),
-    "half of it": (reply(200, OK[:20]), unusable("JSON", OK[:20].decode())),
-    "two of it": (reply(200, OK + OK), unusable("JSON")),
-    "a list": (reply(200, [BODY]), unusable("expected a JSON object, got list")),
-    "text": (reply(200, '"x"'), unusable("got str")),
-    "null": (reply(200, "null"), unusable("got NoneType")),
-    "a number": (reply(200, "1"), unusable("got int")),
-    "wrong id": (task(id="y"), unusable("another task, 'y'")),
-    "id in another case": (task(id="X"), unusable("another task, 'X'")),
-    "id of another type": (task(id=1), unusable("id")),
-    "no id": (reply(200, {"status": "processing"}), unusable("id")),
-    "no status": (reply(200, {"id": "x"}), unusable("status")),
-    "null status": (task(status=None), unusable("status")),
-    "empty status": (task(status=""), unusable("no usable `status`")),
-    "invisible status": (task(status="\u200b \ufeff"), unusable("status")),
-    "status is a number": (task(status=1), unusable("status")),
-    "status is true": (task(status=True), unusable("status")),
-    "status is an object": (task(status={"value": "completed"}), unusable("status")),
-    "id is true": (task(id=True), unusable("id")),
-    "id is half a number": (task(id=7.5), unusable("`id`")),
-    "null id": (task(id=None), unusable("`id`")),
-    "empty id": (task(id=""), unusable("`id`")),
-    "id is a list": (task(id=["x"]), unusable("id")),
-    "a gateway's own word": (reply(200, {"status": "ok"}), unusable("id")),
-    "a gateway's own failure": (reply(200, {"status": "error", "message": "no upstream"}), unusable("id")),
-    "a gateway's own success": (reply(200, {"status": "success", "data": COMPLETED}), unusable("id")),
-    "a completed answer in an envelope": (reply(200, {"status": 200, "data": COMPLETED}), unusable("id")),
-    "a completed answer of somebody else": (task(id="x2", status="completed", video_url="https://h/v"), unusable("x2")),
-    "a completed answer, cut short": (reply(200, json.dumps(COMPLETED)[:-1]), unusable("JSON")),
-    "status is a list": (task(status=["completed"]), unusable("status")),
-    "broken gzip": (reply(200, b"no gzip", ("Content-Encoding", "gzip")), unusable("compress")),
-    "deep nesting, megabytes of it": (reply(200, nested(1_000_000)), unusable()),
-    "control characters": (reply(200, b"\x1b[2J\nforged line\x00\x9b31m"), unusable("JSON", "forged line")),
+    "white space": (reply(200, b" \r\n\t "), invalid("the body is empty")),
+    "half of it": (reply(200, OK[:20]), invalid("JSON", OK[:20].decode())),
+    "two of it": (reply(200, OK + OK), invalid("JSON")),
+    "a list": (reply(200, [BODY]), invalid("expected a JSON object, got list")),
+    "text": (reply(200, '"x"'), invalid("got str")),
+    "null": (reply(200, "null"), invalid("got NoneType")),
+    "a number": (reply(200, "1"), invalid("got int")),
+    "wrong id": (task(id="y"), invalid("another task, 'y'")),
+    "id in another case": (task(id="X"), invalid("another task, 'X'")),
+    "id of another type": (task(id=1), invalid("id")),
+    "no id": (reply(200, {"status": "processing"}), invalid("id")),
+    "no status": (reply(200, {"id": "x"}), invalid("status")),
+    "null status": (task(status=None), invalid("status")),
+    "empty status": (task(status=""), invalid("no usable `status`")),
+    "invisible status": (task(status="\u200b \ufeff"), invalid("status")),
+    "status is a number": (task(status=1), invalid("status")),
+    "status is true": (task(status=True), invalid("status")),
+    "status is an object": (task(status={"value": "completed"}), invalid("status")),
+    "id is true": (task(id=True), invalid("id")),
+    "id is half a number": (task(id=7.5), invalid("`id`")),
+    "null id": (task(id=None), invalid("`id`")),
+    "empty id": (task(id=""), invalid("`id`")),
+    "id is a list": (task(id=["x"]), invalid("id")),
+    "a gateway's own word": (reply(200, {"status": "ok"}), invalid("id")),
+    "a gateway's own failure": (reply(200, {"status": "error", "message": "no upstream"}), invalid("id")),
+    "a gateway's own success": (reply(200, {"status": "success", "data": COMPLETED}), invalid("id")),
+    "a completed task in an envelope": (reply(200, {"status": 200, "data": COMPLETED}), invalid("id")),
+    "another completed task": (task(id="x2", status="completed", video_url="https://h/v"), invalid("x2")),
+    "a completed task, truncated": (reply(200, json.dumps(COMPLETED)[:-1]), invalid("JSON")),
+    "status is a list": (task(status=["completed"]), invalid("status")),
+    "broken gzip": (reply(200, b"no gzip", ("Content-Encoding", "gzip")), invalid("compress")),
+    "deep nesting, megabytes of it": (reply(200, nested(1_000_000)), invalid()),
+    "control characters": (reply(200, b"\x1b[2J\nforged line\x00\x9b31m"), invalid("JSON", "forged line")),
 }
 
 
-@pytest.mark.parametrize("name", UNUSABLES)
+@pytest.mark.parametrize("name", INVALID)
 def test_an_invalid_response_is_reported_with_its_first_bytes(hostile: HostileServer, name: str) -> None:
-    answer, expected = UNUSABLES[name]
+    response, expected = INVALID[name]
 
-    assert_is(ask_both_ways(hostile, answer, "x"), expected)
+    assert_is(poll_both_ways(hostile, response, "x"), expected)
 
 
 OF_THE_REQUEST: dict[str, tuple[dict[str, Any], type[ApiError]]] = {
     "too many requests": ({"status": "error", "code": 429, "message": "Too many requests"}, ThrottledError),
-    "an outage": ({"status": "error", "code": "503", "message": "upstream unavailable"}, TransientError),
-    "an outage beside success": ({"status": "success", "code": 500, "message": "boom"}, TransientError),
+    "unavailable": ({"status": "error", "code": "503", "message": "upstream unavailable"}, TransientError),
+    "unavailable, beside success": ({"status": "success", "code": 500, "message": "boom"}, TransientError),
     "no route": ({"status": "completed", "code": 404, "message": "route not found"}, PermanentError),
     "another word": ({"status": "fail", "code": 429, "message": "slow down"}, ThrottledError),
 }
@@ -333,9 +333,9 @@ OF_THE_REQUEST: dict[str, tuple[dict[str, Any], type[ApiError]]] = {
 def test_an_error_of_the_request_that_echoes_the_id_is_none_of_the_task(hostile: HostileServer, name: str) -> None:
     body, kind = OF_THE_REQUEST[name]
 
-    trouble = ask_both_ways(hostile, reply(200, {"id": "x", **body}), "x")
+    error = poll_both_ways(hostile, reply(200, {"id": "x", **body}), "x")
 
-    assert isinstance(trouble, kind), trouble
+    assert isinstance(error, kind), error
 
 
 OF_THE_TASK: dict[str, dict[str, Any]] = {
@@ -353,7 +353,7 @@ OF_THE_TASK: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", OF_THE_TASK)
 def test_a_task_that_failed_has_failed_whatever_code_it_has(hostile: HostileServer, name: str) -> None:
-    read = ask_both_ways(hostile, reply(200, {"id": "x", **OF_THE_TASK[name]}), "x")
+    read = poll_both_ways(hostile, reply(200, {"id": "x", **OF_THE_TASK[name]}), "x")
 
     assert isinstance(read, SeeAnyTask), read
     assert read.is_failed
@@ -370,17 +370,17 @@ IDS = {
 
 @pytest.mark.parametrize("name", IDS)
 def test_an_id_is_known_by_its_digits_and_without_white_space(hostile: HostileServer, name: str) -> None:
-    asked, echoed = IDS[name]
+    task_id, echoed = IDS[name]
 
-    read = ask_both_ways(hostile, task(id=echoed, status="completed"), asked)
+    read = poll_both_ways(hostile, task(id=echoed, status="completed"), task_id)
 
     assert isinstance(read, SeeAnyTask), read
-    assert (read.id, read.is_completed) == (asked, True)
+    assert (read.id, read.is_completed) == (task_id, True)
 
 
 @pytest.mark.parametrize("echoed", [8, 70, "7 7", "７", "07", -7, "7.0"])
 def test_an_id_of_other_digits_is_another_task(hostile: HostileServer, echoed: object) -> None:
-    assert_is(ask_both_ways(hostile, task(id=echoed, status="completed"), "7"), unusable("another task"))
+    assert_is(poll_both_ways(hostile, task(id=echoed, status="completed"), "7"), invalid("another task"))
 
 
 @pytest.mark.parametrize("status", [200, 500])
@@ -397,7 +397,7 @@ def test_a_key_with_a_slash_is_masked_however_json_spells_it(status: int) -> Non
     assert "***" in seen
 
 
-ECHOES: dict[str, Answer] = {
+ECHOES: dict[str, Responder] = {
     "plain body": reply(401, f"no such key: {KEY}"),
     "message": reply(401, {"error": {"code": KEY, "message": f"bad header Authorization: Bearer {KEY}"}}),
     "request id": reply(500, b"", ("X-Request-Id", KEY)),
@@ -417,19 +417,19 @@ ECHOES: dict[str, Answer] = {
 
 
 @pytest.mark.parametrize("name", ECHOES)
-def test_a_server_that_quotes_the_key_cannot_spread_it(hostile: HostileServer, name: str) -> None:
-    # ask_both_ways looks for the key, and for its first part, in everything that could be shown.
-    ask_both_ways(hostile, ECHOES[name], "x")
+def test_a_key_that_a_server_quotes_is_not_shown(hostile: HostileServer, name: str) -> None:
+    # poll_both_ways searches for the key, and for its first part, in everything that could be shown.
+    poll_both_ways(hostile, ECHOES[name], "x")
 
 
 def test_a_servers_text_cannot_forge_log_lines_or_move_the_cursor(hostile: HostileServer) -> None:
     message = "a\r\n[2026] ERROR forged\x1b[31m\x9b2J\u2028\u202edlrow\x07" + "长" * 10_000
 
-    trouble = ask_both_ways(hostile, reply(400, {"error": {"code": message, "message": message}}), "x")
+    error = poll_both_ways(hostile, reply(400, {"error": {"code": message, "message": message}}), "x")
 
-    assert isinstance(trouble, ApiError)
-    assert trouble.message is not None
-    assert trouble.message.startswith("a [2026] ERROR forged [31m 2J dlrow 长长")
+    assert isinstance(error, ApiError)
+    assert error.message is not None
+    assert error.message.startswith("a [2026] ERROR forged [31m 2J dlrow 长长")
 
 
 JSON = st.recursive(

@@ -17,12 +17,12 @@ from airflow_provider_seeany.api.parse import parse_task
 from airflow_provider_seeany.api.response import Response
 from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.task import SeeAnyTask
-from tests.api.both_ways import INVALID_RESPONSE, ask_both_ways, assert_is, bad
-from tests.conftest import KEY, Look, settings_for
+from tests.api.both_ways import INVALID_RESPONSE, assert_is, bad, poll_both_ways
+from tests.conftest import KEY, Poll, settings_for
 from tests.hostile import (
     COMPLETED,
-    Answer,
     HostileServer,
+    Responder,
     compressed,
     nested,
     reply,
@@ -30,7 +30,7 @@ from tests.hostile import (
 )
 
 PAID = json.dumps({**COMPLETED, "id": "x", "prompt": "?"}).encode()
-"""A completed answer, with a field that nobody reads."""
+"""The payload of a completed task, with a field that is never read."""
 
 
 MANGLED: dict[str, tuple[bytes, object]] = {
@@ -40,7 +40,7 @@ MANGLED: dict[str, tuple[bytes, object]] = {
     "half an emoji in bytes": (PAID.replace(b"?", b"\xed\xa0\xbd"), "\ufffd\ufffd\ufffd"),
     "half an emoji in a name": (PAID.replace(b'"prompt"', rb'"prompt": 1, "\ud83d"'), 1),
     "no UTF-8": (PAID.replace(b"?", "视频".encode("gbk")), "\ufffd\ufffdƵ"),
-    "cut inside a character": (PAID.replace(b"?", "视频".encode()[:-1]), "视\ufffd"),
+    "truncated inside a character": (PAID.replace(b"?", "视频".encode()[:-1]), "视\ufffd"),
     "a byte order mark": (b"\xef\xbb\xbf" + PAID, "?"),
     "UTF-16": (b"\xff\xfe" + PAID.decode().encode("utf-16-le"), "?"),
     "UTF-16, big end first": (b"\xfe\xff" + PAID.decode().encode("utf-16-be"), "?"),
@@ -82,7 +82,7 @@ BACKSLASHES: dict[str, tuple[bytes, str, str]] = {
 def test_a_backslash_inside_a_character_costs_no_response(hostile: HostileServer, name: str) -> None:
     body, content_type, prompt = BACKSLASHES[name]
 
-    read = ask_both_ways(hostile, reply(200, body, ("Content-Type", content_type or "application/json")), "x")
+    read = poll_both_ways(hostile, reply(200, body, ("Content-Type", content_type or "application/json")), "x")
 
     assert isinstance(read, SeeAnyTask), read
     assert (read.video_url, read.usage.cost) == (COMPLETED["video_url"], 0.7)
@@ -108,7 +108,7 @@ PACKED: dict[str, tuple[str, bytes]] = {
 def test_no_header_about_the_encoding_costs_a_response(hostile: HostileServer, name: str) -> None:
     encoding, body = PACKED[name]
 
-    read = ask_both_ways(hostile, reply(200, body, ("Content-Encoding", encoding)), "x")
+    read = poll_both_ways(hostile, reply(200, body, ("Content-Encoding", encoding)), "x")
 
     assert isinstance(read, SeeAnyTask), read
     assert read.video_url == COMPLETED["video_url"]
@@ -131,10 +131,10 @@ def test_no_compression_makes_more_than_a_response_may_have(encoding: str, body:
 
 
 @pytest.mark.parametrize("name", MANGLED)
-def test_no_odd_byte_costs_a_paid_result(hostile: HostileServer, name: str) -> None:
+def test_no_invalid_byte_costs_a_paid_result(hostile: HostileServer, name: str) -> None:
     body, prompt = MANGLED[name]
 
-    read = ask_both_ways(hostile, reply(200, body), "x")
+    read = poll_both_ways(hostile, reply(200, body), "x")
 
     assert isinstance(read, SeeAnyTask), read
     assert read.is_completed
@@ -148,10 +148,10 @@ def test_no_odd_byte_costs_a_paid_result(hostile: HostileServer, name: str) -> N
 
 
 @pytest.mark.parametrize("depth", [63, 64, 65, 400, 100_000])
-def test_what_is_nested_too_deep_to_be_handed_on_is_left_out_and_told(hostile: HostileServer, depth: int) -> None:
+def test_what_is_nested_too_deep_to_be_handed_on_is_left_out_and_named(hostile: HostileServer, depth: int) -> None:
     body = nested(depth, status="completed", object="video_generation", video_url="https://h/v")
 
-    read = ask_both_ways(hostile, reply(200, body), "x")
+    read = poll_both_ways(hostile, reply(200, body), "x")
 
     assert isinstance(read, SeeAnyTask), read
     assert (read.is_completed, read.video_url) == (True, "https://h/v")
@@ -160,15 +160,15 @@ def test_what_is_nested_too_deep_to_be_handed_on_is_left_out_and_told(hostile: H
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [reply(200, b"[" + b" " * 5 * 1024 * 1024 + b"]"), compressed(b"[" + b" " * 64 * 1024 * 1024 + b"]")],
     ids=["5 MiB", "64 MiB in a small gzip"],
 )
-def test_a_response_of_more_than_4_mib_is_not_read(hostile: HostileServer, answer: Answer) -> None:
-    assert_is(ask_both_ways(hostile, answer, "x"), bad(INVALID_RESPONSE, 200, "larger than 4 MiB"))
+def test_a_response_of_more_than_4_mib_is_not_read(hostile: HostileServer, response: Responder) -> None:
+    assert_is(poll_both_ways(hostile, response, "x"), bad(INVALID_RESPONSE, 200, "larger than 4 MiB"))
 
 
-def test_a_short_key_garbles_no_response(hostile: HostileServer, poll: Look) -> None:
+def test_a_short_key_garbles_no_response(hostile: HostileServer, poll: Poll) -> None:
     """A key such as ``test`` is found in many an address, so it cannot be masked there."""
     hostile.script(task(status="completed", url="https://cdn/test/1.mp4"))
 

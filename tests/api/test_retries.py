@@ -1,4 +1,4 @@
-"""Asking again within one call: what is worth it, how often, and for how long."""
+"""Retries within one call: after which errors, how many, and for how long."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from airflow_provider_seeany.api.retries import (
     call_with_retries,
 )
 
-Ask = Callable[[Callable[[], Any]], Any]
+Request = Callable[[Callable[[], Any]], Any]
 
 MAX_PAUSE = retries.MAX_PAUSE
 """As it is outside of tests."""
 
 
 class Time:
-    """Passes only when somebody sleeps."""
+    """Passes only in calls of ``sleep``."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -45,7 +45,7 @@ class Time:
 
 @pytest.fixture
 def passing(monkeypatch: pytest.MonkeyPatch) -> Time:
-    """A time in which nobody has to wait."""
+    """A time in which no test has to wait."""
     passing = Time()
     monkeypatch.setattr(retries, "MAX_PAUSE", MAX_PAUSE)
     monkeypatch.setattr(time, "monotonic", lambda: passing.now)
@@ -67,18 +67,18 @@ def replies(*those: object) -> Callable[[], Any]:
 
 
 @pytest.mark.parametrize("kind", [TransientError, ThrottledError, InvalidResponseError])
-def test_what_may_pass_is_polled_again(passing: Time, kind: type[ApiError]) -> None:
-    assert call_with_retries(replies(kind("no"), kind("no"), "answer")) == "answer"
+def test_what_may_pass_is_retried(passing: Time, kind: type[ApiError]) -> None:
+    assert call_with_retries(replies(kind("no"), kind("no"), "response")) == "response"
     assert len(passing.slept) == 2
 
 
-def test_what_another_request_cannot_mend_is_not(passing: Time) -> None:
+def test_what_another_request_cannot_mend_is_not_retried(passing: Time) -> None:
     with pytest.raises(PermanentError):
         call_with_retries(replies(PermanentError("no"), "task"))
     assert passing.slept == []
 
 
-def test_after_so_many_requests_the_last_error_is_returned(passing: Time) -> None:
+def test_after_the_maximum_of_attempts_the_last_error_is_raised(passing: Time) -> None:
     requests = []
     last = TransientError("last")
     reply = replies(*[TransientError("no")] * (MAX_ATTEMPTS - 1), last)
@@ -89,84 +89,84 @@ def test_after_so_many_requests_the_last_error_is_returned(passing: Time) -> Non
     assert len(requests) == MAX_ATTEMPTS
 
 
-def test_what_is_raised_is_not_polled_again(passing: Time) -> None:
-    asked = []
+def test_any_other_exception_is_not_retried(passing: Time) -> None:
+    requests = []
 
-    def ask() -> None:
-        asked.append(1)
+    def request() -> None:
+        requests.append(1)
         raise ValueError("no endpoint")
 
     with pytest.raises(ValueError, match="no endpoint"):
-        call_with_retries(ask)
-    assert len(asked) == 1
+        call_with_retries(request)
+    assert len(requests) == 1
 
 
-def test_pauses_grow_within_their_bounds_and_are_spread_over_them(passing: Time) -> None:
+def test_pauses_grow_within_their_bounds_and_have_full_jitter(passing: Time) -> None:
     for _ in range(300):
         with pytest.raises(TransientError):
             call_with_retries(replies(TransientError("no")))
 
     for number in range(MAX_ATTEMPTS - 1):
         pauses = passing.slept[number :: MAX_ATTEMPTS - 1]
-        longest = min(2**number, MAX_PAUSE)
-        assert 0 <= min(pauses) < 0.1 * longest
-        assert 0.9 * longest < max(pauses) <= longest
+        maximum = min(2**number, MAX_PAUSE)
+        assert 0 <= min(pauses) < 0.1 * maximum
+        assert 0.9 * maximum < max(pauses) <= maximum
 
 
-def test_the_service_has_its_retry_after_obeyed(passing: Time) -> None:
-    call_with_retries(replies(ThrottledError("no", retry_after=20), "answer"))
+def test_a_retry_after_is_obeyed(passing: Time) -> None:
+    call_with_retries(replies(ThrottledError("no", retry_after=20), "response"))
 
     assert passing.slept == [20]
 
 
-def test_a_wish_to_be_asked_at_once_does_not_take_the_pauses_away(passing: Time) -> None:
+def test_a_retry_after_of_zero_does_not_remove_the_pauses(passing: Time) -> None:
     """It would make all callers of a busy service come back together."""
     for _ in range(100):
-        call_with_retries(replies(ThrottledError("no", retry_after=0), "answer"))
+        call_with_retries(replies(ThrottledError("no", retry_after=0), "response"))
 
     assert min(passing.slept) < 0.1 < 0.9 < max(passing.slept)
 
 
 @pytest.mark.parametrize("kind", [TransientError, InvalidResponseError])
-def test_only_a_service_that_is_too_busy_has_its_retry_after_obeyed(passing: Time, kind: type[ApiError]) -> None:
-    call_with_retries(replies(kind("no", retry_after=20), "answer"))
+def test_a_retry_after_is_obeyed_only_of_a_service_that_is_too_busy(passing: Time, kind: type[ApiError]) -> None:
+    call_with_retries(replies(kind("no", retry_after=20), "response"))
 
     assert passing.slept[0] <= 1
 
 
-def test_an_absurd_wish_is_obeyed_up_to_a_bound(passing: Time) -> None:
-    call_with_retries(replies(ThrottledError("no", retry_after=86_400), "answer"))
+def test_an_absurd_retry_after_is_obeyed_up_to_a_bound(passing: Time) -> None:
+    call_with_retries(replies(ThrottledError("no", retry_after=86_400), "response"))
 
     assert passing.slept == [MAX_RETRY_AFTER]
 
 
 @pytest.mark.parametrize("retry_after", [None, 29.0, 1e9])
-def test_no_request_is_asked_after_so_many_seconds(passing: Time, retry_after: float | None) -> None:
-    began, asked_at = passing.now, []
+def test_no_request_is_sent_after_a_minute(passing: Time, retry_after: float | None) -> None:
+    began, requested_at = passing.now, []
     reply = replies(ThrottledError("no", retry_after=retry_after))
 
     with pytest.raises(ThrottledError):
-        call_with_retries(lambda: asked_at.append(passing.now) or reply())
+        call_with_retries(lambda: requested_at.append(passing.now) or reply())
 
-    assert asked_at[-1] - began <= 60
+    assert requested_at[-1] - began <= 60
 
 
 def test_the_event_loop_continues_meanwhile() -> None:
     """The pauses are a hundredth of a second here."""
-    reply = replies(*[TransientError("no")] * 3, "answer")
+    reply = replies(*[TransientError("no")] * 3, "response")
 
-    async def ask() -> Any:
+    async def request() -> Any:
         return reply()
 
     async def both() -> tuple[Any, int]:
-        turns = 0
-        asking = asyncio.create_task(acall_with_retries(ask))
-        while not asking.done():
-            turns += 1
+        iterations = 0
+        requesting = asyncio.create_task(acall_with_retries(request))
+        while not requesting.done():
+            iterations += 1
             await asyncio.sleep(0)
-        return asking.result(), turns
+        return requesting.result(), iterations
 
-    answer, turns = asyncio.run(both())
+    result, iterations = asyncio.run(both())
 
-    assert answer == "answer"
-    assert turns > 3
+    assert result == "response"
+    assert iterations > 3

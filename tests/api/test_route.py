@@ -14,9 +14,9 @@ from airflow_provider_seeany.api.request import ApiSettings, base_url
 from airflow_provider_seeany.api.route import route_to
 from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.task import SeeAnyTask
-from tests.conftest import KEY, Look
+from tests.api.proxies import Certificates, Proxy, TaskServer, serving
+from tests.conftest import KEY, Poll
 from tests.hostile import HostileServer, reply, task
-from tests.proxies import Certificates, Proxy, TaskServer, serving
 
 CREDENTIALS = {
     "": None,
@@ -64,7 +64,7 @@ def basic(credentials: bytes | None) -> list[str]:
 @pytest.mark.parametrize("credentials", ["", "user:pass%40w%2Frd@", "user:@", "user@", "用户:密码@"])
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
 def test_a_tunnels_proxy_gets_its_own_credentials_and_never_the_key(
-    server: TaskServer, proxy: Proxy, poll: Look, monkeypatch: pytest.MonkeyPatch, credentials: str, variable: str
+    server: TaskServer, proxy: Proxy, poll: Poll, monkeypatch: pytest.MonkeyPatch, credentials: str, variable: str
 ) -> None:
     monkeypatch.setenv(variable, f"http://{credentials}{proxy.address}")
 
@@ -83,7 +83,7 @@ def test_a_tunnels_proxy_gets_its_own_credentials_and_never_the_key(
 @pytest.mark.parametrize("scheme", ["", "http://"])
 @pytest.mark.parametrize("credentials", ["", "user:pass%40w%2Frd@"])
 def test_without_a_tunnel_the_proxy_gets_its_credentials_beside_the_request(
-    poll: Look, monkeypatch: pytest.MonkeyPatch, credentials: str, scheme: str
+    poll: Poll, monkeypatch: pytest.MonkeyPatch, credentials: str, scheme: str
 ) -> None:
     """The key goes unencrypted there, as the connection's extra has to allow."""
     with serving(server := TaskServer()), serving(proxy := Proxy(server.port)):
@@ -99,7 +99,7 @@ def test_without_a_tunnel_the_proxy_gets_its_credentials_beside_the_request(
 
 @pytest.mark.parametrize("url", ["https://seeany.test/v1", "http://seeany.test/v1"])
 def test_a_proxy_may_itself_be_reached_by_tls(
-    server: TaskServer, certificates: Certificates, poll: Look, monkeypatch: pytest.MonkeyPatch, url: str
+    server: TaskServer, certificates: Certificates, poll: Poll, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     behind = server if url.startswith("https") else TaskServer()
     with serving(proxy := Proxy(behind.port, certificates.server)):
@@ -117,7 +117,7 @@ def test_a_proxy_may_itself_be_reached_by_tls(
 
 
 def test_a_proxy_by_tls_that_is_not_trusted_gets_nothing(
-    server: TaskServer, certificates: Certificates, poll: Look, monkeypatch: pytest.MonkeyPatch
+    server: TaskServer, certificates: Certificates, poll: Poll, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serving(proxy := Proxy(server.port, certificates.server)):
         monkeypatch.delenv("REQUESTS_CA_BUNDLE")
@@ -130,16 +130,16 @@ def test_a_proxy_by_tls_that_is_not_trusted_gets_nothing(
 
 @pytest.mark.parametrize("status", ["407 who are you?", "403 user:prox-ysecret", "500 no", "200"])
 def test_neither_the_proxys_password_nor_the_key_is_in_what_is_said_of_a_refusal(
-    hostile: HostileServer, poll: Look, monkeypatch: pytest.MonkeyPatch, status: str
+    hostile: HostileServer, poll: Poll, monkeypatch: pytest.MonkeyPatch, status: str
 ) -> None:
     hostile.script(reply(int(status[:3]), "no"))
     monkeypatch.setenv("HTTPS_PROXY", hostile.url.replace("://", "://user:proxysecret@"))
 
-    trouble = poll(settings())
+    error = poll(settings())
 
-    assert isinstance(trouble, ApiError)
-    assert "proxysecret" not in str(trouble)
-    assert KEY not in str(trouble)
+    assert isinstance(error, ApiError)
+    assert "proxysecret" not in str(error)
+    assert KEY not in str(error)
     assert KEY not in str(hostile.requests)
 
 
@@ -158,7 +158,7 @@ LOOPBACK = [
 
 @pytest.mark.parametrize("host", LOOPBACK)
 def test_what_may_go_unencrypted_as_it_stays_on_this_machine_stays_there(
-    hostile: HostileServer, poll: Look, monkeypatch: pytest.MonkeyPatch, host: str
+    hostile: HostileServer, poll: Poll, monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.setenv(name, hostile.url)
@@ -199,19 +199,21 @@ ENVIRONMENTS: dict[str, tuple[dict[str, str], str, bool]] = {
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_the_environment_means_the_same_to_both_transports(
-    hostile: HostileServer, poll: Look, monkeypatch: pytest.MonkeyPatch, name: str
+    hostile: HostileServer, poll: Poll, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     environment, url, through = ENVIRONMENTS[name]
     hostile.script(task() if url.startswith("http:") else reply(502))
     for variable, value in environment.items():
         shown = value.format(proxy=hostile.url, bare=hostile.url.removeprefix("http://"))
         monkeypatch.setenv(variable, shown)
-    asked = settings(base_url(url, allow_http=True))
+    api_settings = settings(base_url(url, allow_http=True))
     if not through:
-        # Nobody is there: what matters is that the proxy is not asked.
-        asked = ApiSettings(base_url=asked.base_url, api_key=asked.api_key, request_timeout=0.5, connect_timeout=0.5)
+        # No server is there: what matters is that the proxy gets no request.
+        api_settings = ApiSettings(
+            base_url=api_settings.base_url, api_key=api_settings.api_key, request_timeout=0.5, connect_timeout=0.5
+        )
 
-    poll(asked)
+    poll(api_settings)
 
     assert (len(hostile.requests) > 0) == through
 
@@ -230,7 +232,7 @@ BAD_PROXIES = {
 
 @pytest.mark.parametrize("value", BAD_PROXIES)
 def test_a_proxy_that_cannot_be_used_is_refused_by_the_name_of_its_variable(
-    poll: Look, monkeypatch: pytest.MonkeyPatch, value: str
+    poll: Poll, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", value)
 
@@ -241,7 +243,7 @@ def test_a_proxy_that_cannot_be_used_is_refused_by_the_name_of_its_variable(
 
 
 def bundles(folder: Path) -> dict[str, tuple[Path, str]]:
-    """Return certificates that cannot be used, and what is said of them."""
+    """Return certificates that cannot be used, and the error's text."""
     (empty := folder / "empty.pem").touch()
     (garbage := folder / "garbage.pem").write_bytes(b"\x00\xff no certificate")
     (broken := folder / "broken.pem").write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
@@ -257,7 +259,7 @@ def bundles(folder: Path) -> dict[str, tuple[Path, str]]:
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
 @pytest.mark.parametrize("name", ["missing", "empty", "garbage", "broken", "below a file"])
 def test_certificates_that_cannot_be_read_are_refused_by_variable_and_path(
-    poll: Look, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, name: str
+    poll: Poll, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, name: str
 ) -> None:
     path, says = bundles(tmp_path)[name]
     monkeypatch.setenv(variable, str(path))
@@ -267,7 +269,7 @@ def test_certificates_that_cannot_be_read_are_refused_by_variable_and_path(
 
 
 def test_certificates_matter_only_where_something_is_encrypted(
-    hostile: HostileServer, poll: Look, monkeypatch: pytest.MonkeyPatch
+    hostile: HostileServer, poll: Poll, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/file")
     hostile.script(task())
@@ -276,8 +278,8 @@ def test_certificates_matter_only_where_something_is_encrypted(
 
 
 @pytest.mark.parametrize("variable", [None, "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
-def test_both_transports_trust_those_that_are_named_and_nobody_else(
-    server: TaskServer, certificates: Certificates, poll: Look, monkeypatch: pytest.MonkeyPatch, variable: str | None
+def test_both_transports_trust_those_that_are_named_and_no_others(
+    server: TaskServer, certificates: Certificates, poll: Poll, monkeypatch: pytest.MonkeyPatch, variable: str | None
 ) -> None:
     monkeypatch.delenv("REQUESTS_CA_BUNDLE")
     if variable:
@@ -301,19 +303,19 @@ def test_certificates_that_are_named_are_trusted_alone(
 
 
 def test_a_folder_of_certificates_can_be_named(
-    server: TaskServer, certificates: Certificates, poll: Look, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    server: TaskServer, certificates: Certificates, poll: Poll, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "hashed").mkdir()
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", os.fspath(tmp_path / "hashed"))
 
-    trouble = poll(settings(f"https://127.0.0.1:{server.port}/v1"))
+    error = poll(settings(f"https://127.0.0.1:{server.port}/v1"))
 
-    assert isinstance(trouble, ApiError)
-    assert "certificate" in str(trouble).lower()
+    assert isinstance(error, ApiError)
+    assert "certificate" in str(error).lower()
 
 
 def test_a_mended_bundle_is_found_by_the_next_client(
-    server: TaskServer, certificates: Certificates, poll: Look, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    server: TaskServer, certificates: Certificates, poll: Poll, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", os.fspath(path := tmp_path / "bundle.pem"))
     with pytest.raises(BadSettings):

@@ -30,14 +30,14 @@ from airflow_provider_seeany.api.response import Response
 from airflow_provider_seeany.api.secret import MIN_MASKED, Secret
 from airflow_provider_seeany.api.text import sanitize
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook
-from tests.conftest import KEY, Look, settings_for
+from tests.conftest import KEY, Poll, settings_for
 from tests.hostile import HostileServer, reply, task
 
 SECRET = Secret(KEY)
 
 
 def bare(text: str) -> str:
-    """Return the letters and digits of a text in lower case, as somebody who wants the key would read it."""
+    """Return the letters and digits of a text in lower case, as an attacker would read it."""
     return re.sub(r"[^a-z0-9]", "", text.lower())
 
 
@@ -103,15 +103,15 @@ def test_the_key_is_masked_in_a_response_however_that_spells_it(name: str) -> No
     spelled = SPELLINGS[name]
     honest = {"id": "x", "status": "processing", "url": "https://a.example/%41?b=%2B&c", "text": "生成\u200b \\u002d"}
     for body in (
-        json.dumps({**honest, "said": f"<{spelled}>", spelled: [spelled]}).encode(),
-        json.dumps({**honest, "said": f"<{spelled}>", spelled: [spelled]}, ensure_ascii=False).encode(),
+        json.dumps({**honest, "text_of_it": f"<{spelled}>", spelled: [spelled]}).encode(),
+        json.dumps({**honest, "text_of_it": f"<{spelled}>", spelled: [spelled]}, ensure_ascii=False).encode(),
     ):
-        answer = parse_json(Response(status=200, headers={}, body=body, secret=SECRET))
+        payload = parse_json(Response(status=200, headers={}, body=body, secret=SECRET))
 
         # The key alone is masked: what is left of a byte order mark or the like stays around it.
-        left = {re.sub(r"[^!-~]", "", name): value for name, value in answer.items()}
+        left = {re.sub(r"[^!-~]", "", name): value for name, value in payload.items()}
         assert {name: left[name] for name in honest} == honest
-        assert re.sub(r"[^!-~]", "", str(left["said"])) == "<***>"
+        assert re.sub(r"[^!-~]", "", str(left["text_of_it"])) == "<***>"
         assert [re.sub(r"[^!-~]", "", value) for value in left["***"]] == ["***"]
 
 
@@ -163,7 +163,7 @@ def test_a_text_without_the_key_is_left_alone(text: str) -> None:
 
 
 @given(st.integers(0, 4100), st.sampled_from(["", "\u200b", "\x00"]), st.sampled_from([" ", "\n", "\u200b", "x"]))
-def test_a_key_that_stands_where_the_text_is_cut_off_is_masked_too(length: int, noise: str, filler: str) -> None:
+def test_a_key_that_stands_where_the_text_is_truncated_is_masked_too(length: int, noise: str, filler: str) -> None:
     shown = sanitize("x" + filler * length + noise.join(KEY) + "y" * 9000, secret=SECRET)
 
     assert bare(KEY)[:6] not in bare(shown)
@@ -235,7 +235,7 @@ def reports(error: BaseException) -> list[str]:
         "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format()),
         shown.getvalue(),
     ]
-    # What some reporters look at although it is told not to be shown.
+    # Some reporters show the context although it is suppressed.
     if error.__context__ is not None:
         found += reports(error.__context__)
     return found
@@ -248,14 +248,14 @@ def assert_hidden(error: BaseException) -> None:
         assert KEY not in report.replace("\n", "")
 
 
-ASK = {
+REQUEST = {
     "blocking": lambda hook: hook.get_task("x"),
     "an endpoint": lambda hook: hook.get("tasks/x"),
     "asynchronous": lambda hook: asyncio.run(hook.aget_task("x")),
 }
 
 
-@pytest.mark.parametrize("way", ASK)
+@pytest.mark.parametrize("way", REQUEST)
 @pytest.mark.parametrize("status", [401, 404, 302, 200, 0])
 def test_a_crash_report_of_a_refusal_does_not_show_the_key(
     hostile: HostileServer, connect: Callable[..., None], way: str, status: int
@@ -264,7 +264,7 @@ def test_a_crash_report_of_a_refusal_does_not_show_the_key(
     connect(host=hostile.url if status else "http://127.0.0.1:1")
 
     with pytest.raises(Exception) as error:  # noqa: PT011
-        ASK[way](SeeAnyHook())
+        REQUEST[way](SeeAnyHook())
 
     assert_hidden(error.value)
 
@@ -280,7 +280,7 @@ BAD_FIELDS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("way", ASK)
+@pytest.mark.parametrize("way", REQUEST)
 @pytest.mark.parametrize("name", BAD_FIELDS)
 def test_a_crash_report_of_a_bad_connection_does_not_show_the_key(
     connect: Callable[..., None], way: str, name: str
@@ -288,7 +288,7 @@ def test_a_crash_report_of_a_bad_connection_does_not_show_the_key(
     connect(**BAD_FIELDS[name])
 
     with pytest.raises(Exception) as error:  # noqa: PT011
-        ASK[way](SeeAnyHook())
+        REQUEST[way](SeeAnyHook())
 
     assert KEY[:9] not in str(error.value)
     assert_hidden(error.value)
@@ -325,8 +325,8 @@ INNERMOST: dict[str, tuple[object, str]] = {
 
 
 @pytest.mark.parametrize("name", INNERMOST)
-def test_a_crash_report_of_what_nobody_foresaw_in_a_library_does_not_show_the_key(
-    hostile: HostileServer, poll: Look, monkeypatch: pytest.MonkeyPatch, name: str
+def test_a_crash_report_of_an_unexpected_error_in_a_library_does_not_show_the_key(
+    hostile: HostileServer, poll: Poll, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     hostile.script(task())
     settings = settings_for(hostile, request_timeout=2)
@@ -346,18 +346,18 @@ def test_a_crash_report_of_what_nobody_foresaw_in_a_library_does_not_show_the_ke
 
 
 def test_a_cancelled_request_shows_no_key(hostile: HostileServer, connect: Callable[..., None]) -> None:
-    async def register(caller: Any) -> None:
+    async def never_respond(caller: Any) -> None:
         await caller.gone()
 
-    hostile.script(register)
+    hostile.script(never_respond)
     connect(host=hostile.url)
 
-    async def ask() -> None:
+    async def poll() -> None:
         async with asyncio.timeout(0.3):
             await SeeAnyHook().aget_task("x")
 
     with pytest.raises(TimeoutError) as error:
-        asyncio.run(ask())
+        asyncio.run(poll())
 
     assert_hidden(error.value)
 
@@ -374,8 +374,8 @@ def test_the_session_gives_the_key_to_the_apis_host_alone(
     session.get(f"{other_host.url}/v1/tasks/x", timeout=10)
     session.get(f"{hostile.url.replace('127.0.0.1', 'localhost')}/v1/tasks/x", timeout=10)
 
-    assert [asked.all("Authorization") for asked in hostile.requests] == [[f"Bearer {KEY}"], []]
-    assert [asked.all("Authorization") for asked in other_host.requests] == [[]]
+    assert [request.all("Authorization") for request in hostile.requests] == [[f"Bearer {KEY}"], []]
+    assert [request.all("Authorization") for request in other_host.requests] == [[]]
     assert len(KEY) >= MIN_MASKED
 
 

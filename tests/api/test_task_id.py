@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_seeany.api.task_id import BadTaskId, checked_task_ids
+from airflow_provider_seeany.api.task_id import MAX_TASK_ID, BadTaskId, checked_task_id, checked_task_ids
+from airflow_provider_seeany.api.text import decode_disguised
 
 IDS = ["b", "a", "c"]
 
@@ -29,7 +30,7 @@ def test_no_ids_are_a_list_too(given: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "text"),
     [
         (["a", None], "seeany_task_ids[1] is None"),
         (["a", "b", ""], "seeany_task_ids[2] is ''"),
@@ -39,18 +40,18 @@ def test_no_ids_are_a_list_too(given: object) -> None:
         ('["a", ".."]', "seeany_task_ids[1] is '..'"),
     ],
 )
-def test_what_cannot_be_an_id_is_reported_by_its_index(given: object, told: str) -> None:
+def test_what_cannot_be_an_id_is_reported_by_its_index(given: object, text: str) -> None:
     with pytest.raises(BadTaskId) as raised:
         checked_task_ids(given)
 
-    assert told in str(raised.value)
+    assert text in str(raised.value)
 
 
 @pytest.mark.parametrize(
     "given",
     [None, 5, "vid_1", "", "None", '{"a": 1}', {"a"}, b"[]", "{{ ids }}", "[" * 5000, "__import__('os')", "\ud800"],
 )
-def test_what_is_no_list_is_told(given: object) -> None:
+def test_what_is_no_list_is_reported(given: object) -> None:
     with pytest.raises(BadTaskId, match="seeany_task_ids"):
         checked_task_ids(given)
 
@@ -71,3 +72,66 @@ def test_more_than_ten_thousand_are_too_many() -> None:
 
     with pytest.raises(BadTaskId, match="10001"):
         checked_task_ids(ids)
+
+
+NO_IDS = {
+    "empty": "",
+    "None": None,
+    "None as text": "None",
+    "a template": "{{ ti.xcom_pull(task_ids='submit') }}",
+    "half a template": "vid-{% if x %}",
+    "blank": " \n",
+    "a dot": ".",
+    "two dots": "..",
+    "too long": "x" * (MAX_TASK_ID + 1),
+    "2 000 characters": "长" * 2000,
+    "a whole payload": {"id": "vid"},
+    "a list": ["vid"],
+    "a broken number": 7.5,
+    "a yes": True,
+    "bytes": b"vid",
+    "a lone surrogate": "vid\ud800",
+    "a NUL, which PostgreSQL cannot store": "vid\x00",
+}
+
+
+@pytest.mark.parametrize("value", NO_IDS.values(), ids=NO_IDS)
+def test_what_cannot_be_a_task_id_is_refused_with_a_hint_at_the_upstream_xcom(value: object) -> None:
+    with pytest.raises(BadTaskId, match=r"XCom of the upstream task") as refusal:
+        checked_task_id(value)
+
+    assert str(refusal.value).isprintable()
+    assert len(str(refusal.value)) < 300
+
+
+@pytest.mark.parametrize("value", [20260603001, "20260603001", " 20260603001\n", "\u300020260603001\t"])
+def test_an_integer_is_the_id_that_it_spells_and_white_space_is_no_part_of_one(value: object) -> None:
+    assert checked_task_id(value) == "20260603001"
+
+
+@pytest.mark.parametrize("value", [7.0, True, ["vid"], ("vid",), {"id": "vid"}])
+def test_what_native_rendering_may_have_changed_names_the_option(value: object) -> None:
+    with pytest.raises(BadTaskId, match="render_template_as_native_obj"):
+        checked_task_id(value)
+
+
+def test_a_whole_response_in_place_of_an_id_says_how_to_pass_the_id() -> None:
+    with pytest.raises(BadTaskId, match=r"got dict.*xcom_pull\('submit'\)\['id'\]"):
+        checked_task_id({"id": "vid"})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "{{ x }} sk-marked-0123456789abcdef",
+        "sk-marked-0123456789abcdef\0",
+        "{% s\u200bk-marked-0123456789abcdef %}",
+        f"{{{{ {'x' * 70} sk-marked-0123456789abcdef",
+    ],
+)
+def test_a_key_in_place_of_a_task_id_is_not_shown(value: str) -> None:
+    with pytest.raises(BadTaskId) as refusal:
+        checked_task_id(value)
+
+    assert "marked" not in decode_disguised(str(refusal.value))
+    assert "sk-" not in decode_disguised(str(refusal.value))

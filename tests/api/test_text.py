@@ -31,7 +31,7 @@ def test_text_keeps_its_language_and_loses_what_controls_a_terminal(text: str) -
     assert sanitize(text) == TEXTS[text]
 
 
-def test_long_text_is_cut_and_shows_that_it_was() -> None:
+def test_long_text_is_truncated_and_shows_that_it_was() -> None:
     assert sanitize("长" * MAX_TEXT) == "长" * MAX_TEXT
     assert sanitize("长" * (MAX_TEXT + 1)) == "长" * (MAX_TEXT - 1) + "…"
     assert sanitize("abcdef", limit=4) == "abc…"

@@ -22,20 +22,20 @@ from tests.api.both_ways import (
     OK,
     PERMANENT,
     TRANSIENT,
-    ask_both_ways,
     assert_fit_to_show,
     assert_is,
     bad,
+    poll_both_ways,
 )
-from tests.conftest import KEY, Look, settings_for
+from tests.conftest import KEY, Poll, settings_for
 from tests.hostile import (
     Caller,
     HostileServer,
     close,
     flood,
     http,
+    never_respond,
     raw,
-    register,
     reply,
     reset,
     trickle,
@@ -45,9 +45,9 @@ from tests.hostile import (
 UNREACHABLES = {
     "reset": reset,
     "closed": close,
-    "hanging": register,
-    "cut short": truncated(),
-    "chunk cut short": raw(CHUNKED + b"50\r\n" + OK),
+    "hanging": never_respond,
+    "truncated": truncated(),
+    "truncated chunk": raw(CHUNKED + b"50\r\n" + OK),
     "chunk of negative length": raw(CHUNKED + b"-1\r\n" + OK + b"\r\n0\r\n\r\n"),
     "chunk of no length": raw(CHUNKED + b"zz\r\n" + OK),
     "no HTTP": raw(b"SSH-2.0-OpenSSH\r\n"),
@@ -59,9 +59,9 @@ UNREACHABLES = {
 
 @pytest.mark.parametrize("name", UNREACHABLES)
 def test_a_broken_connection_is_a_passing_fault(hostile: HostileServer, name: str) -> None:
-    trouble = ask_both_ways(hostile, UNREACHABLES[name], "x", seconds=0.5 if name == "hanging" else 10)
+    error = poll_both_ways(hostile, UNREACHABLES[name], "x", seconds=0.5 if name == "hanging" else 10)
 
-    assert_is(trouble, bad(TRANSIENT, None, "SeeAny could not be reached: "))
+    assert_is(error, bad(TRANSIENT, None, "SeeAny could not be reached: "))
 
 
 LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n" % len(OK)
@@ -93,18 +93,18 @@ MALFORMED = {
 def test_no_malformed_header_costs_a_paid_result_in_either_way(
     hostile: HostileServer, name: str, stays_open: bool
 ) -> None:
-    async def answer(caller: Caller) -> None:
+    async def respond(caller: Caller) -> None:
         await caller.send(MALFORMED[name])
         await (caller.gone if stays_open else caller.hang_up)()
 
-    assert isinstance(ask_both_ways(hostile, answer, "x", seconds=3), SeeAnyTask)
+    assert isinstance(poll_both_ways(hostile, respond, "x", seconds=3), SeeAnyTask)
 
 
 ODD = {
     "early hints first": raw(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + http(200, OK)),
     "early hints and nothing more": raw(b"HTTP/1.1 103 Early Hints\r\n\r\n"),
     "another protocol": raw(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"),
-    "header cut short": raw(b"HTTP/1.1 200 OK\r\nContent-Le"),
+    "truncated header": raw(b"HTTP/1.1 200 OK\r\nContent-Le"),
     "header without a colon": raw(f"HTTP/1.1 200 OK\r\n{KEY} \r\n\r\n".encode()),
     "header beyond ASCII": reply(500, b"", ("X-Request-Id", "a\xffb")),
     "negative length": raw(b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n" + OK),
@@ -120,7 +120,7 @@ ODD = {
 
 @pytest.mark.parametrize("name", ODD)
 def test_a_response_that_some_http_libraries_cannot_read_never_ends_a_wait(
-    hostile: HostileServer, poll: Look, name: str
+    hostile: HostileServer, poll: Poll, name: str
 ) -> None:
     hostile.script(ODD[name])
 
@@ -147,7 +147,7 @@ SLOW = {
 
 
 @pytest.mark.parametrize("name", SLOW)
-def test_a_trickle_of_bytes_cannot_outlast_the_request_timeout(hostile: HostileServer, poll: Look, name: str) -> None:
+def test_a_trickle_of_bytes_cannot_outlast_the_request_timeout(hostile: HostileServer, poll: Poll, name: str) -> None:
     taken: list[bytes] = []
     hostile.script(trickle(*SLOW[name], taken))
 
@@ -158,8 +158,8 @@ def test_a_trickle_of_bytes_cannot_outlast_the_request_timeout(hostile: HostileS
     assert type(reply_) in (TRANSIENT, PERMANENT if "redirect" in name else TRANSIENT)
 
 
-def test_a_server_that_accepts_no_connection_is_given_up_after_the_connect_timeout(poll: Look) -> None:
-    """It never answers the TLS handshake; waiting for the whole request would take longer than a test may."""
+def test_a_server_that_accepts_no_connection_is_given_up_after_the_connect_timeout(poll: Poll) -> None:
+    """It never completes the TLS handshake; waiting for the whole request would take longer than a test may."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         settings = ApiSettings(
             base_url=f"https://127.0.0.1:{server.getsockname()[1]}/v1",
@@ -174,9 +174,9 @@ def test_a_server_that_accepts_no_connection_is_given_up_after_the_connect_timeo
 
 
 @pytest.mark.parametrize("status", [200, 302, 404, 500])
-def test_a_flood_of_bytes_is_not_read_to_its_end(hostile: HostileServer, poll: Look, status: int) -> None:
+def test_a_flood_of_bytes_is_not_read_to_its_end(hostile: HostileServer, poll: Poll, status: int) -> None:
     taken: list[int] = []
-    head = f"HTTP/1.1 {status} Said\r\nLocation: /\r\nContent-Length: {64 << 20}\r\n\r\n"
+    head = f"HTTP/1.1 {status} Reason\r\nLocation: /\r\nContent-Length: {64 << 20}\r\n\r\n"
     hostile.script(flood(head.encode(), 64, taken))
 
     assert isinstance(poll(settings_for(hostile)), ApiError)
@@ -196,14 +196,14 @@ INFORMATIONAL: dict[str, tuple[bytes, type[SeeAnyTask | ApiError]]] = {
     "100": (b"HTTP/1.1 100 Continue\r\n\r\n" + FINAL, SeeAnyTask),
     "102": (b"HTTP/1.1 102 Processing\r\n\r\n" + FINAL, SeeAnyTask),
     "103": (EARLY + FINAL, SeeAnyTask),
-    "199": (b"HTTP/1.1 199 Odd\r\n\r\n" + FINAL, SeeAnyTask),
+    "199": (b"HTTP/1.1 199 Unknown\r\n\r\n" + FINAL, SeeAnyTask),
     "several": (EARLY * 3 + b"HTTP/1.1 100 Continue\r\n\r\n" + EARLY + FINAL, SeeAnyTask),
     "and an error": (EARLY + http(502, b"no"), ApiError),
     "and the end": (EARLY, ApiError),
     "and half a response": (EARLY + FINAL[:-10], ApiError),
     "half of one": (EARLY[:30], ApiError),
     "another protocol": (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n", ApiError),
-    "another protocol, and what looks like a response": (
+    "another protocol, and bytes like a response": (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n" + FINAL,
         ApiError,
     ),
@@ -214,7 +214,7 @@ INFORMATIONAL: dict[str, tuple[bytes, type[SeeAnyTask | ApiError]]] = {
 def test_informational_responses_are_read_past_alike_in_both_ways(hostile: HostileServer, name: str) -> None:
     response, kind = INFORMATIONAL[name]
 
-    reply_ = ask_both_ways(hostile, raw(response), "x")
+    reply_ = poll_both_ways(hostile, raw(response), "x")
 
     assert isinstance(reply_, kind)
     if isinstance(reply_, ApiError):

@@ -22,7 +22,7 @@ def _options(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example")
 
 
-def test_a_secret_of_the_length_that_is_asked_for_is_enough() -> None:
+def test_a_secret_of_the_minimum_length_is_enough() -> None:
     assert why_no_callback() is None
     assert callback_url(TokenClaims("studio")).startswith("https://airflow.example/seeany/callback/")
 

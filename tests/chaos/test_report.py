@@ -29,8 +29,8 @@ def test_an_experiment_without_loss_reports_no_problem_and_its_numbers() -> None
     text, wrong = report(findings())
 
     assert wrong == 0
-    for told in ("50: 30 × 429, 20 × 500", "700 that reached the API", "delay      5.0 s at worst", "on 7 waits"):
-        assert told in text
+    for part in ("50: 30 × 429, 20 × 500", "700 that reached the API", "delay      5.0 s at worst", "on 7 waits"):
+        assert part in text
 
 
 def test_a_lost_wait_is_counted_and_named() -> None:

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, settings
 
 IN_CI = os.environ.get("HYPOTHESIS_PROFILE") == "ci"
 
-# The same examples at each run: a failure in CI has to be about the change and not about luck. Elsewhere new ones are
+# The same examples at each run: a failure in CI has to be about the change and not about chance. Elsewhere new ones are
 # tried.
 settings.register_profile("ci", print_blob=True, derandomize=True)
 if IN_CI or os.environ.get("CI"):

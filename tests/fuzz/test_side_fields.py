@@ -1,8 +1,9 @@
 """
-Whatever a side field of an answer holds, and whatever bytes are inside its texts, state and video survive.
+Whatever a side field of a response holds, and whatever bytes are inside its texts, state and video survive.
 
-Triggers, workers, hook, batch and callback read answers by one function, ``parse_task``, after either transport; it is
-tried ten thousand times. Each transport is tried over a socket, and each mode once with an answer that is odd all over.
+Triggers, workers, hook, batch and callback parse responses by one function, ``parse_task``, after either transport; it
+is tried ten thousand times. Each transport is tried over a socket, and each mode once with a payload whose side fields
+are all invalid.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from airflow_provider_seeany.xcoms.record import Record
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 from tests.conftest import KEY, settings_for
 from tests.fuzz import examples
-from tests.fuzz.answers import VALUES
+from tests.fuzz.responses import VALUES
 from tests.hostile import COMPLETED, FAILED, PROCESSING, VIDEO, HostileServer, reply
 from tests.waits import batch_trigger, context, task_trigger, wait
 
@@ -45,7 +46,7 @@ SIDE_FIELDS = sorted(
     {*SeeAnyTask.__struct_fields__, "seed", "prompt", "data", "message", "code"} - DECISIVE - {"payload"}
 )
 
-ANSWERS: list[dict[str, Any]] = [
+PAYLOADS: list[dict[str, Any]] = [
     COMPLETED,
     {**COMPLETED, "status": "Succeeded ", "prompt": "a cat", "seed": 7},
     FAILED,
@@ -53,7 +54,7 @@ ANSWERS: list[dict[str, Any]] = [
     PROCESSING,
     {**PROCESSING, "status": "queued", "video_url": URL},
 ]
-MARK = "put some bytes here"
+PLACEHOLDER = "put some bytes here"
 
 # Any byte but the one that ends a text: with that it would be another JSON, or none.
 INSIDE_A_TEXT = st.binary(min_size=1, max_size=12).map(lambda some: some.replace(b'"', b""))
@@ -73,28 +74,28 @@ NO_NUMBERS = st.sampled_from([b"NaN", b"-Infinity", b"1e999", b"9" * 400, b"[" *
 
 
 @st.composite
-def odd_answers(draw: st.DrawFn) -> tuple[dict[str, Any], bytes]:
-    """Return a valid answer, and the bytes of the same with side fields that hold anything."""
-    valid = draw(st.sampled_from(ANSWERS))
+def odd_payloads(draw: st.DrawFn) -> tuple[dict[str, Any], bytes]:
+    """Return a valid payload, and the bytes of the same with side fields that hold anything."""
+    valid = draw(st.sampled_from(PAYLOADS))
     odd = {**valid, **draw(st.dictionaries(st.sampled_from(SIDE_FIELDS), VALUES, max_size=3))}
-    marked = draw(st.sampled_from(SIDE_FIELDS))
+    replaced = draw(st.sampled_from(SIDE_FIELDS))
     kind = draw(st.sampled_from(["value", "bytes", "bytes deeper down", "bytes at the end", "no number"]))
     if kind != "value":
-        odd[marked] = [{"message": f"a {MARK} b"}] if kind == "bytes deeper down" else f"a {MARK} b"
+        odd[replaced] = [{"message": f"a {PLACEHOLDER} b"}] if kind == "bytes deeper down" else f"a {PLACEHOLDER} b"
     body = json.dumps(odd, ensure_ascii=draw(st.booleans())).encode("utf-8", "surrogatepass")
     if kind == "no number":
-        body = body.replace(f'"a {MARK} b"'.encode(), draw(NO_NUMBERS))
+        body = body.replace(f'"a {PLACEHOLDER} b"'.encode(), draw(NO_NUMBERS))
     elif kind == "bytes at the end":
-        body = body.replace(f"a {MARK} b".encode(), draw(AT_THE_END_OF_A_TEXT))
+        body = body.replace(f"a {PLACEHOLDER} b".encode(), draw(AT_THE_END_OF_A_TEXT))
     else:
-        body = body.replace(MARK.encode(), draw(INSIDE_A_TEXT | HALVES))
+        body = body.replace(PLACEHOLDER.encode(), draw(INSIDE_A_TEXT | HALVES))
     if draw(st.integers(0, 9)) == 0:
         body = b"\xef\xbb\xbf" + body
     return valid, body
 
 
 def assert_survived(task: object, valid: dict[str, Any]) -> None:
-    """See that the state and the video are those of the valid answer, and that all of it can be handed on."""
+    """See that the state and the video are those of the valid payload, and that all of it can be handed on."""
     assert isinstance(task, SeeAnyTask), task
     right = SeeAnyTask.from_payload(valid)
     assert (task.id, task.status, task.state) == (VIDEO, right.status, right.state)
@@ -114,7 +115,7 @@ def assert_survived(task: object, valid: dict[str, Any]) -> None:
 
 
 @examples(10_000)
-@given(odd_answers())
+@given(odd_payloads())
 def test_state_and_video_survive_whatever_a_side_field_holds(odd: tuple[dict[str, Any], bytes]) -> None:
     valid, body = odd
 
@@ -127,7 +128,7 @@ def test_state_and_video_survive_the_way_through_a_socket(hostile: HostileServer
         client, close = _client(hostile, way, runner)
 
         @examples(1_500)
-        @given(odd_answers())
+        @given(odd_payloads())
         def survives(odd: tuple[dict[str, Any], bytes]) -> None:
             valid, body = odd
             hostile.script(reply(200, body))
@@ -161,20 +162,20 @@ ODDEST = (
             "duration": {"value": "5 s"},
             "resolution": True,
             "__type": "dict",
-            "prompt": MARK,
+            "prompt": PLACEHOLDER,
         }
     )
     .encode()
-    .replace(MARK.encode(), b"\xca\xd3 \\ud83d \x00")
+    .replace(PLACEHOLDER.encode(), b"\xca\xd3 \\ud83d \x00")
     .replace(b"{", b'{"score": NaN, ', 1)
 )
 
 
-def assert_delivered(answer: dict[str, Any]) -> None:
-    """See that the oddest answer arrived with all that could be understood of it."""
-    assert (answer["video_url"], answer["completed_at"]) == (URL, "2025-06-03T00:02:00Z")
-    assert answer["usage"] == {"cost": "¥0.70"}
-    assert answer["resolution"] is True
+def assert_delivered(payload: dict[str, Any]) -> None:
+    """See that the payload arrived with all that could be parsed of it."""
+    assert (payload["video_url"], payload["completed_at"]) == (URL, "2025-06-03T00:02:00Z")
+    assert payload["usage"] == {"cost": "¥0.70"}
+    assert payload["resolution"] is True
 
 
 async def _event_of(trigger: Any) -> Any:

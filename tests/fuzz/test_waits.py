@@ -1,4 +1,4 @@
-"""Waiting for one task or many: whatever is answered when, every pause is within bounds, and every wait ends."""
+"""Waits for one task or many: whatever the responses, every pause is within bounds, and every wait ends."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ from airflow_provider_seeany.api.settings import BatchSettings
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.wait import Pause, Wait
 from tests.fuzz import examples
+from tests.recorded_log import RecordedLog
 
 START = 1_748_908_800.0
 
 INTERVALS = st.sampled_from([0.1, 1.0, 10.0, 300.0]) | st.floats(0.01, 3600)
 SECONDS = st.none() | st.integers(-10, 10**9) | st.floats() | st.just(10**400)
-TROUBLES = st.builds(
+ERRORS = st.builds(
     lambda kind, retry_after: kind("no", retry_after=retry_after),
     st.sampled_from([TransientError, ThrottledError, InvalidResponseError]),
     retry_after=st.none() | st.floats(0, 1e300),
@@ -37,7 +38,7 @@ NOT_FOUND = PermanentError("no such task", http_status=404)
 
 @st.composite
 def tasks(draw: st.DrawFn, seeany_task_id: str = "x") -> SeeAnyTask:
-    """Return an answer about a running task, now and then about a finished one."""
+    """Return a running task, now and then a finished one."""
     return SeeAnyTask(
         id=seeany_task_id,
         status=draw(st.sampled_from(["processing"] * 8 + ["queued", "completed", "failed"])),
@@ -46,26 +47,19 @@ def tasks(draw: st.DrawFn, seeany_task_id: str = "x") -> SeeAnyTask:
     )
 
 
-REPLIES = tasks() | TROUBLES | st.just(NOT_FOUND)
-
-
-class _Quiet:
-    def info(self, msg: str, /, *args: object) -> None:
-        assert msg % args
-
-    warning = info
+REPLIES = tasks() | ERRORS | st.just(NOT_FOUND)
 
 
 @st.composite
 def pollings(draw: st.DrawFn) -> tuple[PollPolicy, float]:
-    """Return a polling policy and the longest pause that it may take."""
+    """Return a polling policy and the maximum pause that it may take."""
     interval = draw(INTERVALS)
     if draw(st.booleans()):
         return PollPolicy(poll_interval=interval), interval
-    longest = draw(INTERVALS)
+    maximum = draw(INTERVALS)
     jitter = draw(st.floats(0, 1, exclude_max=True))
-    polling = AdaptiveInterval(poll_interval=interval, max_poll_interval=longest, jitter=lambda: jitter)
-    return polling, max(interval, longest)
+    polling = AdaptiveInterval(poll_interval=interval, max_poll_interval=maximum, jitter=lambda: jitter)
+    return polling, max(interval, maximum)
 
 
 @examples(7_000)
@@ -73,16 +67,16 @@ def pollings(draw: st.DrawFn) -> tuple[PollPolicy, float]:
 def test_a_pause_is_within_bounds_and_a_wait_ends_at_its_deadline(
     polling: tuple[PollPolicy, float], timeout: float | None, replies: list[tuple[Any, float]]
 ) -> None:
-    rule, longest = polling
+    rule, maximum = polling
     deadline = None if timeout is None else START + timeout
-    wait = Wait("x", polling=rule, deadline=deadline, log=_Quiet(), began=START)
+    wait = Wait("x", polling=rule, deadline=deadline, log=RecordedLog(), began=START)
     now = START
     for reply, late in replies:
         step = wait.receive(reply, now)
         if not isinstance(step, Pause):
             assert isinstance(step, Finished | Refused | TimedOut)
             return
-        bound = longest if isinstance(reply, SeeAnyTask) else max(longest, 3600.0)
+        bound = maximum if isinstance(reply, SeeAnyTask) else max(maximum, 3600.0)
         assert 0 <= step.seconds <= bound * 1.06
         if deadline is not None:
             assert now < deadline
@@ -107,7 +101,7 @@ def test_a_batch_ends_keeps_to_its_pace_and_counts_each_task_once(
     jumps: list[float],
     fail_fast: bool,
 ) -> None:
-    """The last reply of each script goes on for ever, and the time of day jumps now and then."""
+    """The last reply of each script is repeated for ever, and the time of day jumps now and then."""
     wall, steady = START, 0.0
     now = ForwardClock(START, wall=lambda: wall, steady=lambda: steady)
     ids = [f"t{number}" for number in range(len(scripts))]
@@ -124,11 +118,11 @@ def test_a_batch_ends_keeps_to_its_pace_and_counts_each_task_once(
             allow_failures=False,
         ),
         deadline=START + timeout,
-        log=_Quiet(),
+        log=RecordedLog(),
         now=now(),
         began=START,
     )
-    asked_before = float("-inf")
+    polled_before = float("-inf")
     for _ in range(20_000):
         outcome = batch.outcome(now())
         if outcome is not None:
@@ -139,8 +133,8 @@ def test_a_batch_ends_keeps_to_its_pace_and_counts_each_task_once(
             passed = max(step.seconds, 1e-3)
             wall, steady = wall + passed, steady + passed
             continue
-        assert now() >= asked_before + 1 / per_second - 1e-6
-        asked_before = now()
+        assert now() >= polled_before + 1 / per_second - 1e-6
+        polled_before = now()
         script = scripts[ids.index(step)]
         reply = script.pop(0) if len(script) > 1 else script[0]
         batch.receive(step, _about(step, reply), now())

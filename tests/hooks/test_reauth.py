@@ -1,4 +1,4 @@
-"""Asking on through a connection that is changed, missing or broken while many wait."""
+"""Polls through a connection that is changed, missing or broken during a long wait."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from airflow_provider_seeany.hooks import reauth
 from airflow_provider_seeany.hooks.reauth import ReauthenticatingClient, RetryBudget
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook
 from tests.conftest import settings_for
-from tests.hostile import Answer, HostileServer, accepting, reply, task
+from tests.hostile import HostileServer, Responder, accepting, reply, task
 
 MISSING = SeeAnyConnectionNotFound("The Airflow connection 'studio' was not found.")
 
 
 class Clock:
-    """Seconds that go on when they are told to."""
+    """A time that the test sets."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -36,7 +36,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The time as patience sees it; the event loop has the real one."""
+    """The time of the retry budget; the event loop has the real one."""
     clock = Clock()
     monkeypatch.setattr(reauth, "time", SimpleNamespace(monotonic=clock))
     return clock
@@ -66,26 +66,26 @@ def with_key(server: HostileServer, key: str) -> ApiSettings:
 def test_a_wait_reads_its_connection_for_minutes_but_not_for_one_that_was_never_there(
     clock: Clock, was_used: bool, seconds: float
 ) -> None:
-    patience = RetryBudget(was_used=was_used)
-    patience.record_failure(MISSING)
+    budget = RetryBudget(was_used=was_used)
+    budget.record_failure(MISSING)
     clock.now += seconds - 1
-    assert str(patience.record_failure(MISSING)) == "The Airflow connection 'studio' was not found"
+    assert str(budget.record_failure(MISSING)) == "The Airflow connection 'studio' was not found"
 
     clock.now += 1
     with pytest.raises(SeeAnyConnectionNotFound):
-        patience.record_failure(MISSING)
+        budget.record_failure(MISSING)
 
 
 def test_a_connection_that_was_there_again_is_read_as_often_as_at_first(clock: Clock) -> None:
-    patience = RetryBudget()
+    budget = RetryBudget()
     for _ in range(5):
-        patience.record_failure(MISSING)
-    patience.reset()
+        budget.record_failure(MISSING)
+    budget.reset()
 
-    patience.record_failure(MISSING)
+    budget.record_failure(MISSING)
 
     # By this the pauses grow.
-    assert patience.in_a_row == 1
+    assert budget.in_a_row == 1
 
 
 async def test_a_connection_that_is_missing_now_and_then_never_ends_a_wait(
@@ -141,7 +141,7 @@ def test_a_hook_tolerates_a_connection_that_is_missing_now_and_then(
 ) -> None:
     connect(host=hostile.url)
     hook = SeeAnyHook()
-    for key, answer in (("sk-1", task()), ("sk-2", reply(401)), ("sk-3", task())):
+    for key, response in (("sk-1", task()), ("sk-2", reply(401)), ("sk-3", task())):
         hostile.script(reply(401))
         with pytest.raises(ApiError):
             hook.poll("x")
@@ -149,8 +149,8 @@ def test_a_hook_tolerates_a_connection_that_is_missing_now_and_then(
         with pytest.raises(TransientError, match="was not found"):
             hook.poll("x")
         clock.now += 200
-        # It is there again, with or without an answer.
-        hostile.script(accepting(key, answer, otherwise=reply(401)))
+        # It is there again, whatever the response.
+        hostile.script(accepting(key, response, otherwise=reply(401)))
         connect(host=hostile.url, password=key)
         with suppress(ApiError):
             hook.poll("x")
@@ -158,8 +158,8 @@ def test_a_hook_tolerates_a_connection_that_is_missing_now_and_then(
     hook.close()
 
 
-async def test_many_who_are_refused_at_once_read_the_connection_once(hostile: HostileServer) -> None:
-    """Each reading is a question to Airflow's database."""
+async def test_many_waits_that_are_refused_at_once_read_the_connection_once(hostile: HostileServer) -> None:
+    """Each reading is a request to Airflow's database."""
     hostile.script(accepting("sk-new", task(), otherwise=reply(401)))
     connection = Connection(with_key(hostile, "sk-old"))
     async with ReauthenticatingClient(connection.read, shared_client) as client:
@@ -176,22 +176,22 @@ async def test_a_missing_connection_is_read_every_few_seconds_however_many_need_
     hostile.script(accepting("sk-new", task(), otherwise=reply(401)))
     connection = Connection(with_key(hostile, "sk-old"))
 
-    async def looks(client: ReauthenticatingClient) -> set[type]:
+    async def poll_results(client: ReauthenticatingClient) -> set[type]:
         requests = (client.get_task("x") for _ in range(20))
         return {type(reply_) for reply_ in await asyncio.gather(*requests, return_exceptions=True)}
 
     async with ReauthenticatingClient(connection.read, shared_client) as client:
         connection.now = MISSING
-        assert await looks(client) == await looks(client) == {TransientError}
+        assert await poll_results(client) == await poll_results(client) == {TransientError}
         assert connection.reads == 2
 
         clock.now += 5
-        assert await looks(client) == {TransientError}
+        assert await poll_results(client) == {TransientError}
         assert connection.reads == 3
 
         clock.now += 5
         connection.now = with_key(hostile, "sk-new")
-        assert await looks(client) == {SeeAnyTask}
+        assert await poll_results(client) == {SeeAnyTask}
         assert connection.reads == 4
 
 
@@ -207,10 +207,12 @@ async def test_a_connection_that_still_has_the_refused_key_is_read_again_once(ho
     assert len(hostile.requests) == 5
 
 
-@pytest.mark.parametrize("answer", [reply(500), reply(404), reply(429)], ids=["500", "404", "429"])
-async def test_error_that_is_not_about_the_key_reads_no_connection(hostile: HostileServer, answer: Answer) -> None:
-    """A batch in an outage would ask Airflow's database thousands of times."""
-    hostile.script(answer)
+@pytest.mark.parametrize("response", [reply(500), reply(404), reply(429)], ids=["500", "404", "429"])
+async def test_an_error_that_is_not_about_the_key_reads_no_connection(
+    hostile: HostileServer, response: Responder
+) -> None:
+    """A batch whose polls all fail would read Airflow's database thousands of times."""
+    hostile.script(response)
     connection = Connection(settings_for(hostile))
     async with ReauthenticatingClient(connection.read, shared_client) as client:
         for _ in range(3):

@@ -10,8 +10,8 @@ from airflow.secrets import BaseSecretsBackend
 class HangingSecrets(BaseSecretsBackend):
     """Has no connection."""
 
-    may_answer = threading.Event()
+    may_respond = threading.Event()
 
     def get_connection(self, conn_id: str, team_name: str | None = None) -> None:
         """Wait, and find nothing."""
-        type(self).may_answer.wait()
+        type(self).may_respond.wait()

@@ -1,4 +1,4 @@
-"""Calls the real route back while Airflow's database or a secrets backend hangs; prints the outcomes: a script."""
+"""Calls back at the real route while Airflow's database or a secrets backend hangs; prints the outcomes: a script."""
 
 from __future__ import annotations
 
@@ -61,18 +61,18 @@ def locked_by(statement: str) -> Callable[[], Any]:
 @contextmanager
 def hanging_secrets() -> Iterator[None]:
     """Let no lookup of a connection end."""
-    HangingSecrets.may_answer.clear()
+    HangingSecrets.may_respond.clear()
     yield
-    HangingSecrets.may_answer.set()
+    HangingSecrets.may_respond.set()
 
 
 @contextmanager
 def lost_secrets() -> Iterator[None]:
     """Let no lookup of a connection ever end that begins now."""
-    HangingSecrets.may_answer = threading.Event()
+    HangingSecrets.may_respond = threading.Event()
     yield
-    HangingSecrets.may_answer = threading.Event()
-    HangingSecrets.may_answer.set()
+    HangingSecrets.may_respond = threading.Event()
+    HangingSecrets.may_respond.set()
 
 
 LOCKS = {
@@ -143,7 +143,7 @@ async def outcomes() -> dict[str, Any]:
 def main() -> None:
     """Lower the limits, and go through it all."""
     make_database()
-    HangingSecrets.may_answer.set()
+    HangingSecrets.may_respond.set()
     os.environ["AIRFLOW__SEEANY__CALLBACK_SECRET"] = SECRET
     handler.TIME_LIMIT, handler.POLL_TIMEOUT = 2.0, 1.5
     handler._polls._burst = 1000

@@ -78,7 +78,7 @@ def race(name: str, number: int, worker_free: bool) -> dict[str, Any]:
         except Exception as error:
             errors.append(f"{type(error).__name__}: {error}"[:300])
 
-    # A callback looks for the wait first; with these leads, now the one is first, now the other.
+    # A callback finds the wait first; with these leads, now the one is first, now the other.
     leads = random.uniform(0, 0.01), random.uniform(0, 0.08)
     acts = rivals["callback"], rivals[name]
     threads = [threading.Thread(target=run, args=pair) for pair in zip(acts, leads, strict=True)]

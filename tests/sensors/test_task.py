@@ -35,17 +35,14 @@ from tests.hostile import COMPLETED, FAILED, VIDEO, HostileServer, page, reply, 
 from tests.waits import LOST, TaskInstance, context, deferred, finished, wait
 
 Connect = Callable[..., None]
+
+pytestmark = pytest.mark.usefixtures("_connected")
 SKIPS = ["soft_fail", "never_fail"]
 
 
 def sensor(seeany_task_id: Any = "x", **more: Any) -> Any:
     """Return a sensor."""
     return wait(SeeAnyTaskSensor, seeany_task_id, **more)
-
-
-@pytest.fixture(autouse=True)
-def _connected(hostile: HostileServer, connect: Connect) -> None:
-    connect(host=hostile.url, extra={"request_timeout": 5})
 
 
 def test_a_poke_returns_whether_the_task_is_done_and_pushes_the_result(hostile: HostileServer) -> None:
@@ -235,7 +232,7 @@ def test_a_missing_connection_is_named_and_may_be_retried(deferrable: bool) -> N
         sensor(seeany_conn_id="nowhere", deferrable=deferrable).execute(context())
 
 
-@pytest.mark.usefixtures("_unusable_answers_are_believed_sooner")
+@pytest.mark.usefixtures("_invalid_responses_count_at_once")
 def test_a_poking_sensor_fails_after_many_web_pages_in_a_row(hostile: HostileServer) -> None:
     hostile.script(page(200))
 

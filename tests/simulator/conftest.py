@@ -19,7 +19,7 @@ class Clock:
     now: float = 1_748_908_900.0
 
     def __call__(self) -> float:
-        """Tell the time."""
+        """Return the time."""
         return self.now
 
 
@@ -33,7 +33,7 @@ class Simulator:
     clock: Clock = field(default_factory=Clock)
 
     async def task(self, task_id: str) -> dict[str, object]:
-        """Ask for a task that must be known."""
+        """Poll a task that must be known."""
         async with self.client.get(f"{self.url}/v1/tasks/{task_id}") as response:
             assert response.status == 200, await response.text()
             assert response.content_type == "application/json"
@@ -42,7 +42,7 @@ class Simulator:
             return body
 
     async def task_after(self, seconds: float, task_id: str) -> dict[str, object]:
-        """Ask for a task once to start it, and again that many seconds later."""
+        """Poll a task once to start it, and again that many seconds later."""
         await self.task(task_id)
         self.clock.now += seconds
         return await self.task(task_id)

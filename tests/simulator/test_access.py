@@ -103,7 +103,7 @@ async def test_the_log_has_method_path_and_status_and_no_key(
         f"{simulator.url}/v1/tasks/video%0A-20s?key=sk-secret", headers={"Authorization": "Bearer sk-secret"}
     ):
         pass
-    # The line is written after the answer is sent; a second answer on the same connection comes after it.
+    # The line is written after the response is sent; a second response on the same connection comes after it.
     await simulator.task("video")
 
     assert "GET /v1/tasks/video%0A-20s 404" in caplog.messages

@@ -97,7 +97,7 @@ class FinishedRun:
         return self.tasks[task_id, map_index]
 
     def xcoms(self, task_id: str, map_index: int | None = None) -> dict[str, object]:
-        """Return the XComs that a person or a downstream task sees, without stored links and what is the UI's own."""
+        """Return the XComs that a user or a downstream task sees, without stored links and what is the UI's own."""
         return {key: value for key, value in self.all_xcoms(task_id, map_index).items() if not key.startswith("_")}
 
     def record(self, task_id: str, map_index: int | None = None) -> dict[str, Any] | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from tests.hostile import COMPLETED, Answer, page, raw, reply
+from tests.hostile import COMPLETED, Responder, page, raw, reply
 
 KEY = "sk-marked-Zq7Kx9WvT2mLpR4nYs8BdHc5"
 """The key of the connections to the simulator and to the quoting server."""
 
 
-def _quoting() -> dict[str, Answer]:
+def _quoting() -> dict[str, Responder]:
     header = f"Authorization: Bearer {KEY}"
     done = {
         **COMPLETED,

@@ -31,5 +31,5 @@ def options(task_id: str) -> dict[str, Any]:
 
 
 def is_worker_free(task_id: str) -> bool:
-    """Tell whether a wait starts and ends without a worker."""
+    """Return whether a wait starts and ends without a worker."""
     return "worker_free" in task_id

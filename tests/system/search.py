@@ -17,7 +17,7 @@ from cryptography.fernet import Fernet
 from local_airflow import LocalAirflow
 
 Finding = str
-"""Where something was found, for a person."""
+"""Where something was found, for the test's report."""
 
 
 class Needle:

@@ -8,11 +8,11 @@ WAITS: dict[str, dict[str, Any]] = {
     **{f"ended_{number}": {"worker_free": True} for number in range(6)},
     **{f"running_{number}": {"worker_free": True} for number in range(2)},
     "ended_links_only": {"worker_free": True, "do_xcom_push": False},
-    "ended_rung": {"worker_free": True, "expect_callback": True, "callback_poll_interval": 1},
+    "ended_callback": {"worker_free": True, "expect_callback": True, "callback_poll_interval": 1},
     "ended_classic": {},
     "running_classic": {},
 }
-"""How each waits; its name tells the state of its first SeeAny task when the triggerer wakes up."""
+"""How each waits; its name is the state of its first SeeAny task when the triggerer is resumed."""
 BATCH = "batch"
 ALL = [*WAITS, BATCH]
 

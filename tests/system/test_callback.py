@@ -115,7 +115,7 @@ def test_the_log_of_a_resumed_wait_does_not_warn(run: Run, name: str) -> None:
 
 
 def test_a_late_callback_resumes_nothing_and_polls_nothing(run: Run) -> None:
-    for body in (b"", b'{"data": {"id": "video-25s-operator"}}', b'{"id": "nobody"}'):
+    for body in (b"", b'{"data": {"id": "video-25s-operator"}}', b'{"id": "unknown"}'):
         response = requests.post(run.url, data=body, timeout=30)
         assert (response.status_code, response.json()) == (200, {"status": "no_wait", "task_instances": 0})
     assert run.polls_by_now() == run.polls

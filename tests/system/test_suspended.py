@@ -1,4 +1,4 @@
-"""A triggerer that is suspended and wakes up when its tasks have run again elsewhere, on real Airflow processes."""
+"""A triggerer that is suspended and resumed when its tasks have run again elsewhere, on real Airflow processes."""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ def kept(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         ) as airflow,
     ):
         airflow.create_connection("seeany_default", conn_type="seeany", host=api.url, password="sk-suspended")
-        yield suspend_and_wake(airflow, api)
+        yield suspend_and_resume(airflow, api)
 
 
-def suspend_and_wake(airflow: LocalAirflow, api: HostileServer) -> Kept:
-    """Suspend the one triggerer that has the waits, clear them, let the other one end them, and wake the first."""
+def suspend_and_resume(airflow: LocalAirflow, api: HostileServer) -> Kept:
+    """Suspend the one triggerer that has the waits, clear them, let the other one end them, and resume the first."""
     kept = Kept()
     airflow.process("triggerer-2").kill()
     for seeany_id in FIRST:

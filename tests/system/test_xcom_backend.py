@@ -17,7 +17,7 @@ from tests.system.file_backend import FOLDER_VARIABLE, PREFIX
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("xcom_backend")]
 
-COMPLETED = ("poke", "deferred", "worker_free", "worker_free_again", "rung", "rung_worker_free")
+COMPLETED = ("poke", "deferred", "worker_free", "worker_free_again", "called_back", "called_back_worker_free")
 FAILED = ("failed", "failed_worker_free")
 
 

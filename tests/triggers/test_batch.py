@@ -1,4 +1,4 @@
-"""The batch's trigger: one event on every path, at the pace it was given, nothing left open."""
+"""The batch's trigger: one event on every path, within its limits, nothing left open."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ from airflow_provider_seeany.api.outcome import BadId, Crashed, Misconfigured, R
 from airflow_provider_seeany.hooks import reauth
 from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
 from tests.conftest import KEY, eventually
-from tests.hostile import POLL_TIMEOUT, Answer, Caller, HostileServer, accepting, register, reply, reset, task
+from tests.hostile import POLL_TIMEOUT, Caller, HostileServer, Responder, accepting, never_respond, reply, reset, task
 from tests.waits import batch_trigger
 
 Connect = Callable[..., None]
+
+pytestmark = pytest.mark.usefixtures("_connected")
 
 WELL_UNDER_WAY = 3600.0
 """The time limit of a wait that began so long before its deadline that its tasks must be visible by now."""
@@ -58,11 +60,6 @@ async def result_of(waiting: SeeAnyTaskBatchTrigger) -> BatchResult:
 
 def polled(server: HostileServer) -> Counter[str]:
     return Counter(request.target.rpartition("/")[2] for request in server.requests)
-
-
-@pytest.fixture(autouse=True)
-def _connected(hostile: HostileServer, connect: Connect) -> None:
-    connect(host=hostile.url, extra={"request_timeout": 5})
 
 
 def test_a_stored_trigger_is_made_again_as_it_was() -> None:
@@ -114,7 +111,7 @@ async def test_failed_and_unknown_tasks_are_reported_with_their_reasons(simulato
 
 async def test_fail_fast_closes_the_connections_of_the_others(hostile: HostileServer, connect: Connect) -> None:
     connect(host=hostile.url, extra={"request_timeout": 3600})
-    hostile.script(register)
+    hostile.script(never_respond)
     hostile.script(task(id="bad", status="failed"), task_id="bad")
 
     async with asyncio.timeout(POLL_TIMEOUT):
@@ -191,12 +188,12 @@ async def test_a_batch_continues_after_transient_errors(hostile: HostileServer) 
 
 @pytest.mark.parametrize("fault", [reset, reply(502), reply(429)], ids=["reset", "502", "429"])
 async def test_a_service_that_is_down_gets_few_requests_from_hundreds_of_waits(
-    hostile: HostileServer, fault: Answer
+    hostile: HostileServer, fault: Responder
 ) -> None:
     ids = [f"t{number}" for number in range(300)]
     is_up = asyncio.Event()
 
-    def script(task_id: str) -> Answer:
+    def script(task_id: str) -> Responder:
         completed = task(id=task_id, status="completed")
 
         async def respond(caller: Caller) -> None:
@@ -208,12 +205,12 @@ async def test_a_service_that_is_down_gets_few_requests_from_hundreds_of_waits(
         hostile.script(script(task_id), task_id=task_id)
     waiting = asyncio.create_task(result_of(trigger(ids, poll_interval=0.2)))
     await asyncio.sleep(1.5)
-    in_outage = len(hostile.requests)
+    while_down = len(hostile.requests)
     is_up.set()
 
     assert (await waiting).completed == 300
     # 20 different ones, those that were under way with them, and some one after the other; aiohttp repeats a reset.
-    assert in_outage < 100
+    assert while_down < 100
     await eventually(hostile, lambda: hostile.open == 0)
 
 
@@ -278,7 +275,7 @@ async def test_a_connection_that_cannot_be_used_is_reported(connect: Connect, mo
     assert "'studio'" in outcome.text
 
 
-async def test_a_connection_that_does_not_exist_is_looked_for_up_to_the_deadline() -> None:
+async def test_a_connection_that_does_not_exist_is_read_again_up_to_the_deadline() -> None:
     outcome = await outcome_of(trigger(["a"], seeany_conn_id="no_such", deadline=time.time() + 0.3))
 
     assert isinstance(outcome, BatchTimedOut)
@@ -310,7 +307,7 @@ async def test_an_unexpected_exception_is_reported_and_leaves_nothing_open(
         receive(self, seeany_task_id, *args)
 
     monkeypatch.setattr(Batch, "receive", broken)
-    hostile.script(register)
+    hostile.script(never_respond)
     hostile.script(task(id="paid", status="completed"), task_id="paid")
     hostile.script(task(id="a"), task_id="a")
 
@@ -324,7 +321,7 @@ async def test_an_unexpected_exception_is_reported_and_leaves_nothing_open(
 
 async def test_a_cancelled_batch_closes_its_connections(hostile: HostileServer, connect: Connect) -> None:
     connect(host=hostile.url, extra={"request_timeout": 3600})
-    hostile.script(register)
+    hostile.script(never_respond)
     waiting = asyncio.create_task(outcome_of(trigger([f"t{number}" for number in range(10)])))
     await eventually(hostile, lambda: len(hostile.requests) == 10)
 

@@ -12,7 +12,6 @@ from uuid import UUID
 import pytest
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 from airflow.sdk.execution_time import task_runner
-from airflow.sdk.execution_time.comms import XComResult
 from airflow.triggers.base import TaskSuccessEvent
 
 from airflow_provider_seeany.api.outcome import Finished, decode_outcome
@@ -20,47 +19,36 @@ from airflow_provider_seeany.callback.registration import registration_key
 from airflow_provider_seeany.triggers import task as trigger_module
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from tests.hostile import COMPLETED, POLL_TIMEOUT, Caller, HostileServer, reply, task
+from tests.supervisor import Supervisor
 from tests.waits import starts_triggers, task_trigger
 
 WHERE = {"dag_id": "dag", "task_id": "wait", "run_id": "run", "map_index": 2}
 DONE = {**COMPLETED, "id": "x"}
 KEY = registration_key("seeany_default", "x")
 TRY = "019a0000-0000-7000-8000-000000000001"
-MARK = {"seeany_conn_id": "seeany_default", "seeany_task_id": "x", "task_instance_id": TRY, "received": False}
+REGISTRATION = {"seeany_conn_id": "seeany_default", "seeany_task_id": "x", "task_instance_id": TRY, "received": False}
 
 
-class Comms:
-    """The supervisor, with an XCom table in a dict and the task instance's state."""
+class OwnSupervisor(Supervisor):
+    """Handles messages about its own task instance, unless its database is away."""
 
-    def __init__(self) -> None:
-        self.xcoms: dict[str, Any] = {}
-        self.state = "deferred"
-        self.is_away = False
+    is_away = False
 
     async def asend(self, message: Any) -> Any:
-        if message.type == "MaskSecret":
-            return None
-        if message.type == "GetTaskStates":
-            return SimpleNamespace(task_states={"run": {"wait": self.state}})
-        if self.is_away:
-            raise RuntimeError("database is locked")
-        assert {name: getattr(message, name) for name in WHERE} == WHERE
-        if message.type == "DeleteXCom":
-            self.xcoms.pop(message.key, None)
-        elif message.type == "SetXCom":
-            self.xcoms[message.key] = message.value
-        else:
-            return XComResult(key=message.key, value=self.xcoms.get(message.key))
-        return None
+        if message.type not in ("MaskSecret", "GetTaskStates"):
+            if self.is_away:
+                raise RuntimeError("database is locked")
+            assert {name: getattr(message, name) for name in WHERE} == WHERE
+        return self.send(message)
 
 
 @pytest.fixture
-def comms(monkeypatch: pytest.MonkeyPatch, hostile: HostileServer, connect: Callable[..., None]) -> Comms:
+def supervisor(monkeypatch: pytest.MonkeyPatch, hostile: HostileServer, connect: Callable[..., None]) -> OwnSupervisor:
     connect(host=hostile.url, extra={"request_timeout": 5})
     monkeypatch.setattr(trigger_module, "NOTE_SECONDS", 0)
-    comms = Comms()
-    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", comms, raising=False)
-    return comms
+    supervisor = OwnSupervisor()
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
+    return supervisor
 
 
 def trigger(**more: Any) -> SeeAnyTaskTrigger:
@@ -80,31 +68,37 @@ async def end_of(waiting: SeeAnyTaskTrigger) -> Any:
     return event
 
 
-async def test_the_worker_s_snapshot_counts_as_the_first_poll(hostile: HostileServer, comms: Comms) -> None:
-    comms.xcoms[KEY] = MARK
+async def test_the_worker_s_snapshot_counts_as_the_first_poll(
+    hostile: HostileServer, supervisor: OwnSupervisor
+) -> None:
+    supervisor.xcoms[KEY] = REGISTRATION
     running = asyncio.create_task(end_of(trigger(callback_poll_interval=60, last_snapshot=seen(1))))
     await asyncio.sleep(0.2)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 
     assert hostile.requests == []
-    assert comms.xcoms[KEY] == MARK
+    assert supervisor.xcoms[KEY] == REGISTRATION
 
 
 @pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="Before Airflow 3.3 a trigger cannot push XComs")
-async def test_the_worker_s_snapshot_is_published_until_the_first_poll(hostile: HostileServer, comms: Comms) -> None:
-    comms.xcoms[KEY] = MARK
+async def test_the_worker_s_snapshot_is_published_until_the_first_poll(
+    hostile: HostileServer, supervisor: OwnSupervisor
+) -> None:
+    supervisor.xcoms[KEY] = REGISTRATION
     waiting = trigger(callback_poll_interval=60, last_snapshot={**seen(1), "progress": 40, "estimated_remaining": 9})
     running = asyncio.create_task(end_of(waiting))
     await asyncio.sleep(0.2)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 
-    shown = comms.xcoms["_seeany"]
+    shown = supervisor.xcoms["_seeany"]
     assert (shown["seeany_task_id"], shown["percent"], shown["seconds_left"]) == ("x", 40, 9)
 
 
-async def test_a_trigger_without_a_task_instance_polls_as_usual(hostile: HostileServer, comms: Comms) -> None:
+async def test_a_trigger_without_a_task_instance_polls_as_usual(
+    hostile: HostileServer, supervisor: OwnSupervisor
+) -> None:
     """`airflow dags test` makes triggers without their task instances."""
     hostile.script(task(), reply(200, DONE))
     waiting = task_trigger(poll_interval=0.1, callback_poll_interval=3600, deadline=time.time() + 20)
@@ -113,16 +107,21 @@ async def test_a_trigger_without_a_task_instance_polls_as_usual(hostile: Hostile
 
     assert isinstance(outcome, Finished)
     assert len(hostile.requests) == 2
-    assert comms.xcoms == {}
+    assert supervisor.xcoms == {}
 
 
-NOTES: dict[str, Any] = {"received": {**MARK, "received": True}, "lost with a triggerer that was about to fire": None}
+NOTES: dict[str, Any] = {
+    "received": {**REGISTRATION, "received": True},
+    "lost with a triggerer that was about to fire": None,
+}
 
 
 @pytest.mark.parametrize("name", NOTES)
-async def test_a_callback_that_was_noted_causes_a_poll_at_once(hostile: HostileServer, comms: Comms, name: str) -> None:
+async def test_a_callback_that_was_noted_causes_a_poll_at_once(
+    hostile: HostileServer, supervisor: OwnSupervisor, name: str
+) -> None:
     hostile.script(reply(200, DONE))
-    comms.xcoms.update({KEY: NOTES[name]} if NOTES[name] else {})
+    supervisor.xcoms.update({KEY: NOTES[name]} if NOTES[name] else {})
 
     event = await end_of(trigger(callback_poll_interval=60, last_snapshot=seen(1)))
 
@@ -131,65 +130,67 @@ async def test_a_callback_that_was_noted_causes_a_poll_at_once(hostile: HostileS
 
 
 async def test_a_callback_that_is_noted_at_the_last_moment_is_read(
-    hostile: HostileServer, comms: Comms, monkeypatch: pytest.MonkeyPatch
+    hostile: HostileServer, supervisor: OwnSupervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # It was too early to resume the task when the api-server checked, and is noted only now.
     monkeypatch.setattr(trigger_module, "NOTE_SECONDS", 1)
     hostile.script(reply(200, DONE))
-    comms.xcoms[KEY] = MARK
+    supervisor.xcoms[KEY] = REGISTRATION
     running = asyncio.create_task(
         end_of(trigger(callback_poll_interval=60, last_snapshot=seen(1), first_poll_at=time.time()))
     )
     await asyncio.sleep(0.1)
-    comms.xcoms[KEY] = {**MARK, "received": True}
+    supervisor.xcoms[KEY] = {**REGISTRATION, "received": True}
 
     assert isinstance(decode_outcome((await running).payload), Finished)
 
 
-async def test_a_callback_that_does_not_come_is_replaced_by_polls(hostile: HostileServer, comms: Comms) -> None:
+async def test_a_callback_that_does_not_come_is_replaced_by_polls(
+    hostile: HostileServer, supervisor: OwnSupervisor
+) -> None:
     hostile.script(task(), reply(200, DONE))
-    comms.xcoms[KEY] = MARK
+    supervisor.xcoms[KEY] = REGISTRATION
 
     event = await end_of(trigger(last_snapshot=seen(60)))
 
     assert isinstance(decode_outcome(event.payload), Finished)
-    assert KEY not in comms.xcoms
+    assert KEY not in supervisor.xcoms
 
 
 @starts_triggers
-async def test_without_a_worker_it_registers_before_it_polls(hostile: HostileServer, comms: Comms) -> None:
+async def test_without_a_worker_it_registers_before_it_polls(hostile: HostileServer, supervisor: OwnSupervisor) -> None:
     xcoms: list[Any] = []
 
-    async def answer(caller: Caller) -> None:
-        xcoms.append(dict(comms.xcoms))
+    async def respond(caller: Caller) -> None:
+        xcoms.append(dict(supervisor.xcoms))
         await reply(200, DONE)(caller)
 
-    hostile.script(answer)
+    hostile.script(respond)
 
     event = await end_of(trigger(end_from_trigger=True))
 
     assert isinstance(event, TaskSuccessEvent)
-    assert [each.get(KEY) for each in xcoms] == [MARK]
-    assert KEY not in comms.xcoms
-    assert comms.xcoms["return_value"]["id"] == "x"
+    assert [each.get(KEY) for each in xcoms] == [REGISTRATION]
+    assert KEY not in supervisor.xcoms
+    assert supervisor.xcoms["return_value"]["id"] == "x"
 
 
-async def test_the_xcoms_of_a_callback_that_was_faster_stay(hostile: HostileServer, comms: Comms) -> None:
+async def test_the_xcoms_of_a_callback_that_was_faster_stay(hostile: HostileServer, supervisor: OwnSupervisor) -> None:
     hostile.script(task(status="failed"))
-    comms.state = "success"
-    comms.xcoms["return_value"] = "of the callback"
+    supervisor.state = "success"
+    supervisor.xcoms["return_value"] = "of the callback"
 
     await end_of(trigger(end_from_trigger=True))
 
-    assert comms.xcoms == {"return_value": "of the callback"}
+    assert supervisor.xcoms == {"return_value": "of the callback"}
 
 
 @pytest.mark.parametrize("end_from_trigger", [False, True])
 async def test_a_database_that_is_away_loses_the_callback_and_not_the_wait(
-    hostile: HostileServer, comms: Comms, end_from_trigger: bool
+    hostile: HostileServer, supervisor: OwnSupervisor, end_from_trigger: bool
 ) -> None:
     hostile.script(reply(200, DONE))
-    comms.is_away = True
+    supervisor.is_away = True
 
     # It polls at once, as a callback may have been noted.
     event = await end_of(trigger(callback_poll_interval=60, end_from_trigger=end_from_trigger, last_snapshot=seen(1)))
@@ -199,9 +200,9 @@ async def test_a_database_that_is_away_loses_the_callback_and_not_the_wait(
 
 @pytest.mark.parametrize("state", ["success", "failed", "scheduled"])
 async def test_a_wait_that_a_callback_ended_is_not_logged_as_abandoned(
-    comms: Comms, capsys: pytest.CaptureFixture[str], state: str
+    supervisor: OwnSupervisor, capsys: pytest.CaptureFixture[str], state: str
 ) -> None:
-    comms.state = state
+    supervisor.state = state
 
     await trigger().on_kill()
 
@@ -212,10 +213,10 @@ async def test_a_wait_that_a_callback_ended_is_not_logged_as_abandoned(
 
 @pytest.mark.parametrize("state", ["deferred", "scheduled", "queued", "running"])
 async def test_a_wait_that_continues_elsewhere_is_not_logged_as_abandoned(
-    comms: Comms, capsys: pytest.CaptureFixture[str], state: str
+    supervisor: OwnSupervisor, capsys: pytest.CaptureFixture[str], state: str
 ) -> None:
     """Another triggerer has it, or a worker that is already running."""
-    comms.state = state
+    supervisor.state = state
 
     await trigger(expect_callback=False).on_kill()
 
@@ -226,10 +227,10 @@ async def test_a_wait_that_continues_elsewhere_is_not_logged_as_abandoned(
 
 @pytest.mark.parametrize("state", ["success", "failed"])
 async def test_a_wait_that_a_user_ended_is_logged_as_abandoned(
-    comms: Comms, capsys: pytest.CaptureFixture[str], state: str
+    supervisor: OwnSupervisor, capsys: pytest.CaptureFixture[str], state: str
 ) -> None:
-    comms.xcoms[KEY] = MARK
-    comms.state = state
+    supervisor.xcoms[KEY] = REGISTRATION
+    supervisor.state = state
 
     await trigger().on_kill()
 
@@ -239,7 +240,7 @@ async def test_a_wait_that_a_user_ended_is_logged_as_abandoned(
 @pytest.mark.skipif(AIRFLOW_V_3_3_PLUS, reason="Airflow 3.3 and newer call on_kill")
 @pytest.mark.parametrize("expected", [True, False])
 async def test_an_airflow_without_on_kill_warns_only_where_no_callback_is_expected(
-    hostile: HostileServer, comms: Comms, capsys: pytest.CaptureFixture[str], expected: bool
+    hostile: HostileServer, supervisor: OwnSupervisor, capsys: pytest.CaptureFixture[str], expected: bool
 ) -> None:
     hostile.script(task())
     waiting = trigger(callback_poll_interval=60, expect_callback=expected, last_snapshot=seen(1))
@@ -254,9 +255,9 @@ async def test_an_airflow_without_on_kill_warns_only_where_no_callback_is_expect
 
 
 async def test_a_wait_that_a_user_ended_is_logged_as_abandoned_whatever_its_id(
-    comms: Comms, capsys: pytest.CaptureFixture[str]
+    supervisor: OwnSupervisor, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    comms.state = "failed"
+    supervisor.state = "failed"
 
     await trigger(seeany_task_id="{{ not_rendered }}").on_kill()
 
@@ -264,10 +265,10 @@ async def test_a_wait_that_a_user_ended_is_logged_as_abandoned_whatever_its_id(
 
 
 async def test_a_wait_is_logged_as_abandoned_if_it_is_unknown_whether_a_callback_ended_it(
-    comms: Comms, capsys: pytest.CaptureFixture[str]
+    supervisor: OwnSupervisor, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    comms.is_away = True
-    comms.state = "failed"
+    supervisor.is_away = True
+    supervisor.state = "failed"
 
     await trigger().on_kill()
 

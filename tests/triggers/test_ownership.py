@@ -18,14 +18,14 @@ from airflow_provider_seeany.triggers import progress, xcoms
 from airflow_provider_seeany.triggers.xcoms import NotOwned, TriggererXComs
 from airflow_provider_seeany.xcoms import record
 from airflow_provider_seeany.xcoms.record_key import FIRST_KEY, LAST_KEY, PROGRESS_KEY
-from tests.hostile import COMPLETED, POLL_TIMEOUT, Answer, Caller, HostileServer, reply, task
+from tests.hostile import COMPLETED, POLL_TIMEOUT, Caller, HostileServer, Responder, reply, task
 from tests.supervisor import Supervisor
 from tests.waits import batch_trigger, starts_triggers, task_trigger
 
 pytestmark = starts_triggers
 
 WHERE = {"dag_id": "dag", "task_id": "wait", "run_id": "run", "map_index": -1}
-MARK = registration_key("seeany_default", "x")
+KEY = registration_key("seeany_default", "x")
 FIRST_TRY, SECOND_TRY = "019a0000-0000-7000-8000-000000000001", "019a0000-0000-7000-8000-000000000002"
 DONE = {**COMPLETED, "id": "x"}
 
@@ -40,10 +40,10 @@ def claim(try_number: int, task_instance_id: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def supervisor(monkeypatch: pytest.MonkeyPatch, hostile: HostileServer, connect: Callable[..., None]) -> Supervisor:
+def supervisor(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, hostile: HostileServer, connect: Callable[..., None]
+) -> Supervisor:
     connect(host=hostile.url)
-    supervisor = Supervisor()
-    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
     # As if the clock showed each time that the triggerer was suspended.
     monkeypatch.setattr(xcoms, "CHECK_VALID_FOR", -1.0)
     monkeypatch.setattr(progress, "MIN_INTERVAL", 0.0)
@@ -57,13 +57,13 @@ WAITS: dict[str, Callable[[], Any]] = {
     "worker-free, links only": lambda: task_trigger(
         "x", poll_interval=0.01, deadline=time.time() + 20, end_from_trigger=True, do_xcom_push=False
     ),
-    "worker-free, rung": lambda: task_trigger(
+    "worker-free, with callbacks": lambda: task_trigger(
         "x", callback_poll_interval=0.01, deadline=time.time() + 20, end_from_trigger=True
     ),
-    "classic, rung": lambda: task_trigger("x", callback_poll_interval=0.01, deadline=time.time() + 20),
+    "classic, with callbacks": lambda: task_trigger("x", callback_poll_interval=0.01, deadline=time.time() + 20),
     "batch": lambda: batch_trigger(["x"], poll_interval=0.01, deadline=time.time() + 20),
 }
-# What the UI is told and which task waits, when the triggerer wakes up.
+# What the progress record says and the state of the task instance when the triggerer is resumed.
 MEANWHILE: dict[str, tuple[str | None, dict[str, Any]]] = {
     "cleared": (None, claim(1, FIRST_TRY)),
     "about to start again": ("queued", claim(1, FIRST_TRY)),
@@ -71,13 +71,13 @@ MEANWHILE: dict[str, tuple[str | None, dict[str, Any]]] = {
     "waiting again, not seen yet": ("deferred", {}),
     "waiting again": ("deferred", {**claim(2, SECOND_TRY), "percent": 5}),
     "ended again": ("success", {"record": f"{PROGRESS_KEY}_20261124T203015Z:the:record"}),
-    "failed by a person": ("failed", claim(1, FIRST_TRY)),
-    "given to nobody": ("up_for_retry", claim(1, FIRST_TRY)),
+    "failed by a user": ("failed", claim(1, FIRST_TRY)),
+    "without an owner": ("up_for_retry", claim(1, FIRST_TRY)),
 }
-ENDS: dict[str, Answer] = {"completed": reply(200, DONE), "failed": task(status="failed"), "refused": reply(403)}
+ENDS: dict[str, Responder] = {"completed": reply(200, DONE), "failed": task(status="failed"), "refused": reply(403)}
 
 
-def mark(task_instance_id: str) -> dict[str, Any]:
+def registration(task_instance_id: str) -> dict[str, Any]:
     return {"seeany_conn_id": "seeany_default", "seeany_task_id": "x", "task_instance_id": task_instance_id}
 
 
@@ -90,18 +90,18 @@ async def test_a_trigger_that_is_suspended_until_its_try_is_over_writes_nothing(
     waiting = WAITS[name]()
     waiting.task_instance = own(1, FIRST_TRY)
     # As the worker of a classic wait registers it.
-    supervisor.xcoms[MARK] = mark(FIRST_TRY)
+    supervisor.xcoms[KEY] = registration(FIRST_TRY)
     before: dict[str, Any] = {}
 
     async def sleeps(caller: Caller) -> None:
         while PROGRESS_KEY not in supervisor.xcoms:
             await asyncio.sleep(0.01)
-        supervisor.state, told = MEANWHILE[meanwhile]
+        supervisor.state, shown = MEANWHILE[meanwhile]
         supervisor.xcoms.clear()
         supervisor.xcoms.update(
-            {"video_url": "https://second", "_link_WatchVideoLink": "https://second", MARK: mark(SECOND_TRY)}
+            {"video_url": "https://second", "_link_WatchVideoLink": "https://second", KEY: registration(SECOND_TRY)}
         )
-        supervisor.xcoms.update({PROGRESS_KEY: told} if told else {})
+        supervisor.xcoms.update({PROGRESS_KEY: shown} if shown else {})
         before.update(supervisor.xcoms)
         supervisor.writes.clear()
         await task(progress=70)(caller)
@@ -156,7 +156,7 @@ async def test_a_trigger_that_begins_when_a_later_try_has_begun_writes_nothing(
     assert await ended(supervisor) == []
 
 
-@pytest.mark.parametrize("kept", ["text", 3, {"owner": "nobody"}, {"owner": {"try_number": "2"}}, {"record": 7}, None])
+@pytest.mark.parametrize("kept", ["text", 3, {"owner": "none"}, {"owner": {"try_number": "2"}}, {"record": 7}, None])
 async def test_what_a_dag_pushed_under_the_key_is_no_claim(
     hostile: HostileServer, supervisor: Supervisor, kept: Any
 ) -> None:
@@ -190,9 +190,13 @@ async def test_progress_does_not_replace_a_result_that_another_triggerer_pushed(
     assert supervisor.xcoms[PROGRESS_KEY]["record"] in supervisor.xcoms
 
 
-@pytest.mark.parametrize("whose", ["own", "another try's", "nobody's"])
+@pytest.mark.parametrize("whose", ["own", "another try's", "no try's"])
 async def test_a_trigger_unregisters_its_own_try_only(supervisor: Supervisor, whose: str) -> None:
-    registrations = {"own": {MARK: mark(FIRST_TRY)}, "another try's": {MARK: mark(SECOND_TRY)}, "nobody's": {}}[whose]
+    registrations = {
+        "own": {KEY: registration(FIRST_TRY)},
+        "another try's": {KEY: registration(SECOND_TRY)},
+        "no try's": {},
+    }[whose]
     supervisor.xcoms.update(registrations)
 
     await CallbackRegistration(own(1, FIRST_TRY), seeany_conn_id="seeany_default", seeany_task_id="x").aunregister()

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import XCom
-from airflow.sdk.execution_time import task_runner
 
 from airflow_provider_seeany.api.snapshot import Snapshot
 from airflow_provider_seeany.triggers import progress as module
@@ -28,22 +27,15 @@ TASK = SimpleNamespace(id="019a-1", try_number=1, dag_id="d", task_id="t", run_i
 
 
 @pytest.fixture
-def comms(monkeypatch: pytest.MonkeyPatch) -> Supervisor:
-    supervisor = Supervisor()
-    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
-    return supervisor
-
-
-@pytest.fixture
-def pushed(comms: Supervisor, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+def pushed(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     values: list[dict[str, Any]] = []
 
     async def asend(message: Any) -> Any:
         if message.type == "SetXCom":
             values.append({"key": message.key, **message.value, "map_index": message.map_index})
-        return comms.send(message)
+        return supervisor.send(message)
 
-    monkeypatch.setattr(comms, "asend", asend)
+    monkeypatch.setattr(supervisor, "asend", asend)
     return values
 
 
@@ -94,11 +86,13 @@ async def test_hundreds_of_waits_together_write_about_twice_a_second(
     assert 1.5 * 1000 <= len(pushed) <= 2.2 * 1000
 
 
-async def test_a_write_that_hangs_does_not_delay_the_wait(comms: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_write_that_hangs_does_not_delay_the_wait(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def asend(message: Any) -> None:
         await asyncio.sleep(3600)
 
-    monkeypatch.setattr(comms, "asend", asend)
+    monkeypatch.setattr(supervisor, "asend", asend)
     begin = time.monotonic()
     with publisher() as progress:
         progress.update(snapshot(1))
@@ -110,7 +104,7 @@ async def test_a_write_that_hangs_does_not_delay_the_wait(comms: Supervisor, mon
 
 
 async def test_a_write_that_fails_is_the_last_and_raises_nothing(
-    comms: Supervisor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     tried: list[str] = []
 
@@ -118,7 +112,7 @@ async def test_a_write_that_fails_is_the_last_and_raises_nothing(
         tried.append(message.type)
         raise OSError("away")
 
-    monkeypatch.setattr(comms, "asend", asend)
+    monkeypatch.setattr(supervisor, "asend", asend)
     monkeypatch.setattr(module, "MIN_INTERVAL", 0)
     monkeypatch.setattr(module, "MAX_PER_SECOND", float("inf"))
     with publisher() as progress:

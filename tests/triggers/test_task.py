@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_seeany.api.invalid_responses import MIN_INVALID_RESPONSES
 from airflow_provider_seeany.api.outcome import (
@@ -19,55 +18,32 @@ from airflow_provider_seeany.api.outcome import (
     Crashed,
     Finished,
     Misconfigured,
-    Outcome,
     Refused,
     TimedOut,
-    decode_outcome,
 )
 from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.hooks import reauth
 from airflow_provider_seeany.triggers import task as trigger_module
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from tests.conftest import KEY, eventually
 from tests.hostile import (
     POLL_TIMEOUT,
-    Answer,
     HostileServer,
-    accepting,
+    Responder,
     close,
     nested,
+    never_respond,
     page,
-    register,
     reply,
     reset,
     task,
     truncated,
 )
-from tests.waits import TASK_SETTINGS, task_trigger
+from tests.triggers.runs import WELL_UNDER_WAY, outcome_of, trigger
+from tests.waits import TASK_SETTINGS
 
 Connect = Callable[..., None]
 
-WELL_UNDER_WAY = 3600.0
-"""The time limit of a wait that began so long before its deadline that its task must be visible by now."""
-
-
-def trigger(task_id: str = "x", **more: Any) -> SeeAnyTaskTrigger:
-    """Return a trigger that polls often."""
-    return task_trigger(task_id, **{"poll_interval": 0.01, "deadline": time.time() + 20, **more})
-
-
-async def outcome_of(waiting: BaseTrigger) -> Outcome:
-    """Run a trigger to its end, see that it fires exactly one event that can travel, and return its outcome."""
-    events = [event async for event in waiting.run()]
-    assert len(events) == 1
-    travelled = json.loads(json.dumps(events[0].payload))
-    assert KEY not in json.dumps(travelled)
-    return decode_outcome(travelled)
-
-
-@pytest.fixture(autouse=True)
-def _connected(hostile: HostileServer, connect: Connect) -> None:
-    connect(host=hostile.url, extra={"request_timeout": 5})
+pytestmark = pytest.mark.usefixtures("_connected")
 
 
 def test_a_stored_trigger_is_made_again_as_it_was() -> None:
@@ -158,7 +134,7 @@ async def test_a_refused_key_is_reported(simulator_url: str, connect: Connect) -
     assert outcome.http_status == 401
 
 
-BUMPY: dict[str, list[Answer]] = {
+BUMPY: dict[str, list[Responder]] = {
     "faults": [reset, close, reply(500), reply(503, b"", ("Retry-After", "0")), truncated({"id": "x"})],
     "now and then a page": [*[page(200)] * (MIN_INVALID_RESPONSES - 1), task()] * 2,
     "undocumented words": [task(status="queued"), task(status="paused"), task(status="queued")],
@@ -177,7 +153,7 @@ async def test_a_wait_continues_after_transient_errors(hostile: HostileServer, n
     await eventually(hostile, lambda: hostile.open == 0)
 
 
-REFUSED: dict[str, tuple[Answer, str]] = {
+REFUSED: dict[str, tuple[Responder, str]] = {
     "403": (reply(403), "PermanentError"),
     "a redirect": (reply(302, b"", ("Location", "http://[")), "PermanentError"),
     "pages only": (page(200), "InvalidResponseError"),
@@ -189,11 +165,11 @@ REFUSED: dict[str, tuple[Answer, str]] = {
 }
 
 
-@pytest.mark.usefixtures("_unusable_answers_are_believed_sooner")
+@pytest.mark.usefixtures("_invalid_responses_count_at_once")
 @pytest.mark.parametrize("name", REFUSED)
 async def test_an_error_that_polling_again_cannot_mend_is_reported(hostile: HostileServer, name: str) -> None:
-    answer, kind = REFUSED[name]
-    hostile.script(answer)
+    response, kind = REFUSED[name]
+    hostile.script(response)
 
     outcome = await outcome_of(trigger())
 
@@ -203,10 +179,10 @@ async def test_an_error_that_polling_again_cannot_mend_is_reported(hostile: Host
 
 
 @pytest.mark.parametrize(
-    "answer", [reset, reply(500), reply(429, b"", ("Retry-After", "3600"))], ids=["reset", "500", "429"]
+    "response", [reset, reply(500), reply(429, b"", ("Retry-After", "3600"))], ids=["reset", "500", "429"]
 )
-async def test_an_error_up_to_the_deadline_is_named_in_the_timeout(hostile: HostileServer, answer: Answer) -> None:
-    hostile.script(task(progress=65), answer)
+async def test_an_error_up_to_the_deadline_is_named_in_the_timeout(hostile: HostileServer, response: Responder) -> None:
+    hostile.script(task(progress=65), response)
 
     outcome = await outcome_of(trigger(deadline=time.time() + 0.3))
 
@@ -237,7 +213,7 @@ async def test_no_text_in_a_response_can_stop_postgresql_from_storing_it(hostile
     assert "\\u0000" not in json.dumps(event.payload)
 
 
-@pytest.mark.usefixtures("_unusable_answers_are_believed_sooner")
+@pytest.mark.usefixtures("_invalid_responses_count_at_once")
 async def test_a_response_can_be_stored_by_airflow_however_deep_it_is(hostile: HostileServer) -> None:
     serialize = pytest.importorskip("airflow.sdk.serde").serialize
     for depth in (10, 60, 100, 200, 400, 900, 100_000):
@@ -249,12 +225,12 @@ async def test_a_response_can_be_stored_by_airflow_however_deep_it_is(hostile: H
         serialize(event.payload)
 
 
-async def test_a_request_that_hangs_ends_with_the_wait_before_airflows_own_limit(
+async def test_a_request_without_a_response_ends_with_the_wait_before_airflows_own_limit(
     hostile: HostileServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect(host=hostile.url, extra={"request_timeout": 3600})
     monkeypatch.setattr(trigger_module, "LAST_POLL_SECONDS", 0.2)
-    hostile.script(task(progress=65), register)
+    hostile.script(task(progress=65), never_respond)
 
     async with asyncio.timeout(POLL_TIMEOUT):
         outcome = await outcome_of(trigger(deadline=time.time() + 0.2))
@@ -285,178 +261,6 @@ async def test_without_a_deadline_the_wait_continues(hostile: HostileServer) -> 
     hostile.script(task(), reset, task(status="completed"))
 
     assert isinstance(await outcome_of(trigger(deadline=None)), Finished)
-
-
-BAD_CONNECTIONS: dict[str, dict[str, Any]] = {
-    "no key": {"password": None},
-    "a bad key": {"password": f"Bearer {KEY}"},
-    "a bad address": {"host": "http://elsewhere.example"},
-    "a bad port": {"host": "127.0.0.1", "port": 99_999},
-    "a bad time limit": {"extra": {"request_timeout": "soon"}},
-    "an extra that is no object": {"extra": "[1]"},
-}
-
-
-@pytest.mark.parametrize("name", BAD_CONNECTIONS)
-async def test_a_connection_that_cannot_be_used_is_reported_by_its_name(
-    connect: Connect, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    monkeypatch.setattr(reauth, "CONNECTION_RETRY_SECONDS", 0.0)
-    connect("studio", **BAD_CONNECTIONS[name])
-
-    outcome = await outcome_of(trigger(seeany_conn_id="studio"))
-
-    assert isinstance(outcome, Misconfigured)
-    assert "'studio'" in outcome.text
-
-
-async def test_a_missing_connection_is_reported_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reauth, "CONNECTION_RETRY_SECONDS", 0.0)
-
-    outcome = await outcome_of(trigger(seeany_conn_id="no_such_connection"))
-
-    assert isinstance(outcome, Misconfigured)
-    assert "'no_such_connection' was not found, or could not be read" in outcome.text
-
-
-async def test_a_connection_that_appears_meanwhile_is_used(
-    hostile: HostileServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A secrets backend that is down for a moment must not end a wait after an hour."""
-    hostile.script(task(status="completed"))
-    monkeypatch.setattr(reauth, "FIRST_CONNECTION_RETRY_SECONDS", 0.0)  # that of a wait that has not polled yet
-    waiting = asyncio.create_task(outcome_of(trigger(seeany_conn_id="studio")))
-    await asyncio.sleep(0.05)
-    assert not waiting.done()
-
-    connect("studio", host=hostile.url)
-
-    assert isinstance(await waiting, Finished)
-
-
-async def test_a_connection_missing_up_to_the_deadline_is_named_in_the_timeout() -> None:
-    outcome = await outcome_of(trigger(seeany_conn_id="no_such_connection", deadline=time.time() + 0.2))
-
-    assert isinstance(outcome, TimedOut)
-    assert outcome.last_error is not None
-    assert "'no_such_connection' was not found, or could not be read" in outcome.last_error
-
-
-@pytest.mark.parametrize("broken", [{"password": None}, {"extra": "[1]"}], ids=["no key", "a broken extra"])
-async def test_a_connection_that_is_mended_meanwhile_is_used(
-    hostile: HostileServer, connect: Connect, broken: dict[str, Any]
-) -> None:
-    hostile.script(task(status="completed"))
-    connect("studio", host=hostile.url, **broken)
-    waiting = asyncio.create_task(outcome_of(trigger(seeany_conn_id="studio")))
-    await asyncio.sleep(0.05)
-    assert not waiting.done()
-
-    connect("studio", host=hostile.url)
-
-    assert isinstance(await waiting, Finished)
-
-
-# A key that is replaced.
-
-NEW_KEY = "sk-new-0123456789abcdefghijklmnopqrstuvwxyz"
-
-
-async def test_a_replaced_key_is_picked_up(hostile: HostileServer, connect: Connect) -> None:
-    hostile.script(task(), task(), accepting(NEW_KEY, task(status="completed"), otherwise=reply(401)))
-    waiting = asyncio.create_task(outcome_of(trigger()))
-    await eventually(hostile, lambda: len(hostile.requests) == 1)
-
-    connect(host=hostile.url, password=NEW_KEY)
-
-    assert isinstance(await waiting, Finished)
-    # The connections that were made with the old key are closed, too.
-    await eventually(hostile, lambda: hostile.open == 0)
-
-
-async def test_a_replaced_address_is_picked_up_with_the_key(
-    hostile: HostileServer, other_host: HostileServer, connect: Connect
-) -> None:
-    hostile.script(task(), reply(401))
-    other_host.script(task(status="completed"))
-    waiting = asyncio.create_task(outcome_of(trigger()))
-    await eventually(hostile, lambda: len(hostile.requests) == 1)
-
-    connect(host=other_host.url, password=NEW_KEY)
-
-    assert isinstance(await waiting, Finished)
-    assert [request.all("Authorization") for request in other_host.requests] == [[f"Bearer {NEW_KEY}"]]
-
-
-async def test_a_key_that_was_not_replaced_ends_the_wait_at_its_first_refusal(hostile: HostileServer) -> None:
-    hostile.script(task(), reply(401), task(status="completed"))
-
-    outcome = await outcome_of(trigger())
-
-    assert isinstance(outcome, Refused)
-    assert len(hostile.requests) == 2
-
-
-async def test_a_new_key_that_is_refused_too_ends_the_wait(hostile: HostileServer, connect: Connect) -> None:
-    hostile.script(task(), reply(401))
-    waiting = asyncio.create_task(outcome_of(trigger()))
-    await eventually(hostile, lambda: len(hostile.requests) == 1)
-
-    connect(host=hostile.url, password=NEW_KEY)
-    outcome = await waiting
-
-    assert isinstance(outcome, Refused)
-    assert [request.all("Authorization") for request in hostile.requests[-2:]] == [
-        [f"Bearer {KEY}"],
-        [f"Bearer {NEW_KEY}"],
-    ]
-    await eventually(hostile, lambda: hostile.open == 0)
-
-
-async def test_waits_that_share_the_old_key_all_pick_up_the_new_one(hostile: HostileServer, connect: Connect) -> None:
-    ids = [f"t{number}" for number in range(20)]
-    for task_id in ids:
-        end = accepting(NEW_KEY, task(id=task_id, status="completed"), otherwise=reply(401))
-        hostile.script(task(id=task_id), end, task_id=task_id)
-    waits = asyncio.gather(*(outcome_of(trigger(task_id, poll_interval=0.3)) for task_id in ids))
-    await eventually(hostile, lambda: len(hostile.requests) >= 20)
-
-    connect(host=hostile.url, password=NEW_KEY)
-
-    assert all(isinstance(outcome, Finished) for outcome in await waits)
-    await eventually(hostile, lambda: hostile.open == 0)
-
-
-async def test_a_key_refused_while_the_connection_is_missing_is_not_the_end(
-    hostile: HostileServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whoever replaces a connection may delete it first."""
-    monkeypatch.setattr(reauth, "MIN_RELOAD_INTERVAL", 0.0)
-    hostile.script(task(), accepting(NEW_KEY, task(status="completed"), otherwise=reply(401)))
-    waiting = asyncio.create_task(outcome_of(trigger()))
-    await eventually(hostile, lambda: len(hostile.requests) == 1)
-
-    monkeypatch.delenv("AIRFLOW_CONN_SEEANY_DEFAULT")
-    await eventually(hostile, lambda: len(hostile.requests) >= 4)
-    connect(host=hostile.url, password=NEW_KEY)
-
-    assert isinstance(await waiting, Finished)
-
-
-async def test_a_connection_that_stays_missing_after_a_refused_key_is_named(
-    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(reauth, "CONNECTION_RETRY_SECONDS", 0.1)
-    hostile.script(task(), reply(401))
-    waiting = asyncio.create_task(outcome_of(trigger()))
-    await eventually(hostile, lambda: len(hostile.requests) == 1)
-
-    monkeypatch.delenv("AIRFLOW_CONN_SEEANY_DEFAULT")
-    outcome = await waiting
-
-    assert isinstance(outcome, Misconfigured)
-    assert "'seeany_default' was not found" in outcome.text
-    await eventually(hostile, lambda: hostile.open == 0)
 
 
 # A task that is not visible yet, and the time of day.
@@ -558,9 +362,9 @@ async def test_a_first_poll_that_is_due_or_overdue_is_made(hostile: HostileServe
     assert isinstance(await outcome_of(trigger(first_poll_at=time.time() - 3600)), Finished)
 
 
-@pytest.mark.parametrize("answer", [register, task()], ids=["during a request", "between two polls"])
-async def test_a_cancelled_wait_closes_its_connections(hostile: HostileServer, answer: Answer) -> None:
-    hostile.script(answer)
+@pytest.mark.parametrize("response", [never_respond, task()], ids=["during a request", "between two polls"])
+async def test_a_cancelled_wait_closes_its_connections(hostile: HostileServer, response: Responder) -> None:
+    hostile.script(response)
     waiting = asyncio.create_task(outcome_of(trigger(poll_interval=60)))
     await eventually(hostile, lambda: len(hostile.requests) == 1)
 

@@ -52,30 +52,30 @@ def our_part(page: Page, anchor: str) -> str:
 
 def focused(page: Page) -> str:
     """Return the name of the focused element; fail if its focus is not visible."""
-    name, ring = page.evaluate(
+    name, visible = page.evaluate(
         """() => {
             const node = document.activeElement, style = getComputedStyle(node);
             const label = node.labels?.[0]?.textContent ?? node.getAttribute('aria-label') ?? node.textContent;
-            // The ring of a video's controls is drawn by the browser, out of reach.
-            const ring = style.outlineStyle !== 'none' || style.boxShadow !== 'none' || node.tagName === 'VIDEO';
-            return [label, ring];
+            // The focus ring of a video's controls is drawn by the browser, out of reach.
+            const visible = style.outlineStyle !== 'none' || style.boxShadow !== 'none' || node.tagName === 'VIDEO';
+            return [label, visible];
         }"""
     )
-    assert ring, f"nothing shows that {name!r} has the focus"
+    assert visible, f"nothing shows that {name!r} has the focus"
     return str(name)
 
 
-def tab_to(page: Page, name: str, *, most: int = 60) -> list[str]:
+def tab_to(page: Page, name: str, *, maximum: int = 60) -> list[str]:
     """Press Tab until something of this name has the focus, and return the names on the way."""
     passed: list[str] = []
     while not passed or passed[-1] != name:
-        assert len(passed) < most, f"{name!r} is not reached by Tab, but {passed}"
+        assert len(passed) < maximum, f"{name!r} is not reached by Tab, but {passed}"
         page.keyboard.press("Tab")
         passed.append(focused(page))
     return passed
 
 
-# The first of all tests: it looks at an Airflow in which nothing has waited yet.
+# The first of all tests: it needs an Airflow in which nothing has waited yet.
 def test_a_fresh_airflow_shows_how_to_begin(airflow: LocalAirflow, open_page: OpenPage) -> None:
     page = open_page(f"{airflow.url}/plugin/seeany")
 
@@ -281,8 +281,8 @@ def test_unexpected_values_stay_text_and_break_nothing(ui: Ui, open_page: OpenPa
             "https://h/?" + ODD,
         )
         view["batch"] = [
-            {"id": f"{ODD}{place}", "state": "completed", "url": url, "cost": None, "reason": None}
-            for place, url in enumerate(urls)
+            {"id": f"{ODD}{index}", "state": "completed", "url": url, "cost": None, "reason": None}
+            for index, url in enumerate(urls)
         ]
         route.fulfill(json=view)
 
@@ -341,7 +341,7 @@ def test_names_in_the_pages_table_stay_whole_and_long_ones_wrap(ui: Ui, open_pag
     def respond(route: Route) -> None:
         found = route.fetch().json()
         found["results"] = found["results"][:3]
-        for row, dag_id in zip(found["results"], ("rung_named", "summer_2026", LONG), strict=True):
+        for row, dag_id in zip(found["results"], ("video_named", "summer_2026", LONG), strict=True):
             row |= {"dag_id": dag_id, "task_id": "wait_for_video", "map_index": -1, "video_url": None}
             row |= {"first_result": None, "error_message": "the service says why, in many words, " * 20}
         found["results"][0]["conn_id"] = "seeany_of_the_studio"
@@ -350,7 +350,7 @@ def test_names_in_the_pages_table_stay_whole_and_long_ones_wrap(ui: Ui, open_pag
     page = open_page(ui.page, phone=phone, before=squeeze)
     page.get_by_role("button", name="Table").click()
     table = page.get_by_role("region", name="Results")
-    for text in ("rung_named", "summer_2026", "seeany_of_the_studio", "Finished at"):
+    for text in ("video_named", "summer_2026", "seeany_of_the_studio", "Finished at"):
         assert lines(table.get_by_text(text, exact=True)) == 1, text
     assert lines(table.get_by_role("link", name="wait_for_video").first) == 1
     assert lines(table.get_by_text(LONG)) > 1
@@ -427,9 +427,9 @@ def test_the_page_is_used_by_keyboard_alone(ui: Ui, open_page: OpenPage) -> None
 
     # Two pages on and one back, without looking for the button again.
     tab_to(page, "Older")
-    for turn in (2, 3):
+    for number in (2, 3):
         page.keyboard.press("Enter")
-        expect(page.get_by_text(f"Page {turn}")).to_be_visible()
+        expect(page.get_by_text(f"Page {number}")).to_be_visible()
         assert focused(page) == "Older"
         expect(page.get_by_role("navigation", name="Page").get_by_role("button", name="Newer")).to_be_enabled()
         expect(page.get_by_role("list").get_by_role("link", name=re.compile("wait")).first).to_be_visible()

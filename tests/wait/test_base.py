@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import inspect
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG
 
+from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
 from airflow_provider_seeany.sensors.batch import SeeAnyTaskBatchSensor
+from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 from airflow_provider_seeany.wait.base import BaseTaskWaitOperator
 from tests.waits import KINDS, TASK_SETTINGS, interval, wait
 
@@ -116,3 +119,35 @@ def test_every_parameter_is_documented_in_the_class_that_takes_it(kind: type) ->
         if "__init__" in vars(each):
             taken = inspect.signature(vars(each)["__init__"]).parameters.keys() - {"self", "kwargs"}
             assert taken == set(re.findall(r":param (\w+):", each.__doc__ or ""))
+
+
+PARAMETERS = [
+    (SeeAnyTaskSensor, "poke_interval"),
+    (SeeAnyTaskSensor, "timeout"),
+    (SeeAnyTaskSensor, "max_poll_interval"),
+    (SeeAnyTaskResultOperator, "poll_interval"),
+    (SeeAnyTaskResultOperator, "timeout"),
+    (SeeAnyTaskResultOperator, "max_poll_interval"),
+]
+BAD_SECONDS = [0, -1, float("nan"), float("inf"), 1e20, "3", True, None, timedelta(0), timedelta(seconds=-1)]
+
+
+@pytest.mark.parametrize(("kind", "name"), PARAMETERS)
+@pytest.mark.parametrize("seconds", BAD_SECONDS, ids=repr)
+def test_invalid_seconds_are_refused_by_name_when_the_dag_file_is_parsed(kind: Any, name: str, seconds: Any) -> None:
+    with pytest.raises(ValueError, match=f"^{name} must be a number of seconds above 0"):
+        wait(kind, **{name: seconds})
+
+
+@pytest.mark.parametrize(("kind", "name"), PARAMETERS)
+@pytest.mark.parametrize("seconds", [90, 90.0, timedelta(minutes=1.5)], ids=repr)
+def test_seconds_can_be_a_number_or_a_timedelta(kind: Any, name: str, seconds: Any) -> None:
+    assert getattr(wait(kind, **{name: seconds}), name) == 90
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seconds", [45.5, timedelta(seconds=45.5)])
+def test_the_maximum_interval_reaches_the_trigger(kind: Any, seconds: timedelta | float) -> None:
+    waiting = kind(task_id="wait", seeany_task_id="x", max_poll_interval=seconds)
+
+    assert waiting.worker_part.trigger().settings["max_poll_interval"] == 45.5

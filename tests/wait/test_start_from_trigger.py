@@ -31,7 +31,7 @@ def submit(number: int = 0) -> dict[str, Any]:
 
 
 def needs_a_worker(waiting: Any) -> bool:
-    """Tell whether a wait starts in a worker."""
+    """Return whether a wait starts in a worker."""
     assert waiting.start_from_trigger == (waiting.start_trigger_args is not None)
     return not waiting.start_from_trigger
 

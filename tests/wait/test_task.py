@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -18,11 +17,11 @@ from airflow_provider_seeany.exceptions import (
     SeeAnyTaskNotReady,
 )
 from airflow_provider_seeany.hooks import reauth
-from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
-from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 from airflow_provider_seeany.wait.task import TaskWait
 from tests.hostile import HostileServer, accepting, page, reply, task
-from tests.waits import TASK_SETTINGS
+from tests.waits import KINDS, TASK_SETTINGS, context, wait
+
+each_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 def task_wait(**more: Any) -> TaskWait:
@@ -115,21 +114,6 @@ def test_a_poke_picks_up_a_replaced_key(hostile: HostileServer, connect: Callabl
     hostile.until(lambda: hostile.open == 0)
 
 
-def test_a_killed_wait_closes_its_connections_and_logs_what_continues(
-    hostile: HostileServer, connect: Callable[..., None], caplog: pytest.LogCaptureFixture
-) -> None:
-    connect(host=hostile.url)
-    hostile.script(task())
-    waiting = task_wait()
-    waiting.poll()
-
-    waiting.abandon()
-
-    hostile.until(lambda: hostile.open == 0)
-    assert "SeeAny task x was ended" in caplog.text
-    assert "may still finish and cost money" in caplog.text
-
-
 def test_waits_deferred_together_do_not_poll_together() -> None:
     moments = sorted(task_wait().trigger().first_poll_at or 0 for _ in range(200))
 
@@ -150,26 +134,11 @@ def test_a_trigger_never_polls_so_soon_that_it_could_lose_its_task_however_near_
     assert (task_wait(timeout=1).trigger().first_poll_at or 0) >= before + 5
 
 
-@pytest.mark.parametrize("kind", [SeeAnyTaskSensor, SeeAnyTaskResultOperator])
-@pytest.mark.parametrize("longest", [45.5, timedelta(seconds=45.5)])
-def test_the_maximum_interval_reaches_the_trigger(kind: Any, longest: timedelta | float) -> None:
-    waiting = kind(task_id="wait", seeany_task_id="x", max_poll_interval=longest)
-
-    assert waiting.worker_part.trigger().settings["max_poll_interval"] == 45.5
-
-
-@pytest.mark.parametrize("kind", [SeeAnyTaskSensor, SeeAnyTaskResultOperator])
-@pytest.mark.parametrize("longest", [0, -1, float("nan"), float("inf"), True, "30", timedelta(0)])
-def test_a_maximum_interval_that_cannot_be_is_refused_when_the_dag_is_parsed(kind: Any, longest: Any) -> None:
-    with pytest.raises(ValueError, match="max_poll_interval"):
-        kind(task_id="wait", seeany_task_id="x", max_poll_interval=longest)
-
-
-@pytest.mark.usefixtures("_unusable_answers_are_believed_sooner")
-def test_a_later_poke_decides_whether_invalid_responses_have_to_be_believed(
+@pytest.mark.usefixtures("_invalid_responses_count_at_once")
+def test_a_later_poke_decides_whether_invalid_responses_end_the_wait(
     hostile: HostileServer, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The process of the next poke would begin to count anew, and the wait would never end."""
+    """The process of the next poke would begin to count from zero, and the wait would never end."""
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", slept.append)
     connect(host=hostile.url)
@@ -193,3 +162,28 @@ def test_the_first_poke_leaves_an_invalid_response_to_the_next_one(
 
     assert task_wait().poll() is None
     assert len(hostile.requests) == 1
+
+
+@each_kind
+@pytest.mark.usefixtures("_connected")
+def test_a_wait_that_a_user_ends_in_a_worker_logs_that_the_task_continues(
+    hostile: HostileServer, caplog: pytest.LogCaptureFixture, kind: Any
+) -> None:
+    hostile.script(task())
+    waiting = wait(kind, deferrable=False)
+    assert waiting.poll(context()) is None
+
+    waiting.on_kill()
+
+    assert "SeeAny task x was ended" in caplog.text
+    assert "may still finish and cost money" in caplog.text
+    hostile.until(lambda: hostile.open == 0)
+
+
+@each_kind
+def test_a_wait_that_a_user_ends_before_its_first_poll_logs_nothing(
+    caplog: pytest.LogCaptureFixture, kind: Any
+) -> None:
+    wait(kind, "{{ not_rendered_yet }}").on_kill()
+
+    assert caplog.text == ""

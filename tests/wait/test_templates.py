@@ -71,7 +71,7 @@ def test_what_was_tried_is_known(dag: DAG, template: str) -> None:
         ("{{ ti.get_previous_ti() }}", "'ti.get_previous_ti(…)'"),
         ("{{ ti.xcom_pull }}", "'ti.xcom_pull'"),
         ("{{ ti.xcom_pull() }}", "'ti.xcom_pull(…)'"),
-        ("{{ ti.xcom_pull('nobody') }}", "'ti.xcom_pull(…)'"),
+        ("{{ ti.xcom_pull('unknown') }}", "'ti.xcom_pull(…)'"),
         ("{{ ti.xcom_pull('submit_each') }}", "'ti.xcom_pull(…)'"),
         ("{{ ti.xcom_pull('group.submit') }}", "'ti.xcom_pull(…)'"),
         ("{{ ti.xcom_pull(['submit']) }}", "'ti.xcom_pull(…)'"),

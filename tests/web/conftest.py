@@ -21,6 +21,8 @@ from airflow_provider_seeany.web.results import queries
 from tests.web.results.history import know_dags
 
 DAGS = [f"dag_{number}" for number in range(20)]
+TASK = "/api/dags/{}/task?run_id={}&task_id=wait&map_index={}"
+ClientOf = Callable[[str | None], TestClient]
 
 
 class OwnDagOnly(SimpleAuthManager):
@@ -69,7 +71,7 @@ def session(database: None) -> Iterator[Session]:
 
 
 @pytest.fixture
-def client_of(monkeypatch: pytest.MonkeyPatch, session: Session) -> Iterator[Callable[[str | None], TestClient]]:
+def client_of(monkeypatch: pytest.MonkeyPatch, session: Session) -> Iterator[ClientOf]:
     monkeypatch.setenv("AIRFLOW__CORE__AUTH_MANAGER", f"{OwnDagOnly.__module__}.{OwnDagOnly.__qualname__}")
     purge_cached_app()
     auth_manager = create_auth_manager()

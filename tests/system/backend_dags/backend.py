@@ -9,14 +9,14 @@ from airflow.sdk import DAG, get_current_context, task
 from airflow_provider_seeany.sensors.batch import SeeAnyTaskBatchSensor
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 
-RUNG: dict[str, Any] = {"seeany_conn_id": "calls_back", "expect_callback": True}
+CALLED_BACK: dict[str, Any] = {"seeany_conn_id": "calls_back", "expect_callback": True}
 WAITS: dict[str, dict[str, Any]] = {
     "poke": {"deferrable": False, "poke_interval": 1},
     "deferred": {},
     "worker_free": {"worker_free": True},
     "worker_free_again": {"worker_free": True},
-    "rung": RUNG,
-    "rung_worker_free": {"worker_free": True, **RUNG},
+    "called_back": CALLED_BACK,
+    "called_back_worker_free": {"worker_free": True, **CALLED_BACK},
 }
 
 with DAG("backend", schedule=None, max_active_tasks=100):

@@ -1,4 +1,4 @@
-"""Waits in every state, for a browser to look at."""
+"""Waits in every state, for a browser to show."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from airflow_provider_seeany.web.callback.rate_limit import RateLimit
 from airflow_provider_seeany.web.callback.resume import find_waits, note_callback, resume
 from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
-from tests.hostile import COMPLETED, FAILED, Answer, Caller, HostileServer, register, reply, reset, task
+from tests.hostile import COMPLETED, FAILED, Caller, HostileServer, Responder, never_respond, reply, reset, task
 from tests.waits import TASK_SETTINGS, starts_triggers
 from tests.web.callback.waits_in_database import CONNECTION, add_wait, make_database, mark_failed, wait_anew
 
@@ -142,10 +142,10 @@ async def test_a_url_that_names_the_task_instance_needs_no_body(hostile: Hostile
     assert [state_of(each) for each in waits] == ["scheduled", "deferred"]
 
 
-@pytest.mark.parametrize("answer", [reply(500), reply(404), reply(403), reply(200, b"<html>")])
-async def test_an_upstream_error_leaves_the_wait_as_it_is(hostile: HostileServer, answer: Any) -> None:
+@pytest.mark.parametrize("response", [reply(500), reply(404), reply(403), reply(200, b"<html>")])
+async def test_an_upstream_error_leaves_the_wait_as_it_is(hostile: HostileServer, response: Any) -> None:
     wait = add_wait("x", 1)
-    hostile.script(answer)
+    hostile.script(response)
 
     assert await handle_callback(CLAIMS, ["x"]) == CALL_BACK_AGAIN
     assert state_of(wait) == "deferred"
@@ -157,7 +157,7 @@ async def test_a_poll_that_hangs_times_out(
     hostile: HostileServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     add_wait("x", 1)
-    hostile.script(register)
+    hostile.script(never_respond)
     monkeypatch.setattr(handler, "POLL_TIMEOUT", 0.2)
 
     assert await handle_callback(CLAIMS, ["x"]) == CALL_BACK_AGAIN
@@ -166,22 +166,22 @@ async def test_a_poll_that_hangs_times_out(
 
 @pytest.mark.parametrize("order", [["x", "done"], ["done", "x"]], ids=str)
 @pytest.mark.parametrize(
-    ("answer", "expected"),
+    ("response", "expected"),
     [
         (reply(500), CallbackResult(CallbackStatus.RESUMED, 1, retry_after=10)),
         (reply(404), CallbackResult(CallbackStatus.RESUMED, 1, retry_after=10)),
         (reply(200, b"<html>"), CallbackResult(CallbackStatus.RESUMED, 1, retry_after=10)),
         (reset, CallbackResult(CallbackStatus.RESUMED, 1, retry_after=10)),
-        (register, CallbackResult(CallbackStatus.RESUMED, 1, retry_after=10)),
+        (never_respond, CallbackResult(CallbackStatus.RESUMED, 1, retry_after=10)),
         (task(), RESUMED),
     ],
     ids=["500", "404", "invalid response", "reset", "hangs", "running"],
 )
 async def test_one_task_that_cannot_be_polled_does_not_hide_another_that_has_ended(
-    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch, answer: Any, expected: CallbackResult, order: list[str]
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch, response: Any, expected: CallbackResult, order: list[str]
 ) -> None:
     waits = [add_wait("x", 1), add_wait("done", 2)]
-    hostile.script(answer)
+    hostile.script(response)
     hostile.script(reply(200, {**COMPLETED, "id": "done"}), task_id="done")
     monkeypatch.setattr(handler, "POLL_TIMEOUT", 1)
 
@@ -210,10 +210,10 @@ async def test_two_tasks_are_polled_concurrently(hostile: HostileServer) -> None
     add_wait("x", 1)
     add_wait("y", 2)
 
-    def once_both_are_polled(answer: Answer) -> Answer:
+    def once_both_are_polled(response: Responder) -> Responder:
         async def polled(caller: Caller) -> None:
             await asyncio.to_thread(hostile.until, lambda: len(hostile.requests) == 2)
-            await answer(caller)
+            await response(caller)
 
         return polled
 
@@ -389,7 +389,7 @@ async def test_of_two_callbacks_at_once_one_resumes_the_wait_and_the_other_finds
 
 @starts_triggers
 async def test_what_an_earlier_try_waited_for_does_not_end_this_one(hostile: HostileServer) -> None:
-    """A person marked the first try as failed, and cleared it to wait for a task that was created anew."""
+    """A user marked the first try as failed, and cleared it to wait for a new SeeAny task."""
     first_try = add_wait("x", 1, worker_free=True)
     mark_failed(first_try)
     this_try = wait_anew(first_try, "new")
@@ -416,7 +416,7 @@ async def test_a_try_that_waits_for_the_same_task_again_is_resumed(hostile: Host
 async def test_a_note_that_may_have_come_too_late_for_the_wait_requests_another_callback(
     monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    """The database took so long that the trigger has looked for a note by then."""
+    """The database took so long that the trigger has read the registration by then."""
     wait = add_wait("x", 1, first_poll_at=time.time() + 60)
     if where == "in its first worker":
         with create_session(scoped=False) as session:

@@ -50,7 +50,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
 
 @pytest.fixture
 def _options_known() -> None:
-    """Tell Airflow which options of providers are secrets, as its processes do when they start."""
+    """Register the options of providers that are secrets, as Airflow's processes do when they start."""
     ProvidersManager().initialize_providers_configuration()
 
 
@@ -127,7 +127,7 @@ def test_a_secret_that_a_command_prints_is_read_once(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.usefixtures("_options_known")
-def test_a_secret_that_cannot_be_read_turns_callbacks_off_and_is_not_logged(
+def test_a_secret_that_cannot_be_read_disables_callbacks_and_is_not_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("AIRFLOW__SEEANY__CALLBACK_SECRET_CMD", "ls /MARKED")

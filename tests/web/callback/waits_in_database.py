@@ -155,7 +155,7 @@ def sweep(instance_id: Any) -> None:
 
 
 def mark_failed(instance_id: Any) -> None:
-    """Do what the api-server does when a person marks a task instance as failed."""
+    """Do what the api-server does when a user marks a task instance as failed."""
     with create_session(scoped=False) as session:
         instance = session.get_one(TaskInstance, instance_id)
         instance.set_state(TaskInstanceState.FAILED, session=session)

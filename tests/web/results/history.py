@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
-from sqlalchemy import event, func, insert, select, text
+from sqlalchemy import delete, event, func, insert, select, text
 from sqlalchemy.orm import Session
 
 from airflow_provider_seeany.xcoms.record import Record
@@ -155,6 +155,37 @@ def record(at: float, *, number: int = 0, files_url: str = "https://cdn.example"
     return Record(**{**fields, **more})
 
 
+def tasks(session: Session, *, dag_ids: list[str] | None = None, count: int = 1) -> list[TaskInstanceKey]:
+    """Add ended task instances without XComs, ten to a run; return their keys."""
+    fill(session, [record(time.time() - 60, number=number) for number in range(count)], dag_ids=dag_ids or ["dag_0"])
+    session.execute(delete(XComModel))
+    session.commit()
+    names = (TaskInstance.dag_id, TaskInstance.run_id, TaskInstance.task_id, TaskInstance.map_index)
+    rows = session.execute(select(*names).order_by(TaskInstance.run_id, names[-1]))
+    return [TaskInstanceKey.of(row) for row in rows]
+
+
+def row_of(key: TaskInstanceKey) -> Any:
+    """Return the conditions for the row of a task instance."""
+    return [getattr(TaskInstance, column) == value for column, value in key.columns().items()]
+
+
+def push_xcoms(session: Session, instance: TaskInstanceKey, xcoms: Mapping[str, Any]) -> None:
+    """Push XComs of a task instance."""
+    run = session.execute(select(TaskInstance).where(*row_of(instance))).scalar_one().dag_run.id
+    values = [{**instance.columns(), "dag_run_id": run, "key": key, "value": value} for key, value in xcoms.items()]
+    session.execute(insert(XComModel), values)
+    session.commit()
+
+
+def push_foreign(session: Session, key: str, value: object = "x", *, map_index: int = 1) -> None:
+    """Push what a DAG may push: anything under any key."""
+    row = session.execute(select(XComModel.dag_run_id, XComModel.run_id, XComModel.dag_id).limit(1)).one()
+    values = {"task_id": "wait", "map_index": map_index, "key": key, "value": value, "timestamp": datetime.now(UTC)}
+    session.execute(insert(XComModel).values(**row._mapping, **values))
+    session.commit()
+
+
 @contextmanager
 def statements(engine: Any) -> Iterator[list[tuple[str, Any]]]:
     """Note the statements about XComs."""
@@ -169,6 +200,15 @@ def statements(engine: Any) -> Iterator[list[tuple[str, Any]]]:
         yield executed
     finally:
         event.remove(engine, "before_cursor_execute", note)
+
+
+def plan(session: Session, statement: str, parameters: Any) -> str:
+    """Return the database's plan of a statement."""
+    connection = session.connection()
+    is_sqlite = connection.dialect.name == "sqlite"
+    explain = "EXPLAIN QUERY PLAN" if is_sqlite else "EXPLAIN"
+    rows = connection.exec_driver_sql(f"{explain} {statement}", parameters if is_sqlite else dict(parameters))
+    return "\n".join(str(row[-1]) for row in rows)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Answers that no service should give, made up by hypothesis."""
+"""Responses that no service should send, made up by hypothesis."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ NAMES = st.sampled_from(
 
 @st.composite
 def objects(draw: st.DrawFn) -> dict[str, Any]:
-    """Return a real answer with some of its fields made up."""
-    answer = dict(draw(st.sampled_from([PROCESSING, COMPLETED, FAILED, {}])))
-    answer |= draw(st.dictionaries(NAMES, VALUES, max_size=4))
-    return answer
+    """Return a real payload with some of its fields made up."""
+    payload = dict(draw(st.sampled_from([PROCESSING, COMPLETED, FAILED, {}])))
+    payload |= draw(st.dictionaries(NAMES, VALUES, max_size=4))
+    return payload
 
 
 @st.composite
@@ -43,12 +43,14 @@ def bodies(draw: st.DrawFn) -> bytes:
     """Return the bytes of a body: JSON as it is, broken, doubled, nested, packed; or anything."""
     value = draw(objects() | VALUES)
     text = json.dumps(value, ensure_ascii=draw(st.booleans())).encode("utf-8", "surrogatepass")
-    match draw(st.sampled_from(["whole", "whole", "whole", "cut", "changed", "twice", "nested", "packed", "any"])):
-        case "cut":
+    match draw(
+        st.sampled_from(["whole", "whole", "whole", "truncated", "changed", "twice", "nested", "packed", "any"])
+    ):
+        case "truncated":
             return text[: draw(st.integers(0, len(text)))]
         case "changed":
-            place = draw(st.integers(0, max(len(text) - 1, 0)))
-            return text[:place] + draw(st.binary(max_size=3)) + text[place + 1 :]
+            index = draw(st.integers(0, max(len(text) - 1, 0)))
+            return text[:index] + draw(st.binary(max_size=3)) + text[index + 1 :]
         case "twice":
             return text[:-1] + b"," + text[1:] if text.startswith(b"{") else text * 2
         case "nested":

@@ -1,4 +1,4 @@
-"""Reading an answer: any bytes at all end in a task, a typed error, or a wait."""
+"""Parsing a response: any bytes at all end in a task, a typed error, or a wait."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from airflow_provider_seeany.exceptions import SeeAnyError, api_error, completed
 from airflow_provider_seeany.links.task import RESULT_LINKS
 from tests.conftest import KEY
 from tests.fuzz import examples
-from tests.fuzz.answers import responses
+from tests.fuzz.responses import responses
 from tests.hostile import VIDEO
+from tests.recorded_log import RecordedLog
 
 MAX_TEXT_LENGTH = 1500
-"""No text for people is longer than that: 500 characters of foreign text, twice, and our own words."""
+"""No text is longer than that: 500 characters of foreign text, twice, and our own words."""
 
 
 def read(response: Response) -> SeeAnyTask | ApiError:
@@ -41,20 +42,10 @@ def assert_fit_to_show(text: str) -> None:
     assert KEY not in text
 
 
-class _Lines:
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def info(self, msg: str, /, *args: object) -> None:
-        self.lines.append(msg % args)
-
-    warning = info
-
-
 @examples(10_000)
 @given(responses())
 def test_any_response_ends_in_a_task_a_typed_error_or_a_wait(response: Response) -> None:
-    log = _Lines()
+    log = RecordedLog()
     wait = Wait(
         VIDEO, polling=AdaptiveInterval(poll_interval=10, max_poll_interval=30), deadline=None, log=log, began=0.0
     )
@@ -62,7 +53,7 @@ def test_any_response_ends_in_a_task_a_typed_error_or_a_wait(response: Response)
     reply = read(response)
     step = wait.receive(reply, 5.0)
 
-    for line in log.lines:
+    for line in log.infos + log.warnings:
         assert_fit_to_show(line)
     if isinstance(reply, ApiError):
         assert_fit_to_show(str(api_error(reply, seeany_conn_id="c", seeany_task_id=VIDEO)))

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
-from airflow.sdk.execution_time import task_runner
 
 from airflow_provider_seeany.api.outcome import Finished
 from airflow_provider_seeany.callback.registration import KEY_PREFIX, registration_key
 from airflow_provider_seeany.exceptions import SeeAnyRequestError, SeeAnyTaskIdError
-from tests.hostile import COMPLETED, Answer, Caller, HostileServer, reply, task
+from tests.hostile import COMPLETED, Caller, HostileServer, Responder, reply, task
 from tests.supervisor import Supervisor
 from tests.waits import KINDS, context, wait
 
+pytestmark = pytest.mark.usefixtures("_connected")
 each_kind = pytest.mark.parametrize("kind", KINDS)
 KEY = registration_key("seeany_default", "x")
 TRY = "019a0000-0000-7000-8000-000000000001"
@@ -25,14 +24,6 @@ TRY = "019a0000-0000-7000-8000-000000000001"
 
 def registrations(supervisor: Supervisor) -> set[str]:
     return {key for key in supervisor.xcoms if key.startswith(KEY_PREFIX)}
-
-
-@pytest.fixture
-def supervisor(monkeypatch: pytest.MonkeyPatch, hostile: HostileServer, connect: Callable[..., None]) -> Supervisor:
-    connect(host=hostile.url, extra={"request_timeout": 5})
-    supervisor = Supervisor()
-    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
-    return supervisor
 
 
 def run(waiting: Any) -> Any:
@@ -43,7 +34,7 @@ def run(waiting: Any) -> Any:
     return waiting.execute(ctx)
 
 
-def recording(supervisor: Supervisor, response: Answer, seen: list[set[str]]) -> Answer:
+def recording(supervisor: Supervisor, response: Responder, seen: list[set[str]]) -> Responder:
     async def poll(caller: Caller) -> None:
         seen.append(registrations(supervisor))
         await response(caller)

@@ -63,7 +63,7 @@ def fill(session: Session) -> None:
 
 
 def main() -> None:
-    """Fill, look, explain."""
+    """Fill the database, find the wait, and explain the query."""
     make_database()
     add_wait("wanted", 0)
     with create_session(scoped=False) as session:

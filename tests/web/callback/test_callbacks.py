@@ -70,14 +70,14 @@ _EXPECTED = {
 EXPECTED = {name: expected for name, expected in _EXPECTED.items() if AIRFLOW_V_3_3_PLUS or "worker-free" not in name}
 
 
-pytestmark = pytest.mark.xdist_group("rings")
+pytestmark = pytest.mark.xdist_group("callbacks")
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The outcome of each situation."""
-    home = tmp_path_factory.mktemp("rings")
-    return run_script("rings", home / "home", f"sqlite:///{home}/airflow.db")
+    home = tmp_path_factory.mktemp("callbacks")
+    return run_script("callbacks", home / "home", f"sqlite:///{home}/airflow.db")
 
 
 def test_every_situation_is_tested(results: Any) -> None:

@@ -24,7 +24,18 @@ from airflow_provider_seeany.callback.token import TokenClaims, sign_token
 from airflow_provider_seeany.web.app import create_app
 from airflow_provider_seeany.web.callback import handler
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
-from tests.hostile import COMPLETED, FAILED, Answer, Caller, HostileServer, in_background, page, register, reply, task
+from tests.hostile import (
+    COMPLETED,
+    FAILED,
+    Caller,
+    HostileServer,
+    Responder,
+    in_background,
+    never_respond,
+    page,
+    reply,
+    task,
+)
 from tests.web.callback.waits_in_database import (
     ANOTHER_DAG,
     ANOTHER_RUN,
@@ -62,7 +73,7 @@ class Situation:
     """
     A wait, and a callback for it.
 
-    :param answer: SeeAny's response; ``None`` for that of a completed task.
+    :param response: SeeAny's response; ``None`` for that of a completed task.
     :param wait: the arguments of the wait.
     :param before: what has happened to the wait before the callback.
     :param meanwhile: what happens to it during the poll.
@@ -74,7 +85,7 @@ class Situation:
     :param id_in_body: the id in the body, if it is another one.
     """
 
-    answer: Answer | None = None
+    response: Responder | None = None
     wait: dict[str, Any] = field(default_factory=dict)
     before: Change | None = None
     meanwhile: Change | None = None
@@ -147,12 +158,12 @@ SITUATIONS = {
         meanwhile=lambda subject: wait_anew(subject.instance_id, subject.seeany_task_id)
     ),
     "SeeAny is down": Situation(page(502)),
-    "SeeAny does not respond": Situation(register),
+    "SeeAny does not respond": Situation(never_respond),
     "SeeAny refuses the key": Situation(reply(401, {"error": {"code": "invalid_api_key", "message": "no"}})),
     "SeeAny does not know it": Situation(reply(404, {"error": {"code": "task_not_found", "message": "no"}})),
     _NO_VIDEO: Situation(reply(200, {**COMPLETED, "id": _NO_VIDEO, "video_url": None})),
     "there is no connection": Situation(is_connected=False),
-    "the response is about another task": Situation(reply(200, {**COMPLETED, "id": "somebody else's"})),
+    "the response is about another task": Situation(reply(200, {**COMPLETED, "id": "another"})),
 }
 
 
@@ -166,27 +177,32 @@ def outcome_of(situation: Situation, name: str, number: int, server: HostileServ
     subject = Subject(seeany_task_id, first, instances[0])
     if situation.before:
         situation.before(subject)
-    respond = situation.answer or reply(200, {**COMPLETED, "id": seeany_task_id})
+    response = situation.response or reply(200, {**COMPLETED, "id": seeany_task_id})
 
-    async def answer(caller: Caller) -> None:
+    async def respond(caller: Caller) -> None:
         if situation.meanwhile:
             situation.meanwhile(subject)
-        await respond(caller)
+        await response(caller)
 
-    server.script(answer)
+    server.script(respond)
     server.requests.clear()
     # Only the callback's own timeout ends a poll.
-    connection = {"conn_type": "seeany", "host": server.url, "password": "sk-rings", "extra": {"request_timeout": 3600}}
+    connection = {
+        "conn_type": "seeany",
+        "host": server.url,
+        "password": "sk-callbacks",
+        "extra": {"request_timeout": 3600},
+    }
     for conn_id in (CONNECTION, situation.connection):
         os.environ[f"AIRFLOW_CONN_{conn_id.upper()}"] = json.dumps(connection) if situation.is_connected else ""
     named = TaskInstanceKey(**HERE, map_index=first) if situation.named else None
     token = sign_token(TokenClaims(situation.connection, named), secret=SECRET)
     body = {} if situation.named else {"id": situation.id_in_body or seeany_task_id}
-    response = client.post(f"/callback/{token}", json=body)
+    returned = client.post(f"/callback/{token}", json=body)
     return {
-        "http_status": response.status_code,
-        "response": response.json(),
-        "has Retry-After": "Retry-After" in response.headers,
+        "http_status": returned.status_code,
+        "response": returned.json(),
+        "has Retry-After": "Retry-After" in returned.headers,
         "polls": [request.target for request in server.requests],
         **_left_of(range(first, first + situation.waits), registration_key(CONNECTION, seeany_task_id)),
     }
