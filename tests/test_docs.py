@@ -1,5 +1,5 @@
 """
-The documentation: its links lead somewhere, the Chinese pages say what the English ones do, and of the tables of errors
+The documentation: its links lead somewhere, Chinese readers are told what English ones are, and of the tables of errors
 none misses an error and what they say of retries is so.
 """
 
@@ -63,9 +63,9 @@ def test_links_within_the_repository_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize(("english", "chinese"), TWINS, ids=lambda page: page.name)
-def test_the_chinese_pages_say_the_same(english: Path, chinese: Path) -> None:
-    """The same chapters, the same rows in tables and the same code; the words are for reviewers to compare."""
-    tables = [
+def test_chinese_readers_are_told_the_same(english: Path, chinese: Path) -> None:
+    """The same chapters, the same rows in tables and the same code; the words are for people to compare."""
+    told = [
         {
             "chapters": [heading.count("#") for heading in re.findall(r"^#+", text, re.MULTILINE)],
             "rows": [row.count("|") for row in _TABLE_ROW.findall(text)],
@@ -73,7 +73,7 @@ def test_the_chinese_pages_say_the_same(english: Path, chinese: Path) -> None:
         }
         for text in (page.read_text("utf-8") for page in (english, chinese))
     ]
-    assert tables[0] == tables[1]
+    assert told[0] == told[1]
 
 
 def test_every_page_of_the_documentation_is_there_in_chinese() -> None:
