@@ -44,6 +44,7 @@ def test_keeps_strangers_out(database_url: str) -> None:
         _connect(database_url.replace("airflow:", "airflow:wrong"))
 
 
+@pytest.mark.large
 def test_a_wait_moves_to_the_other_triggerer_when_its_own_is_killed_for_good(database_url: str, tmp_path: Path) -> None:
     airflow = LocalAirflow(
         tmp_path / "home",

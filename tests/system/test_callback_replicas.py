@@ -28,7 +28,7 @@ from tests.state_changes import keep_state_changes, states_after_deferral
 from tests.system.conftest import REPOSITORY, FinishedRun
 from tests.system.replicas import ALL, CONNECTION, RACING, RESUMED, SIBLINGS, is_worker_free, seeany_task_id
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("callback_replicas")]
+pytestmark = [pytest.mark.system, pytest.mark.large, pytest.mark.xdist_group("callback_replicas")]
 
 CALLBACKS_AT_EACH = 2
 """Callbacks for one task that each of two api-servers gets at one moment."""

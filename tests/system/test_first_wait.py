@@ -10,7 +10,7 @@ from local_airflow import LocalAirflow
 from local_airflow.client import wait_until
 from tests.system.conftest import REPOSITORY
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("first_wait")]
+pytestmark = [pytest.mark.system, pytest.mark.large, pytest.mark.xdist_group("first_wait")]
 
 HERE = Path(__file__).parent
 

@@ -19,6 +19,7 @@ from tests.system.conftest import REPOSITORY, FinishedRun
 from tests.system.suspended import ALL, WAITS, batch_ids, seeany_task_id
 
 pytestmark = [
+    pytest.mark.large,
     pytest.mark.system,
     pytest.mark.xdist_group("suspended"),
     pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="triggers write no results before Airflow 3.3"),
