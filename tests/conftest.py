@@ -39,6 +39,22 @@ KEY = "sk-marked-0123456789abcdefghijklmnopqrstuvwxyzABCDE"
 Poll = Callable[..., SeeAnyTask | ApiError]
 
 
+API = Path(__file__).parent / "api"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """
+    Make one group of the tests of the API layer: the largest, so that one worker begins with it.
+
+    Meanwhile the other one starts all test DAGs. If a second Airflow started then, the scheduler could be so late that
+    it loses deferred task instances (apache/airflow#72716).
+    """
+    for item in items:
+        if item.path.is_relative_to(API):
+            item.add_marker(pytest.mark.xdist_group("api"))
+
+
 @pytest.fixture(autouse=True)
 def _nothing_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove proxies, certificates, connections and passwords from the environment."""
