@@ -91,7 +91,7 @@ with DAG("ids_from_upstream", schedule=None):
 
     submitted = submit()
     SeeAnyTaskSensor(task_id="xcom_arg", seeany_task_id=submitted["id"])
-    SeeAnyTaskSensor(task_id="template", seeany_task_id="{{ ti.xcom_pull(task_ids='submit')['id'] }}")
+    submitted >> SeeAnyTaskSensor(task_id="template", seeany_task_id="{{ ti.xcom_pull(task_ids='submit')['id'] }}")
     nothing = submit_nothing()
     nothing >> SeeAnyTaskSensor(
         task_id="missing", seeany_task_id="{{ ti.xcom_pull(task_ids='submit_nothing').get('id') }}", retries=2
