@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import json
+import select
 import socket
 import ssl
 import threading
@@ -140,17 +141,24 @@ class Proxy:
                 caller.sendall(b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 Connection established\r\n\r\n")
             else:
                 server.sendall(head)
-            threading.Thread(target=self._pass_on, args=(server, caller), daemon=True).start()
             self._pass_on(caller, server)
 
-    def _pass_on(self, here: socket.socket, there: socket.socket) -> None:
+    def _pass_on(self, caller: socket.socket, server: socket.socket) -> None:
+        """Pass bytes on in both directions, in one thread: a TLS socket is not safe for two."""
+        other = {caller: server, server: caller}
+        is_open = True
         with suppress(OSError):
-            while got := here.recv(65_536):
-                self.seen += got
-                there.sendall(got)
-        for line in (here, there):
+            while is_open:
+                is_buffered = isinstance(caller, ssl.SSLSocket) and caller.pending()
+                ready = [caller] if is_buffered else select.select([caller, server], [], [], POLL_TIMEOUT)[0]
+                is_open = bool(ready)
+                for each in ready:
+                    self.seen += (got := each.recv(65_536))
+                    other[each].sendall(got)
+                    is_open = is_open and bool(got)
+        for each in other:
             with suppress(OSError):
-                line.shutdown(socket.SHUT_RDWR)
+                each.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
