@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -72,7 +72,7 @@ class BaseSeeAnyTrigger(BaseTrigger):
         first_poll_at: float | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.settings = settings
+        self.settings = _shared(msgspec.json.encode(settings))
         self.seeany_conn_id = seeany_conn_id
         self.deadline = deadline
         self.first_poll_at = first_poll_at
@@ -186,6 +186,13 @@ class BaseSeeAnyTrigger(BaseTrigger):
                     "SeeAny called back, unless" if by_callback else "If",
                 )
             raise
+
+
+@lru_cache(maxsize=256)
+def _shared(encoded: bytes) -> dict[str, Any]:
+    """Return the settings as one object for all waits that have the same: a triggerer holds thousands of waits."""
+    settings: dict[str, Any] = msgspec.json.decode(encoded)
+    return settings
 
 
 def is_restart(began: float, now: float) -> bool:
