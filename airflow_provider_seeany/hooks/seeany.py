@@ -225,8 +225,8 @@ class SeeAnyHook(BaseHook):
         Return the URL for SeeAny to call back when a task has ended, to be passed when creating it.
 
         A callback resumes the waits with ``expect_callback=True`` that use this connection, for the SeeAny task that
-        its body names by ``id``, ``task_id`` or ``task_uuid``. It requires ``[seeany] callback_secret`` and
-        ``[api] base_url``, the same in every process.
+        its body names (see :func:`~airflow_provider_seeany.api.task_id.task_ids_in`). It requires
+        ``[seeany] callback_secret`` and ``[api] base_url``, the same in every process.
 
         :param dag_id: the DAG of the task that waits. If it is given, the body need not name a SeeAny task.
         :param run_id: its run.
