@@ -249,7 +249,9 @@ def api_error(error: ApiError, *, seeany_conn_id: str, seeany_task_id: str | Non
         return SeeAnyAuthError(f"{error}. {request} Check that connection's API Key (its password).", error)
     if error.http_status in (404, 410) and seeany_task_id is not None:
         return SeeAnyTaskNotFound(
-            f"{error}. {request} Check the id, and that the key belongs to the account that created the task.", error
+            f"{error}. {request} Check the id, that the key belongs to the account that created the task, and the "
+            "connection's API (api in its extra).",
+            error,
         )
     if isinstance(error, PermanentError):
         return SeeAnyRequestError(f"{error}. {request}", error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow_provider_seeany.api.dialects import DEFAULT_DIALECT, DIALECTS
 from airflow_provider_seeany.api.request import DEFAULT_BASE_URL, DEFAULT_REQUEST_TIMEOUT
 
 CONNECTION_TYPE: dict[str, Any] = {
@@ -16,12 +17,23 @@ CONNECTION_TYPE: dict[str, Any] = {
         "placeholders": {"password": "sk-…", "host": DEFAULT_BASE_URL},
     },
     "conn-fields": {
+        "api": {
+            "label": "API",
+            "description": "The API that your tasks belong to. Ids such as wtask_… are of developer. Empty means v1.",
+            # Nullable, because the choice can be emptied.
+            "schema": {
+                "type": ["string", "null"],
+                "default": DEFAULT_DIALECT.name,
+                "enum": list(DIALECTS),
+                "values_display": {name: dialect.label for name, dialect in DIALECTS.items()},
+            },
+        },
         "request_timeout": {
             "label": "Request timeout (s)",
             "description": "Timeout of one API request in seconds. A timed-out request does not end a wait.",
             # Nullable, because otherwise the form's Save button is disabled while the field is empty.
             "schema": {"type": ["number", "null"], "default": DEFAULT_REQUEST_TIMEOUT, "minimum": 1},
-        }
+        },
     },
 }
 """The connection form, declared only here: Airflow 3.2+ reads it as it is, the hook renders it for 3.1."""

@@ -15,7 +15,7 @@ from enum import Enum
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from airflow_provider_seeany.simulator.server import STARTED, create_app
+from airflow_provider_seeany.simulator.server import TASKS, create_app
 from local_airflow.settings import HOST, free_port
 
 SLOW_SECONDS = 20.0
@@ -73,7 +73,7 @@ class FaultyApi:
     def begin(self) -> None:
         """Start the tasks and the phases."""
         self.began = time.time()
-        self._app[STARTED].update(dict.fromkeys(self._ids, self.began))
+        self._app[TASKS].started.update(dict.fromkeys(self._ids, self.began))
         asyncio.run_coroutine_threadsafe(self._toggle(), self._loop)
 
     @contextlib.contextmanager

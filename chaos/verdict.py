@@ -12,7 +12,7 @@ import msgspec
 from airflow_provider_seeany.api.batch_result import Failure
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.links.task import RESULT_LINKS
-from airflow_provider_seeany.simulator.bodies import task_body
+from airflow_provider_seeany.simulator import v1
 from airflow_provider_seeany.simulator.scenario import Scenario
 from airflow_provider_seeany.xcoms.record_key import FIRST_KEY, LAST_KEY, PROGRESS_KEY
 from chaos.plan import PlannedWait
@@ -48,7 +48,7 @@ class Service:
     def task(self, seeany_task_id: str) -> SeeAnyTask:
         """Return the final state of a task."""
         scenario = Scenario.of(seeany_task_id)
-        body = task_body(scenario, scenario.at(float("inf")), started_at=self.began, files_url=f"{self.url}/files")
+        body = v1.task(scenario, scenario.at(float("inf")), started_at=self.began, files_url=f"{self.url}/files")
         return SeeAnyTask.from_payload(dict(body))
 
 

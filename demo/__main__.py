@@ -17,7 +17,17 @@ from types import FrameType
 
 from demo.check import gather, judge
 from demo.picture import Album, write_picture
-from demo.plan import BASE_URL_VARIABLE, DAG_ID, KEY_VARIABLE, TASK_VARIABLE, Plan, UsageError, plan_of
+from demo.plan import (
+    API_VARIABLE,
+    BASE_URL_VARIABLE,
+    DAG_ID,
+    KEY_VARIABLE,
+    TASK_VARIABLE,
+    Plan,
+    UsageError,
+    plan_of,
+)
+from demo.probe import find_api
 from demo.progress import Watch
 from demo.screen import Screen, make_console, result
 from demo.simulator import running_simulator
@@ -31,9 +41,11 @@ _PASS, _FAIL, _USAGE = 0, 1, 2
 _EPILOG = f"""\
 KEEP=1 leaves Airflow and the simulator running after the result until Ctrl-C.
 
-{KEY_VARIABLE} and {TASK_VARIABLE} together run the same DAG against the real service, always for that one
-task; {BASE_URL_VARIABLE} overrides the provider's default address. The exit code is 0 for PASS, 1 for FAIL, 2 for
-a wrong usage, 130 after Ctrl-C.
+{KEY_VARIABLE} and {TASK_VARIABLE} together use the real service instead. First they show how it responds to
+a request for that task in each dialect of the API (v1 and developer), or only in the one that {API_VARIABLE} names.
+Then the same DAG waits for that one task, in the first dialect in which it was found. All requests are GETs.
+{BASE_URL_VARIABLE} overrides the provider's default address. The exit code is 0 for PASS, 1 for FAIL, 2 for a wrong
+usage, 130 after Ctrl-C.
 """
 
 
@@ -83,6 +95,11 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(plan: Plan, folder: Path, *, keep: bool, svg: Path | None) -> int:
     screen = Screen(make_console())
+    if plan.is_real:
+        if (api := find_api(plan, screen)) is None:
+            print("FAIL: the task was read with none of them; docs/api.md says what the responses above mean")
+            return _FAIL
+        plan = plan.speaking(api)
     with contextlib.ExitStack() as stack:
         service_url = plan.base_url
         if not plan.is_real:
@@ -99,7 +116,10 @@ def _run(plan: Plan, folder: Path, *, keep: bool, svg: Path | None) -> int:
                 say=screen.say,
             )
         )
-        airflow.create_connection("seeany_default", conn_type="seeany", host=service_url, password=plan.api_key)
+        for conn_id, api in plan.connections.items():
+            airflow.create_connection(
+                conn_id, conn_type="seeany", host=service_url, password=plan.api_key, extra={"api": api}
+            )
         code = _run_dag(plan, airflow, service_url, screen, svg)
         if code != _PASS:
             screen.say(f"The logs stay in {os.path.relpath(folder)}")

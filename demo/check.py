@@ -8,16 +8,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 
 from airflow_provider_seeany import __version__
-from airflow_provider_seeany.api.request import base_url
 from demo.plan import REFUSED, Plan, WaitName
+from demo.service import open_session, request_task, settings_for
 from local_airflow import DagRun, LocalAirflow
 
 _TIMEOUT = 20
+_ENDED_WELL = ("completed", "succeeded", "partial_failed")
 _VIDEO_KEYS = ("video_url", "thumbnail_url", "duration", "resolution")
 # Prefixes of content types; a real service's storage often says only octet-stream.
 _VIDEO = ("video/",)
@@ -108,8 +109,7 @@ def gather(airflow: LocalAirflow, run: DagRun, plan: Plan, service_url: str | No
     )
     # Show the failure text even if the last task never ran.
     failure = collected.get("failure") or airflow.xcoms(run, "handle").get("return_value") or {}
-    with requests.Session() as session:
-        session.trust_env = plan.is_real  # no proxy for 127.0.0.1
+    with open_session(plan) as session:
         session.headers["User-Agent"] = f"airflow-provider-seeany-demo/{__version__}"
         ids = dict.fromkeys(plan.ids.values() if plan.is_real else plan.all_ids.values())
         return Evidence(
@@ -123,7 +123,10 @@ def gather(airflow: LocalAirflow, run: DagRun, plan: Plan, service_url: str | No
             received=received,
             failure=failure,
             totals=collected.get("totals") or {},
-            served={seeany_id: _get_task(session, base_url(service_url), plan.api_key, seeany_id) for seeany_id in ids},
+            served={
+                seeany_id: request_task(session, settings_for(plan, plan.apis[seeany_id], service_url), seeany_id)
+                for seeany_id in ids
+            },
             files={url: _fetch(session, url) for each in received for url in _result_urls(each.xcoms)},
         )
 
@@ -161,7 +164,7 @@ def _differences(received: Received, served: Mapping[str, Any] | None) -> Iterab
     if not served:
         yield "the service does not know this task"
         return
-    if served.get("status") != "completed":
+    if served.get("status") not in _ENDED_WELL:
         yield f"the service returned the status {served.get('status')}"
     expected = {**served, **_completed_at(served)}
     for key in sorted({*expected, *received.payload}):
@@ -182,14 +185,21 @@ def _expected_xcoms(served: Mapping[str, Any]) -> dict[str, Any]:
     }
     if video := served.get("video_url"):
         values["result_urls"] = [video]
-    elif images := served.get("images"):
-        values["result_urls"] = [image["url"] for image in images]
+    elif images := _image_urls(served):
+        values["result_urls"] = images
     return {key: value for key, value in values.items() if value is not None}
+
+
+def _image_urls(served: Mapping[str, Any]) -> list[Any]:
+    """Return the URLs of an image set, of the task itself or of the works among its assets."""
+    works = [work for work in (served, *(served.get("assets") or ())) if isinstance(work, Mapping)]
+    images = [image for work in works for image in work.get("images") or () if isinstance(image, Mapping)]
+    return [image["url"] for image in images if "url" in image]
 
 
 def _completed_at(served: Mapping[str, Any]) -> dict[str, str]:
     seconds = served.get("completed_at")
-    if seconds is None:
+    if not isinstance(seconds, int | float):
         return {}
     return {"completed_at": datetime.fromtimestamp(seconds, tz=UTC).isoformat().replace("+00:00", "Z")}
 
@@ -235,18 +245,6 @@ def _bare(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_bare(item) for item in value]
     return value
-
-
-def _get_task(session: requests.Session, api_url: str, api_key: str, seeany_id: str) -> Mapping[str, Any]:
-    headers = {"Authorization": f"Bearer {api_key}", "Accept": "application/json"}
-    url = f"{api_url}/tasks/{quote(seeany_id, safe='')}"
-    try:
-        # Redirects are not followed: the key is only for this address.
-        response = session.get(url, headers=headers, timeout=_TIMEOUT, allow_redirects=False)
-        body = response.json() if response.ok else None
-    except (requests.RequestException, ValueError):
-        return {}
-    return body if isinstance(body, dict) else {}
 
 
 def _fetch(session: requests.Session, url: str) -> File:

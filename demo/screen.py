@@ -117,7 +117,7 @@ class Screen:
         if wait.shown_state == state and (wait.has_ended or wait.percent < percent + _PLAIN_STEP):
             return
         self._shown[wait.name] = (wait.shown_state, wait.percent)
-        words = [f"{view.seconds:5.0f} s", f"{wait.name!s:<13}", f"{wait.seeany_id:<18}", f"{wait.shown_state:<9}"]
+        words = [f"{view.seconds:5.0f} s", f"{wait.name!s:<14}", f"{wait.seeany_id:<20}", f"{wait.shown_state:<9}"]
         if not wait.has_ended and wait.progress is not None:
             left = _left(wait)
             words.append(f"{_percent(wait):>5}" + (f", about {left} left" if left else ""))

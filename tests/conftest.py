@@ -24,8 +24,10 @@ from airflow.sdk.execution_time import task_runner  # noqa: E402
 from airflow_provider_seeany.api import invalid_responses, retries  # noqa: E402
 from airflow_provider_seeany.api.asynchronous import shared_client  # noqa: E402
 from airflow_provider_seeany.api.blocking import BlockingClient  # noqa: E402
+from airflow_provider_seeany.api.dialects import DEFAULT_DIALECT, DIALECTS  # noqa: E402
+from airflow_provider_seeany.api.dialects.base import Dialect  # noqa: E402
 from airflow_provider_seeany.api.errors import ApiError  # noqa: E402
-from airflow_provider_seeany.api.request import ApiSettings  # noqa: E402
+from airflow_provider_seeany.api.request import ApiSettings, base_url  # noqa: E402
 from airflow_provider_seeany.api.secret import Secret  # noqa: E402
 from airflow_provider_seeany.api.task import SeeAnyTask  # noqa: E402
 from airflow_provider_seeany.simulator.server import create_app, serve  # noqa: E402
@@ -146,9 +148,19 @@ def _connected(hostile: HostileServer, connect: Callable[..., None]) -> None:
     connect(host=hostile.url, extra={"request_timeout": 5})
 
 
-def settings_for(server: HostileServer, *, request_timeout: float = 10, **more: Any) -> ApiSettings:
+@pytest.fixture(params=DIALECTS.values(), ids=DIALECTS)
+def dialect(request: pytest.FixtureRequest) -> Dialect:
+    """Each dialect of the API."""
+    each: Dialect = request.param
+    return each
+
+
+def settings_for(
+    server: HostileServer, dialect: Dialect = DEFAULT_DIALECT, *, request_timeout: float = 10, **more: Any
+) -> ApiSettings:
     """Return the settings of a client for a server."""
-    return ApiSettings(base_url=f"{server.url}/v1", api_key=Secret(KEY), request_timeout=request_timeout, **more)
+    url = base_url(server.url, dialect=dialect)
+    return ApiSettings(base_url=url, api_key=Secret(KEY), dialect=dialect, request_timeout=request_timeout, **more)
 
 
 def poll_blocking(settings: ApiSettings, task_id: str = "x") -> SeeAnyTask | ApiError:

@@ -20,6 +20,9 @@ Maximum seconds to wait for something that must happen; nothing is ever asserted
 Less than the 15 s after which aiohttp drops an idle connection by itself, or one left open would not be noticed.
 """
 
+V1_TASK = "/v1/tasks/"
+DEVELOPER_TASK = "/api/developer/task/status?task_uuid="
+
 VIDEO = "vid_20260603_001"
 PROCESSING = {
     "id": VIDEO,
@@ -47,6 +50,15 @@ FAILED = {
 }
 """The three bodies that the platform's page shows."""
 
+IMAGES = {
+    "id": VIDEO,
+    "status": "partial_failed",
+    "progress": 100,
+    "assets": [{"work_uuid": "w", "images": [{"url": "https://cdn.seeany.com/1.png", "width": 2048, "height": 2048}]}],
+    "error_message": "1 张失败",
+}
+"""A task as the dialect of developers describes it, of which some files failed."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -69,11 +81,13 @@ class Caller:
     """
     One connection, as a scripted response sees it.
 
-    :param key: the key that the request came with.
+    :param request: the request to respond to.
     """
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, key: str = "") -> None:
-        self.key = key
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: Request) -> None:
+        self.key = "".join(request.all("Authorization")).removeprefix("Bearer ")
+        self.is_developer = DEVELOPER_TASK in request.target
+        """Whether the request is in the dialect of developers."""
         self._reader = reader
         self._writer = writer
 
@@ -164,8 +178,7 @@ class HostileServer:
             while (start := await reader.readexactly(1)).isalpha():
                 head = start + await reader.readuntil(b"\r\n\r\n")
                 request = _parse(head)
-                key = "".join(request.all("Authorization")).removeprefix("Bearer ")
-                await self._next_response(request)(Caller(reader, writer, key=key))
+                await self._next_response(request)(Caller(reader, writer, request))
         except (asyncio.IncompleteReadError, asyncio.CancelledError, OSError):
             pass  # the caller, or the server, is gone
         finally:
@@ -173,7 +186,7 @@ class HostileServer:
             self._note(open=-1)
 
     def _next_response(self, request: Request) -> Responder:
-        task_id = request.target.partition("/v1/tasks/")[2]
+        task_id = max(request.target.partition(path)[2] for path in (V1_TASK, DEVELOPER_TASK))
         script = self._scripts.get(task_id) or self._scripts[None]
         response = script.pop(0) if len(script) > 1 else script[0]
         with self._changed:
@@ -243,9 +256,23 @@ def reply(status: int, body: object = b"", *headers: tuple[str, str]) -> Respond
     return respond
 
 
+def in_envelope(payload: dict[str, Any]) -> dict[str, Any]:
+    """Return a task as the dialect of developers writes it."""
+    return {"code": 0, "msg": "success", "data": {"task_uuid" if key == "id" else key: payload[key] for key in payload}}
+
+
+def about(payload: dict[str, Any]) -> Responder:
+    """Respond with a task, in the dialect of the request."""
+
+    async def respond(caller: Caller) -> None:
+        await reply(200, in_envelope(payload) if caller.is_developer else payload)(caller)
+
+    return respond
+
+
 def task(**fields: object) -> Responder:
-    """Respond with a running video task called ``x`` that has these fields besides."""
-    return reply(200, {"id": "x", "status": "processing", **fields})
+    """Respond with a running task called ``x`` that has these fields besides, in the dialect of the request."""
+    return about({"id": "x", "status": "processing", **fields})
 
 
 def page(status: int, html: str = "<html><body>Bad gateway</body></html>") -> Responder:

@@ -8,11 +8,13 @@ import sys
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import airflow
 import jsonschema
 import pytest
+from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
 
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook
 from airflow_provider_seeany.provider_info import CONNECTION_TYPE, get_provider_info
@@ -80,17 +82,18 @@ def test_provider_info_names_every_part_of_the_package() -> None:
     }
 
 
-def test_the_form_shows_key_and_address_and_time_limit_and_nothing_else() -> None:
+def test_the_form_shows_key_and_address_and_api_and_time_limit_and_nothing_else() -> None:
     fields = {"description", "host", "port", "login", "password", "schema", "extra"}
 
     assert fields - set(CONNECTION_TYPE["ui-field-behaviour"]["hidden-fields"]) == {"password", "host"}
     assert CONNECTION_TYPE["ui-field-behaviour"]["relabeling"] == {"password": "API Key", "host": "Base URL"}
-    assert [field["label"] for field in CONNECTION_TYPE["conn-fields"].values()] == ["Request timeout (s)"]
+    assert [field["label"] for field in CONNECTION_TYPE["conn-fields"].values()] == ["API", "Request timeout (s)"]
 
 
 def test_a_form_with_an_emptied_field_can_be_saved() -> None:
     for name, field in CONNECTION_TYPE["conn-fields"].items():
-        jsonschema.validate(None, field["schema"])
+        # An emptied choice is null, too, which the form takes although it is none of them.
+        jsonschema.validate(None, {**field["schema"], "enum": [None]})
         jsonschema.validate(field["schema"]["default"], field["schema"])
         assert name.isidentifier()
 
@@ -108,15 +111,41 @@ def test_the_hook_declares_the_same_form_for_older_airflows() -> None:
     assert SeeAnyHook.default_conn_name == "seeany_default"
 
 
-def test_the_hook_draws_the_same_fields_for_older_airflows() -> None:
-    pytest.importorskip("flask_appbuilder")
-    pytest.importorskip("wtforms")
+def test_the_hook_draws_the_same_fields_for_older_airflows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the stand-ins with which Airflow reads them where the form's own packages are not installed."""
+    wtforms, validators, widgets = (ModuleType(name) for name in ("wtforms", "validators", "fieldwidgets"))
+    vars(wtforms).update(
+        IntegerField=HookMetaService.MockIntegerField,
+        StringField=HookMetaService.MockStringField,
+        validators=validators,
+    )
+    vars(validators).update(Optional=HookMetaService.MockOptional, any_of=HookMetaService.MockEnum)
+    vars(widgets).update(BS3TextFieldWidget=HookMetaService.MockAnyWidget)
+    for name, module in (
+        ("wtforms", wtforms),
+        ("wtforms.validators", validators),
+        ("flask_appbuilder", ModuleType("flask_appbuilder")),
+        ("flask_appbuilder.fieldwidgets", widgets),
+    ):
+        monkeypatch.setitem(sys.modules, name, module)
 
-    widgets = SeeAnyHook.get_connection_form_widgets()
+    drawn = {name: field.param.dump() for name, field in SeeAnyHook.get_connection_form_widgets().items()}
 
-    assert list(widgets) == list(CONNECTION_TYPE["conn-fields"])
-    for name, widget in widgets.items():
-        assert widget.args[0] == CONNECTION_TYPE["conn-fields"][name]["label"]
+    assert list(drawn) == list(CONNECTION_TYPE["conn-fields"])
+    for name, field in CONNECTION_TYPE["conn-fields"].items():
+        assert drawn[name]["value"] == field["schema"]["default"]
+        assert drawn[name]["description"] == field["description"]
+        assert drawn[name]["schema"]["title"] == field["label"]
+        assert drawn[name]["schema"].get("enum") == field["schema"].get("enum")
+    assert drawn["api"]["schema"]["type"] == ["string", "null"]
+
+
+def test_the_form_offers_each_dialect_as_airflow_reads_it() -> None:
+    """An untouched field saves its default; the labels are under the values that are saved."""
+    form = CONNECTION_TYPE["conn-fields"]["api"]["schema"]
+
+    assert form["enum"] == list(form["values_display"]) == ["v1", "developer"]
+    assert form["default"] == "v1"
 
 
 @pytest.mark.parametrize("module", ["airflow_provider_seeany", "airflow_provider_seeany.provider_info"])

@@ -6,6 +6,8 @@ Bottom-up; each module imports earlier ones only:
 - values: ``secret`` (the API key), ``text`` (sanitizing), ``errors``
 - a response: ``fields`` and ``quantities`` (parsing a field), ``result_urls``, ``task`` (a response as a typed value),
   ``task_id``
+- a dialect of the API: ``error_body`` (code and message of an error), ``dialects`` (the endpoints, and how a body is
+  read)
 - a request: ``route`` (proxy and certificates), ``request`` (settings, URL, headers), ``lenient_json`` and
   ``response`` (decoding a body), ``parse`` (the one judgement of a response), the transports ``blocking`` (requests)
   and ``asynchronous`` (aiohttp), ``retries`` (within one call)

@@ -46,8 +46,10 @@ class AsyncClient:
 
         :raises ApiError: if it brings no usable response.
         """
+        settings = self.settings
         try:
-            return parse_task(await self._get(self.settings.task_url(seeany_task_id)), seeany_task_id)
+            # The response, which may quote the key, is no local variable: a crash report would show it.
+            return parse_task(await self._get(settings.task_url(seeany_task_id)), seeany_task_id, settings.dialect)
         except BaseException as error:
             forget_locals(error)
             raise

@@ -203,8 +203,10 @@ class BlockingClient:
 
         :raises ApiError: if it brings no usable response.
         """
+        settings = self.settings
         try:
-            return parse_task(self.get(self.settings.task_url(seeany_task_id)), seeany_task_id)
+            # The response, which may quote the key, is no local variable: a crash report would show it.
+            return parse_task(self.get(settings.task_url(seeany_task_id)), seeany_task_id, settings.dialect)
         except BaseException as error:
             forget_locals(error)
             raise
@@ -217,10 +219,18 @@ class BlockingClient:
         """
         url = self.settings.url(endpoint)
         try:
-            return parse_json(self.get(url, params))
+            return parse_json(self.get(url, params), self.settings.dialect)
         except BaseException as error:
             forget_locals(error)
             raise
+
+    def test_key(self) -> str:
+        """
+        Return what to tell a person whose key is accepted.
+
+        :raises ApiError: if it is not, or nobody can tell.
+        """
+        return self.settings.dialect.test_key(self)
 
     def get(self, url: str, params: Mapping[str, Any] | None = None) -> Response:
         """

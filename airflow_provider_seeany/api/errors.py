@@ -87,3 +87,13 @@ class TransientError(ApiError):
 
 class InvalidResponseError(ApiError):
     """A success status with a body that is no SeeAny response, as proxies produce now and then."""
+
+
+def error_type(status: int, *, retry_after: float | None = None) -> type[ApiError]:
+    """Classify an HTTP status that is no success."""
+    if status == 429 or (status == 503 and retry_after is not None):
+        return ThrottledError
+    # 1xx announces a response that then did not come.
+    if status in (408, 425) or status >= 500 or status < 200:
+        return TransientError
+    return PermanentError

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -13,13 +12,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from airflow_provider_seeany.api.errors import (
-    ApiError,
-    InvalidResponseError,
-    PermanentError,
-    ThrottledError,
-    TransientError,
-)
+from airflow_provider_seeany.api.dialects.base import Dialect
+from airflow_provider_seeany.api.error_body import BodyError, find_error, scalar_text
+from airflow_provider_seeany.api.errors import ApiError, InvalidResponseError, TransientError, error_type
 from airflow_provider_seeany.api.response import Response, decoded, decompressed
 from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.task import SeeAnyTask
@@ -28,16 +23,13 @@ from airflow_provider_seeany.api.text import sanitize
 MAX_BYTES_SHOWN = 200  # maximum characters of an invalid body that an error shows
 
 _REQUEST_ID_HEADERS = ("X-Request-Id", "Request-Id", "X-Trace-Id", "X-Correlation-Id")
-_MESSAGE_KEYS = ("message", "msg", "detail", "error_message")
 
 
-def parse_task(response: Response, seeany_task_id: str) -> SeeAnyTask:
+def parse_task(response: Response, seeany_task_id: str, dialect: Dialect) -> SeeAnyTask:
     """Read the response to the request for one task; raise ``ApiError`` if it does not describe this task."""
-    payload, changes = _payload(response)
-    if not isinstance(payload, dict):
-        raise _invalid(response, f"expected a JSON object, got {type(payload).__name__}")
+    payload, changes = _payload(response, dialect)
     try:
-        task = SeeAnyTask.from_payload(payload)
+        task = SeeAnyTask.from_payload(dialect.task_payload(payload, seeany_task_id))
     except ValueError as error:
         raise _invalid(response, str(error)) from None
     # Case counts: where ids are case-sensitive, the other case is somebody else's task.
@@ -46,9 +38,9 @@ def parse_task(response: Response, seeany_task_id: str) -> SeeAnyTask:
     return msgspec.structs.replace(task, unparsed=(*task.unparsed, *changes)) if changes else task
 
 
-def parse_json(response: Response) -> Any:
+def parse_json(response: Response, dialect: Dialect) -> Any:
     """Read the response to any GET; raise ``ApiError`` if it is an error, whatever its status, or not JSON."""
-    return _payload(response)[0]
+    return _payload(response, dialect)[0]
 
 
 def unreachable(error: BaseException, secret: Secret) -> TransientError:
@@ -57,17 +49,7 @@ def unreachable(error: BaseException, secret: Secret) -> TransientError:
     return TransientError(f"SeeAny could not be reached: {type(error).__name__}: {detail}")
 
 
-def error_type(status: int, *, retry_after: float | None) -> type[ApiError]:
-    """Classify an HTTP status that is no success."""
-    if status == 429 or (status == 503 and retry_after is not None):
-        return ThrottledError
-    # 1xx announces a response that then did not come.
-    if status in (408, 425) or status >= 500 or status < 200:
-        return TransientError
-    return PermanentError
-
-
-def _payload(response: Response) -> tuple[Any, list[str]]:
+def _payload(response: Response, dialect: Dialect) -> tuple[Any, list[str]]:
     """Return the decoded body, and what had to be changed in it for Airflow to take it."""
     # The status first: an unreadable body makes a 401 or a 500 no less of one.
     if not 200 <= response.status < 300:
@@ -83,8 +65,8 @@ def _payload(response: Response) -> tuple[Any, list[str]]:
             raise _invalid(response, "the body is empty") from None
         what = "the body is HTML" if _is_html(response) else "the body is not JSON"
         raise _invalid(response, f"{what} ({error})") from None
-    if isinstance(payload, dict) and _is_about_request(payload) and (envelope := _error_envelope(payload)):
-        raise _envelope_error(response, payload, *envelope)
+    if isinstance(payload, dict) and (found := dialect.error_in(payload)) is not None:
+        raise _body_error(response, payload, found)
     return payload, changes
 
 
@@ -96,7 +78,7 @@ def _http_error(response: Response) -> ApiError:
     payload = None
     with suppress(ValueError, RecursionError):
         payload, _ = decoded(response)
-    code, message = (_error_envelope(payload) if isinstance(payload, dict) else None) or (None, None)
+    code, message = (find_error(payload) if isinstance(payload, dict) else None) or (None, None)
     retry_after = _retry_after(response.headers)
     if 300 <= response.status < 400:
         # Following it could carry the key to another host.
@@ -115,14 +97,9 @@ def _http_error(response: Response) -> ApiError:
     )
 
 
-def _envelope_error(response: Response, payload: Any, code: str | None, message: str | None) -> ApiError:
-    """
-    Judge an error that came with a success status.
-
-    A code that is an HTTP status counts as one. No other code is documented: it may mean that the service is busy as
-    well as that the key is wrong, so it is believed only when it is repeated.
-    """
-    status = int(code) if code and re.fullmatch("[45][0-9]{2}", code) else None
+def _body_error(response: Response, payload: Any, found: BodyError) -> ApiError:
+    """Return the error for one that came with a success status."""
+    code, message, status = found.code, found.message, found.http_status
     retry_after = _retry_after(response.headers)
     kind = InvalidResponseError if status is None else error_type(status, retry_after=retry_after)
     return kind(
@@ -143,46 +120,6 @@ def _invalid(response: Response, reason: str, *, show_body: bool = True) -> Inva
         http_status=response.status,
         request_id=_request_id(response, None),
     )
-
-
-def _is_about_request(payload: dict[str, Any]) -> bool:
-    """
-    Tell whether an error in this payload is one of the request, even beside a ``status``.
-
-    That is so if the payload has no field of a task but an echoed id, and its code is an HTTP status. A payload whose
-    status means that the task has failed may have such a code, too.
-    """
-    if "status" not in payload:
-        return True
-    code = _text(payload.get("code"))
-    if code is None or re.fullmatch("[45][0-9]{2}", code) is None:
-        return False
-    task = SeeAnyTask(id="", status=_text(payload["status"]) or "", payload=payload)
-    if task.has_task_fields:
-        return False
-    if task.is_failed:
-        return task.status.strip().lower() == "error" and not isinstance(payload.get("error"), dict)
-    return task.is_completed or not task.has_known_status
-
-
-def _error_envelope(payload: dict[str, Any]) -> tuple[str | None, str | None] | None:
-    """Return code and message of an error body in any of the usual shapes, or ``None`` if it is none."""
-    error = payload.get("error")
-    if isinstance(error, dict):
-        return _text(error.get("code")), _text(error.get("message") or error.get("msg"))
-    message = next((text for key in _MESSAGE_KEYS if (text := _text(payload.get(key)))), None)
-    code = _text(payload.get("code"))
-    if isinstance(error, str) and error:
-        return code, message or error
-    if code is not None and code not in ("0", "200"):
-        return code, message
-    return (None, message) if message and code is None else None
-
-
-def _text(value: object) -> str | None:
-    if isinstance(value, str | int | float) and not isinstance(value, bool) and value != "":
-        return str(value)
-    return None
 
 
 def _detail(response: Response, code: str | None, message: str) -> str:
@@ -207,7 +144,7 @@ def _is_html(response: Response) -> bool:
 def _request_id(response: Response, payload: Any) -> str | None:
     found = next((value for name in _REQUEST_ID_HEADERS if (value := response.headers.get(name))), None)
     if found is None and isinstance(payload, dict):
-        found = _text(payload.get("request_id"))
+        found = scalar_text(payload.get("request_id"))
     return sanitize(found, secret=response.secret, limit=128) or None if found else None
 
 

@@ -10,6 +10,8 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 import msgspec
 
 from airflow_provider_seeany import __version__
+from airflow_provider_seeany.api.dialects import DEFAULT_DIALECT
+from airflow_provider_seeany.api.dialects.base import Dialect
 from airflow_provider_seeany.api.errors import BadSettings
 from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.text import looks_like_key, truncate
@@ -24,9 +26,6 @@ DEFAULT_REQUEST_TIMEOUT = 30  # maximum seconds for one request, from connecting
 DEFAULT_CONNECT_TIMEOUT = 10  # maximum seconds of them for the connection, TCP and TLS
 DEFAULT_MAX_CONNECTIONS = 100  # maximum concurrent requests of one process with one key; further ones queue
 
-PROBE_TASK_ID = "airflow-connection-test"
-"""An id that no task has. Requesting it tells whether the key is accepted: the API documents no other way."""
-
 MAX_RESPONSE_BYTES = 4 * 1024 * 1024  # maximum bytes of a response; a real one has a few hundred
 
 
@@ -34,11 +33,12 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """
     The API's address, key and limits. Equal settings share one pool of HTTP connections.
 
-    :param base_url: the address with the version, without a trailing slash.
+    :param base_url: the address as :func:`base_url` returns it for the dialect.
     """
 
     base_url: str
     api_key: Secret
+    dialect: Dialect = DEFAULT_DIALECT
     request_timeout: float = DEFAULT_REQUEST_TIMEOUT
     connect_timeout: float = DEFAULT_CONNECT_TIMEOUT
     max_connections: int = DEFAULT_MAX_CONNECTIONS
@@ -71,7 +71,7 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def url(self, endpoint: str) -> str:
         """
-        Return the URL of an endpoint (``tasks/…`` or ``/v1/tasks/…``).
+        Return the URL of an endpoint: ``tasks/…``, ``/v1/tasks/…``, or ``api/developer/…`` in the other dialect.
 
         :raises BadSettings: if it leaves the API: another host, or ``..`` in its path.
         """
@@ -87,11 +87,11 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
                 f"The endpoint {truncate(endpoint)!r} must be a path below {self.base_url}, without '..'."
             )
         query = f"?{parts.query}" if parts.query else ""
-        return f"{self.base_url}/{path.removeprefix('v1/')}{query}"
+        return f"{self.base_url}/{path.removeprefix(f'{self.dialect.base_path}/'.lstrip('/'))}{query}"
 
     def task_url(self, seeany_task_id: str) -> str:
-        """Return the URL of a task, whose checked id is always one path segment."""
-        return f"{self.base_url}/tasks/{quote(seeany_task_id, safe='')}"
+        """Return the URL of a task, by its checked id."""
+        return f"{self.base_url}/{self.dialect.task_endpoint(quote(seeany_task_id, safe=''))}"
 
 
 def checked_api_key(value: object) -> Secret:
@@ -114,12 +114,20 @@ def checked_api_key(value: object) -> Secret:
     return Secret(given[0])
 
 
-def base_url(host: str | None, *, port: object = None, schema: str | None = None, allow_http: bool = False) -> str:
+def base_url(
+    host: str | None,
+    *,
+    port: object = None,
+    schema: str | None = None,
+    allow_http: bool = False,
+    dialect: Dialect = DEFAULT_DIALECT,
+) -> str:
     """
-    Return the API's address, which ends in ``/v1``, from what people type.
+    Return the API's address, without a trailing slash, from what people type.
 
-    :param host: a host or URL, with or without ``/v1``; empty for the live service. A bare loopback host means
-        ``http``, any other bare host ``https``. An IPv6 address may lack its brackets, as in a connection's URI.
+    :param host: a host or URL, with or without the ``typed_paths`` of the dialect; empty for the live service. A bare
+        loopback host means ``http``, any other bare host ``https``. An IPv6 address may lack its brackets, as in a
+        connection's URI.
     :param port: used if ``host`` has none.
     :param schema: ``http`` or ``https``, or a path prefix (what follows the host in a connection's URI).
     :param allow_http: accept ``http://`` to other hosts than this machine.
@@ -163,7 +171,8 @@ def base_url(host: str | None, *, port: object = None, schema: str | None = None
     path = parts.path.rstrip("/") or (f"/{prefix}" if prefix else "")
     authority = f"[{name}]" if ":" in name else name
     number = _port(port if given_port is None else given_port)
-    return f"{scheme}://{authority}{number}{path.removesuffix('/v1')}/v1"
+    path = path.removesuffix(next((end for end in dialect.typed_paths if path.endswith(end)), ""))
+    return f"{scheme}://{authority}{number}{path}{dialect.base_path}"
 
 
 def _split(url: str) -> tuple[str, int | None, SplitResult]:

@@ -68,11 +68,15 @@ def find_results(payload: Mapping[str, Any]) -> list[_Url]:
     return [each for each in found if each.path.is_named or each.may_be_video] or found
 
 
-def find_video_url(payload: Mapping[str, Any]) -> str | None:
-    """Return the URL of the video in a payload without the documented field."""
+def find_video_url(payload: Mapping[str, Any], *, is_video: bool = True) -> str | None:
+    """
+    Return the URL of the video in a payload without the documented field.
+
+    :param is_video: whether there must be one, so that any result but a picture may be it.
+    """
     found = find_results(payload)
     videos = [each.url for each in found if each.may_be_video]
-    others = [each.url for each in found if not each.is_picture]
+    others = [each.url for each in found if is_video and not each.is_picture]
     return next(iter(videos + others), None)
 
 

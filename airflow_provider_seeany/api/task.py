@@ -15,12 +15,12 @@ from airflow_provider_seeany.api.result_urls import find_results, find_video_url
 from airflow_provider_seeany.api.text import sanitize
 
 _STATES: Mapping[str, Literal["running", "completed", "failed", "partial"]] = {
-    "processing": "running",
+    **dict.fromkeys(("processing", "queued", "running"), "running"),
     **dict.fromkeys(("completed", "succeeded", "success"), "completed"),
     **dict.fromkeys(("failed", "error", "cancelled", "canceled", "expired", "rejected"), "failed"),
     "partial_failed": "partial",
 }
-"""Documented status words, and final ones that the live service is known to use."""
+"""Documented status words, those that the live service is known to use, and other final ones."""
 
 _FINAL_WORD = re.compile(
     r"(?<!in)complet|success|succeed|(?<!un)finish|done|generated|published"
@@ -45,7 +45,7 @@ class TaskError(msgspec.Struct, frozen=True, kw_only=True):
 
 class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
     """
-    The response of ``GET /v1/tasks/{task_id}``, with the platform's own field names.
+    A task as the service describes it, with the field names of the documented ``GET /v1/tasks/{task_id}``.
 
     ``id`` and ``status`` are required. Each other field is parsed on its own: it is ``None`` if it is missing or cannot
     be parsed; ``usage`` and ``error`` are then empty. Fields that the service adds later are in ``payload`` and reach
@@ -55,12 +55,12 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
     :param object: what is made, for example ``video_generation``.
     :param progress: per cent done, 0 to 100, while processing.
     :param estimated_remaining: the service's estimate, in seconds, while processing.
-    :param video_url: ``video_url`` or, if that is not a URL, the first result that may be a video. It may be no
-        http(s) URL; see :func:`is_web_url`.
+    :param video_url: ``video_url`` or, if that is not a URL, the first result that may be a video; without an
+        ``object``, only one that is a video by its key or file name. It may be no http(s) URL; see :func:`is_web_url`.
     :param duration: length of the video in seconds.
     :param resolution: for example ``720p``.
     :param completed_at: when the task finished, in UTC (Unix seconds in the payload).
-    :param payload: the decoded JSON, changed only where Airflow could not store it.
+    :param payload: the decoded JSON object of the task, changed only where Airflow could not store it.
     :param unparsed: the fields that are only in ``payload``, as their values cannot be parsed.
     """
 
@@ -120,8 +120,9 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
             sibling_code, message = fields.try_parse(fields.sibling_error, payload) or (None, None)
             error = TaskError(code=code or (code if sibling_code is None else sibling_code), message=message)
             return msgspec.structs.replace(task, error=error)
-        if task.is_completed and task.is_video and not is_web_url(task.video_url):
-            return msgspec.structs.replace(task, video_url=find_video_url(payload) or task.video_url)
+        if task.is_completed and task.may_be_video and not is_web_url(task.video_url):
+            found_url = find_video_url(payload, is_video=task.is_video)
+            return msgspec.structs.replace(task, video_url=found_url or task.video_url)
         return task
 
     @property
@@ -134,7 +135,7 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
         if self.is_completed:
             cost = self.usage.cost
             is_cost_clear = cost >= 0 if cost is not None else not self.payload.get("usage")
-            return is_cost_clear and (is_web_url(self.video_url) or not self.is_video)
+            return is_cost_clear and (is_web_url(self.video_url) or not self.may_be_video)
         return True
 
     @property
@@ -206,6 +207,11 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
     def is_video(self) -> bool:
         """Whether the task makes a video."""
         return self.object is not None and _word(self.object) == "video_generation"
+
+    @property
+    def may_be_video(self) -> bool:
+        """Whether the task makes a video, or does not say what it makes."""
+        return self.object is None or self.is_video
 
     @property
     def result_urls(self) -> tuple[str, ...]:

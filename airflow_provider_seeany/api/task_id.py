@@ -1,16 +1,19 @@
-"""Checks the ids of SeeAny tasks, one or a list."""
+"""Checks the ids of SeeAny tasks, one or a list, and finds them in a payload."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
+from airflow_provider_seeany.api import fields
 from airflow_provider_seeany.api.text import truncate
 
 MAX_TASK_ID = 512  # maximum characters of a task id; real ones have about 20
 MAX_TASKS = 10_000  # maximum tasks of one batch
+
+_ID_KEYS = ("id", "task_id", "task_uuid")
 
 
 class BadTaskId(ValueError):
@@ -83,6 +86,31 @@ def checked_task_ids(value: object) -> list[str]:
         )
     ids = (checked_task_id(item, name=f"seeany_task_ids[{index}]") for index, item in enumerate(value))
     return list(dict.fromkeys(ids))
+
+
+def task_ids_in(payload: object) -> list[str]:
+    """
+    Return what may be the id of a SeeAny task in a decoded payload, each once, the outermost first.
+
+    It may be under ``id``, ``task_id`` or ``task_uuid``, of the payload or of the objects ``data``, ``task`` and
+    ``data.task`` in it.
+    """
+    ids: dict[str, None] = {}
+    for part in _parts(payload):
+        for key in _ID_KEYS:
+            try:
+                ids[checked_task_id(fields.identifier(part.get(key)))] = None
+            except BadTaskId:
+                continue
+    return list(ids)
+
+
+def _parts(payload: object) -> Iterator[Mapping[str, object]]:
+    if not isinstance(payload, Mapping):
+        return
+    data = payload.get("data")
+    inner = data.get("task") if isinstance(data, Mapping) else None
+    yield from (part for part in (payload, data, payload.get("task"), inner) if isinstance(part, Mapping))
 
 
 def _list_in(text: str) -> object:

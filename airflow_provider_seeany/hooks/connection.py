@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
+from airflow_provider_seeany.api.dialects import find_dialect
 from airflow_provider_seeany.api.errors import BadSettings
 from airflow_provider_seeany.api.request import (
     ApiSettings,
@@ -104,12 +105,15 @@ def _api_settings(connection: Connection, extra: object) -> ApiSettings:
         if key.may_be_in(text.encode("utf-8", "replace")) or key in map(Secret, re.split(r"[/:@?#\s]+", text)):
             # It would be sent to the DNS, or quoted in an error.
             raise BadSettings(f"its {name} holds the API key. That belongs in the field API Key, the password, alone")
+    dialect = find_dialect(extra.get("api"))
     return ApiSettings(
+        dialect=dialect,
         base_url=base_url(
             connection.host,
             port=connection.port,
             schema=connection.schema,
             allow_http=str(extra.get("allow_http")).lower() == "true",
+            dialect=dialect,
         ),
         api_key=key,
         **{

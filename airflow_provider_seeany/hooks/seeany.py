@@ -16,7 +16,6 @@ from airflow_provider_seeany import DEFAULT_CONN_ID
 from airflow_provider_seeany.api.clock import ForwardClock
 from airflow_provider_seeany.api.errors import ApiError, BadSettings
 from airflow_provider_seeany.api.intervals import PollPolicy
-from airflow_provider_seeany.api.request import PROBE_TASK_ID
 from airflow_provider_seeany.api.retries import acall_with_retries, call_with_retries
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.task_id import BadTaskId, checked_task_id
@@ -40,8 +39,9 @@ class SeeAnyHook(BaseHook):
     The connection is read at the first request, so creating a hook costs nothing.
 
     :param seeany_conn_id: id of a connection of type ``seeany``: the API key is its password, the base URL its
-        host (empty for the live service). Its extra may hold ``request_timeout`` and ``connect_timeout`` (seconds),
-        ``max_connections`` (maximum concurrent requests of one process) and ``allow_http``.
+        host (empty for the live service). Its extra may hold ``api`` (``v1`` or ``developer``), ``request_timeout``
+        and ``connect_timeout`` (seconds), ``max_connections`` (maximum concurrent requests of one process) and
+        ``allow_http``.
     """
 
     conn_name_attr = "seeany_conn_id"
@@ -64,19 +64,20 @@ class SeeAnyHook(BaseHook):
     def get_connection_form_widgets(cls) -> dict[str, Any]:
         """Render the connection form's own fields for Airflow 3.1; later versions read provider info."""
         from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
-        from wtforms import IntegerField
-        from wtforms.validators import Optional
+        from wtforms import IntegerField, StringField
+        from wtforms.validators import Optional, any_of
 
-        return {
-            name: IntegerField(
-                field["label"],
-                validators=[Optional()],
-                description=field["description"],
-                default=field["schema"]["default"],
+        def widget(label: str, description: str, schema: dict[str, Any]) -> Any:
+            names = schema.get("enum")
+            return (StringField if names else IntegerField)(
+                label,
+                validators=[Optional(), any_of(names)] if names else [Optional()],
+                description=description,
+                default=schema["default"],
                 widget=BS3TextFieldWidget(),
             )
-            for name, field in CONNECTION_TYPE["conn-fields"].items()
-        }
+
+        return {name: widget(**field) for name, field in CONNECTION_TYPE["conn-fields"].items()}
 
     def get_conn(self) -> requests.Session:
         """Return the session of requests; it adds the key to requests to the API's host, and to no other."""
@@ -113,7 +114,8 @@ class SeeAnyHook(BaseHook):
         Make an authenticated GET and return the decoded JSON. Transient errors are retried, see
         :mod:`airflow_provider_seeany.api.retries`.
 
-        :param endpoint: path below the API's version, for example ``tasks/vid_20260603_001``.
+        :param endpoint: path below the API's base, for example ``tasks/vid_20260603_001``, or
+            ``api/developer/balance`` if the connection's ``api`` is ``developer``.
         :param params: query parameters.
         :raises SeeAnyConfigError: if the connection or the endpoint cannot be used.
         :raises SeeAnyApiError: if there is no usable response.
@@ -225,8 +227,8 @@ class SeeAnyHook(BaseHook):
         Return the URL for SeeAny to call back when a task has ended, to be passed when creating it.
 
         A callback resumes the waits with ``expect_callback=True`` that use this connection, for the SeeAny task that
-        its body names by ``id``, ``task_id`` or ``task_uuid``. It requires ``[seeany] callback_secret`` and
-        ``[api] base_url``, the same in every process.
+        its body names (see :func:`~airflow_provider_seeany.api.task_id.task_ids_in`). It requires
+        ``[seeany] callback_secret`` and ``[api] base_url``, the same in every process.
 
         :param dag_id: the DAG of the task that waits. If it is given, the body need not name a SeeAny task.
         :param run_id: its run.
@@ -249,20 +251,17 @@ class SeeAnyHook(BaseHook):
         """
         Tell whether the API accepts the key, for the Test button and ``airflow connections test``.
 
-        The API documents no endpoint for that, so this requests a task that cannot exist: "not found" proves that the
-        key was accepted.
+        The connection is read anew. The message has the balance if the API tells it.
         """
+        self.close()
         try:
-            self.poll(PROBE_TASK_ID)
+            is_accepted, text = True, self.client.test_key()
         except ApiError as error:
-            if error.http_status in (404, 410) and not error.is_web_page:
-                return True, "SeeAny accepted the API key."
-            # Airflow's command line takes square brackets for markup, and fails on those of a web page.
-            text = str(api_error(error, seeany_conn_id=self.seeany_conn_id))
-            return False, text.replace("[", "(").replace("]", ")")
+            is_accepted, text = False, str(api_error(error, seeany_conn_id=self.seeany_conn_id))
         except Exception as error:
             return False, str(error)
-        return False, "A task that cannot exist was found: the Base URL (host) is probably not SeeAny's."
+        # Airflow's command line takes square brackets for markup, and fails on those of a web page.
+        return is_accepted, text.replace("[", "(").replace("]", ")")
 
 
 def checked_id(seeany_task_id: object) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import aiohttp
 
-from .bodies import Body
+from .dialect import Body
 
 logger = logging.getLogger(__name__)
 
@@ -23,9 +23,9 @@ class CallbackSender:
         self._url = url
         self._pending: set[asyncio.Task[None]] = set()
 
-    def send_after(self, seconds: float, task: Body) -> None:
-        """Call back in so many seconds, with the state that the task has by then."""
-        sending = asyncio.create_task(self._send(seconds, task))
+    def send_after(self, seconds: float, task_id: str, body: Body) -> None:
+        """Call back in so many seconds."""
+        sending = asyncio.create_task(self._send(seconds, task_id, body))
         self._pending.add(sending)
         sending.add_done_callback(self._pending.discard)
 
@@ -35,14 +35,13 @@ class CallbackSender:
             sending.cancel()
         await asyncio.gather(*self._pending, return_exceptions=True)
 
-    async def _send(self, seconds: float, task: Body) -> None:
+    async def _send(self, seconds: float, task_id: str, body: Body) -> None:
         await asyncio.sleep(seconds)
-        body = {"event": f"task.{task['status']}", "data": task}
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15)) as session:
             for delay in DELAYS:
                 await asyncio.sleep(delay)
                 status = await self._post(session, body)
-                logger.info("CALLBACK for %s: %s", task["id"], status)
+                logger.info("CALLBACK for %s: %s", task_id, status)
                 if status.startswith("2"):
                     return
 

@@ -1,12 +1,12 @@
-"""What a simulated task does: the scenario that its id describes, and the state at any age in seconds."""
+"""What a simulated task does: the scenario that its id or prompt describes, and the state at any age in seconds."""
 
 from __future__ import annotations
 
 import hashlib
 import math
 import re
-from dataclasses import dataclass
-from enum import Enum
+from dataclasses import dataclass, replace
+from enum import StrEnum
 
 DEFAULT_SECONDS = 20.0
 DEFAULT_IMAGES = 4
@@ -22,7 +22,7 @@ _SECONDS = re.compile(r"([0-9]+(?:\.[0-9]+)?)s")
 _COUNT = re.compile(r"([0-9]{1,2})x")
 
 
-class What(Enum):
+class What(StrEnum):
     """The first word of a task's id: how the task goes."""
 
     VIDEO = "video"
@@ -31,6 +31,15 @@ class What(Enum):
     NEVER = "never"
     QUEUED = "queued"
     SILENT = "silent"
+    PARTIAL = "partial"
+    BUSY = "busy"
+
+
+_SETS = (What.IMAGES, What.PARTIAL)
+# With its seconds, as a prompt may well say "images" or "never".
+_IN_PROMPT = re.compile(
+    rf"(?<![A-Za-z0-9])(?:{'|'.join(What)})[-_][0-9]+(?:\.[0-9]+)?s(?:[-_][0-9]{{1,2}}x)?(?![A-Za-z0-9])"
+)
 
 
 class UnknownTaskError(ValueError):
@@ -56,11 +65,19 @@ class Completed:
 
 
 @dataclass(frozen=True, slots=True)
+class PartiallyFailed:
+    """The task has a part of its result."""
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """The task ended without a result."""
 
 
-State = Queued | Processing | Completed | Failed
+State = Queued | Processing | Completed | PartiallyFailed | Failed
+
+
+_ENDS: dict[What, type[PartiallyFailed | Failed]] = {What.FAILS: Failed, What.PARTIAL: PartiallyFailed}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +96,14 @@ class Scenario:
         try:
             what = What(first)
         except ValueError:
-            known = ", ".join(kind.value for kind in What)
+            known = ", ".join(What)
             raise UnknownTaskError(f"a simulated task's id starts with one of: {known}") from None
         seconds: float | None = None
         images: int | None = None
         for word in words:
             if seconds is None and (found := _SECONDS.fullmatch(word)):
                 seconds = float(found[1])
-            elif what is What.IMAGES and images is None and (found := _COUNT.fullmatch(word)):
+            elif what in _SETS and images is None and (found := _COUNT.fullmatch(word)):
                 images = int(found[1])
             else:
                 # The label starts here.
@@ -100,12 +117,34 @@ class Scenario:
             DEFAULT_IMAGES if images is None else images,
         )
 
+    @classmethod
+    def created(cls, task_id: str, prompt: str, *, default: str, images: int | None) -> Scenario:
+        """Return what a task does that was created with this prompt, for so many images unless its scenario says."""
+        found = _IN_PROMPT.search(prompt)
+        scenario = replace(cls.of(word := found[0] if found else default), task_id=task_id)
+        says_images = any(_COUNT.fullmatch(part) for part in _SEPARATOR.split(word))
+        return scenario if images is None or says_images else replace(scenario, images=images)
+
+    @property
+    def is_set(self) -> bool:
+        """Whether its result is a set of images."""
+        return self.what in _SETS
+
+    @property
+    def good_images(self) -> int:
+        """The number of images that do not fail."""
+        return self.images // 2 if self.what is What.PARTIAL else self.images
+
+    def wait_time(self, prompt: str) -> int:
+        """Return the estimate at its creation: up to 30 % off, and always the same for a prompt."""
+        return max(1, round(self.seconds * (0.7 + 0.6 * hashlib.sha256(prompt.encode()).digest()[0] / 255)))
+
     def at(self, age: float) -> State:
-        """Return the state of the task `age` seconds after its first request."""
+        """Return the state of the task `age` seconds after its start."""
         if self.what is What.NEVER:
             return self._never(age)
         if age >= self.seconds:
-            return Failed() if self.what is What.FAILS else Completed()
+            return _ENDS.get(self.what, Completed)()
         waiting = self.seconds / 2 if self.what is What.QUEUED else 0.0
         if age < waiting:
             return Queued()

@@ -9,16 +9,18 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from aiohttp import hdrs, web
 from aiohttp.abc import AbstractAccessLogger
 from aiohttp.typedefs import Handler, Middleware
 
-from .bodies import Body, error_body, task_body
+from . import developer, v1
 from .callback import CallbackSender
-from .scenario import Completed, Failed, Scenario, UnknownTaskError
+from .dialect import Body, Dialect, Refusal
+from .scenario import Processing, Queued, Scenario, UnknownTaskError
+from .tasks import DEFAULT_CREATED, Tasks
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +30,7 @@ _IMAGES_ON_DISK = 4
 
 @dataclass(frozen=True, slots=True)
 class TaskRequest:
-    """One request for a task, and the HTTP status of its response."""
+    """One request for the state of a task, and the HTTP status of its response."""
 
     task_id: str
     at: float
@@ -36,32 +38,42 @@ class TaskRequest:
 
 
 CLOCK: web.AppKey[Callable[[], float]] = web.AppKey("CLOCK")
-STARTED: web.AppKey[dict[str, float]] = web.AppKey("STARTED")
+TASKS: web.AppKey[Tasks] = web.AppKey("TASKS")
 REQUESTS: web.AppKey[list[TaskRequest]] = web.AppKey("REQUESTS")
 CALLBACKS: web.AppKey[CallbackSender] = web.AppKey("CALLBACKS")
 
 
 def create_app(
-    clock: Callable[[], float] = time.time, *, faults: Sequence[Middleware] = (), callback_url: str | None = None
+    clock: Callable[[], float] = time.time,
+    *,
+    faults: Sequence[Middleware] = (),
+    callback_url: str | None = None,
+    created: str = DEFAULT_CREATED,
 ) -> web.Application:
     """Create a simulated SeeAny without any started task; `clock` returns the Unix time.
 
-    `faults` may respond instead of the API, or not at all. When a task ends, the simulator calls `callback_url`.
+    `faults` may respond instead of the API, or not at all; before or after the API did what was asked, which matters
+    for what creates a task. When a task ends, the simulator calls `callback_url`. `created` is the scenario of a
+    created task whose prompt has none.
     """
     # A request passes these from left to right. The faults come after _record, so that they are recorded too.
     app = web.Application(middlewares=[_errors_as_json, _record, *faults, _require_user_agent_and_key])
     app[CLOCK] = clock
-    app[STARTED] = {}
+    app[TASKS] = Tasks(clock, default=created)
     app[REQUESTS] = []
     if callback_url is not None:
         app[CALLBACKS] = CallbackSender(callback_url)
         app.on_shutdown.append(_close_callbacks)
     app.on_response_prepare.append(_name_response)
     app.router.add_get("/v1/tasks/{task_id}", _get_task)
+    app.router.add_get("/api/developer/task/status", _get_task)
+    app.router.add_get("/api/developer/balance", _get_balance)
+    app.router.add_post("/api/ai/{kind:smarttask|batchsmarttask|grouptask}", _create_task)
     app.router.add_get("/files/{task_id}/{name:output[.]mp4|thumb[.]jpg}", _send_file)
     app.router.add_get("/files/{task_id}/image-{number:[1-9][0-9]?}.jpg", _send_image)
     app.router.add_get("/simulator/requests", _count_requests)
     app.router.add_get("/simulator/starts", _list_starts)
+    app.router.add_get("/simulator/created", _list_created)
     return app
 
 
@@ -88,21 +100,54 @@ class _AccessLogger(AbstractAccessLogger):
 
 
 async def _get_task(request: web.Request) -> web.Response:
-    task_id = request.match_info["task_id"]
+    dialect, tasks = _dialect(request), request.app[TASKS]
     try:
-        scenario = Scenario.of(task_id)
+        scenario = tasks.find(_task_id(request))
     except UnknownTaskError as error:
-        return _error(404, "task_not_found", str(error))
-    now = request.app[CLOCK]()
-    is_new = task_id not in request.app[STARTED]
-    started_at = request.app[STARTED].setdefault(task_id, now)
-    files_url = f"{request.scheme}://{request.host}/files"
-    end = scenario.at(scenario.seconds)
-    if is_new and CALLBACKS in request.app and isinstance(end, Completed | Failed):
-        ended = task_body(scenario, end, started_at=started_at, files_url=files_url)
-        request.app[CALLBACKS].send_after(scenario.seconds, ended)
-    state = scenario.at(now - started_at)
-    return _json(task_body(scenario, state, started_at=started_at, files_url=files_url))
+        return _refused(dialect, Refusal.UNKNOWN_TASK, str(error))
+    _start(request, scenario)
+    if tasks.is_busy(scenario):
+        return _refused(dialect, Refusal.BUSY)
+    return _json(dialect.response(_state(request, scenario, tasks.age(scenario))))
+
+
+async def _create_task(request: web.Request) -> web.Response:
+    try:
+        order = developer.Order.of(await request.read())
+    except ValueError as error:
+        return _json(developer.error(developer.BAD_CREATION, str(error)))
+    scenario = request.app[TASKS].create(request.path, order.prompt, order.images)
+    _start(request, scenario)
+    return _json(developer.created(scenario.task_id, scenario.wait_time(order.prompt)))
+
+
+async def _get_balance(request: web.Request) -> web.Response:
+    return _json(developer.balance())
+
+
+def _start(request: web.Request, scenario: Scenario) -> None:
+    """Start a task, if it has not started, and call back when it ends in the dialect of the request."""
+    is_new = request.app[TASKS].start(scenario)
+    if is_new and CALLBACKS in request.app and not isinstance(scenario.at(scenario.seconds), Queued | Processing):
+        body = _dialect(request).callback(_state(request, scenario, scenario.seconds))
+        request.app[CALLBACKS].send_after(scenario.seconds, scenario.task_id, body)
+
+
+def _state(request: web.Request, scenario: Scenario, age: float) -> Body:
+    return _dialect(request).task(
+        scenario,
+        scenario.at(age),
+        started_at=request.app[TASKS].started[scenario.task_id],
+        files_url=f"{request.scheme}://{request.host}/files",
+    )
+
+
+def _dialect(request: web.Request) -> Dialect:
+    return developer if request.path.startswith("/api/") else v1
+
+
+def _task_id(request: web.Request) -> str:
+    return request.match_info.get("task_id") or request.query.get("task_uuid", "")
 
 
 async def _close_callbacks(app: web.Application) -> None:
@@ -125,8 +170,11 @@ async def _count_requests(request: web.Request) -> web.Response:
 
 
 async def _list_starts(request: web.Request) -> web.Response:
-    started = request.app[STARTED]
-    return _json({**started})
+    return _json(request.app[TASKS].started)
+
+
+async def _list_created(request: web.Request) -> web.Response:
+    return _json([asdict(each) for each in request.app[TASKS].created])
 
 
 @web.middleware
@@ -134,7 +182,7 @@ async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamR
     try:
         return await handler(request)
     except web.HTTPException as error:
-        response = _error(error.status, error.reason.lower().replace(" ", "_"), error.reason)
+        response = _json(_dialect(request).error(error.status, error.reason), error.status)
         if hdrs.ALLOW in error.headers:
             response.headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
         return response
@@ -145,19 +193,22 @@ async def _record(request: web.Request, handler: Handler) -> web.StreamResponse:
     at = request.app[CLOCK]()
     response = await handler(request)
     if request.match_info.handler is _get_task:
-        request.app[REQUESTS].append(TaskRequest(request.match_info["task_id"], at, response.status))
+        request.app[REQUESTS].append(TaskRequest(_task_id(request), at, response.status))
     return response
 
 
 @web.middleware
 async def _require_user_agent_and_key(request: web.Request, handler: Handler) -> web.StreamResponse:
-    if not request.path.startswith("/v1/"):
+    if not request.path.startswith(("/v1/", "/api/")):
         return await handler(request)
+    dialect = _dialect(request)
     if not request.headers.get(hdrs.USER_AGENT):
-        return _error(403, "user_agent_required", "the request has no User-Agent header")
+        return _refused(dialect, Refusal.USER_AGENT)
     scheme, _, key = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    if scheme.lower() == "bearer" and key.startswith("sk-bad-envelope"):
+        return _refused(dialect, Refusal.KEY_IN_ENVELOPE)
     if scheme.lower() != "bearer" or not key.startswith("sk-") or key.startswith("sk-bad"):
-        return _error(401, "invalid_api_key", "the request has no valid key: Authorization: Bearer sk-…")
+        return _refused(dialect, Refusal.KEY)
     return await handler(request)
 
 
@@ -165,11 +216,12 @@ async def _name_response(request: web.Request, response: web.StreamResponse) -> 
     response.headers["X-Request-Id"] = f"req_{uuid.uuid4().hex}"
 
 
-def _error(status: int, code: str, message: str) -> web.Response:
-    return _json(error_body(code, message), status)
+def _refused(dialect: Dialect, refusal: Refusal, detail: str = "") -> web.Response:
+    status, body = dialect.refusal(refusal, detail)
+    return _json(body, status)
 
 
-def _json(body: Body, status: int = 200) -> web.Response:
+def _json(body: object, status: int = 200) -> web.Response:
     # Chinese stays readable in the output of curl.
     text = json.dumps(body, ensure_ascii=False)
     return web.Response(text=text, status=status, content_type="application/json")

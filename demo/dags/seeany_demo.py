@@ -1,6 +1,7 @@
 """
 Many concurrent waits, a handled failure, and the total cost: the DAG of ``make demo``.
 
+One of the waits uses a connection for the other dialect of the API, and differs in nothing else.
 The ids are parameters of the run. Their defaults are ids of the simulator, and describe the scenario.
 """
 
@@ -17,7 +18,7 @@ from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 
 # The platform recommends 10 s. The demo uses less with the simulator, to show more progress.
 POLL_SECONDS = float(os.environ.get("SEEANY_DEMO_POLL_SECONDS", "10"))
-SINGLES = ("shoes", "bag", "lamp")
+SINGLES = {"shoes": "seeany_default", "bag": "seeany_default", "developer": "seeany_developer"}
 KEYS = (
     "video_url",
     "thumbnail_url",
@@ -41,7 +42,7 @@ def keep_failure(context: Context) -> None:
     params={
         "shoes": Param("video-14s-shoes", type="string"),
         "bag": Param("video-17s-bag", type="string"),
-        "lamp": Param("video-20s-lamp", type="string"),
+        "developer": Param("images-20s-2x-poster", type="string"),
         "many": Param(["video-15s-chair", "images-18s-4x-sofa", "video-21s-desk"], type="array"),
         "refused": Param("fails-13s-refused", type="string"),
     },
@@ -86,9 +87,12 @@ def seeany_demo() -> None:
         }
 
     singles = []
-    for name in SINGLES:
+    for name, conn_id in SINGLES.items():
         wait = SeeAnyTaskSensor(
-            task_id=f"wait_{name}", seeany_task_id=f"{{{{ params.{name} }}}}", poke_interval=POLL_SECONDS
+            task_id=f"wait_{name}",
+            seeany_task_id=f"{{{{ params.{name} }}}}",
+            seeany_conn_id=conn_id,
+            poke_interval=POLL_SECONDS,
         )
         singles.append(receive.override(task_id=f"receive_{name}")(payload=wait.output, wait=f"wait_{name}"))
 

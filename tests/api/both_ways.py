@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from airflow_provider_seeany.api.dialects import DEFAULT_DIALECT
+from airflow_provider_seeany.api.dialects.base import Dialect
 from airflow_provider_seeany.api.errors import (
     ApiError,
     InvalidResponseError,
@@ -58,11 +60,15 @@ def invalid(*texts: str) -> Bad:
 
 
 def poll_both_ways(
-    server: HostileServer, response: Responder, task_id: str, seconds: float = 10
+    server: HostileServer,
+    response: Responder,
+    task_id: str,
+    seconds: float = 10,
+    dialect: Dialect = DEFAULT_DIALECT,
 ) -> SeeAnyTask | ApiError:
     """Poll with both transports, see that they agree, and return the task or the error."""
     server.script(response)
-    settings = settings_for(server, request_timeout=seconds)
+    settings = settings_for(server, dialect, request_timeout=seconds)
     replies = [poll(settings, task_id) for poll in (poll_blocking, poll_async)]
     for reply_ in replies:
         if isinstance(reply_, ApiError):

@@ -184,11 +184,11 @@ def test_an_undocumented_status_is_warned_of_once_for_all() -> None:
 
     Played(
         batch_of(ids, log),
-        lambda task_id, now: completed(task_id) if now > 100 else task_with(task_id, "queued"),
+        lambda task_id, now: completed(task_id) if now > 100 else task_with(task_id, "pending"),
         log=log,
     )
 
-    assert len([text for text in log.warnings if "status queued" in text]) == 1
+    assert len([text for text in log.warnings if "status pending" in text]) == 1
 
 
 def test_a_field_that_cannot_be_parsed_is_warned_of_once_for_all() -> None:

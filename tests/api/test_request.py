@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_seeany import __version__
 from airflow_provider_seeany.api.blocking import BlockingClient
+from airflow_provider_seeany.api.dialects import DIALECTS
+from airflow_provider_seeany.api.dialects.base import Dialect
 from airflow_provider_seeany.api.errors import BadSettings
 from airflow_provider_seeany.api.request import (
     ApiSettings,
@@ -27,7 +29,7 @@ from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.task_id import MAX_TASK_ID, checked_task_id
 from airflow_provider_seeany.api.text import decode_disguised, truncate
 from tests.conftest import KEY, Poll, settings_for
-from tests.hostile import HostileServer, reply, task
+from tests.hostile import DEVELOPER_TASK, V1_TASK, HostileServer, reply, task
 
 ODD_IDS = [
     "vid_20260603_001",
@@ -51,21 +53,24 @@ ODD_IDS = [
 
 
 @pytest.mark.parametrize("task_id", ODD_IDS, ids=range(len(ODD_IDS)))
-def test_any_task_id_travels_as_one_path_segment(hostile: HostileServer, poll: Poll, task_id: str) -> None:
+def test_any_task_id_travels_as_one_part_of_the_url(
+    hostile: HostileServer, dialect: Dialect, poll: Poll, task_id: str
+) -> None:
     hostile.script(task(id=task_id))
 
-    read = poll(settings_for(hostile), checked_task_id(task_id))
+    read = poll(settings_for(hostile, dialect), checked_task_id(task_id))
 
     assert isinstance(read, SeeAnyTask), read
     (request,) = hostile.requests
-    assert request.line == f"GET /v1/tasks/{quote(task_id, safe='')} HTTP/1.1"
+    path = DEVELOPER_TASK if dialect.name == "developer" else V1_TASK
+    assert request.line == f"GET {path}{quote(task_id, safe='')} HTTP/1.1"
     assert not request.all("X-Injected")
 
 
-def test_every_request_carries_each_header_exactly_once(hostile: HostileServer, poll: Poll) -> None:
+def test_every_request_carries_each_header_exactly_once(hostile: HostileServer, dialect: Dialect, poll: Poll) -> None:
     hostile.script(task())
 
-    poll(settings_for(hostile))
+    poll(settings_for(hostile, dialect))
 
     (request,) = hostile.requests
     assert request.all("Authorization") == [f"Bearer {KEY}"]
@@ -163,6 +168,23 @@ def test_a_base_url_may_be_typed_in_many_ways(given: tuple[str, object, str | No
     host, port, schema = (*given, None, None)[:3]
 
     assert base_url(host, port=port, schema=schema) == ADDRESSES[given]
+
+
+DEVELOPER_ADDRESSES = {
+    "": "https://api.seeany.com",
+    "api.seeany.com/v1": "https://api.seeany.com",
+    "https://api.seeany.com/api": "https://api.seeany.com",
+    "https://api.seeany.com/api/developer/": "https://api.seeany.com",
+    "https://api.example.com/seeany": "https://api.example.com/seeany",
+    "https://api.example.com/seeany/api/developer": "https://api.example.com/seeany",
+    "https://api.example.com/seeany/api/v1": "https://api.example.com/seeany/api",
+    "127.0.0.1:8765": "http://127.0.0.1:8765",
+}
+
+
+@pytest.mark.parametrize("host", DEVELOPER_ADDRESSES)
+def test_a_base_url_of_the_other_dialect_may_have_what_belongs_to_its_paths(host: str) -> None:
+    assert base_url(host, dialect=DIALECTS["developer"]) == DEVELOPER_ADDRESSES[host]
 
 
 NO_ADDRESSES = [
@@ -343,16 +365,23 @@ def test_the_key_is_sent_unencrypted_over_a_network_only_if_that_is_allowed(host
     assert base_url(host, allow_http=True) == f"{host}/v1"
 
 
-@given(host=st.text(), schema=st.none() | st.text(), port=st.none() | st.integers())
-def test_any_address_at_all_is_https_or_this_machine_or_refused(host: str, schema: str | None, port: int) -> None:
+@given(
+    host=st.text(),
+    schema=st.none() | st.text(),
+    port=st.none() | st.integers(),
+    dialect=st.sampled_from(list(DIALECTS.values())),
+)
+def test_any_address_at_all_is_https_or_this_machine_or_refused(
+    host: str, schema: str | None, port: int, dialect: Dialect
+) -> None:
     try:
-        url = base_url(host, schema=schema, port=port)
+        url = base_url(host, schema=schema, port=port, dialect=dialect)
     except BadSettings as refusal:
         text = str(refusal)
     else:
         text = url
         assert url.startswith(("https://", "http://"))
-        assert url.endswith("/v1")
+        assert url.endswith(dialect.base_path)
         assert not set(url) & set(" ?#@\\")
     assert text.isprintable()
 
@@ -452,17 +481,30 @@ def test_an_endpoint_is_found_below_the_version(hostile: HostileServer, endpoint
     assert hostile.requests[0].target == ENDPOINTS[endpoint]
 
 
+@pytest.mark.parametrize("endpoint", ["api/developer/balance?a=b", "/api/developer/balance?a=b"])
+def test_an_endpoint_of_the_other_dialect_is_found_below_the_host(hostile: HostileServer, endpoint: str) -> None:
+    hostile.script(reply(200, {"code": 0, "data": {}}))
+    client = BlockingClient(settings_for(hostile, DIALECTS["developer"]))
+
+    assert client.get_json(endpoint) == {"code": 0, "data": {}}
+
+    client.close()
+    assert hostile.requests[0].target == "/api/developer/balance?a=b"
+
+
 @pytest.mark.parametrize("endpoint", NO_ENDPOINTS)
-def test_an_endpoint_that_would_leave_the_api_is_refused(endpoint: str) -> None:
-    settings = ApiSettings(base_url="https://api.seeany.com/v1", api_key=Secret(KEY))
+def test_an_endpoint_that_would_leave_the_api_is_refused(dialect: Dialect, endpoint: str) -> None:
+    url = base_url("https://api.seeany.com", dialect=dialect)
+    settings = ApiSettings(base_url=url, api_key=Secret(KEY), dialect=dialect)
 
     with pytest.raises(BadSettings, match="endpoint"):
         settings.url(endpoint)
 
 
-def test_equal_settings_are_one_and_another_key_makes_others() -> None:
+def test_equal_settings_are_one_and_another_key_or_dialect_makes_others() -> None:
     settings = ApiSettings(base_url="https://api.seeany.com/v1", api_key=Secret(KEY))
 
     assert settings == ApiSettings(base_url="https://api.seeany.com/v1", api_key=Secret(KEY))
     assert hash(settings) == hash(ApiSettings(base_url="https://api.seeany.com/v1", api_key=Secret(KEY)))
     assert settings != msgspec.structs.replace(settings, api_key=Secret("sk-other"))
+    assert settings != msgspec.structs.replace(settings, dialect=DIALECTS["developer"])

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from airflow.providers.common.compat.sdk import XCom
 
+from airflow_provider_seeany.api.dialects import DEFAULT_DIALECT
 from airflow_provider_seeany.api.errors import (
     ApiError,
 )
@@ -127,7 +128,7 @@ def test_no_compression_makes_more_than_a_response_may_have(encoding: str, body:
     headers = {"Content-Encoding": encoding}
 
     with pytest.raises(ApiError, match="larger than 4 MiB"):
-        parse_task(Response(status=200, headers=headers, body=body, secret=Secret(KEY)), "x")
+        parse_task(Response(status=200, headers=headers, body=body, secret=Secret(KEY)), "x", DEFAULT_DIALECT)
 
 
 @pytest.mark.parametrize("name", MANGLED)

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.traceback import Traceback
 
+from airflow_provider_seeany.api.dialects import DEFAULT_DIALECT
 from airflow_provider_seeany.api.errors import ApiError
 from airflow_provider_seeany.api.parse import parse_json
 from airflow_provider_seeany.api.request import ApiSettings, checked_api_key
@@ -106,7 +107,7 @@ def test_the_key_is_masked_in_a_response_however_that_spells_it(name: str) -> No
         json.dumps({**honest, "text_of_it": f"<{spelled}>", spelled: [spelled]}).encode(),
         json.dumps({**honest, "text_of_it": f"<{spelled}>", spelled: [spelled]}, ensure_ascii=False).encode(),
     ):
-        payload = parse_json(Response(status=200, headers={}, body=body, secret=SECRET))
+        payload = parse_json(Response(status=200, headers={}, body=body, secret=SECRET), DEFAULT_DIALECT)
 
         # The key alone is masked: what is left of a byte order mark or the like stays around it.
         left = {re.sub(r"[^!-~]", "", name): value for name, value in payload.items()}
@@ -134,7 +135,7 @@ def test_the_key_is_masked_failing_however_that_spells_it(name: str, where: str)
         status, body = 200, json.dumps({"code": spelled, "msg": spelled}).encode()
 
     with pytest.raises(ApiError) as error:
-        parse_json(Response(status=status, headers=headers, body=body, secret=SECRET))
+        parse_json(Response(status=status, headers=headers, body=body, secret=SECRET), DEFAULT_DIALECT)
 
     assert bare(KEY)[:12] not in bare(str(vars(error.value)))
     assert bare(KEY)[2:12] not in bare(html.unescape(str(error.value)))
@@ -172,7 +173,9 @@ def test_a_key_that_stands_where_the_text_is_truncated_is_masked_too(length: int
 def test_a_short_key_garbles_no_response() -> None:
     body = b'{"status": "testing", "TEST": "a test"}'
 
-    assert parse_json(Response(status=200, headers={}, body=body, secret=Secret("test"))) == json.loads(body)
+    assert parse_json(
+        Response(status=200, headers={}, body=body, secret=Secret("test")), DEFAULT_DIALECT
+    ) == json.loads(body)
 
 
 def test_a_key_with_signs_is_found_as_url_and_json_write_it() -> None:
@@ -256,12 +259,14 @@ REQUEST = {
 
 
 @pytest.mark.parametrize("way", REQUEST)
-@pytest.mark.parametrize("status", [401, 404, 302, 200, 0])
+@pytest.mark.parametrize(
+    ("status", "api"), [(401, "v1"), (404, "v1"), (302, "v1"), (200, "v1"), (200, "developer"), (0, "v1")]
+)
 def test_a_crash_report_of_a_refusal_does_not_show_the_key(
-    hostile: HostileServer, connect: Callable[..., None], way: str, status: int
+    hostile: HostileServer, connect: Callable[..., None], way: str, status: int, api: str
 ) -> None:
     hostile.script(reply(status or 500, {"message": KEY}))
-    connect(host=hostile.url if status else "http://127.0.0.1:1")
+    connect(host=hostile.url if status else "http://127.0.0.1:1", extra={"api": api})
 
     with pytest.raises(Exception) as error:  # noqa: PT011
         REQUEST[way](SeeAnyHook())

@@ -140,6 +140,23 @@ def test_a_word_for_a_failure_is_its_reason_where_there_is_no_other() -> None:
 
 
 @pytest.mark.parametrize(
+    ("result", "video_url"),
+    [
+        ({"url": "https://h/v.mp4"}, "https://h/v.mp4"),
+        ({"video_url": " https://h/v\n"}, "https://h/v"),
+        ({"videos": [{"url": "https://h/v", "cover": "https://h/c"}]}, "https://h/v"),
+        ({"images": [{"url": "https://h/1.png"}], "url": "https://h/f"}, None),
+        ({"videos": [{"url": "https://h/v.jpg"}]}, None),
+        ({"object": "image_set", "url": "https://h/v.mp4"}, None),
+    ],
+)
+def test_a_task_that_does_not_say_what_it_makes_has_a_video_only_if_a_result_is_one(
+    result: dict[str, Any], video_url: str | None
+) -> None:
+    assert SeeAnyTask.from_payload({"id": "x", "status": "completed", **result}).video_url == video_url
+
+
+@pytest.mark.parametrize(
     ("word", "ended"),
     [
         ("finished", True),

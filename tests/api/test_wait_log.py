@@ -76,9 +76,9 @@ def test_what_the_worker_saw_counts_for_a_stall(log: RecordedLog) -> None:
 
 
 def test_a_trigger_does_not_repeat_what_the_worker_already_logged(log: RecordedLog) -> None:
-    waiting = wait(log, last_snapshot=Snapshot(status="queued", progress=5))
+    waiting = wait(log, last_snapshot=Snapshot(status="pending", progress=5))
 
-    waiting.receive(task_with("x", status="queued", progress=5), START)
+    waiting.receive(task_with("x", status="pending", progress=5), START)
 
     assert (log.infos, log.warnings) == ([], [])
 
@@ -109,12 +109,12 @@ def test_each_undocumented_status_word_is_warned_of_once(log: RecordedLog) -> No
     waiting = wait(log)
     steps = [
         waiting.receive(task_with("x", status=word), START)
-        for word in ("queued", "queued", "paused", "queued", "paused")
+        for word in ("queued", "pending", "pending", "paused", "running", "pending", "paused")
     ]
 
-    assert steps == [Pause(10)] * 5
+    assert steps == [Pause(10)] * 7
     assert len(log.warnings) == 2
-    assert "has the undocumented status queued, which" in log.warnings[0]
+    assert "has the undocumented status pending, which" in log.warnings[0]
     assert "counts as running" in log.warnings[0]
     assert "has the undocumented status paused, which" in log.warnings[1]
 
@@ -129,10 +129,10 @@ def test_each_field_that_cannot_be_parsed_is_warned_of_once(log: RecordedLog) ->
 
 
 def test_a_trigger_does_not_warn_of_what_the_worker_warned_of(log: RecordedLog) -> None:
-    seen = Snapshot.of(task_with("x", status="queued", progress="most"), START)
+    seen = Snapshot.of(task_with("x", status="pending", progress="most"), START)
     stored = msgspec.convert(json.loads(json.dumps(msgspec.to_builtins(seen))), Snapshot)
 
-    wait(log, last_snapshot=stored).receive(task_with("x", status="queued", progress="most"), START)
+    wait(log, last_snapshot=stored).receive(task_with("x", status="pending", progress="most"), START)
 
     assert log.warnings == []
 

@@ -19,6 +19,9 @@ Change = Callable[[Evidence], Evidence]
 
 
 def served_payload(seeany_id: str) -> dict[str, Any]:
+    if "poster" in seeany_id:
+        images = [{"url": f"{FILES}/{seeany_id}/image-{number}.jpg", "width": 640} for number in (1, 2)]
+        return {"id": seeany_id, "status": "succeeded", "assets": [{"work_uuid": "w", "images": images}, None]}
     head = {"id": seeany_id, "status": "completed", "completed_at": 1_748_908_950}
     if seeany_id.startswith("images"):
         images = [{"url": f"{FILES}/{seeany_id}/image-{number}.jpg"} for number in (1, 2)]
@@ -39,6 +42,7 @@ def good_evidence(plan: Plan) -> Evidence:
     served = {seeany_id: served_payload(seeany_id) for seeany_id in plan.ids.values()}
     tasks = {seeany_id: SeeAnyTask.from_payload(payload) for seeany_id, payload in served.items()}
     error = {"code": "content_policy_violation", "message": MESSAGE}
+    costs = [Decimal(str(payload["usage"]["cost"])) * n for payload, n in counted(plan, served) if "usage" in payload]
     return Evidence(
         run_state="success",
         states={
@@ -54,7 +58,7 @@ def good_evidence(plan: Plan) -> Evidence:
             "exception": plan.refusals[0],
             "text": f"SeeAny task {plan.refused} failed: {MESSAGE} (content_policy_violation)",
         },
-        totals={"CNY": str(sum(Decimal(str(payload["usage"]["cost"])) * n for payload, n in counted(plan, served)))},
+        totals={"CNY": str(sum(costs))},
         served=served if plan.is_real else {**served, plan.refused: {"status": "failed", "error": error}},
         files={
             url: File(200, "video/mp4" if url.endswith("mp4") else "image/jpeg")
@@ -119,6 +123,10 @@ def serving(seeany_id: str, **parts: object) -> Change:
     return change
 
 
+def without_images(received: Received) -> Received:
+    return replace(received, xcoms={**received.xcoms, "result_urls": []})
+
+
 SHOES = SIMULATED.singles[0]
 
 
@@ -152,11 +160,11 @@ SHOES = SIMULATED.singles[0]
         (serving(SHOES, added_later=1), "the payload's added_later is None, the service returned 1"),
         (serving(SHOES, status="processing"), "the service returned the status processing"),
         (lambda evidence: replace(evidence, served={}), "wait_shoes: the service does not know this task"),
-        (lambda evidence: replace(evidence, totals={}), "the total is missing, but must be 4.3 CNY"),
-        (lambda evidence: replace(evidence, totals={"CNY": "4.2"}), "the total is 4.2 CNY, but must be 4.3 CNY"),
+        (lambda evidence: replace(evidence, totals={}), "the total is missing, but must be 3.6 CNY"),
+        (lambda evidence: replace(evidence, totals={"CNY": "3.5"}), "the total is 3.5 CNY, but must be 3.6 CNY"),
         (
-            lambda evidence: replace(evidence, totals={"CNY": "4.3", "USD": "0"}),
-            "the total is 4.3 CNY, 0 USD, but must be 4.3 CNY",
+            lambda evidence: replace(evidence, totals={"CNY": "3.6", "USD": "0"}),
+            "the total is 3.6 CNY, 0 USD, but must be 3.6 CNY",
         ),
         (failure(exception="SeeAnyTaskTimeout"), "failed with SeeAnyTaskTimeout, not with SeeAnyTaskFailed"),
         (failure(text="SeeAny task failed"), f"the failure's text lacks {SIMULATED.refused}"),
@@ -166,8 +174,15 @@ SHOES = SIMULATED.singles[0]
         (file("shoes", File(404, "application/json")), "shoes/output.mp4 returns 404 application/json"),
         (file("shoes", File(200, "text/html")), "shoes/output.mp4 returns 200 text/html"),
         (file("shoes", File(200, "image/jpeg")), "shoes/output.mp4 returns 200 image/jpeg"),
-        (file("image-1", File(200, "application/octet-stream")), "image-1.jpg returns 200 application/octet-stream"),
-        (file("lamp", File(None)), "lamp/output.mp4 does not respond"),
+        (
+            file("sofa/image-1", File(200, "application/octet-stream")),
+            "image-1.jpg returns 200 application/octet-stream",
+        ),
+        (file("poster/image-1", File(None)), "poster/image-1.jpg does not respond"),
+        (
+            lambda evidence: replace(evidence, received=tuple(map(without_images, evidence.received))),
+            "wait_developer: XCom result_urls is []",
+        ),
     ],
 )
 def test_anything_else_is_a_fail_with_its_reason(change: Change, text: str) -> None:

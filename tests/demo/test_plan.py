@@ -26,7 +26,7 @@ def test_waits_are_named_as_in_airflow() -> None:
     assert [str(name) for name in simulated().all_ids] == [
         "wait_shoes",
         "wait_bag",
-        "wait_lamp",
+        "wait_developer",
         "wait_many[0]",
         "wait_many[1]",
         "wait_many[2]",
@@ -43,7 +43,22 @@ def test_the_real_service_gets_requests_for_one_task_only() -> None:
     assert set(real.ids.values()) == {"task-1"}
     assert real.conf["many"] == ["task-1"] * 3
     assert real.refused != "task-1"
+    assert real.candidates == ("v1", "developer")
     assert "SeeAnyAuthError" not in real.refusals
+
+
+def test_one_wait_of_the_simulators_demo_uses_the_other_dialect() -> None:
+    apis = simulated().apis
+    assert {seeany_id for seeany_id, api in apis.items() if api == "developer"} == {"images-20s-2x-poster"}
+
+
+@pytest.mark.parametrize("api", ["v1", "developer"])
+def test_all_waits_for_the_real_service_use_one_dialect(api: str) -> None:
+    real = plan_of({"SEEANY_API_KEY": KEY, "SEEANY_TASK_ID": "task-1", "SEEANY_API": f" {api.upper()}"})
+    assert real.candidates == (api,)
+    speaking = real.speaking(api)
+    assert set(speaking.connections.values()) == set(speaking.apis.values()) == {api}
+    assert set(speaking.connections) == set(real.connections)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +67,8 @@ def test_the_real_service_gets_requests_for_one_task_only() -> None:
         ({"SEEANY_API_KEY": KEY}, "SEEANY_TASK_ID is not"),
         ({"SEEANY_TASK_ID": "task-1"}, "SEEANY_API_KEY is not"),
         ({"SEEANY_BASE_URL": "http://127.0.0.1:1"}, "neither SEEANY_API_KEY nor SEEANY_TASK_ID"),
+        ({"SEEANY_API": "v1"}, "neither SEEANY_API_KEY nor SEEANY_TASK_ID"),
+        ({"SEEANY_API_KEY": KEY, "SEEANY_TASK_ID": "x", "SEEANY_API": KEY}, "SEEANY_API must be v1 or developer"),
         ({"SEEANY_API_KEY": f"{KEY} x", "SEEANY_TASK_ID": "task-1"}, "SEEANY_API_KEY cannot be used"),
         ({"SEEANY_API_KEY": f"{KEY}–", "SEEANY_TASK_ID": "task-1"}, "SEEANY_API_KEY cannot be used"),
         ({"SEEANY_API_KEY": KEY, "SEEANY_TASK_ID": "{{ x }}"}, "SEEANY_TASK_ID cannot be used"),

@@ -58,9 +58,9 @@ def test_a_log_gets_a_line_when_something_changes_and_only_then() -> None:
         screen.show(view(100, "success", 21))
     lines = [line for line in written.getvalue().splitlines() if "wait_bag" in line]
     assert lines == [
-        "   12 s  wait_bag       video-19s-bag       deferred     0 %, about 42 s left",
-        "   12 s  wait_bag       video-19s-bag       deferred    12 %, about 42 s left",
-        "   20 s  wait_bag       video-19s-bag       success",
+        "   12 s  wait_bag        video-19s-bag         deferred     0 %, about 42 s left",
+        "   12 s  wait_bag        video-19s-bag         deferred    12 %, about 42 s left",
+        "   20 s  wait_bag        video-19s-bag         success",
     ]
     assert written.getvalue().count("all 2 waits are deferred; workers busy: 0") == 1
     assert "\x1b" not in written.getvalue()
@@ -71,7 +71,7 @@ def test_the_result_shows_the_received_xcoms_and_the_platforms_message() -> None
     evidence = good_evidence(simulated())
     to.print(result(evidence, judge(simulated(), evidence), max_deferred=7, busy=0))
     text = written.getvalue()
-    for part in ("/output.mp4", "0.7 CNY", "5 s, 720p", "2025-06-03T00:02:30Z", "and 1 more", "4.3 CNY", MESSAGE):
+    for part in ("/output.mp4", "0.7 CNY", "5 s, 720p", "2025-06-03T00:02:30Z", "and 1 more", "3.6 CNY", MESSAGE):
         assert part in text
     assert text.splitlines()[-1].strip() == "PASS"
     assert "FAIL" not in text

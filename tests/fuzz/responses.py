@@ -12,7 +12,7 @@ from airflow_provider_seeany.api.response import Response
 from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.task import SeeAnyTask
 from tests.conftest import KEY
-from tests.hostile import COMPLETED, FAILED, PROCESSING, VIDEO
+from tests.hostile import COMPLETED, FAILED, IMAGES, PROCESSING, VIDEO, in_envelope
 
 SURROGATES = st.text(st.characters(categories=["Cs", "Cc", "Cf", "Ll"]), max_size=5)
 LARGE = st.integers(10**10, 10**80)
@@ -26,15 +26,23 @@ VALUES = st.recursive(
     max_leaves=8,
 )
 NAMES = st.sampled_from(
-    [*SeeAnyTask.__struct_fields__, "code", "msg", "message", "detail", "urls", "thumb_url", "__type", "request_id"]
+    [
+        *SeeAnyTask.__struct_fields__,
+        *("code", "msg", "message", "detail", "urls", "thumb_url", "__type", "request_id"),
+        *("data", "task", "task_uuid", "assets", "error_message"),
+    ]
 )
+CODES = st.sampled_from([0, "0", 200, 1, 401, "404", 10001, None])
+MESSAGES = st.sampled_from(["success", "", "任务不存在", "API Key 无效", "系统繁忙", KEY])
 
 
 @st.composite
 def objects(draw: st.DrawFn) -> dict[str, Any]:
-    """Return a real payload with some of its fields made up."""
-    payload = dict(draw(st.sampled_from([PROCESSING, COMPLETED, FAILED, {}])))
+    """Return a real payload with some of its fields made up, in an envelope or without."""
+    payload = dict(draw(st.sampled_from([PROCESSING, COMPLETED, FAILED, IMAGES, {}])))
     payload |= draw(st.dictionaries(NAMES, VALUES, max_size=4))
+    if draw(st.booleans()):
+        return in_envelope(payload) | {"code": draw(CODES | VALUES), "msg": draw(MESSAGES | VALUES)}
     return payload
 
 

@@ -6,7 +6,10 @@ import json
 
 import msgspec
 from hypothesis import given
+from hypothesis import strategies as st
 
+from airflow_provider_seeany.api.dialects import DIALECTS
+from airflow_provider_seeany.api.dialects.base import Dialect
 from airflow_provider_seeany.api.errors import ApiError
 from airflow_provider_seeany.api.intervals import AdaptiveInterval
 from airflow_provider_seeany.api.outcome import decode_outcome
@@ -27,10 +30,10 @@ MAX_TEXT_LENGTH = 1500
 """No text is longer than that: 500 characters of foreign text, twice, and our own words."""
 
 
-def read(response: Response) -> SeeAnyTask | ApiError:
+def read(response: Response, dialect: Dialect) -> SeeAnyTask | ApiError:
     """Read a response as both transports do."""
     try:
-        return parse_task(response, VIDEO)
+        return parse_task(response, VIDEO, dialect)
     except ApiError as error:
         return error
 
@@ -43,14 +46,14 @@ def assert_fit_to_show(text: str) -> None:
 
 
 @examples(10_000)
-@given(responses())
-def test_any_response_ends_in_a_task_a_typed_error_or_a_wait(response: Response) -> None:
+@given(responses(), st.sampled_from(list(DIALECTS.values())))
+def test_any_response_ends_in_a_task_a_typed_error_or_a_wait(response: Response, dialect: Dialect) -> None:
     log = RecordedLog()
     wait = Wait(
         VIDEO, polling=AdaptiveInterval(poll_interval=10, max_poll_interval=30), deadline=None, log=log, began=0.0
     )
 
-    reply = read(response)
+    reply = read(response, dialect)
     step = wait.receive(reply, 5.0)
 
     for line in log.infos + log.warnings:

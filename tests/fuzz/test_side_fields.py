@@ -9,6 +9,7 @@ are all invalid.
 from __future__ import annotations
 
 import asyncio
+import codecs
 import json
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +23,8 @@ from hypothesis import strategies as st
 from airflow_provider_seeany.api.asynchronous import shared_client
 from airflow_provider_seeany.api.blocking import BlockingClient
 from airflow_provider_seeany.api.collector import _row
+from airflow_provider_seeany.api.dialects import DIALECTS
+from airflow_provider_seeany.api.dialects.base import Dialect
 from airflow_provider_seeany.api.outcome import Finished, decode_outcome
 from airflow_provider_seeany.api.parse import parse_task
 from airflow_provider_seeany.api.response import Response
@@ -37,7 +40,7 @@ from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 from tests.conftest import KEY, settings_for
 from tests.fuzz import examples
 from tests.fuzz.responses import VALUES
-from tests.hostile import COMPLETED, FAILED, PROCESSING, VIDEO, HostileServer, reply
+from tests.hostile import COMPLETED, FAILED, IMAGES, PROCESSING, VIDEO, HostileServer, reply
 from tests.waits import batch_trigger, context, task_trigger, wait
 
 URL = str(COMPLETED["video_url"])
@@ -53,6 +56,7 @@ PAYLOADS: list[dict[str, Any]] = [
     {**FAILED, "status": "EXPIRED", "video_url": URL},
     PROCESSING,
     {**PROCESSING, "status": "queued", "video_url": URL},
+    IMAGES,
 ]
 PLACEHOLDER = "put some bytes here"
 
@@ -94,6 +98,14 @@ def odd_payloads(draw: st.DrawFn) -> tuple[dict[str, Any], bytes]:
     return valid, body
 
 
+def in_dialect(body: bytes, dialect: Dialect) -> bytes:
+    """Return the bytes of a task as a dialect sends them."""
+    if dialect.name == "v1":
+        return body
+    rest = body.removeprefix(codecs.BOM_UTF8)
+    return body[: len(body) - len(rest)] + b'{"code": 0, "msg": "success", "data": ' + rest + b"}"
+
+
 def assert_survived(task: object, valid: dict[str, Any]) -> None:
     """See that the state and the video are those of the valid payload, and that all of it can be handed on."""
     assert isinstance(task, SeeAnyTask), task
@@ -119,19 +131,21 @@ def assert_survived(task: object, valid: dict[str, Any]) -> None:
 def test_state_and_video_survive_whatever_a_side_field_holds(odd: tuple[dict[str, Any], bytes]) -> None:
     valid, body = odd
 
-    assert_survived(parse_task(Response(status=200, headers={}, body=body, secret=Secret(KEY)), VIDEO), valid)
+    for dialect in DIALECTS.values():
+        response = Response(status=200, headers={}, body=in_dialect(body, dialect), secret=Secret(KEY))
+        assert_survived(parse_task(response, VIDEO, dialect), valid)
 
 
 @pytest.mark.parametrize("way", ["blocking", "asynchronous"])
-def test_state_and_video_survive_the_way_through_a_socket(hostile: HostileServer, way: str) -> None:
+def test_state_and_video_survive_the_way_through_a_socket(hostile: HostileServer, dialect: Dialect, way: str) -> None:
     with asyncio.Runner() as runner:
-        client, close = _client(hostile, way, runner)
+        client, close = _client(hostile, dialect, way, runner)
 
         @examples(1_500)
         @given(odd_payloads())
         def survives(odd: tuple[dict[str, Any], bytes]) -> None:
             valid, body = odd
-            hostile.script(reply(200, body))
+            hostile.script(reply(200, in_dialect(body, dialect)))
             assert_survived(client(), valid)
 
         try:
@@ -140,8 +154,10 @@ def test_state_and_video_survive_the_way_through_a_socket(hostile: HostileServer
             close()
 
 
-def _client(hostile: HostileServer, way: str, runner: asyncio.Runner) -> tuple[Callable[[], Any], Callable[[], None]]:
-    settings = settings_for(hostile)
+def _client(
+    hostile: HostileServer, dialect: Dialect, way: str, runner: asyncio.Runner
+) -> tuple[Callable[[], Any], Callable[[], None]]:
+    settings = settings_for(hostile, dialect)
     if way == "blocking":
         blocking = BlockingClient(settings)
         return lambda: blocking.get_task(VIDEO), blocking.close
@@ -184,9 +200,9 @@ async def _event_of(trigger: Any) -> Any:
 
 
 @pytest.fixture
-def _odd_service(hostile: HostileServer, connect: Callable[..., None]) -> None:
-    connect(host=hostile.url)
-    hostile.script(reply(200, ODDEST))
+def _odd_service(hostile: HostileServer, connect: Callable[..., None], dialect: Dialect) -> None:
+    connect(host=hostile.url, extra={"api": dialect.name})
+    hostile.script(reply(200, in_dialect(ODDEST, dialect)))
 
 
 @pytest.mark.usefixtures("_odd_service")

@@ -61,6 +61,32 @@ def test_limits_can_be_set_in_the_extra(connect: Connect) -> None:
     assert (settings.request_timeout, settings.connect_timeout, settings.max_connections) == (5, 1.5, 8)
 
 
+@pytest.mark.parametrize(
+    ("api", "target"),
+    [
+        *((api, "/v1/tasks/x") for api in (None, "", " ", "v1", " V1\n")),
+        *((api, "/api/developer/task/status?task_uuid=x") for api in ("developer", " Developer ", "DEVELOPER")),
+    ],
+)
+@pytest.mark.parametrize("path", ["", "/v1"])
+def test_the_extra_chooses_the_api_whatever_the_address_ends_in(
+    hostile: HostileServer, connect: Connect, poll: Poll, path: str, api: str | None, target: str
+) -> None:
+    hostile.script(task())
+    connect(host=f"{hostile.url}{path}", extra={"api": api})
+
+    assert poll(SeeAnyHook(), "x").id == "x"
+    assert hostile.requests[0].target == target
+
+
+def test_a_uri_chooses_the_api_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_SEEANY_DEFAULT", "seeany://:sk-xxxxx@?api=developer")
+
+    assert SeeAnyHook().client.settings.task_url("wtask_1") == (
+        "https://api.seeany.com/api/developer/task/status?task_uuid=wtask_1"
+    )
+
+
 def test_a_key_with_special_characters_survives_a_uri(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_SEEANY_DEFAULT", "seeany://:sk-%2F%3A%40%23%25@")
 
@@ -172,6 +198,13 @@ BAD_CONNECTIONS: dict[str, tuple[str | None, str]] = {
         '{"conn_type": "seeany", "password": "marked0123456789abcdef", "host": "marked0123456789abcdef"}',
         "Base URL",
     ),
+    **{
+        f"api {value}": (
+            f'{{"conn_type": "seeany", "password": "{KEY}", "extra": {{"api": {value}}}}}',
+            r"API \(api in the extra\) must be v1 or developer",
+        )
+        for value in ('"v2"', "true", "1", "[]", "{}", '"https://api.seeany.com"')
+    },
     "no connections": (
         f'{{"conn_type": "seeany", "password": "{KEY}", "extra": {{"max_connections": 0}}}}',
         "max_connections",

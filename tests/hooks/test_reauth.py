@@ -7,9 +7,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 from airflow_provider_seeany.api.asynchronous import shared_client
+from airflow_provider_seeany.api.dialects import DIALECTS
 from airflow_provider_seeany.api.errors import ApiError, TransientError
 from airflow_provider_seeany.api.request import ApiSettings
 from airflow_provider_seeany.api.secret import Secret
@@ -18,7 +20,7 @@ from airflow_provider_seeany.exceptions import SeeAnyConnectionNotFound
 from airflow_provider_seeany.hooks import reauth
 from airflow_provider_seeany.hooks.reauth import ReauthenticatingClient, RetryBudget
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook
-from tests.conftest import settings_for
+from tests.conftest import KEY, settings_for
 from tests.hostile import HostileServer, Responder, accepting, reply, task
 
 MISSING = SeeAnyConnectionNotFound("The Airflow connection 'studio' was not found.")
@@ -168,6 +170,16 @@ async def test_many_waits_that_are_refused_at_once_read_the_connection_once(host
 
     assert all(isinstance(reply_, SeeAnyTask) for reply_ in replies)
     assert connection.reads == 2
+
+
+async def test_a_key_that_is_refused_by_the_text_of_an_envelope_is_read_again_too(hostile: HostileServer) -> None:
+    refusal = reply(200, {"code": 1001, "msg": "API Key 已失效", "data": None})
+    hostile.script(accepting(KEY, task(), otherwise=refusal))
+    settings = settings_for(hostile, DIALECTS["developer"])
+    connection = Connection(msgspec.structs.replace(settings, api_key=Secret("sk-old")))
+    async with ReauthenticatingClient(connection.read, shared_client) as client:
+        connection.now = settings
+        assert isinstance(await client.get_task("x"), SeeAnyTask)
 
 
 async def test_a_missing_connection_is_read_every_few_seconds_however_many_need_it(

@@ -13,6 +13,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
 )
 
+from airflow_provider_seeany.api.dialects.base import Dialect
 from airflow_provider_seeany.api.invalid_responses import MIN_INVALID_RESPONSES
 from airflow_provider_seeany.api.retries import MAX_ATTEMPTS
 from airflow_provider_seeany.exceptions import (
@@ -31,7 +32,7 @@ from airflow_provider_seeany.exceptions import (
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook
 from tests.conftest import KEY
 from tests.hooks.conftest import Poll
-from tests.hostile import HostileServer, Responder, never_respond, page, reply, reset, task, trickle
+from tests.hostile import HostileServer, Responder, accepting, never_respond, page, reply, reset, task, trickle
 
 Connect = Callable[..., None]
 
@@ -40,6 +41,13 @@ Connect = Callable[..., None]
 def hook(hostile: HostileServer, connect: Connect) -> SeeAnyHook:
     """A hook that polls the hostile server."""
     connect(host=hostile.url)
+    return SeeAnyHook()
+
+
+@pytest.fixture
+def hook_of_dialect(hostile: HostileServer, connect: Connect, dialect: Dialect) -> SeeAnyHook:
+    """A hook that polls the hostile server in each dialect."""
+    connect(host=hostile.url, extra={"api": dialect.name})
     return SeeAnyHook()
 
 
@@ -104,6 +112,15 @@ ERRORS: dict[str, tuple[Responder, type[SeeAnyApiError], int | None, str]] = {
     "429": (reply(429), SeeAnyApiError, 429, "HTTP 429"),
     "500": (reply(500), SeeAnyApiError, 500, "HTTP 500"),
     "reset": (reset, SeeAnyApiError, None, "could not be reached"),
+    "401 in the body": (reply(200, {"code": 401, "msg": "密钥错误"}), SeeAnyAuthError, 401, "密钥错误.*API Key"),
+    "404 in the body": (
+        reply(200, {"code": 404, "msg": "无此任务"}),
+        SeeAnyTaskNotFound,
+        404,
+        "无此任务.*Check the id",
+    ),
+    "503 in the body": (reply(200, {"code": 503, "msg": "繁忙"}), SeeAnyApiError, 503, "繁忙"),
+    "unknown code": (reply(200, {"code": 10001, "msg": "说明"}), SeeAnyResponseError, 200, "说明 .10001"),
     "HTML": (page(200), SeeAnyResponseError, 200, "HTML.*Base URL"),
     "wrong id": (task(id="y"), SeeAnyResponseError, 200, "another task"),
     "truncated": (reply(200, b'{"id": "x"'), SeeAnyResponseError, 200, '{"id": "x"'),
@@ -112,13 +129,13 @@ ERRORS: dict[str, tuple[Responder, type[SeeAnyApiError], int | None, str]] = {
 
 @pytest.mark.parametrize("name", ERRORS)
 def test_a_request_without_a_response_names_the_task_and_the_connection(
-    hook: SeeAnyHook, hostile: HostileServer, poll: Poll, name: str
+    hook_of_dialect: SeeAnyHook, hostile: HostileServer, poll: Poll, name: str
 ) -> None:
     response, kind, status, says = ERRORS[name]
     hostile.script(response)
 
     with pytest.raises(SeeAnyApiError, match=says) as error:
-        poll(hook, "x")
+        poll(hook_of_dialect, "x")
 
     assert type(error.value) is kind
     assert error.value.http_status == status
@@ -129,16 +146,18 @@ def test_a_request_without_a_response_names_the_task_and_the_connection(
     assert len(hostile.requests) == (MAX_ATTEMPTS if may_pass else 1) or name == "reset"
 
 
-def test_a_passing_fault_does_not_reach_the_caller(hook: SeeAnyHook, hostile: HostileServer, poll: Poll) -> None:
+def test_a_passing_fault_does_not_reach_the_caller(
+    hook_of_dialect: SeeAnyHook, hostile: HostileServer, poll: Poll
+) -> None:
     hostile.script(reply(500), page(200), reply(429, b"", ("Retry-After", "0")), reset, task())
 
-    assert poll(hook, "x").is_running
+    assert poll(hook_of_dialect, "x").is_running
     assert len(hostile.requests) == 5
 
 
 @pytest.mark.parametrize("name", ERRORS)
 def test_only_what_may_pass_is_retried_by_airflow(name: str) -> None:
-    may_pass = ("429", "500", "reset", "HTML", "wrong id", "truncated")
+    may_pass = ("429", "500", "503 in the body", "unknown code", "reset", "HTML", "wrong id", "truncated")
 
     assert issubclass(ERRORS[name][1], AirflowFailException) == (name not in may_pass)
 
@@ -252,12 +271,14 @@ def test_waiting_with_an_interval_that_cannot_be_says_so_before_any_request(
     assert hostile.connections == 0
 
 
-def test_waiting_outlasts_passing_faults_and_a_few_invalid_responses(hook: SeeAnyHook, hostile: HostileServer) -> None:
+def test_waiting_outlasts_passing_faults_and_a_few_invalid_responses(
+    hook_of_dialect: SeeAnyHook, hostile: HostileServer
+) -> None:
     hostile.script(
         reset, reply(500), page(200), reply(429, b"", ("Retry-After", "0")), page(502), task(), task(status="completed")
     )
 
-    assert hook.wait_for_task("x", interval=0.01, timeout=20).is_completed
+    assert hook_of_dialect.wait_for_task("x", interval=0.01, timeout=20).is_completed
     assert len(hostile.requests) == 7
 
 
@@ -303,16 +324,34 @@ NOT_ACCEPTED: dict[str, tuple[Responder, str]] = {
     "401": (reply(401, {"message": f"bad key {KEY}"}), "HTTP 401.*API Key"),
     "403": (reply(403, {"message": f"bad key {KEY}"}), "HTTP 403.*API Key"),
     "401 in an envelope": (reply(200, {"code": 401, "msg": f"bad key {KEY}"}), "bad key.*API Key"),
-    "500": (reply(500, {"message": f"key was {KEY}"}), "HTTP 500"),
+    "500": (reply(500, {"message": f"[key] was {KEY}"}), "HTTP 500"),
     "429": (reply(429), "HTTP 429"),
-    "a page": (page(200, f"<p>{KEY}"), "HTML.*Base URL"),
+    "a page": (page(200, f"<p>[x]{KEY}"), "HTML.*Base URL"),
     "a page for a wrong address": (page(404, f"<p>{KEY}"), "404"),
     "a redirect": (reply(302, b"", ("Location", f"https://login/?key={KEY}")), "redirected to login"),
-    "a task": (task(id="airflow-connection-test"), "cannot exist was found"),
-    "another task": (task(id=KEY), "another task"),
     "reset": (reset, "could not be reached"),
     "hanging": (never_respond, "could not be reached"),
     "a trickle": (trickle(b"HTTP/1.1 200 OK\r\nX: ", b"y" * 80, []), "could not be reached"),
+}
+NOT_ACCEPTED_BY_V1: dict[str, tuple[Responder, str]] = {
+    "a task": (task(id="airflow-connection-test"), "cannot exist was found.*Base URL"),
+    "another task": (task(id=KEY), "another task"),
+}
+NOT_ACCEPTED_BY_DEVELOPER: dict[str, tuple[Responder, str]] = {
+    "404": (reply(404), "HTTP 404"),
+    "a bad key by its text": (reply(200, {"code": 1001, "msg": "API Key 无效"}), "API Key 无效.*Check that connection"),
+    "no envelope": (reply(200, {"balance": 5}), "no code of success"),
+    "a list": (reply(200, []), "no code of success"),
+}
+BALANCES: dict[str, tuple[object, str]] = {
+    "a number": (12.5, " The balance is 12.5."),
+    "an object": ({"balance": 12.5, "currency": "CNY"}, " The balance is 12.5 CNY."),
+    "text": ({"balance": "¥12.50"}, " The balance is 12.5 CNY."),
+    "deeper": ({"account": {"amount": 300, "unit": "credits"}}, " The balance is 300 credits."),
+    "none": ({"name": "studio"}, ""),
+    "null": (None, ""),
+    "a list": ([1, 2], ""),
+    "brackets": ({"balance": 1, "unit": "[red]"}, " The balance is 1 (red)."),
 }
 
 
@@ -325,12 +364,33 @@ def test_the_test_button_takes_not_found_for_an_accepted_key(
     assert hook.test_connection() == (True, "SeeAny accepted the API key.")
 
 
-@pytest.mark.parametrize("name", NOT_ACCEPTED)
-def test_the_test_button_says_what_is_wrong_and_never_shows_the_key(
+@pytest.mark.parametrize("name", BALANCES)
+def test_the_test_button_shows_the_balance_where_the_api_tells_it(
     hostile: HostileServer, connect: Connect, name: str
 ) -> None:
-    connect(host=hostile.url, extra={"request_timeout": 0.5})
-    response, says = NOT_ACCEPTED[name]
+    connect(host=hostile.url, extra={"api": "developer"})
+    data, shown = BALANCES[name]
+    hostile.script(reply(200, {"code": 0, "msg": "ok", "data": data}))
+
+    assert SeeAnyHook().test_connection() == (True, f"SeeAny accepted the API key.{shown}")
+    assert hostile.requests[0].target == "/api/developer/balance"
+
+
+@pytest.mark.parametrize(
+    ("api", "response", "says"),
+    [
+        *(("v1", *row) for row in (NOT_ACCEPTED | NOT_ACCEPTED_BY_V1).values()),
+        *(("developer", *row) for row in (NOT_ACCEPTED | NOT_ACCEPTED_BY_DEVELOPER).values()),
+    ],
+    ids=[
+        *(f"v1, {name}" for name in NOT_ACCEPTED | NOT_ACCEPTED_BY_V1),
+        *(f"developer, {name}" for name in NOT_ACCEPTED | NOT_ACCEPTED_BY_DEVELOPER),
+    ],
+)
+def test_the_test_button_says_what_is_wrong_and_never_shows_the_key(
+    hostile: HostileServer, connect: Connect, api: str, response: Responder, says: str
+) -> None:
+    connect(host=hostile.url, extra={"request_timeout": 0.5, "api": api})
     hostile.script(response)
 
     accepted, message = SeeAnyHook().test_connection()
@@ -338,7 +398,19 @@ def test_the_test_button_says_what_is_wrong_and_never_shows_the_key(
     assert not accepted
     assert KEY[:12] not in message
     assert message.isprintable()
+    assert not set(message) & set("[]")
     assert re.search(says, message)
+
+
+def test_the_test_button_tests_the_connection_as_it_is_now(
+    hook: SeeAnyHook, hostile: HostileServer, connect: Connect
+) -> None:
+    hostile.script(accepting("sk-new", reply(404), otherwise=reply(401)))
+    assert not hook.test_connection()[0]
+
+    connect(host=hostile.url, password="sk-new")
+
+    assert hook.test_connection()[0]
 
 
 def test_the_test_button_works_against_the_simulator(simulator_url: str, connect: Connect) -> None:

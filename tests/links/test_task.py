@@ -77,7 +77,6 @@ BAD_URLS = [
     "https://h/ v",
     "https://h/\nv",
     "https://[",
-    " https://h/v",
     "",
     None,
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import aiohttp
 import pytest_asyncio
@@ -40,6 +41,35 @@ class Simulator:
             body = await response.json()
             assert isinstance(body, dict)
             return body
+
+    async def data(self, task_id: str) -> dict[str, Any]:
+        """Poll a task that must be known, in the developer dialect, and return the envelope's data."""
+        body = await self.envelope(task_id)
+        assert set(body) == {"code", "msg", "data"}
+        assert body["code"] == 0
+        assert isinstance(body["data"], dict)
+        return body["data"]
+
+    async def data_after(self, seconds: float, task_id: str) -> dict[str, Any]:
+        """Poll a task once to start it, and again that many seconds later, in the developer dialect."""
+        await self.data(task_id)
+        self.clock.now += seconds
+        return await self.data(task_id)
+
+    async def envelope(self, task_id: str) -> dict[str, Any]:
+        """Poll a task in the developer dialect and return the envelope."""
+        url = f"{self.url}/api/developer/task/status"
+        async with self.client.get(url, params={"task_uuid": task_id}) as response:
+            assert response.status == 200, await response.text()
+            body: dict[str, Any] = await response.json()
+            return body
+
+    async def create(self, path: str = "smarttask", **body: object) -> dict[str, Any]:
+        """Create a task and return the envelope."""
+        async with self.client.post(f"{self.url}/api/ai/{path}", json=body) as response:
+            assert response.status == 200
+            envelope: dict[str, Any] = await response.json()
+            return envelope
 
     async def task_after(self, seconds: float, task_id: str) -> dict[str, object]:
         """Poll a task once to start it, and again that many seconds later."""

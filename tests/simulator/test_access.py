@@ -42,6 +42,39 @@ async def test_a_request_without_a_user_agent_is_forbidden(simulator: Simulator)
         assert (await response.json())["error"]["code"] == "user_agent_required"
 
 
+DEVELOPER_PATHS = [
+    "GET /api/developer/task/status?task_uuid=video",
+    "GET /api/developer/balance",
+    "POST /api/ai/smarttask",
+]
+
+
+@pytest.mark.parametrize("request_line", DEVELOPER_PATHS)
+@pytest.mark.parametrize(
+    ("headers", "skipped", "refusal"),
+    [
+        ({}, ["User-Agent"], (403, 403, "缺少 User-Agent")),
+        ({"Authorization": "Bearer sk-bad"}, [], (401, 401, "API Key 无效")),
+        ({"Authorization": "demo"}, [], (401, 401, "API Key 无效")),
+        ({"Authorization": "Bearer sk-bad-envelope"}, [], (200, 1001, "API Key 无效")),
+    ],
+)
+async def test_the_developer_dialect_refuses_in_an_envelope(
+    simulator: Simulator,
+    request_line: str,
+    headers: dict[str, str],
+    skipped: list[str],
+    refusal: tuple[int, int, str],
+) -> None:
+    method, path = request_line.split()
+    status, code, message = refusal
+    async with simulator.client.request(
+        method, simulator.url + path, headers=headers, skip_auto_headers=skipped, json={"prompt": "x"}
+    ) as response:
+        assert response.status == status
+        assert await response.json() == {"code": code, "msg": message, "data": None}
+
+
 async def test_a_rejected_request_does_not_start_the_task(simulator: Simulator) -> None:
     async with simulator.client.get(f"{simulator.url}/v1/tasks/video-20s", headers={"Authorization": "Bearer sk-bad"}):
         simulator.clock.now += 20
@@ -63,6 +96,9 @@ async def test_an_unknown_path_returns_json(simulator: Simulator) -> None:
     async with simulator.client.get(f"{simulator.url}/v1/nowhere") as response:
         assert response.status == 404
         assert (await response.json())["error"]["code"] == "not_found"
+    async with simulator.client.get(f"{simulator.url}/api/nowhere") as response:
+        assert response.status == 404
+        assert await response.json() == {"code": 404, "msg": "Not Found", "data": None}
     async with simulator.client.post(f"{simulator.url}/v1/tasks/video") as response:
         assert response.status == 405
         assert response.headers["Allow"] == "GET,HEAD"
@@ -87,12 +123,13 @@ async def test_a_test_can_read_time_and_status_of_each_request(
 async def test_another_process_can_count_the_requests_for_each_task(simulator: Simulator) -> None:
     await simulator.task_after(10, "video-20s")
     await simulator.task("never")
+    await simulator.data("never")
 
     async with (
         aiohttp.ClientSession() as anyone,
         anyone.get(f"{simulator.url}/simulator/requests") as response,
     ):
-        assert await response.json() == {"video-20s": 2, "never": 1}
+        assert await response.json() == {"video-20s": 2, "never": 2}
 
 
 async def test_the_log_has_method_path_and_status_and_no_key(

@@ -18,6 +18,9 @@ from airflow_provider_seeany.simulator.server import create_app, serve
 class Receiver:
     """Receives callbacks, and rejects the first `rejects` of them."""
 
+    client: aiohttp.ClientSession
+    simulator: str
+
     def __init__(self) -> None:
         self.bodies: list[dict[str, Any]] = []
         self.rejects = 0
@@ -29,6 +32,15 @@ class Receiver:
             return web.Response(status=503)
         self.received.set()
         return web.Response(status=202)
+
+    def poll(self, task_id: str) -> Any:
+        return self.client.get(f"{self.simulator}/v1/tasks/{task_id}")
+
+    async def data(self, task_id: str) -> dict[str, Any]:
+        url = f"{self.simulator}/api/developer/task/status"
+        async with self.client.get(url, params={"task_uuid": task_id}) as response:
+            data: dict[str, Any] = (await response.json())["data"]
+            return data
 
 
 @pytest_asyncio.fixture
@@ -43,12 +55,12 @@ async def receiver(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Receiver]:
         serve(create_app(callback_url=f"{at}/callback")) as simulator,
         aiohttp.ClientSession(headers=headers) as client,
     ):
-        receiver.poll = lambda task_id: client.get(f"{simulator}/v1/tasks/{task_id}")  # type: ignore[attr-defined]
+        receiver.client, receiver.simulator = client, simulator
         yield receiver
 
 
 @pytest.mark.parametrize(("task_id", "status"), [("video-0.1s", "completed"), ("fails-0.1s", "failed")])
-async def test_it_calls_back_once_when_the_task_has_ended(receiver: Any, task_id: str, status: str) -> None:
+async def test_it_calls_back_once_when_the_task_has_ended(receiver: Receiver, task_id: str, status: str) -> None:
     for _ in range(2):
         async with receiver.poll(task_id) as response:
             assert (await response.json())["status"] == "processing"
@@ -58,10 +70,28 @@ async def test_it_calls_back_once_when_the_task_has_ended(receiver: Any, task_id
         assert receiver.bodies == [{"event": f"task.{status}", "data": await response.json()}]
 
 
-async def test_it_repeats_a_rejected_callback(receiver: Any) -> None:
+async def test_it_repeats_a_rejected_callback(receiver: Receiver) -> None:
     receiver.rejects = 2
     async with receiver.poll("video-0s"):
         pass
 
     await asyncio.wait_for(receiver.received.wait(), 10)
     assert len(receiver.bodies) == 3
+
+
+async def test_it_calls_back_in_the_dialect_in_which_a_task_was_first_requested(receiver: Receiver) -> None:
+    await receiver.data("partial-0.1s")
+
+    await asyncio.wait_for(receiver.received.wait(), 10)
+    task = await receiver.data("partial-0.1s")
+    assert task["status"] == "partial_failed"
+    assert receiver.bodies == [{"code": 0, "msg": "success", "data": {"task": task}}]
+
+
+async def test_it_calls_back_for_a_created_task_that_nobody_requested(receiver: Receiver) -> None:
+    body = {"prompt": "fails-0.1s"}
+    async with receiver.client.post(f"{receiver.simulator}/api/ai/smarttask", json=body) as response:
+        task_id = (await response.json())["data"]["task_uuid"]
+
+    await asyncio.wait_for(receiver.received.wait(), 10)
+    assert receiver.bodies == [{"code": 0, "msg": "success", "data": {"task": await receiver.data(task_id)}}]

@@ -64,24 +64,41 @@ def test_a_port_in_use_is_reported_in_one_line() -> None:
     assert ended.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("port", ["-1", "65536", "http"])
-def test_an_invalid_port_is_rejected(port: str) -> None:
-    ended = subprocess.run([*COMMAND, f"--port={port}"], capture_output=True, text=True, timeout=60, check=False)
-
-    assert ended.returncode == 2
-    assert "a port is a number from 0 to 65535" in ended.stderr
-
-
-def test_the_help_has_a_connection_that_can_be_copied() -> None:
+def test_the_help_has_connections_that_can_be_copied() -> None:
     text = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True, timeout=60, check=True).stdout
 
-    connection = re.search(r"export AIRFLOW_CONN_SEEANY_DEFAULT='(.*)'", text)
-    assert connection
-    assert json.loads(connection[1]) == {
-        "conn_type": "seeany",
-        "host": "http://127.0.0.1:8765",
-        "password": "sk-demo",
+    connections = dict(re.findall(r"export AIRFLOW_CONN_(\w+)='(.*)'", text))
+    v1 = {"conn_type": "seeany", "host": "http://127.0.0.1:8765", "password": "sk-demo"}
+    assert {name: json.loads(value) for name, value in connections.items()} == {
+        "SEEANY_DEFAULT": v1,
+        "SEEANY_DEVELOPER": {**v1, "extra": {"api": "developer"}},
     }
+
+
+def test_a_created_task_does_what_an_option_says() -> None:
+    with started("--port", "0", "--created", "fails-0s") as (_, line):
+        url, headers = line.split()[-1], {"Authorization": "Bearer sk-demo"}
+        request = Request(f"{url}/api/ai/smarttask", headers=headers, data=b'{"prompt": "a red shoe"}')
+        with urlopen(request, timeout=10) as response:
+            task_id = json.load(response)["data"]["task_uuid"]
+        with urlopen(Request(f"{url}/v1/tasks/{task_id}", headers=headers), timeout=10) as response:
+            assert json.load(response)["status"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ("--port=-1", "0 to 65535"),
+        ("--port=65536", "0 to 65535"),
+        ("--port=http", "0 to 65535"),
+        ("--created=shoe", "starts with one of: video, images"),
+    ],
+)
+def test_an_invalid_option_is_rejected(arguments: str, text: str) -> None:
+    ended = subprocess.run([*COMMAND, arguments], capture_output=True, text=True, timeout=60, check=False)
+
+    assert ended.returncode == 2
+    assert text in ended.stderr
 
 
 def test_it_needs_nothing_of_airflow_and_nothing_else_of_the_provider() -> None:

@@ -137,7 +137,7 @@ async def test_a_refused_key_is_reported(simulator_url: str, connect: Connect) -
 BUMPY: dict[str, list[Responder]] = {
     "faults": [reset, close, reply(500), reply(503, b"", ("Retry-After", "0")), truncated({"id": "x"})],
     "now and then a page": [*[page(200)] * (MIN_INVALID_RESPONSES - 1), task()] * 2,
-    "undocumented words": [task(status="queued"), task(status="paused"), task(status="queued")],
+    "undocumented words": [task(status="pending"), task(status="paused"), task(status="pending")],
     "going back": [task(progress=90), task(progress=10), task(progress=None)],
 }
 
