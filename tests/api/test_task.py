@@ -223,7 +223,8 @@ def test_a_side_field_is_parsed_or_left_out_and_stays_as_it_came(name: str) -> N
     task = completed(video_url="https://h/v", **fields)
 
     assert task.is_completed
-    assert task.result_fields() == {"video_url": "https://h/v", "result_urls": ["https://h/v"], **parsed}
+    always = {"video_url": "https://h/v", "result_urls": ["https://h/v"], "is_partial": False}
+    assert task.result_fields() == {**always, **parsed}
     assert task.unparsed == unparsed
     assert task.payload == {"id": "x", "status": "completed", "video_url": "https://h/v", **fields}
     if "completed_at" not in parsed:
@@ -285,8 +286,9 @@ def test_what_a_dag_waits_for_is_there_under_names_of_its_own() -> None:
         "resolution": "720p",
         "completed_at": "2025-06-03T00:02:00Z",
         "result_urls": [COMPLETED["video_url"]],
+        "is_partial": False,
     }
-    assert completed(usage={"cost": 0}).result_fields() == {"cost": 0}
+    assert completed(usage={"cost": 0}).result_fields() == {"cost": 0, "is_partial": False}
 
 
 @pytest.mark.parametrize("padded", ["COMPLETED" + " " * 200, "\n" * 200 + "completed"])
