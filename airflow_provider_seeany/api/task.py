@@ -11,7 +11,7 @@ import msgspec
 import pendulum
 
 from airflow_provider_seeany.api import fields, quantities
-from airflow_provider_seeany.api.result_urls import find_results, find_video_url, is_web_url, urls_in, web_url
+from airflow_provider_seeany.api.result_urls import find_video_url, has_results, is_web_url, urls_in, web_url
 from airflow_provider_seeany.api.text import format_count, sanitize, were
 
 _STATES: Mapping[str, Literal["running", "completed", "failed", "partial"]] = {
@@ -145,7 +145,7 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
         A partial failure is completed if there is any result.
         """
         if self._meaning == "partial":
-            return "completed" if find_results(self.payload) else "failed"
+            return "completed" if has_results(self.payload) else "failed"
         return self._meaning
 
     @property
@@ -218,7 +218,7 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
                 return "the task in its data is not"
         # The results of other objects are undocumented; but "success" alone may be the status of the request.
         needs_result = self.is_video or (_word(self.status) == "success" and not self.has_task_fields)
-        if needs_result and not self.video_url and not find_results(self.payload):
+        if needs_result and not self.video_url and not has_results(self.payload):
             return "the response has no video_url, nor any other result"
         return None
 

@@ -33,7 +33,7 @@ export function StateBadge({ state, isPartial, words }) {
       bg: "colorPalette.solid",
       "aria-hidden": true,
     }),
-    words.states[state],
+    h("span", null, words.states[state]),
     isPartial && h(Badge, { colorPalette: "orange", variant: "surface", fontWeight: "normal" }, words.partial),
   );
 }
