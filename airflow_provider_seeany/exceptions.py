@@ -23,6 +23,7 @@ from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.text import format_count, sanitize, truncate, were
 
 MAX_FAILURES_SHOWN = 100  # maximum failures of a batch that an exception's text lists
+MAX_FILES_SHOWN = 20  # maximum result URLs that the text of a partial failure lists
 MAX_UNFINISHED_IDS = 20  # maximum ids that the text of a batch's timeout names
 
 
@@ -47,10 +48,22 @@ class SeeAnyTaskIdError(SeeAnyError, AirflowFailException, ValueError):
 
 
 class SeeAnyTaskFailed(SeeAnyError, AirflowFailException):
-    """SeeAny reported that ``task`` failed. Never retried, as the same id would fail again."""
+    """
+    SeeAny reported that ``task`` failed. Never retried, as the same id would fail again.
+
+    With ``accept_partial=False`` the failure may be partial: then ``task.is_partial``, and ``task.result_urls`` holds
+    the files that were made.
+    """
 
     def __init__(self, task: SeeAnyTask) -> None:
-        super().__init__(f"SeeAny task {sanitize(task.id)} failed: {task.failure_reason}")
+        text = f"SeeAny task {sanitize(task.id)} failed: {task.failure_reason}"
+        if task.is_partial:
+            shown = task.result_urls[:MAX_FILES_SHOWN]
+            lines = [sanitize(url, limit=MAX_RESULT_URL) for url in shown]
+            if others := len(task.result_urls) - len(shown):
+                lines.append(f"and {format_count(others)} others")
+            text += "\n  ".join([". accept_partial is off, so it has no result. Made were:", *lines])
+        super().__init__(text)
         self.task = task
 
 
@@ -127,7 +140,9 @@ class SeeAnyRepeatedResponseError(SeeAnyResponseError, AirflowFailException):
     """The response was invalid several times in a row, which ended a wait. Never retried."""
 
 
-def completed_task(outcome: Outcome, *, seeany_task_id: str, seeany_conn_id: str, timeout: float) -> SeeAnyTask:
+def completed_task(
+    outcome: Outcome, *, seeany_task_id: str, seeany_conn_id: str, timeout: float, accept_partial: bool = True
+) -> SeeAnyTask:
     """
     Return the completed task of an outcome.
 
@@ -136,7 +151,7 @@ def completed_task(outcome: Outcome, *, seeany_task_id: str, seeany_conn_id: str
     match outcome:
         case Finished(payload):
             task = SeeAnyTask.from_payload(payload)
-            if task.is_failed:
+            if not task.is_success(accept_partial=accept_partial):
                 raise SeeAnyTaskFailed(task)
             return task
         case TimedOut():

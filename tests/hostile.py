@@ -50,6 +50,16 @@ FAILED = {
 }
 """The three bodies that the platform's page shows."""
 
+PARTIAL_URLS = ["https://cdn.seeany.com/image/set_001/1.jpg", "https://cdn.seeany.com/image/set_001/3.jpg"]
+PARTIAL = {
+    "id": "x",
+    "object": "image_set",
+    "status": "partial_failed",
+    "images": [{"url": url} for url in PARTIAL_URLS],
+    "usage": {"cost": 0.4, "cost_unit": "CNY"},
+    "error": {"code": "image_failed", "message": "4 张图片中有 2 张生成失败"},
+}
+"""A task of whose files some failed; the page does not show one."""
 IMAGES = {
     "id": VIDEO,
     "status": "partial_failed",

@@ -140,6 +140,24 @@ def test_a_completed_task_is_no_exception() -> None:
     assert task.usage.cost == 0.7
 
 
+@pytest.mark.parametrize("count", [1, 20, 5000])
+def test_a_partial_failure_lists_the_first_files_and_has_all_of_them(count: int) -> None:
+    urls = [f"https://h/{number}.jpg?{'x' * 8000 if number else ''}" for number in range(count)]
+    payload = {"id": "x", "status": "partial_failed", "images": urls, "error": {"message": "不足\n"}}
+
+    with pytest.raises(SeeAnyTaskFailed) as error:
+        completed_task(Finished(payload), seeany_task_id="x", seeany_conn_id="studio", timeout=90, accept_partial=False)
+
+    text = str(error.value)
+    head, *lines = text.split("\n  ")
+    assert f"{count}{' was' if count == 1 else ' were'} made: 不足." in head.replace(" 000", "000")
+    assert "accept_partial is off" in head
+    assert lines[0] == urls[0]
+    assert ("and 4 980 others" in lines) == (count == 5000)
+    assert len(text) < 100_000
+    assert error.value.task.result_urls == tuple(urls)
+
+
 def test_a_base_url_is_not_suspected_where_the_service_itself_has_spoken() -> None:
     with pytest.raises(SeeAnyRepeatedResponseError) as error:
         completed_task(ENDS["an error of its own"][0], seeany_task_id="x", seeany_conn_id="studio", timeout=90)

@@ -38,6 +38,7 @@ PUSHED = {
     "resolution": "720p",
     "completed_at": "2025-06-03T00:02:00Z",
     "result_urls": [COMPLETED["video_url"]],
+    "is_partial": False,
 }
 """What a wait for ``COMPLETED`` pushes."""
 
@@ -77,7 +78,13 @@ def interval(kind: type[BaseTaskWaitOperator], seconds: Any) -> dict[str, Any]:
     return {"poke_interval" if kind is SeeAnyTaskSensor else "poll_interval": seconds}
 
 
-SETTINGS: dict[str, Any] = {"poll_interval": 10, "max_poll_interval": 30, "timeout": 3600, "do_xcom_push": True}
+SETTINGS: dict[str, Any] = {
+    "poll_interval": 10,
+    "max_poll_interval": 30,
+    "timeout": 3600,
+    "do_xcom_push": True,
+    "accept_partial": True,
+}
 TASK_SETTINGS = TaskSettings(**SETTINGS, expect_callback=False, callback_poll_interval=120)
 BATCH_SETTINGS = BatchSettings(
     **SETTINGS, max_requests_per_second=50, max_concurrent_requests=20, fail_fast=False, allow_failures=False

@@ -112,10 +112,11 @@ class Batch:
                 self._waits[index] = wait, polling
                 left = polling.seconds_left if isinstance(reply, SeeAnyTask) else None
                 self._queue.push(index, due=now + seconds, ends=None if left is None else now + left)
-            case Finished() if isinstance(reply, SeeAnyTask) and reply.is_completed:
-                self.results.add(index, reply)
             case Finished() if isinstance(reply, SeeAnyTask):
-                self.results.fail(index, reply.failure_reason)
+                if reply.is_success(accept_partial=self._settings.accept_partial):
+                    self.results.add(index, reply)
+                else:
+                    self.results.add_failed(index, reply)
             case Refused():
                 error = step.error()
                 # A 403 is about the task and not about the key if other requests succeeded.

@@ -12,11 +12,16 @@ from airflow_provider_seeany.api.outcome import BadId, Crashed, Misconfigured, R
 MAX_RESULT_BYTES = 48 * 1024  # maximum size of a result as JSON: Airflow keeps it in its database
 
 
-class Failure(msgspec.Struct, frozen=True):
-    """A task of a batch without a result, and the reason for a person."""
+class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
+    """
+    A task of a batch without a result, and the reason for a person.
+
+    :param result_urls: the first files of a partial result that is not accepted, as far as there is room.
+    """
 
     id: str
     reason: str
+    result_urls: list[str] = []
 
 
 class BatchResult(msgspec.Struct, frozen=True, kw_only=True, tag="batch_result"):
@@ -27,11 +32,12 @@ class BatchResult(msgspec.Struct, frozen=True, kw_only=True, tag="batch_result")
 
     :param total: the number of different ids.
     :param failed: how many failed, or are unknown to the service.
-    :param cost: what the completed ones cost, by currency.
+    :param cost: what the completed ones and the partial results cost, by currency.
     :param detail: what ``tasks`` holds: full payloads, a table of the main fields, or nothing (``totals``).
     :param tasks: the completed tasks.
     :param completed_ids: the ids of the completed tasks, if there is room for these but not for ``tasks``.
     :param unfinished: ids that had not ended.
+    :param partial: how many of the completed ones have a partial result.
     """
 
     total: int
@@ -43,6 +49,7 @@ class BatchResult(msgspec.Struct, frozen=True, kw_only=True, tag="batch_result")
     failures: list[Failure]
     completed_ids: list[str] = []
     unfinished: list[str] = []
+    partial: int = 0
 
     @property
     def done(self) -> int:

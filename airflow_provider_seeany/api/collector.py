@@ -19,6 +19,7 @@ RESERVED_FOR_FAILURES = MAX_RESULT_BYTES // 4
 """Bytes of a result that completed tasks leave to failures, if there are so many."""
 
 MAX_REASON = 200  # maximum characters of a failure's reason
+MAX_FAILURE_URLS = 20  # maximum files of a failure that is partial
 
 
 class _SizedRows:
@@ -66,9 +67,11 @@ class ResultCollector:
         self._ended = bytearray(len(ids))
         self._payloads = _SizedRows()
         self._table = _SizedRows()
-        self._reasons: dict[int, str] = {}
+        self._failures: dict[int, Failure] = {}
+        self._room_for_urls = _Room(MAX_RESULT_BYTES)
         self._costs = Costs()
         self.completed = 0
+        self.partial = 0
 
     @property
     def total(self) -> int:
@@ -77,13 +80,13 @@ class ResultCollector:
 
     @property
     def costs(self) -> dict[str, float]:
-        """What the completed ones cost, by currency."""
+        """What the completed ones and the partial results cost, by currency."""
         return self._costs.totals()
 
     @property
     def failed(self) -> int:
         """How many have no result."""
-        return len(self._reasons)
+        return len(self._failures)
 
     @property
     def done(self) -> int:
@@ -94,14 +97,24 @@ class ResultCollector:
         """Add a completed task."""
         self._ended[index] = True
         self.completed += 1
+        self.partial += task.is_partial
         self._costs.add(task)
         self._payloads.add(index, task.as_json())
         self._table.add(index, _row(task))
 
+    def add_failed(self, index: int, task: SeeAnyTask) -> None:
+        """Add a failed task, or one with a partial result that is not accepted: its files were made and paid for."""
+        self.fail(index, task.failure_reason)
+        if task.is_partial:
+            self._costs.add(task)
+            urls = list(task.result_urls[:MAX_FAILURE_URLS])
+            if self._room_for_urls.take(_size(urls)):
+                self._failures[index] = msgspec.structs.replace(self._failures[index], result_urls=urls)
+
     def fail(self, index: int, reason: str) -> None:
         """Record that a task will have no result."""
         self._ended[index] = True
-        self._reasons[index] = sanitize(reason, limit=MAX_REASON)
+        self._failures[index] = Failure(self._ids[index], sanitize(reason, limit=MAX_REASON))
 
     def fail_the_rest(self, reason: str) -> None:
         """Record that no task which has not ended will have a result."""
@@ -127,8 +140,9 @@ class ResultCollector:
             detail="totals",
             tasks=[],
             failures=[],
+            partial=self.partial,
         )
-        failures = [Failure(self._ids[index], self._reasons[index]) for index in sorted(self._reasons)]
+        failures = [self._failures[index] for index in sorted(self._failures)]
         room = _Room(MAX_RESULT_BYTES - _size(msgspec.to_builtins(head)))
         reserved = min(sum(map(_size, msgspec.to_builtins(failures))), RESERVED_FOR_FAILURES)
         detail: Literal["full", "table", "totals"] = "totals"
@@ -139,7 +153,7 @@ class ResultCollector:
         elif room.take(self._table.size, reserved):
             detail, tasks = "table", self._table.in_order()
         else:
-            ids = [self._ids[index] for index, ended in enumerate(self._ended) if ended and index not in self._reasons]
+            ids = [self._ids[index] for index, ended in enumerate(self._ended) if ended and index not in self._failures]
             completed_ids = ids if room.take(sum(map(_size, ids)), reserved) else []
         unfinished = (seeany_id for seeany_id, ended in zip(self._ids, self._ended, strict=True) if not ended)
         return msgspec.structs.replace(
@@ -147,7 +161,7 @@ class ResultCollector:
             detail=detail,
             tasks=tasks,
             completed_ids=completed_ids,
-            failures=list(takewhile(lambda failure: room.take(_size(msgspec.to_builtins(failure))), failures)),
+            failures=_fitting(failures, room),
             unfinished=list(takewhile(lambda each: room.take(_size(each)), unfinished)),
         )
 
@@ -155,8 +169,20 @@ class ResultCollector:
         text = f"{format_count(self.done)} of {format_count(len(self._ids))} done"
         if self.failed:
             text += f", {format_count(self.failed)} failed"
+        if self.partial:
+            text += f", {format_count(self.partial)} with a partial result"
         costs = str(self._costs)
         return f"{text}, {costs} so far" if costs else text
+
+
+def _fitting(failures: list[Failure], room: _Room) -> list[Failure]:
+    """Return the first failures that there is room for, and then, if there is more, their files."""
+    without_files = [msgspec.structs.replace(failure, result_urls=[]) for failure in failures]
+    fitting = list(takewhile(lambda failure: room.take(_size(msgspec.to_builtins(failure))), without_files))
+    return [
+        whole if whole.result_urls and room.take(_size({"result_urls": whole.result_urls})) else bare
+        for bare, whole in zip(fitting, failures, strict=False)
+    ]
 
 
 def _row(task: SeeAnyTask) -> dict[str, Any]:
@@ -166,5 +192,6 @@ def _row(task: SeeAnyTask) -> dict[str, Any]:
         "result_url": None if web_url(task.video_url) else next(iter(task.result_urls), None),
         "cost": task.usage.cost,
         "cost_unit": task.usage.cost_unit,
+        "is_partial": task.is_partial or None,
     }
     return {name: value for name, value in row.items() if value is not None}

@@ -62,6 +62,11 @@ def urls_in(payload: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found.url for found in find_results(payload)))
 
 
+def has_results(payload: Mapping[str, Any]) -> bool:
+    """Tell whether a payload has a URL of a result."""
+    return next(_urls(payload), None) is not None
+
+
 def find_results(payload: Mapping[str, Any]) -> list[_Url]:
     """Return the URLs that are results by their keys or file names, or else all candidates."""
     found = list(_urls(payload))

@@ -43,6 +43,8 @@ class WaitSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds until the wait gives up."""
     do_xcom_push: bool
     """Whether the Airflow task pushes XComs."""
+    accept_partial: bool = True
+    """Whether a partial result is a success."""
 
     def __post_init__(self) -> None:
         for name in ("poll_interval", "max_poll_interval", "timeout"):

@@ -11,8 +11,8 @@ import msgspec
 import pendulum
 
 from airflow_provider_seeany.api import fields, quantities
-from airflow_provider_seeany.api.result_urls import find_results, find_video_url, is_web_url, urls_in, web_url
-from airflow_provider_seeany.api.text import sanitize
+from airflow_provider_seeany.api.result_urls import find_video_url, has_results, is_web_url, urls_in, web_url
+from airflow_provider_seeany.api.text import format_count, sanitize, were
 
 _STATES: Mapping[str, Literal["running", "completed", "failed", "partial"]] = {
     **dict.fromkeys(("processing", "queued", "running"), "running"),
@@ -116,10 +116,10 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
             unparsed=tuple(name for name in found if found[name] is None and _has_value(name, payload)),
             **parsed,
         )
-        if task.is_failed and not fields.is_reason(message):
+        if task._needs_reason and not fields.is_reason(message):
             sibling_code, message = fields.try_parse(fields.sibling_error, payload) or (None, None)
             error = TaskError(code=code or (code if sibling_code is None else sibling_code), message=message)
-            return msgspec.structs.replace(task, error=error)
+            task = msgspec.structs.replace(task, error=error)
         if task.is_completed and task.may_be_video and not is_web_url(task.video_url):
             found_url = find_video_url(payload, is_video=task.is_video)
             return msgspec.structs.replace(task, video_url=found_url or task.video_url)
@@ -130,8 +130,8 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
         """Whether lenient parsing could find nothing more."""
         if not self.id or self.id != self.id.strip() or not _word(self.status):
             return False
-        if self.is_failed:
-            return fields.is_reason(self.error.message)
+        if self._needs_reason and not fields.is_reason(self.error.message):
+            return False
         if self.is_completed:
             cost = self.usage.cost
             is_cost_clear = cost >= 0 if cost is not None else not self.payload.get("usage")
@@ -145,15 +145,27 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
 
         A partial failure is completed if there is any result.
         """
-        state = _STATES.get(self.status) or _STATES.get(_word(self.status), "running")
-        if state == "partial":
-            return "completed" if find_results(self.payload) else "failed"
-        return state
+        if self._meaning == "partial":
+            return "completed" if has_results(self.payload) else "failed"
+        return self._meaning
+
+    @property
+    def _meaning(self) -> Literal["running", "completed", "failed", "partial"]:
+        return _STATES.get(self.status) or _STATES.get(_word(self.status), "running")
 
     @property
     def is_completed(self) -> bool:
         """Whether the task is done and has its result."""
         return self.state == "completed"
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether the task is completed although some of its results failed; the others are there."""
+        return self._meaning == "partial" and self.is_completed
+
+    def is_success(self, *, accept_partial: bool) -> bool:
+        """Return whether a wait for the task succeeds, by whether it accepts a partial result."""
+        return self.is_completed and (accept_partial or not self.is_partial)
 
     @property
     def is_failed(self) -> bool:
@@ -177,10 +189,18 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def failure_reason(self) -> str:
-        """Why a failed task failed, in the service's words."""
+        """Why a failed task, or a part of a partial one, failed, in the service's words."""
         default = "without a reason" if _word(self.status) == "failed" else f"its status is {self.status}"
         reason = sanitize(self.error.message or default)
-        return f"{reason} ({sanitize(str(self.error.code))})" if self.error.code else reason
+        reason = f"{reason} ({sanitize(str(self.error.code))})" if self.error.code else reason
+        if not self.is_partial:
+            return reason
+        number = len(self.result_urls)
+        return f"some of its files failed, {format_count(number)} {were(number)} made: {reason}"
+
+    @property
+    def _needs_reason(self) -> bool:
+        return self.is_failed or self.is_partial
 
     @property
     def has_task_fields(self) -> bool:
@@ -199,7 +219,7 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
                 return "the task in its data is not"
         # The results of other objects are undocumented; but "success" alone may be the status of the request.
         needs_result = self.is_video or (_word(self.status) == "success" and not self.has_task_fields)
-        if needs_result and not self.video_url and not find_results(self.payload):
+        if needs_result and not self.video_url and not has_results(self.payload):
             return "the response has no video_url, nor any other result"
         return None
 
@@ -219,10 +239,13 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
         return urls_in(self.payload) if self.is_completed else ()
 
     def as_json(self) -> dict[str, Any]:
-        """Return the payload, with ``completed_at`` as an ISO 8601 UTC string."""
-        if self.completed_at is None:
-            return dict(self.payload)
-        return {**self.payload, "completed_at": self.completed_at.to_iso8601_string()}
+        """Return the payload, with ``completed_at`` as an ISO 8601 UTC string, and ``is_partial`` if it is."""
+        changed: dict[str, Any] = {}
+        if self.completed_at is not None:
+            changed["completed_at"] = self.completed_at.to_iso8601_string()
+        if self.is_partial:
+            changed["is_partial"] = True
+        return {**self.payload, **changed}
 
     def result_fields(self) -> dict[str, Any]:
         """
@@ -239,6 +262,8 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
             self.resolution,
             self.completed_at and self.completed_at.to_iso8601_string(),
             list(self.result_urls) or None,
+            # Also if it is not: a downstream task that reads an XCom which is missing fails.
+            self.is_partial,
         )
         return {name: value for name, value in zip(RESULT_FIELDS, values, strict=True) if value is not None}
 
@@ -252,6 +277,7 @@ RESULT_FIELDS = (
     "resolution",
     "completed_at",
     "result_urls",
+    "is_partial",
 )
 """The fields of a completed task that get XComs of their own, by their names."""
 

@@ -187,7 +187,9 @@ class SeeAnyHook(BaseHook):
         self.close()
         return self.client.get_task(checked)
 
-    def wait_for_task(self, seeany_task_id: str, interval: float = 10, timeout: float = 300) -> SeeAnyTask:
+    def wait_for_task(
+        self, seeany_task_id: str, interval: float = 10, timeout: float = 300, *, accept_partial: bool = True
+    ) -> SeeAnyTask:
         """
         Poll until the task has ended; the defaults are the platform's own advice.
 
@@ -196,6 +198,7 @@ class SeeAnyHook(BaseHook):
         :param seeany_task_id: the id that the endpoint which created the task returned.
         :param interval: seconds between two requests.
         :param timeout: seconds after which the wait ends.
+        :param accept_partial: return a task of whose files some failed, too, instead of raising ``SeeAnyTaskFailed``.
         :return: the completed task.
         :raises SeeAnyTaskFailed: if the task failed.
         :raises SeeAnyTaskTimeout: if it had not ended in time.
@@ -217,7 +220,13 @@ class SeeAnyHook(BaseHook):
             except ApiError as error:
                 step = wait.receive(error, clock())
             if not isinstance(step, Pause):
-                return completed_task(step, seeany_task_id=checked, seeany_conn_id=self.seeany_conn_id, timeout=timeout)
+                return completed_task(
+                    step,
+                    seeany_task_id=checked,
+                    seeany_conn_id=self.seeany_conn_id,
+                    timeout=timeout,
+                    accept_partial=accept_partial,
+                )
             time.sleep(step.seconds)
 
     def callback_url(

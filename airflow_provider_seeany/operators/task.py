@@ -16,14 +16,15 @@ class SeeAnyTaskResultOperator(BaseTaskWaitOperator):
     """
     Pushes the result of a SeeAny task to XCom; waits for it, in the triggerer, if it is still running.
 
-    ``return_value`` is the response as a JSON object, ``completed_at`` in it an ISO 8601 UTC string.
+    ``return_value`` is the response as a JSON object, ``completed_at`` in it an ISO 8601 UTC string; a partial result
+    has ``is_partial`` in it.
     Under keys of their own: ``video_url``, ``thumbnail_url``, ``cost`` (the JSON number as given),
-    ``cost_unit``, ``duration``, ``resolution``, ``completed_at`` and ``result_urls`` (a list). Fields missing from the
-    response are not pushed, and none is with ``do_xcom_push=False``.
+    ``cost_unit``, ``duration``, ``resolution``, ``completed_at``, ``result_urls`` (a list) and ``is_partial`` (always).
+    Fields missing from the response are not pushed, and none is with ``do_xcom_push=False``.
 
     It takes the parameters of :class:`~airflow_provider_seeany.wait.base.BaseTaskWaitOperator`, among them
-    ``seeany_task_id``, ``seeany_conn_id``, ``timeout``, ``max_poll_interval``, ``deferrable``, ``worker_free`` and
-    ``expect_callback``, those of any operator, and:
+    ``seeany_task_id``, ``seeany_conn_id``, ``timeout``, ``max_poll_interval``, ``deferrable``, ``worker_free``,
+    ``expect_callback`` and ``accept_partial``, those of any operator, and:
 
     :param wait_for_completion: wait for a task that is still running. If off, such a task raises
         ``SeeAnyTaskNotReady``, which is retried as ``retries`` and ``retry_delay`` say.

@@ -36,7 +36,8 @@ class SeeAnyTaskBatchSensor(BaseSeeAnyOperator, BaseSensorOperator):
             "cost": {"CNY": 3497.9},          by currency, "?" where the response names none
             "detail": "full",                 what "tasks" holds, see below
             "tasks": [{"id": …}, …],          the completed tasks, in the order given
-            "failures": [{"id": …, "reason": …}, …]
+            "failures": [{"id": …, "reason": …}, …],
+            "partial": 12                     how many of the completed have a partial result
         }
 
     It is never larger than 48 KB, so that any of Airflow's databases stores it. ``detail`` says how much fits:
@@ -44,7 +45,7 @@ class SeeAnyTaskBatchSensor(BaseSeeAnyOperator, BaseSensorOperator):
     - ``full``: the whole responses, as :class:`~airflow_provider_seeany.sensors.task.SeeAnyTaskSensor` returns them;
       enough for some 140 videos
     - ``table``: of each completed task ``id``, ``video_url`` (or, if it has none, ``result_url``, the first result),
-      ``cost`` and ``cost_unit``, as far as the response has them; enough for some 350
+      ``cost`` and ``cost_unit``, as far as the response has them, and ``is_partial`` if it is; enough for some 350
     - ``totals``: ``tasks`` is empty; ``completed_ids`` lists the completed ones, if all fit: some 2 000 ids of 20
       characters. The log says how to get the results, which stay available by their ids
 
@@ -63,6 +64,9 @@ class SeeAnyTaskBatchSensor(BaseSeeAnyOperator, BaseSensorOperator):
     :param seeany_conn_id: the connection to poll through (templated).
     :param fail_fast: fail at the first failure, instead of waiting for the other tasks.
     :param allow_failures: succeed also if tasks failed; ``failures`` lists them with reasons.
+    :param accept_partial: count a task as completed also if some of its files failed; see
+        :class:`~airflow_provider_seeany.wait.base.BaseTaskWaitOperator`. If off, it is a failure, whose entry in
+        ``failures`` has the files that were made as ``result_urls``.
     :param max_requests_per_second: maximum requests per second, for all tasks together.
     :param max_concurrent_requests: maximum requests under way at once.
     :param poke_interval: seconds between two polls of a task while its end cannot be estimated.
@@ -83,6 +87,7 @@ class SeeAnyTaskBatchSensor(BaseSeeAnyOperator, BaseSensorOperator):
         seeany_conn_id: str = DEFAULT_CONN_ID,
         fail_fast: bool = False,
         allow_failures: bool = False,
+        accept_partial: bool = True,
         max_requests_per_second: float = 50,
         max_concurrent_requests: int = 20,
         poke_interval: timedelta | float = 10,
@@ -99,6 +104,7 @@ class SeeAnyTaskBatchSensor(BaseSeeAnyOperator, BaseSensorOperator):
         self.seeany_conn_id = seeany_conn_id
         self.fail_fast = fail_fast
         self.allow_failures = allow_failures
+        self.accept_partial = accept_partial
         self.max_requests_per_second = max_requests_per_second
         self.max_concurrent_requests = max_concurrent_requests
         self.max_poll_interval = to_seconds(max_poll_interval, name="max_poll_interval")

@@ -34,8 +34,8 @@ class SeeAnyTaskSensor(BaseTaskWaitOperator, BaseSensorOperator):
     Transient errors of the network or the service do not end the wait.
 
     It takes the parameters of :class:`~airflow_provider_seeany.wait.base.BaseTaskWaitOperator`, among them
-    ``seeany_task_id``, ``seeany_conn_id``, ``timeout``, ``max_poll_interval``, ``deferrable``, ``worker_free`` and
-    ``expect_callback``, those of any sensor, and:
+    ``seeany_task_id``, ``seeany_conn_id``, ``timeout``, ``max_poll_interval``, ``deferrable``, ``worker_free``,
+    ``expect_callback`` and ``accept_partial``, those of any sensor, and:
 
     :param poke_interval: seconds between two polls; in the triggerer, while the end cannot be estimated.
     """

@@ -151,7 +151,7 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
         await self._changed(self.xcoms.claim())
         outcome = await self._outcome()
         task = SeeAnyTask.from_payload(outcome.payload) if isinstance(outcome, Finished) else None
-        if task is None or task.is_failed:
+        if task is None or not task.is_success(accept_partial=self._settings.accept_partial):
             await self._changed(self.xcoms.withdraw())
         else:
             do_xcom_push = self._settings.do_xcom_push

@@ -130,6 +130,8 @@ class BaseTaskWaitOperator(StartsFromTrigger, BaseSeeAnyOperator):
     :param max_poll_interval: maximum seconds between two polls in the triggerer, which aims at the end of the task
         once the service's estimate or the progress has proved true. If it is no more than the poll interval, no pause
         is longer than that, jitter apart. A wait in a worker keeps to the poll interval.
+    :param accept_partial: succeed also if some of the files failed (``partial_failed``) and the others are there; the
+        XCom ``is_partial`` tells it. If off, that raises ``SeeAnyTaskFailed``, which lists the files that were made.
     :param timeout: seconds until the wait gives up. The SeeAny task continues, and may still cost money.
     """
 
@@ -153,6 +155,7 @@ class BaseTaskWaitOperator(StartsFromTrigger, BaseSeeAnyOperator):
         expect_callback: bool = False,
         callback_poll_interval: timedelta | float = 120,
         max_poll_interval: timedelta | float = 30,
+        accept_partial: bool = True,
         timeout: timedelta | float = 3600,
         **kwargs: Any,
     ) -> None:
@@ -169,6 +172,7 @@ class BaseTaskWaitOperator(StartsFromTrigger, BaseSeeAnyOperator):
         self.expect_callback = expect_callback
         self.callback_poll_interval = to_seconds(callback_poll_interval, name="callback_poll_interval")
         self.max_poll_interval = to_seconds(max_poll_interval, name="max_poll_interval")
+        self.accept_partial = accept_partial
         self.timeout = timeout
 
     @property

@@ -90,6 +90,11 @@ class BatchWait:
                 MAX_RESULT_BYTES // 1024,
                 _content(result),
             )
+        if result.partial:
+            self._log.warning(
+                "%s of the completed tasks have a partial result: some of their files failed",
+                format_count(result.partial),
+            )
         for failure in result.failures:
             self._log.warning("SeeAny task %s failed: %s", sanitize(failure.id), failure.reason)
         if result.failed > len(result.failures):

@@ -184,4 +184,5 @@ class TaskWait:
             seeany_task_id=str(self.seeany_task_id),
             seeany_conn_id=self.seeany_conn_id,
             timeout=self.settings.timeout,
+            accept_partial=self.settings.accept_partial,
         )

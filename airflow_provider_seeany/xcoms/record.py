@@ -11,7 +11,7 @@ Nothing of this is pushed if ``do_xcom_push`` is off.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -34,22 +34,25 @@ PARTIAL_RESULT_KEY = "batch_result"
 MAX_URL = 2000
 MAX_TEXT_LENGTH = 1000
 MAX_FAILURES_SHOWN = 20
+MAX_FILES_SHOWN = 20
+MAX_FILES_LENGTH = 8000  # maximum characters of these files' URLs together
 
 _MAX_AGE = 10 * 366 * 24 * 3600.0
 _MAX_CLOCK_DIFFERENCE = 3600.0
 
 
 class BatchCounts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How many tasks of a batch have ended."""
+    """How many tasks of a batch have ended, and how many of the completed ones have a partial result."""
 
     total: int
     completed: int = 0
     failed: int = 0
+    partial: int = 0
 
     @classmethod
     def of(cls, batch: BatchResult | ResultCollector) -> BatchCounts:
         """Return the counts of a batch."""
-        return cls(total=batch.total, completed=batch.completed, failed=batch.failed)
+        return cls(total=batch.total, completed=batch.completed, failed=batch.failed, partial=batch.partial)
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -104,6 +107,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     :param cost: decimal numbers as text, by currency.
     :param first_result: URL of the first result file, if there is no video.
     :param results: number of result files.
+    :param is_partial: whether other files of the task failed.
+    :param result_urls: the first files of a partial failure: one that is not accepted pushes no other XComs.
     """
 
     state: State
@@ -121,6 +126,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     error_message: str | None = None
     batch: BatchCounts | None = None
     failures: list[Failure] = []
+    is_partial: bool = False
+    result_urls: list[str] = []
 
     @classmethod
     def of_task(cls, task: SeeAnyTask, *, conn_id: str) -> Record:
@@ -142,12 +149,13 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             resolution=sanitize(task.resolution, limit=40) if task.resolution else None,
             error_code=_text(task.error.code),
             error_message=_text(task.error.message),
+            is_partial=task.is_partial,
         )
 
     @classmethod
     def of_batch(cls, result: Mapping[str, Any], *, conn_id: str) -> Record:
         """Return the record of a batch that succeeded, from its result as JSON."""
-        counts = BatchCounts(total=result["total"], completed=result["completed"], failed=result["failed"])
+        counts = BatchCounts(**{name: result[name] for name in BatchCounts.__struct_fields__})
         cost = exact_amounts(result["cost"])
         return cls(state="completed", conn_id=conn_id, at=_ended_at(None), cost=cost, batch=counts)
 
@@ -159,7 +167,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         from airflow_provider_seeany import exceptions
 
         if isinstance(error, exceptions.SeeAnyTaskFailed):
-            return cls.of_task(error.task, conn_id=conn_id)
+            record = cls.of_task(error.task, conn_id=conn_id)
+            urls = _first_urls(error.task.result_urls)
+            return msgspec.structs.replace(record, state="failed", result_urls=urls)
         code = message = result_url = None
         match error:
             case exceptions.SeeAnyApiError():
@@ -176,7 +186,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             seeany_task_id=sanitize(seeany_task_id) if seeany_task_id else None,
             cost=exact_amounts(batch.cost) if batch else {},
             batch=BatchCounts.of(batch) if batch else None,
-            failures=batch.failures[:MAX_FAILURES_SHOWN] if batch else [],
+            # Without the files of partial ones: those are in the XCom of the partial result.
+            failures=[Failure(each.id, each.reason) for each in batch.failures[:MAX_FAILURES_SHOWN]] if batch else [],
             first_result=result_url,
             results=1 if result_url else 0,
             error_code=_text(code),
@@ -212,6 +223,14 @@ def _ended_at(completed_at: float | None) -> int:
 def web_url(url: object) -> str | None:
     """Return a URL that may be shown as a link; ``None`` for anything else."""
     return url if isinstance(url, str) and len(url) <= MAX_URL and is_web_url(url) else None
+
+
+def _first_urls(urls: Sequence[str]) -> list[str]:
+    """Return the first URLs, as many as a record has room for."""
+    shown = [url for url in urls[:MAX_FILES_SHOWN] if web_url(url)]
+    while sum(map(len, shown)) > MAX_FILES_LENGTH:
+        shown.pop()
+    return shown
 
 
 def _text(value: object) -> str | None:

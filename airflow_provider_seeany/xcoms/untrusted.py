@@ -77,7 +77,7 @@ def read_amount(value: object) -> Decimal | None:
 
 def read_counts(batch: BatchCounts | None) -> BatchCounts | None:
     """Return how many tasks of a batch have ended; ``None`` if the counts contradict each other."""
-    if batch is None or min(batch.completed, batch.failed) < 0:
+    if batch is None or min(batch.completed, batch.failed) < 0 or not 0 <= batch.partial <= batch.completed:
         return None
     return batch if batch.completed + batch.failed <= batch.total <= MAX_TASKS else None
 

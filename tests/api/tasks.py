@@ -29,5 +29,15 @@ def failed(seeany_task_id: str) -> SeeAnyTask:
     return task_with(seeany_task_id, "failed", error={"code": "policy", "message": "违反内容安全策略"})
 
 
+def partial(seeany_task_id: str, files: int = 2) -> SeeAnyTask:
+    return task_with(
+        seeany_task_id,
+        "partial_failed",
+        images=[{"url": f"https://cdn.seeany.com/image/{seeany_task_id}/{number}.jpg"} for number in range(files)],
+        usage={"cost": 0.4, "cost_unit": "CNY"},
+        error={"code": "image_failed", "message": "部分图片生成失败"},
+    )
+
+
 def refusal(status: int) -> ApiError:
     return PermanentError(f"SeeAny returned HTTP {status}", http_status=status)

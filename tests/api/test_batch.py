@@ -22,7 +22,7 @@ from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.wait import Pause
 from airflow_provider_seeany.exceptions import batch_timeout
 from tests.api.played_batch import DOWN, Played, Reply, batch_of
-from tests.api.tasks import completed, failed, refusal, task_with
+from tests.api.tasks import completed, failed, partial, refusal, task_with
 from tests.recorded_log import RecordedLog
 
 IDS = ["b", "a", "c"]
@@ -145,6 +145,38 @@ def test_fail_fast_ends_at_the_first_failure() -> None:
 
     assert played.result.failures == [Failure("a", "违反内容安全策略 (policy)")]
     assert played.now < 1
+
+
+def test_a_partial_result_counts_as_completed_and_says_so() -> None:
+    log = RecordedLog()
+    played = Played(batch_of(IDS, log), lambda task_id, now: partial("a") if task_id == "a" else completed(task_id))
+
+    result = played.result
+    assert (result.completed, result.partial, result.failed) == (3, 1, 0)
+    assert [task.get("is_partial") for task in result.tasks] == [None, True, None]
+    assert result.cost == {"CNY": pytest.approx(1.8)}
+    assert log.infos[-1] == "3 of 3 done, 1 with a partial result, ¥1.80 so far"
+    assert "SeeAny task a has a partial result" in log.warnings[0]
+
+
+@pytest.mark.parametrize("fail_fast", [False, True])
+def test_a_partial_result_that_is_not_accepted_is_a_failure_with_its_files_and_its_cost(fail_fast: bool) -> None:
+    played = Played(
+        batch_of(IDS, accept_partial=False, fail_fast=fail_fast, max_concurrent_requests=1),
+        lambda task_id, now: partial("a") if task_id == "a" else completed(task_id),
+    )
+
+    result = played.result
+    assert result.failures == [
+        Failure(
+            "a",
+            "some of its files failed, 2 were made: 部分图片生成失败 (image_failed)",
+            ["https://cdn.seeany.com/image/a/0.jpg", "https://cdn.seeany.com/image/a/1.jpg"],
+        )
+    ]
+    # The second of three: fail_fast does not poll the third.
+    assert (result.completed, result.partial, result.failed) == (1 if fail_fast else 2, 0, 1)
+    assert result.cost == {"CNY": pytest.approx(0.4 + 0.7 * result.completed)}
 
 
 KEPT: list[tuple[str, dict[str, Any], dict[str, Callable[[str], Reply]]]] = [

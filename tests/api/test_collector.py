@@ -12,7 +12,7 @@ from airflow_provider_seeany.api.batch_result import (
     MAX_RESULT_BYTES,
 )
 from airflow_provider_seeany.api.collector import ResultCollector
-from tests.api.tasks import completed, task_with
+from tests.api.tasks import completed, partial, task_with
 
 
 @pytest.mark.parametrize(("count", "detail"), [(100, "full"), (300, "table"), (5000, "totals")])
@@ -79,6 +79,40 @@ def test_ten_thousand_failures_with_long_reasons_are_truncated_to_what_fits() ->
     assert len(json.dumps(result.as_json())) <= MAX_RESULT_BYTES
 
 
+def test_the_table_says_which_results_are_partial() -> None:
+    ids = [f"set_{number:06}" for number in range(150)]
+    results = ResultCollector(ids)
+    for index, task_id in enumerate(ids):
+        results.add(
+            index, partial(task_id, files=9) if index % 2 else task_with(task_id, "completed", url="https://h/1")
+        )
+
+    result = results.result()
+
+    assert (result.detail, result.partial) == ("table", 75)
+    assert [task.get("is_partial") for task in result.tasks] == [None, True] * 75
+
+
+@pytest.mark.parametrize(("count", "length", "with_files"), [(1, 1, 1), (40, 1, 40), (40, 2000, 7), (600, 1, 0)])
+def test_partial_failures_list_their_files_as_far_as_there_is_room_and_never_instead_of_a_failure(
+    count: int, length: int, with_files: int
+) -> None:
+    ids = [f"set_{number:06}" for number in range(count + 1)]
+    results, bare = ResultCollector(ids), ResultCollector(ids)
+    for collector in (results, bare):
+        collector.add(0, completed(ids[0]))
+    for index in range(1, count + 1):
+        task = partial(f"{ids[index]}{'x' * length}", files=3)
+        results.add_failed(index, task)
+        bare.fail(index, task.failure_reason)
+
+    result = results.result()
+
+    assert len(json.dumps(result.as_json())) <= MAX_RESULT_BYTES
+    assert [failure.id for failure in result.failures] == [failure.id for failure in bare.result().failures]
+    assert sum(bool(failure.result_urls) for failure in result.failures) == with_files
+
+
 def mixed(*, completed_count: int, failed_count: int, unfinished_count: int) -> ResultCollector:
     """Return results of ids as long as real ones, with long reasons."""
     ids = [f"vid_{number:016}" for number in range(completed_count + failed_count + unfinished_count)]
@@ -118,4 +152,5 @@ def test_ids_that_are_too_many_to_list_are_what_the_others_leave() -> None:
 
 def test_a_success_lists_nothing_that_it_does_not_need() -> None:
     results = mixed(completed_count=3, failed_count=0, unfinished_count=0)
-    assert list(results.result().as_json()) == ["total", "completed", "failed", "cost", "detail", "tasks", "failures"]
+    names = ["total", "completed", "failed", "cost", "detail", "tasks", "failures", "partial"]
+    assert list(results.result().as_json()) == names

@@ -12,7 +12,13 @@ import pytest
 
 from airflow_provider_seeany.api.settings import BatchSettings, TaskSettings, WaitSettings, to_seconds
 
-SHARED: dict[str, Any] = {"poll_interval": 10, "max_poll_interval": 30.5, "timeout": 90, "do_xcom_push": False}
+SHARED: dict[str, Any] = {
+    "poll_interval": 10,
+    "max_poll_interval": 30.5,
+    "timeout": 90,
+    "do_xcom_push": False,
+    "accept_partial": False,
+}
 TASK: dict[str, Any] = {**SHARED, "expect_callback": True, "callback_poll_interval": 120}
 BATCH: dict[str, Any] = {
     **SHARED,
@@ -37,6 +43,15 @@ def test_settings_are_stored_as_plain_json_and_read_back_as_they_were(
 @each_kind
 def test_settings_of_a_newer_version_can_be_read(kind: type[WaitSettings], given: dict[str, Any]) -> None:
     assert msgspec.convert({**given, "of_a_newer_version": 1}, kind) == kind(**given)
+
+
+@each_kind
+def test_a_wait_that_was_stored_before_partial_results_were_a_choice_accepts_them(
+    kind: type[WaitSettings], given: dict[str, Any]
+) -> None:
+    stored = {name: value for name, value in given.items() if name != "accept_partial"}
+
+    assert msgspec.convert(stored, kind).accept_partial
 
 
 @each_kind

@@ -95,6 +95,47 @@ def test_an_end_with_some_results_counts_as_completed_only_if_there_is_one(word:
     assert SeeAnyTask.from_payload({"id": "x", "status": word, **asked_for}).is_failed
 
 
+@pytest.mark.parametrize(
+    ("fields", "partial", "successes"),
+    [
+        ({"status": "partial_failed", "images": [{"url": "https://h/1"}]}, True, (True, False)),
+        ({"status": "partial_failed"}, False, (False, False)),
+        ({"status": "completed", "video_url": "https://h/1"}, False, (True, True)),
+        ({"status": "failed", "images": [{"url": "https://h/1"}]}, False, (False, False)),
+        ({"status": "processing", "images": [{"url": "https://h/1"}]}, False, (False, False)),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_partial_result_is_marked_and_a_success_only_where_it_is_accepted(
+    fields: dict[str, Any], partial: bool, successes: tuple[bool, bool]
+) -> None:
+    task = SeeAnyTask.from_payload({"id": "x", **fields})
+
+    assert task.is_partial == partial
+    assert task.as_json() == {"id": "x", **fields, **({"is_partial": True} if partial else {})}
+    assert task.result_fields()["is_partial"] == partial
+    assert tuple(task.is_success(accept_partial=accept) for accept in (True, False)) == successes
+
+
+@pytest.mark.parametrize("fields", [{"error": {"message": "不足"}}, {"error_message": "不足"}], ids=str)
+def test_a_partial_result_says_why_the_rest_failed_and_how_many_files_were_made(fields: dict[str, Any]) -> None:
+    images = [{"url": f"https://h/{number}.jpg"} for number in range(3)]
+
+    task = SeeAnyTask.from_payload({"id": "x", "status": "partial_failed", "images": images, **fields})
+
+    assert task.error.message == "不足"
+    assert task.failure_reason == "some of its files failed, 3 were made: 不足"
+    assert len(task.result_urls) == 3
+
+
+def test_a_partial_video_is_found_beside_its_error() -> None:
+    fields = {"object": "video_generation", "outputs": [{"url": "https://h/v.mp4"}], "error_message": "不足"}
+
+    task = SeeAnyTask.from_payload({"id": "x", "status": "partial_failed", **fields})
+
+    assert (task.video_url, task.error.message) == ("https://h/v.mp4", "不足")
+
+
 REASONS: dict[str, tuple[dict[str, Any], str]] = {
     "a text": ({"error": "content policy"}, "content policy"),
     "a list of texts": ({"error": ["content policy"]}, "content policy"),
@@ -240,7 +281,8 @@ def test_a_side_field_is_parsed_or_left_out_and_stays_as_it_came(name: str) -> N
     task = completed(video_url="https://h/v", **fields)
 
     assert task.is_completed
-    assert task.result_fields() == {"video_url": "https://h/v", "result_urls": ["https://h/v"], **parsed}
+    always = {"video_url": "https://h/v", "result_urls": ["https://h/v"], "is_partial": False}
+    assert task.result_fields() == {**always, **parsed}
     assert task.unparsed == unparsed
     assert task.payload == {"id": "x", "status": "completed", "video_url": "https://h/v", **fields}
     if "completed_at" not in parsed:
@@ -302,8 +344,9 @@ def test_what_a_dag_waits_for_is_there_under_names_of_its_own() -> None:
         "resolution": "720p",
         "completed_at": "2025-06-03T00:02:00Z",
         "result_urls": [COMPLETED["video_url"]],
+        "is_partial": False,
     }
-    assert completed(usage={"cost": 0}).result_fields() == {"cost": 0}
+    assert completed(usage={"cost": 0}).result_fields() == {"cost": 0, "is_partial": False}
 
 
 @pytest.mark.parametrize("padded", ["COMPLETED" + " " * 200, "\n" * 200 + "completed"])

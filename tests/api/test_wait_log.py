@@ -16,7 +16,7 @@ from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.wait import Pause, Wait
 from tests.api.single_wait import START, api_error, wait
 from tests.api.tasks import task_with
-from tests.hostile import COMPLETED
+from tests.hostile import COMPLETED, PARTIAL, PARTIAL_URLS
 from tests.recorded_log import RecordedLog
 
 
@@ -26,6 +26,15 @@ def test_a_video_url_that_is_no_web_address_is_warned_of(log: RecordedLog, url: 
 
     assert len(log.warnings) == 1
     assert "not an http(s) URL" in log.warnings[0]
+
+
+def test_a_partial_result_is_warned_of_with_its_reason_and_what_there_is(log: RecordedLog) -> None:
+    wait(log).receive(SeeAnyTask.from_payload(PARTIAL), START)
+
+    assert log.warnings == [
+        "SeeAny task x has a partial result (some of its files failed, 2 were made: 4 张图片中有 2 张生成失败 "
+        f"(image_failed)): {', '.join(PARTIAL_URLS)}, cost 0.4 CNY"
+    ]
 
 
 def test_progress_is_logged_when_it_changed_and_not_on_every_poll(log: RecordedLog) -> None:

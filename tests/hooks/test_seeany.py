@@ -32,7 +32,19 @@ from airflow_provider_seeany.exceptions import (
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook
 from tests.conftest import KEY
 from tests.hooks.conftest import Poll
-from tests.hostile import HostileServer, Responder, accepting, never_respond, page, reply, reset, task, trickle
+from tests.hostile import (
+    PARTIAL,
+    PARTIAL_URLS,
+    HostileServer,
+    Responder,
+    accepting,
+    never_respond,
+    page,
+    reply,
+    reset,
+    task,
+    trickle,
+)
 
 Connect = Callable[..., None]
 
@@ -247,6 +259,14 @@ def test_waiting_for_a_failed_task_raises_the_services_own_words(simulator_url: 
 
     assert isinstance(error.value, AirflowFailException)
     assert error.value.task.error.code == "content_policy_violation"
+
+
+def test_waiting_returns_a_partial_result_unless_it_is_not_accepted(hook: SeeAnyHook, hostile: HostileServer) -> None:
+    hostile.script(reply(200, PARTIAL))
+
+    assert hook.wait_for_task("x").is_partial
+    with pytest.raises(SeeAnyTaskFailed, match=PARTIAL_URLS[0]):
+        hook.wait_for_task("x", accept_partial=False)
 
 
 def test_a_timeout_names_the_last_progress(hook: SeeAnyHook, hostile: HostileServer) -> None:

@@ -27,6 +27,7 @@ from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 from tests.hostile import (
     COMPLETED,
     FAILED,
+    PARTIAL,
     Caller,
     HostileServer,
     Responder,
@@ -132,6 +133,11 @@ SITUATIONS = {
     "worker-free, without XComs": Situation(wait={"worker_free": True, "do_xcom_push": False}),
     "failed": Situation(reply(200, {**FAILED, "id": "failed"})),
     "failed, worker-free": Situation(reply(200, {**FAILED, "id": "failed, worker-free"}), {"worker_free": True}),
+    "partial, worker-free": Situation(reply(200, {**PARTIAL, "id": "partial, worker-free"}), {"worker_free": True}),
+    "partial and not accepted, worker-free": Situation(
+        reply(200, {**PARTIAL, "id": "partial and not accepted, worker-free"}),
+        {"worker_free": True, "accept_partial": False},
+    ),
     "still running": Situation(task(id="still running")),
     "too early": Situation(wait={"first_poll_at": time.time() + 3600}),
     "in its first worker": Situation(before=_becomes(state=RUNNING, trigger_id=None, next_method=None)),

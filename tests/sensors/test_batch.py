@@ -74,6 +74,7 @@ def test_it_leaves_the_wait_to_one_trigger(ids: Any) -> None:
             "max_poll_interval": 30,
             "timeout": 100,
             "do_xcom_push": True,
+            "accept_partial": True,
             "max_requests_per_second": 5,
             "max_concurrent_requests": 20,
             "fail_fast": True,
@@ -94,6 +95,7 @@ def test_an_empty_list_succeeds_at_once(ids: Any) -> None:
         "detail": "full",
         "tasks": [],
         "failures": [],
+        "partial": 0,
     }
 
 
@@ -133,7 +135,7 @@ def test_a_result_is_returned_as_plain_json() -> None:
     returned = sensor().execute_complete({}, event_of(result))
 
     assert returned == result.as_json()
-    assert list(returned) == ["total", "completed", "failed", "cost", "detail", "tasks", "failures"]
+    assert list(returned) == ["total", "completed", "failed", "cost", "detail", "tasks", "failures", "partial"]
 
 
 def test_failures_fail_for_good_with_ids_and_reasons() -> None:

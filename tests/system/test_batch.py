@@ -31,6 +31,7 @@ def test_ids_may_come_from_upstream(run: FinishedRun, task_id: str) -> None:
         "cost": {"CNY": 42},
         "detail": "full",
         "failures": [],
+        "partial": 0,
     }
     assert "60 of 60 done, ¥42.00 so far" in run.log(task_id)
     record = run.record(task_id)

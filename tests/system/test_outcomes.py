@@ -55,6 +55,7 @@ def test_a_completed_task_succeeds_with_the_same_xcoms_and_links_in_every_mode(r
         "duration": 5,
         "resolution": "720p",
         "result_urls": [video],
+        "is_partial": False,
     }
     assert run.links(task_id) == {"Watch video": video, "Thumbnail": thumbnail, "First file": None}
     record = run.record(task_id)

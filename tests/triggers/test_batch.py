@@ -71,6 +71,7 @@ def test_a_stored_trigger_is_made_again_as_it_was() -> None:
             "max_poll_interval": 45.5,
             "timeout": 3600.0,
             "do_xcom_push": False,
+            "accept_partial": False,
             "max_requests_per_second": 7.5,
             "max_concurrent_requests": 3,
             "fail_fast": True,

@@ -55,6 +55,7 @@ def test_a_stored_trigger_is_made_again_as_it_was() -> None:
             "max_poll_interval": 45.5,
             "timeout": 3600.0,
             "do_xcom_push": False,
+            "accept_partial": False,
             "expect_callback": True,
             "callback_poll_interval": 240.5,
         },

@@ -159,6 +159,71 @@ def test_an_image_set_is_a_grid(ui: Ui, open_page: OpenPage) -> None:
     assert len(page.evaluate("navigator.clipboard.readText()").split("\n")) == 5
 
 
+def partially(state: str) -> Callable[[Page], object]:
+    """Let every result be partial, and be in this state."""
+    partial = {"is_partial": True, "error_code": "image_failed", "error_message": "4 张图片中有 2 张生成失败"}
+
+    def respond(route: Route) -> None:
+        response = route.fetch().json()
+        if "result" in response:
+            response["result"] |= {"state": state, **partial}
+        for row in response.get("results", []):
+            row |= {"is_partial": True}
+        route.fulfill(json=response)
+
+    return lambda page: page.route(re.compile(r"/seeany/api/(dags|results)"), respond)
+
+
+PARTIAL = {
+    "en": ("Partial", "Partial result: some of the files failed"),
+    "zh": ("部分成功", "部分成功：部分文件生成失败"),
+}
+
+
+@pytest.mark.parametrize(("language", "dark"), [("en", False), ("zh", True)])
+@pytest.mark.parametrize(("state", "shown"), [("completed", ("Completed", "已完成")), ("failed", ("Failed", "失败"))])
+def test_a_partial_result_says_so_above_the_files_that_were_made(
+    ui: Ui, open_page: OpenPage, state: str, shown: tuple[str, str], language: str, dark: bool
+) -> None:
+    page = open_page(ui.task("image_set"), dark=dark, language=language, before=partially(state))
+
+    mark, title = PARTIAL[language]
+    for text in (mark, title, shown[language == "zh"], "image_failed: 4 张图片中有 2 张生成失败"):
+        expect(page.get_by_text(text, exact=True).first).to_be_visible()
+    expect(page.get_by_role("img", name=re.compile("^(Image|图片) 1$"))).to_be_visible()
+    assert serious_findings(page, our_part(page, "images-3s-5x-sandals")) == []
+
+
+@pytest.mark.parametrize(("language", "dark"), [("en", False), ("zh", True)])
+def test_a_partial_result_is_marked_on_the_page(ui: Ui, open_page: OpenPage, language: str, dark: bool) -> None:
+    page = open_page(ui.page, dark=dark, language=language, before=partially("completed"))
+
+    mark, _ = PARTIAL[language]
+    expect(page.get_by_role("listitem").get_by_text(mark, exact=True).first).to_be_visible()
+    page.get_by_role("button", name="表格" if language == "zh" else "Table").click()
+    row = page.get_by_role("row").filter(has=page.get_by_role("link", name="image_set", exact=True))
+    expect(row.get_by_text(mark, exact=True)).to_be_visible()
+    assert serious_findings(page, our_part(page, "SeeAny 结果" if language == "zh" else "SeeAny results")) == []
+
+
+def test_a_batch_marks_and_counts_partial_results(ui: Ui, open_page: OpenPage) -> None:
+    def respond(route: Route) -> None:
+        view = route.fetch().json()
+        view["result"]["partial"] = 1
+        view["batch"][7] |= {"is_partial": True}
+        view["batch"][8] |= {"is_partial": True, "url": "https://cdn.example/1.jpg", "results": 2}
+        route.fulfill(json=view)
+
+    page = open_page(ui.task("batch"), before=lambda page: page.route("**/seeany/api/dags/**", respond))
+    expect(page.get_by_text("8 of 9 completed, 1 of them in part, 1 failed · ¥5.50")).to_be_visible()
+    accepted = page.get_by_role("row").filter(has_text="images-0s-3x-sneaker-8")
+    expect(accepted.get_by_text("Partial", exact=True)).to_be_visible()
+    failed = page.get_by_role("row").filter(has_text="fails-0s-sneaker-9")
+    expect(failed.get_by_text("Partial", exact=True)).to_be_visible()
+    expect(failed.get_by_role("link", name="2 files")).to_be_visible()
+    expect(failed.get_by_text("生成内容违反内容安全策略")).to_be_visible()
+
+
 def test_a_batch_is_a_table_with_totals_in_chinese_too(ui: Ui, open_page: OpenPage) -> None:
     page = open_page(ui.task("batch"), language="zh")
 

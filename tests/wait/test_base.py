@@ -17,7 +17,13 @@ from airflow_provider_seeany.wait.base import BaseTaskWaitOperator
 from tests.waits import KINDS, TASK_SETTINGS, interval, wait
 
 each_kind = pytest.mark.parametrize("kind", KINDS)
-GIVEN = {"seeany_conn_id": "studio", "timeout": 77, "max_poll_interval": 5, "worker_free": True}
+GIVEN = {
+    "seeany_conn_id": "studio",
+    "timeout": 77,
+    "max_poll_interval": 5,
+    "worker_free": True,
+    "accept_partial": False,
+}
 
 
 def parameters(kind: type[BaseTaskWaitOperator], **more: Any) -> dict[str, Any]:
@@ -32,6 +38,7 @@ def given_in(waiting: Any) -> dict[str, Any]:
         "timeout": settings.timeout,
         "max_poll_interval": settings.max_poll_interval,
         "worker_free": waiting.worker_free,
+        "accept_partial": settings.accept_partial,
         **interval(type(waiting), settings.poll_interval),
     }
 

@@ -43,6 +43,7 @@ def test_a_running_task_is_left_to_the_triggerer_with_all_arguments(hostile: Hos
             "max_poll_interval": 45,
             "timeout": 1800,
             "do_xcom_push": True,
+            "accept_partial": True,
             "expect_callback": False,
             "callback_poll_interval": 120,
         },

@@ -66,6 +66,7 @@ def test_the_scheduler_is_given_all_that_the_trigger_needs(kind: Any) -> None:
             "max_poll_interval": 45,
             "timeout": 7200,
             "do_xcom_push": False,
+            "accept_partial": True,
             "expect_callback": False,
             "callback_poll_interval": 120,
         },

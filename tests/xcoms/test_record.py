@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_seeany.api.task import SeeAnyTask
+from airflow_provider_seeany.exceptions import SeeAnyTaskFailed
 from airflow_provider_seeany.wait.base import BaseTaskWaitOperator
 from airflow_provider_seeany.xcoms import record as record_module
 from airflow_provider_seeany.xcoms.record import Record
@@ -87,6 +88,20 @@ def test_it_stays_small_whatever_the_payload_holds() -> None:
     images = [{"url": f"https://cdn/{number}.jpg"} for number in range(5000)]
     task = completed(images=images, resolution=long, error={"code": long, "message": long})
     assert len(json.dumps(Record.of_task(task, conn_id="c").xcoms(KEY))) < 8000
+
+
+@pytest.mark.parametrize(("count", "length", "listed"), [(3, 50, 3), (5000, 50, 20), (20, 1500, 5), (3, 3000, 0)])
+def test_the_record_of_a_partial_failure_lists_the_first_files_and_stays_small(
+    count: int, length: int, listed: int
+) -> None:
+    urls = [f"https://cdn/{number:04}".ljust(length, "x") for number in range(count)]
+    task = SeeAnyTask.from_payload({"id": "x", "status": "partial_failed", "images": urls})
+
+    record = Record.of_error(SeeAnyTaskFailed(task), conn_id="c", seeany_task_id="x")
+
+    assert (record.state, record.is_partial, record.results) == ("failed", True, count)
+    assert record.result_urls == urls[:listed]
+    assert len(json.dumps(record.xcoms(KEY))) < 12_000
 
 
 @pytest.mark.parametrize("kind", KINDS)

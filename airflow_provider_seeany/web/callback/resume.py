@@ -179,13 +179,13 @@ def _event(session: Session, wait: RegisteredWait, outcome: Finished) -> Trigger
     if wait.arguments is None or not wait.arguments.end_from_trigger:
         return event
     _delete_progress(session, wait.task_instance)
-    task = SeeAnyTask.from_payload(outcome.payload)
-    if not task.is_completed:
+    task, settings = SeeAnyTask.from_payload(outcome.payload), wait.arguments.settings
+    if not task.is_success(accept_partial=settings.accept_partial):
         return event
     xcoms = result_xcoms(
         task,
         conn_id=wait.registration.seeany_conn_id,
-        do_xcom_push=wait.arguments.settings.do_xcom_push,
+        do_xcom_push=settings.do_xcom_push,
         task_instance=wait.task_instance,
     )
     for key, value in xcoms.items():

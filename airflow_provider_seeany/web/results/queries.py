@@ -169,7 +169,7 @@ def task_view(session: Session, key: TaskInstanceKey) -> TaskView | None:
         is_seeany=True,
         task_state=task.state,
         result=Result.of(record, key),
-        result_urls=result_urls(xcoms.get("result_urls")),
+        result_urls=result_urls(xcoms.get("result_urls", record.result_urls)),
         batch=batch_rows(xcoms.get("return_value", xcoms.get(PARTIAL_RESULT_KEY)), record) if record.batch else [],
     )
 

@@ -50,6 +50,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "resolution": read_text,
     "error_code": read_text,
     "error_message": read_text,
+    "is_partial": bool,
     "percent": _bounded(100),
     "seconds_left": read_number,
 }
@@ -76,11 +77,13 @@ class Result:
     resolution: str | None = None
     error_code: str | None = None
     error_message: str | None = None
+    is_partial: bool = False
     percent: float | None = None
     seconds_left: float | None = None
     total: int | None = None
     completed: int | None = None
     failed: int | None = None
+    partial: int | None = None
 
     @classmethod
     def of(cls, pushed: Record | Progress | None, task_instance: TaskInstanceKey) -> Result:
@@ -138,6 +141,7 @@ class BatchRow:
     results: int = 0
     cost: Money | None = None
     reason: str | None = None
+    is_partial: bool = False
 
 
 @dataclass(frozen=True)
@@ -165,10 +169,7 @@ def batch_rows(result: object, record: Record) -> list[BatchRow]:
     rows = chain(
         (_completed(task) for task in _objects(result.get("tasks"))),
         (BatchRow(id=str(each), state="completed") for each in (ids if isinstance(ids, list) else ())),
-        (
-            BatchRow(id=str(each.get("id")), state="failed", reason=str(each.get("reason")))
-            for each in _objects(result.get("failures"))
-        ),
+        (_failed(failure) for failure in _objects(result.get("failures"))),
     )
     return list(islice(rows, MAX_TASKS))
 
@@ -190,4 +191,17 @@ def _completed(task: Mapping[str, Any]) -> BatchRow:
         url=video_url or next(iter(files), None),
         results=len(files),
         cost=Money(str(paid.get("cost_unit") or NO_CURRENCY)[:MAX_UNIT_LENGTH], amount) if amount is not None else None,
+        is_partial=task.get("is_partial") is True,
+    )
+
+
+def _failed(failure: Mapping[str, Any]) -> BatchRow:
+    files = result_urls(failure.get("result_urls"))
+    return BatchRow(
+        id=str(failure.get("id")),
+        state="failed",
+        url=next(iter(files), None),
+        results=len(files),
+        reason=str(failure.get("reason")),
+        is_partial=bool(files),
     )

@@ -12,7 +12,12 @@ const { Box, Table, Text } = Chakra;
 /** A batch's progress or result in words. @param {Result} result @param {Words} words @param {string} language */
 export function batchText(result, words, language) {
   const [completed, total] = [result.completed ?? 0, result.total ?? 0].map((count) => countText(count, language));
-  return words.batchTotals(/** @type {string} */ (completed), /** @type {string} */ (total), result.failed ?? 0);
+  return words.batchTotals(
+    /** @type {string} */ (completed),
+    /** @type {string} */ (total),
+    result.failed ?? 0,
+    result.partial ?? 0,
+  );
 }
 
 /** @param {{ result: Result, words: Words, language: string }} props */
@@ -72,14 +77,14 @@ export function BatchTable({ view, result, words, language }) {
                   Table.Row,
                   { key: row.id },
                   h(Table.Cell, null, h(Name, null, row.id)),
-                  h(Table.Cell, null, h(StateBadge, { state: row.state, words })),
+                  h(Table.Cell, null, h(StateBadge, { state: row.state, isPartial: row.is_partial, words })),
                   h(Table.Cell, { whiteSpace: "nowrap" }, row.cost ? moneyText(row.cost, language) : "–"),
                   h(
                     Table.Cell,
                     null,
-                    row.url
-                      ? h(OutLink, { href: row.url, whiteSpace: "nowrap" }, fileText(row, words))
-                      : (row.reason ?? "–"),
+                    row.url && h(OutLink, { href: row.url, whiteSpace: "nowrap" }, fileText(row, words)),
+                    row.url && row.reason && " · ",
+                    row.reason ?? (row.url ? null : "–"),
                   ),
                 ),
               ),

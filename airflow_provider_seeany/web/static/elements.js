@@ -16,8 +16,11 @@ const { Badge, Box, Button, Flex, Text } = Chakra;
 
 const PALETTES = { waiting: "deferred", completed: "success", failed: "failed", timed_out: "up_for_retry" };
 
-/** @param {{ state: import("./types").State, words: import("./types").Words }} props */
-export function StateBadge({ state, words }) {
+/**
+ * A state, and behind it a mark if the result is partial.
+ * @param {{ state: import("./types").State, isPartial: boolean, words: import("./types").Words }} props
+ */
+export function StateBadge({ state, isPartial, words }) {
   return h(
     Flex,
     { as: "span", alignItems: "center", gap: 1.5, display: "inline-flex", fontSize: "sm", whiteSpace: "nowrap" },
@@ -30,7 +33,8 @@ export function StateBadge({ state, words }) {
       bg: "colorPalette.solid",
       "aria-hidden": true,
     }),
-    words.states[state],
+    h("span", null, words.states[state]),
+    isPartial && h(Badge, { colorPalette: "orange", variant: "surface", fontWeight: "normal" }, words.partial),
   );
 }
 

@@ -54,7 +54,7 @@ function Card({ result, words, language }) {
     h(
       Flex,
       { justify: "space-between", gap: 2, align: "center", wrap: "wrap", mt: "auto" },
-      h(StateBadge, { state: result.state, words }),
+      h(StateBadge, { state: result.state, isPartial: result.is_partial, words }),
       result.at !== null &&
         result.state !== "waiting" &&
         h(Quiet, { as: "span", title: momentText(result.at, language) }, shortMomentText(result.at, language)),

@@ -36,7 +36,7 @@ export function ResultsTable({ results, words, language }) {
             { key: resultKey(result) },
             h(Table.Cell, null, h(Name, null, h(InLink, { to: tabPath(result) }, taskName(result)))),
             h(Table.Cell, null, h(Name, null, result.dag_id)),
-            h(Table.Cell, null, h(StateBadge, { state: result.state, words })),
+            h(Table.Cell, null, h(StateBadge, { state: result.state, isPartial: result.is_partial, words })),
             h(Table.Cell, { maxW: "24rem" }, h(ResultCell, { result, words, language })),
             h(Table.Cell, { whiteSpace: "nowrap" }, costText(result.cost, language) || "–"),
             h(Table.Cell, null, h(Name, null, result.conn_id ?? "–")),

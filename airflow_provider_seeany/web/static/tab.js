@@ -70,7 +70,7 @@ function Head({ result, words }) {
       { as: "h2", size: "md", wordBreak: "break-all" },
       result.seeany_task_id ?? (result.total === null ? "SeeAny" : words.batch),
     ),
-    h(StateBadge, { state: result.state, words }),
+    h(StateBadge, { state: result.state, isPartial: result.is_partial, words }),
     result.conn_id && h(Quiet, { as: "span", overflowWrap: "anywhere" }, `${words.connection}: ${result.conn_id}`),
   );
 }
@@ -85,7 +85,7 @@ function Ended({ view, result, words, language }) {
   return h(
     Flex,
     { direction: "column", gap: 4 },
-    (result.state === "failed" || result.state === "timed_out") && h(Failure, { result, words }),
+    (result.state !== "completed" || result.is_partial) && h(Failure, { result, words }),
     h(
       Flex,
       { gap: 6, direction: { base: "column", lg: result.video_url ? "row" : "column" } },
@@ -126,10 +126,15 @@ function Ended({ view, result, words, language }) {
 
 /** @param {{ result: Result, words: Words }} props */
 function Failure({ result, words }) {
-  const title = result.error_code
-    ? `${words.failedWith}: ${result.error_code}`
+  const { error_code: code, error_message: message } = result;
+  const status = result.state === "failed" ? "error" : "warning";
+  if (result.is_partial) {
+    return h(Notice, { title: words.partialResult, status }, [code, message].filter(Boolean).join(": "));
+  }
+  const title = code
+    ? `${words.failedWith}: ${code}`
     : words.failedAs[result.state === "timed_out" ? "timed_out" : "failed"];
-  return h(Notice, { title, status: result.state === "timed_out" ? "warning" : "error" }, result.error_message);
+  return h(Notice, { title, status }, message);
 }
 
 /** @param {{ result: Result, words: Words, language: string }} props */

@@ -33,11 +33,15 @@ export interface Result {
   resolution: string | null;
   error_code: string | null;
   error_message: string | null;
+  /** Whether some of the task's files failed; the others are there. */
+  is_partial: boolean;
   percent: number | null;
   seconds_left: number | null;
   total: number | null;
   completed: number | null;
   failed: number | null;
+  /** How many of the completed tasks of a batch are partial. */
+  partial: number | null;
 }
 
 export interface BatchRow {
@@ -47,6 +51,7 @@ export interface BatchRow {
   results: number;
   cost: Money | null;
   reason: string | null;
+  is_partial: boolean;
 }
 
 export interface TaskView {

@@ -54,8 +54,16 @@ export const ENGLISH = {
   notRun: "This task did not wait: it did not run.",
   failedWith: "SeeAny's error",
   failedAs: { failed: "The wait failed", timed_out: "The wait timed out" },
-  batchTotals: (/** @type {string} */ completed, /** @type {string} */ total, /** @type {number} */ failed) =>
-    `${completed} of ${total} completed${failed ? `, ${failed} failed` : ""}`,
+  partial: "Partial",
+  partialResult: "Partial result: some of the files failed",
+  batchTotals: (
+    /** @type {string} */ completed,
+    /** @type {string} */ total,
+    /** @type {number} */ failed,
+    /** @type {number} */ partial,
+  ) =>
+    `${completed} of ${total} completed${partial ? `, ${partial} of them in part` : ""}` +
+    (failed ? `, ${failed} failed` : ""),
   notDone: (/** @type {string} */ count) => `, ${count} not done`,
   batch: "Batch",
   shownOnly: (/** @type {string} */ shown, /** @type {string} */ total) => `Only ${shown} of ${total} are listed.`,
@@ -128,7 +136,10 @@ const CHINESE = {
   notRun: "此任务没有运行，也就没有等待。",
   failedWith: "SeeAny 错误",
   failedAs: { failed: "等待失败", timed_out: "等待超时" },
-  batchTotals: (completed, total, failed) => `已完成 ${completed} / ${total}${failed ? `，失败 ${failed}` : ""}`,
+  partial: "部分成功",
+  partialResult: "部分成功：部分文件生成失败",
+  batchTotals: (completed, total, failed, partial) =>
+    `已完成 ${completed} / ${total}${partial ? `（其中部分成功 ${partial}）` : ""}${failed ? `，失败 ${failed}` : ""}`,
   notDone: (count) => `，未结束 ${count}`,
   batch: "批次",
   shownOnly: (shown, total) => `仅列出 ${total} 个中的 ${shown} 个。`,

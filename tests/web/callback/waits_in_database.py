@@ -110,12 +110,12 @@ def _defer(
     *,
     worker_free: bool = False,
     first_poll_at: float = 0.0,
-    do_xcom_push: bool = True,
+    **settings: Any,
 ) -> None:
     trigger = SeeAnyTaskTrigger(
         seeany_task_id=seeany_task_id,
         seeany_conn_id=CONNECTION,
-        settings={**msgspec.to_builtins(TASK_SETTINGS), "expect_callback": True, "do_xcom_push": do_xcom_push},
+        settings={**msgspec.to_builtins(TASK_SETTINGS), "expect_callback": True, **settings},
         first_poll_at=None if worker_free else first_poll_at,
         end_from_trigger=worker_free,
     )

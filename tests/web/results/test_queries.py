@@ -18,12 +18,13 @@ from sqlalchemy.orm import Session
 from airflow_provider_seeany.api.batch_result import BatchResult, Failure
 from airflow_provider_seeany.api.collector import ResultCollector
 from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.exceptions import SeeAnyBatchFailed
+from airflow_provider_seeany.exceptions import SeeAnyBatchFailed, SeeAnyTaskFailed
 from airflow_provider_seeany.web.results import queries, views
 from airflow_provider_seeany.xcoms.record import Progress, Record
 from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY, key_at
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 from airflow_provider_seeany.xcoms.untrusted import Money
+from tests.hostile import PARTIAL, PARTIAL_URLS
 from tests.web.results.history import DAY, fill, push_xcoms, record, row_of, tasks
 
 NOW = int(time.time())
@@ -215,6 +216,38 @@ def test_a_batch_that_failed_shows_which_tasks_failed_and_why(session: Session) 
     push_xcoms(session, instance, failure.xcoms(instance))
 
     assert view(session, instance).batch == [views.BatchRow(id="b", state="failed", reason="违反")]
+
+
+def test_a_partial_failure_shows_the_files_that_were_made(session: Session) -> None:
+    (instance,) = tasks(session)
+    task = SeeAnyTask.from_payload({**PARTIAL, "images": [*PARTIAL["images"], "javascript:alert(1)"]})
+    failure = Record.of_error(SeeAnyTaskFailed(task), conn_id="studio", seeany_task_id="x")
+    push_xcoms(session, instance, failure.xcoms(instance))
+
+    shown = view(session, instance)
+    assert shown.result is not None
+    assert (shown.result.state, shown.result.is_partial) == ("failed", True)
+    assert shown.result_urls == PARTIAL_URLS
+
+
+def test_a_batch_shows_which_results_are_partial_and_the_files_of_those_not_accepted(session: Session) -> None:
+    (instance,) = tasks(session)
+    results = ResultCollector(["a", "b", "c"])
+    results.add(0, SeeAnyTask.from_payload({"id": "a", "status": "completed", "images": ["https://h/1.jpg"]}))
+    results.add(1, SeeAnyTask.from_payload({**PARTIAL, "id": "b"}))
+    results.add_failed(2, SeeAnyTask.from_payload({**PARTIAL, "id": "c"}))
+    result = results.result().as_json()
+    push_xcoms(session, instance, {**Record.of_batch(result, conn_id="c").xcoms(instance), "return_value": result})
+
+    shown = view(session, instance)
+    assert shown.result is not None
+    assert (shown.result.completed, shown.result.partial, shown.result.failed) == (2, 1, 1)
+    rows = [(row.id, row.state, row.is_partial, row.url, row.results) for row in shown.batch]
+    assert rows == [
+        ("a", "completed", False, "https://h/1.jpg", 1),
+        ("b", "completed", True, PARTIAL_URLS[0], 2),
+        ("c", "failed", True, PARTIAL_URLS[0], 2),
+    ]
 
 
 def test_each_video_of_a_batch_shows_its_file_and_its_cost(session: Session) -> None:

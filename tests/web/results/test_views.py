@@ -28,7 +28,8 @@ RECORD = Record(
     resolution="720p",
     error_code="code",
     error_message="message",
-    batch=BatchCounts(total=3, completed=1, failed=1),
+    is_partial=True,
+    batch=BatchCounts(total=3, completed=1, failed=1, partial=1),
 )
 PROGRESS = Progress(
     conn_id="conn",
@@ -37,7 +38,7 @@ PROGRESS = Progress(
     percent=65,
     seconds_left=42,
     cost={"CNY": "0.7"},
-    batch=BatchCounts(total=3, completed=1, failed=1),
+    batch=BatchCounts(total=3, completed=1, failed=1, partial=1),
 )
 
 
@@ -45,7 +46,7 @@ PROGRESS = Progress(
 def test_each_field_that_a_wait_pushes_and_the_page_shows_is_converted(pushed: Any) -> None:
     shown = asdict(views.Result.of(pushed, TaskInstanceKey("dag", "run", "wait")))
 
-    names = (set(pushed.__struct_fields__) | {"total", "completed", "failed"}) & shown.keys()
+    names = (set(pushed.__struct_fields__) | set(BatchCounts.__struct_fields__)) & shown.keys()
     assert [name for name in sorted(names) if not shown[name]] == []
 
 
