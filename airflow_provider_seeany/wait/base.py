@@ -130,6 +130,9 @@ class BaseTaskWaitOperator(StartsFromTrigger, BaseSeeAnyOperator):
     :param max_poll_interval: maximum seconds between two polls in the triggerer, which aims at the end of the task
         once the service's estimate or the progress has proved true. If it is no more than the poll interval, no pause
         is longer than that, jitter apart. A wait in a worker keeps to the poll interval.
+    :param expected_duration: seconds that the task should take from its creation, such as the ``wait_time`` in the
+        response that created it (templated; an XComArg too). Counted from the beginning of the wait, it aims the polls
+        in the triggerer until the service gives an estimate or a progress. What is no number is logged and ignored.
     :param timeout: seconds until the wait gives up. The SeeAny task continues, and may still cost money.
     """
 
@@ -153,6 +156,7 @@ class BaseTaskWaitOperator(StartsFromTrigger, BaseSeeAnyOperator):
         expect_callback: bool = False,
         callback_poll_interval: timedelta | float = 120,
         max_poll_interval: timedelta | float = 30,
+        expected_duration: timedelta | float | str | None = None,
         timeout: timedelta | float = 3600,
         **kwargs: Any,
     ) -> None:
@@ -169,6 +173,7 @@ class BaseTaskWaitOperator(StartsFromTrigger, BaseSeeAnyOperator):
         self.expect_callback = expect_callback
         self.callback_poll_interval = to_seconds(callback_poll_interval, name="callback_poll_interval")
         self.max_poll_interval = to_seconds(max_poll_interval, name="max_poll_interval")
+        self.expected_duration = expected_duration
         self.timeout = timeout
 
     @property
@@ -187,6 +192,7 @@ class BaseTaskWaitOperator(StartsFromTrigger, BaseSeeAnyOperator):
             settings=self.wait_settings,
             log=self.log,
             began=self.began,
+            expected_duration=self.expected_duration,
         )
 
     def poll(self, context: Context) -> SeeAnyTask | None:
