@@ -22,7 +22,7 @@ from airflow_provider_seeany.api.batch_result import BatchAborted, BatchOutcome,
 from airflow_provider_seeany.api.circuit_breaker import CircuitBreaker
 from airflow_provider_seeany.api.collector import ResultCollector
 from airflow_provider_seeany.api.errors import ApiError, ThrottledError
-from airflow_provider_seeany.api.intervals import AdaptiveInterval, PollPolicy
+from airflow_provider_seeany.api.intervals import AdaptiveInterval, ExpectedEnd, PollPolicy
 from airflow_provider_seeany.api.outcome import Finished, Refused, TimedOut
 from airflow_provider_seeany.api.poll_queue import PollQueue
 from airflow_provider_seeany.api.settings import BatchSettings
@@ -44,6 +44,7 @@ class Batch:
     :param ids: the tasks, checked by :func:`~airflow_provider_seeany.api.task_id.checked_task_ids`.
     :param deadline: ``None`` for never.
     :param began: when the wait began; ``None`` if its tasks must be visible by now.
+    :param expected_duration: seconds that each task should take from then on.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Batch:
         log: Log,
         now: float,
         began: float | None = None,
+        expected_duration: float | None = None,
     ) -> None:
         self._ids = ids
         self._settings = settings
@@ -64,6 +66,7 @@ class Batch:
         self._deadline = float("inf") if deadline is None else deadline
         self._ends_at = max(self._deadline, now) + LAST_POLL_SECONDS
         self._began = began
+        self._expected_duration = expected_duration
         self._log = log
         self._throttled_log = ThrottledLog(log)
         self._anomalies = AnomalyLog()
@@ -103,7 +106,7 @@ class Batch:
         if self.results.has_ended(index):
             return
         known = self._waits.pop(index, None)
-        wait, polling = known or self._new_wait(seeany_task_id)
+        wait, polling = known or self._new_wait(seeany_task_id, now)
         step = wait.receive(reply, now)
         self._queue.record(index, had_ended=isinstance(step, Finished | Refused))
         self._keep_error(index, reply, now)
@@ -169,9 +172,11 @@ class Batch:
             return self._timed_out()
         return None
 
-    def _new_wait(self, seeany_task_id: str) -> tuple[Wait, AdaptiveInterval]:
+    def _new_wait(self, seeany_task_id: str, now: float) -> tuple[Wait, AdaptiveInterval]:
         polling = AdaptiveInterval(
-            poll_interval=self._settings.poll_interval, max_poll_interval=self._settings.max_poll_interval
+            poll_interval=self._settings.poll_interval,
+            max_poll_interval=self._settings.max_poll_interval,
+            expected_end=ExpectedEnd.of(self._expected_duration, began=now if self._began is None else self._began),
         )
         wait = Wait(
             seeany_task_id,

@@ -15,7 +15,7 @@ through these states on its own::
 
 The pause follows from the first line that fits::
 
-    no forecast is trusted .......................... poll_interval
+    no forecast is trusted .......................... poll_interval, or by the expected duration, see below
     it has run out (RUN_OUT s left) ................. 2, 3, 4.5 … s, up to poll_interval: the end is due any moment
     the end is near (NEAR s left) ................... until just after it
     the end is far .................................. most of the way (FAR_SHARE of it), up to the maximum pause
@@ -24,12 +24,22 @@ If both are trusted, the estimate counts, with two exceptions. Two steady foreca
 wrong, so the sooner end counts. Progress that is far steadier than the estimate: the estimate is noise, so the
 progress counts. The maximum pause is ``max_poll_interval``, but ``poll_interval`` where there is only an unsteady
 progress. A forecast is steady while each value agrees with the one before.
+
+An expected duration, known from the task's creation, aims the polls until the service gives an estimate or a progress
+above 0. Nothing can confirm it, so it may be three times too long or too short::
+
+    up to EARLIEST_SHARE of it ...................... up to the maximum pause: so early no task ends
+    up to its end ................................... about poll_interval, so that a poll comes just after it
+    after it ........................................ poll_interval, or 2, 3, 4.5 … s while the first line has saved
+                                                      requests that can be spent
 """
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
+from typing import Self
 
 import msgspec
 
@@ -61,6 +71,9 @@ NEAR = 10.0  # with so few seconds left, the next request aims at the end itself
 
 FAR_SHARE = 0.7
 """Share of the remaining time to pause while the end is far: the rest corrects an estimate that was too long."""
+
+EARLIEST_SHARE = 0.3
+"""Share of the expected duration in which no task ends, unless that is more than three times too long."""
 
 MARGIN = 0.5
 """Seconds between the expected end and the request: one just before the end is wasted and costs another pause."""
@@ -166,16 +179,56 @@ class RemainingTime(msgspec.Struct):
         self.error += SMOOTHING * (min(error, 1.0) - self.error)
 
 
+class ExpectedEnd(msgspec.Struct, kw_only=True):
+    """
+    When a task should end by its expected duration, and the pauses that follow from it.
+
+    :param began: when the wait began, by the clock of its responses.
+    :param duration: the expected seconds from then on.
+    """
+
+    began: float
+    duration: float
+    _last_response: float | None = None
+    _saved: float = 0.0
+    """By how many seconds the pauses so far were longer than the poll interval."""
+    _pauses_since: int = 0
+
+    @classmethod
+    def of(cls, duration: float | None, *, began: float) -> Self | None:
+        """Return it if the duration is known."""
+        return None if duration is None else cls(began=began, duration=duration)
+
+    def pause(self, now: float, *, poll_interval: float, maximum: float) -> float:
+        """Return the seconds to pause after a response."""
+        if self._last_response is not None:
+            self._saved += now - self._last_response - poll_interval
+        self._last_response = now
+        has_saved_one = self._saved >= poll_interval
+        age = now - self.began
+        if age >= self.duration:
+            self._pauses_since += 1
+            return _growing_pause(self._pauses_since, poll_interval) if has_saved_one else poll_interval
+        if EARLIEST_SHARE * self.duration - age > poll_interval:
+            return min(EARLIEST_SHARE * self.duration - age, maximum)
+        left = self.duration + MARGIN - age
+        # Rounding costs no request on average, one more does.
+        polls = (math.ceil if has_saved_one else round)(left / poll_interval)
+        return min(max(left / polls, min(MIN_PAUSE, poll_interval)), maximum) if polls else poll_interval
+
+
 class AdaptiveInterval(PollPolicy, kw_only=True):
     """
     Polls when the task should be done, once the service's forecasts have come true; see the module's text.
 
     :param max_poll_interval: maximum seconds between two requests while the task is running. If it is no more than
         ``poll_interval``, no pause is longer than that one, jitter apart.
+    :param expected_end: aims the polls until the service says anything about the end.
     :param jitter: returns a number from 0 up to 1.
     """
 
     max_poll_interval: float
+    expected_end: ExpectedEnd | None = None
     jitter: Callable[[], float] = random.random
     seconds_left: float | None = None
     """The remaining seconds by the forecast that counts or, while none is trusted, by any; ``None`` without one."""
@@ -188,11 +241,13 @@ class AdaptiveInterval(PollPolicy, kw_only=True):
         """Return the seconds to pause after a response about a running task."""
         by_estimate = self._update_estimate(estimated_remaining, now)
         by_progress = self._update_progress(progress, now)
+        if by_estimate is not None or (progress is not None and 0 < progress <= 100):
+            self.expected_end = None
         estimate = _if_trusted(by_estimate)
         chosen = _chosen(estimate, _if_trusted(by_progress))
         shown = chosen or by_estimate or by_progress
         self.seconds_left = shown.seconds if shown else None
-        return with_jitter(self._pause(chosen, estimate), self.jitter)
+        return with_jitter(self._pause(chosen, estimate, now), self.jitter)
 
     def after_error(self, error: ApiError, *, in_a_row: int) -> float:
         """Return the seconds to pause after a failed request, with a jitter that only lengthens it."""
@@ -217,19 +272,24 @@ class AdaptiveInterval(PollPolicy, kw_only=True):
         self._progress.update((100 - per_cent) * (now - began) / (per_cent - per_cent_then), now)
         return self._progress
 
-    def _pause(self, chosen: RemainingTime | None, estimate: RemainingTime | None) -> float:
+    def _pause(self, chosen: RemainingTime | None, estimate: RemainingTime | None, now: float) -> float:
+        longest = max(self.poll_interval, self.max_poll_interval)
         if chosen is None:
-            return self.poll_interval
-        minimum = min(MIN_PAUSE, self.poll_interval)
+            if self.expected_end is None or longest == self.poll_interval:
+                return self.poll_interval  # if no pause may be longer, there is nothing to save for one that is shorter
+            return self.expected_end.pause(now, poll_interval=self.poll_interval, maximum=longest)
         if chosen.has_run_out:
             self._pauses_since_run_out += 1
-            return min(minimum * BACKOFF_FACTOR ** min(self._pauses_since_run_out - 1, 20), self.poll_interval)
+            return _growing_pause(self._pauses_since_run_out, self.poll_interval)
         self._pauses_since_run_out = 0
         pause = chosen.seconds + MARGIN if chosen.seconds <= NEAR else FAR_SHARE * chosen.seconds
-        maximum = self.poll_interval
-        if estimate is not None or chosen.is_steady:
-            maximum = max(maximum, self.max_poll_interval)
-        return min(max(pause, minimum), maximum)
+        maximum = longest if estimate is not None or chosen.is_steady else self.poll_interval
+        return min(max(pause, min(MIN_PAUSE, self.poll_interval)), maximum)
+
+
+def _growing_pause(number: int, poll_interval: float) -> float:
+    """Return a pause while the end is due any moment: longer each time, up to the poll interval."""
+    return min(min(MIN_PAUSE, poll_interval) * BACKOFF_FACTOR ** min(number - 1, 20), poll_interval)
 
 
 def _if_trusted(forecast: RemainingTime | None) -> RemainingTime | None:
@@ -246,10 +306,14 @@ def _chosen(estimate: RemainingTime | None, progress: RemainingTime | None) -> R
     return progress if progress.error < MUCH_STEADIER * estimate.error else estimate
 
 
-def poll_policy(settings: TaskSettings, *, in_worker: bool = False) -> PollPolicy:
+def poll_policy(
+    settings: TaskSettings, *, in_worker: bool = False, expected_end: ExpectedEnd | None = None
+) -> PollPolicy:
     """Return how the wait for one task polls."""
     if in_worker:
         return PollPolicy(poll_interval=settings.poll_interval)  # its user set the interval
     if settings.expect_callback:
         return JitteredInterval(poll_interval=settings.callback_poll_interval)
-    return AdaptiveInterval(poll_interval=settings.poll_interval, max_poll_interval=settings.max_poll_interval)
+    return AdaptiveInterval(
+        poll_interval=settings.poll_interval, max_poll_interval=settings.max_poll_interval, expected_end=expected_end
+    )

@@ -6,7 +6,6 @@ Each parser returns what has one meaning only, and ``None`` for anything else.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -125,7 +124,7 @@ def _number_and_unit(value: object, units: set[str] | None = None) -> tuple[Numb
         size = next((value[key] for key in _NUMBER_KEYS if scalar_text(value.get(key))), None)
         value = f"{scalar_text(size)} {unit}" if size is not None and unit else None
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return (_portable(value) if math.isfinite(value) else None), ""
+        return (_portable(value) if abs(value) < 1e300 else None), ""
     if not isinstance(value, str) or len(value) > MAX_WORD:
         return None, ""
     match = _NUMBER.fullmatch(normalize_word(value))

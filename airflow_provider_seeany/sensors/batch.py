@@ -73,11 +73,12 @@ class SeeAnyTaskBatchSensor(BaseSeeAnyOperator, BaseSensorOperator):
     :param max_poll_interval: maximum seconds between two polls of a task; see
         :class:`~airflow_provider_seeany.wait.base.BaseTaskWaitOperator`. Both can be longer at
         ``max_requests_per_second``: 10 000 tasks at 50 a second are polled about every 200 s.
+    :param expected_duration: seconds that each task should take from its creation, one number for all; see there, too.
     :param timeout: seconds until the wait gives up; unfinished tasks are then polled once more, for a minute at most.
         The SeeAny tasks continue, and may still cost money.
     """
 
-    template_fields: Sequence[str] = ("seeany_task_ids", "seeany_conn_id")
+    template_fields: Sequence[str] = ("seeany_task_ids", "seeany_conn_id", "expected_duration")
     ui_color = "#e8f0fe"
 
     def __init__(
@@ -92,6 +93,7 @@ class SeeAnyTaskBatchSensor(BaseSeeAnyOperator, BaseSensorOperator):
         max_concurrent_requests: int = 20,
         poke_interval: timedelta | float = 10,
         max_poll_interval: timedelta | float = 30,
+        expected_duration: timedelta | float | str | None = None,
         timeout: timedelta | float = 3600,
         **kwargs: Any,
     ) -> None:
@@ -108,6 +110,7 @@ class SeeAnyTaskBatchSensor(BaseSeeAnyOperator, BaseSensorOperator):
         self.max_requests_per_second = max_requests_per_second
         self.max_concurrent_requests = max_concurrent_requests
         self.max_poll_interval = to_seconds(max_poll_interval, name="max_poll_interval")
+        self.expected_duration = expected_duration
         self.wait_settings  # noqa: B018  refuses bad values where the DAG is parsed
 
     @property
@@ -130,6 +133,7 @@ class SeeAnyTaskBatchSensor(BaseSeeAnyOperator, BaseSensorOperator):
             seeany_conn_id=self.seeany_conn_id,
             settings=self.wait_settings,
             log=self.log,
+            expected_duration=self.expected_duration,
         )
 
     def execute(self, context: Context) -> Any:

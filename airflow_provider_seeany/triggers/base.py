@@ -15,6 +15,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_seeany import DEFAULT_CONN_ID
 from airflow_provider_seeany.api.errors import ApiError, BadSettings
+from airflow_provider_seeany.api.expected_duration import expected_seconds
 from airflow_provider_seeany.api.outcome import BadId, Crashed, Misconfigured
 from airflow_provider_seeany.api.settings import DEFER_GRACE, WaitSettings
 from airflow_provider_seeany.api.task import SeeAnyTask
@@ -56,6 +57,7 @@ class BaseSeeAnyTrigger(BaseTrigger):
     :param deadline: when to give up, in Unix seconds. Absolute, so that a restart of the triggerer neither extends nor
         forgets it. Without one the wait never gives up, unless it began without a worker: then the deadline follows
         from the limit that Airflow set on the deferral.
+    :param expected_duration: seconds that a task should take, counted from when the wait began; also as text.
     :param first_poll_at: do not poll before this, in Unix seconds; ``None`` to poll at once. A trigger that fires
         within seconds of the deferral can lose its task to the scheduler (apache/airflow#72716).
     """
@@ -70,12 +72,14 @@ class BaseSeeAnyTrigger(BaseTrigger):
         seeany_conn_id: str = DEFAULT_CONN_ID,
         deadline: float | None = None,
         first_poll_at: float | None = None,
+        expected_duration: float | str | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.settings = _shared(msgspec.json.encode(settings))
         self.seeany_conn_id = seeany_conn_id
         self.deadline = deadline
         self.first_poll_at = first_poll_at
+        self.expected_duration = expected_duration
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what Airflow stores to make this trigger again elsewhere."""
@@ -86,6 +90,7 @@ class BaseSeeAnyTrigger(BaseTrigger):
                 "seeany_conn_id": self.seeany_conn_id,
                 "deadline": self.deadline,
                 "first_poll_at": self.first_poll_at,
+                "expected_duration": self.expected_duration,
             },
         )
 
@@ -141,6 +146,10 @@ class BaseSeeAnyTrigger(BaseTrigger):
     def _began(self) -> float:
         """Return when the wait began, in Unix seconds; now, if it has no deadline."""
         return time.time() if self._ends_at is None else self._ends_at - self._settings.timeout
+
+    def _expected_seconds(self) -> float | None:
+        """Return how long a task should take, from when the wait began."""
+        return expected_seconds(self.expected_duration, self.log)
 
     async def _reported(self, wait: Awaitable[End]) -> End | Misconfigured | BadId | Crashed:
         """Return the outcome of a wait, also if that is an exception."""

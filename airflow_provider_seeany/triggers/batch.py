@@ -95,7 +95,13 @@ class SeeAnyTaskBatchTrigger(BaseSeeAnyTrigger):
         if self.stored_ids is not None:
             ids = await msgspec.convert(self.stored_ids, StoredIds).read()
         batch = Batch(
-            checked_task_ids(ids), self._settings, deadline=self._ends_at, log=self.log, now=now(), began=began
+            checked_task_ids(ids),
+            self._settings,
+            deadline=self._ends_at,
+            log=self.log,
+            now=now(),
+            began=began,
+            expected_duration=self._expected_seconds(),
         )
         self._collector = batch.results
         with self._progress_publisher() as progress:

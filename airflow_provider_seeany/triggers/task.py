@@ -11,7 +11,7 @@ import msgspec
 from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_seeany.api.clock import ForwardClock
-from airflow_provider_seeany.api.intervals import poll_policy
+from airflow_provider_seeany.api.intervals import ExpectedEnd, poll_policy
 from airflow_provider_seeany.api.outcome import Finished, Outcome, Unrendered
 from airflow_provider_seeany.api.settings import TaskSettings
 from airflow_provider_seeany.api.snapshot import Snapshot
@@ -115,7 +115,7 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
         await super().on_kill()
 
     def render_template_fields(self, context: Context, jinja_env: Environment | None = None) -> None:
-        """Render the id and the connection of a wait that began without a worker, as a worker would."""
+        """Render the templates of a wait that began without a worker, as a worker would."""
         from jinja2 import StrictUndefined
 
         supervisor_api.built_in_template()
@@ -190,7 +190,7 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
         self._registration = self._callback_registration()
         wait = Wait(
             seeany_task_id,
-            polling=poll_policy(self._settings),
+            polling=poll_policy(self._settings, expected_end=ExpectedEnd.of(self._expected_seconds(), began=began)),
             deadline=deadline,
             log=self.log,
             began=began,

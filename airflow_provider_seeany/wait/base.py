@@ -132,6 +132,9 @@ class BaseTaskWaitOperator(StartsFromTrigger, BaseSeeAnyOperator):
         is longer than that, jitter apart. A wait in a worker keeps to the poll interval.
     :param accept_partial: succeed also if some of the files failed (``partial_failed``) and the others are there; the
         XCom ``is_partial`` tells it. If off, that raises ``SeeAnyTaskFailed``, which lists the files that were made.
+    :param expected_duration: seconds that the task should take from its creation, such as the ``wait_time`` in the
+        response that created it (templated; an XComArg too). Counted from the beginning of the wait, it aims the polls
+        in the triggerer until the service gives an estimate or a progress. What is no number is logged and ignored.
     :param timeout: seconds until the wait gives up. The SeeAny task continues, and may still cost money.
     """
 
@@ -156,6 +159,7 @@ class BaseTaskWaitOperator(StartsFromTrigger, BaseSeeAnyOperator):
         callback_poll_interval: timedelta | float = 120,
         max_poll_interval: timedelta | float = 30,
         accept_partial: bool = True,
+        expected_duration: timedelta | float | str | None = None,
         timeout: timedelta | float = 3600,
         **kwargs: Any,
     ) -> None:
@@ -173,6 +177,7 @@ class BaseTaskWaitOperator(StartsFromTrigger, BaseSeeAnyOperator):
         self.callback_poll_interval = to_seconds(callback_poll_interval, name="callback_poll_interval")
         self.max_poll_interval = to_seconds(max_poll_interval, name="max_poll_interval")
         self.accept_partial = accept_partial
+        self.expected_duration = expected_duration
         self.timeout = timeout
 
     @property
@@ -191,6 +196,7 @@ class BaseTaskWaitOperator(StartsFromTrigger, BaseSeeAnyOperator):
             settings=self.wait_settings,
             log=self.log,
             began=self.began,
+            expected_duration=self.expected_duration,
         )
 
     def poll(self, context: Context) -> SeeAnyTask | None:

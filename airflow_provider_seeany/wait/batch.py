@@ -19,6 +19,7 @@ from airflow_provider_seeany.api.batch_result import (
     result_in,
 )
 from airflow_provider_seeany.api.collector import ResultCollector
+from airflow_provider_seeany.api.expected_duration import expected_seconds
 from airflow_provider_seeany.api.settings import BatchSettings
 from airflow_provider_seeany.api.task_id import BadTaskId, checked_task_ids
 from airflow_provider_seeany.api.text import format_count, sanitize
@@ -34,13 +35,23 @@ class BatchWait:
     The wait for a batch, as far as it happens in a worker. Its timeout starts here.
 
     :param seeany_task_ids: the tasks to wait for, whatever a template rendered to.
+    :param expected_duration: the same of the seconds that each should take.
     """
 
-    def __init__(self, *, seeany_task_ids: object, seeany_conn_id: str, settings: BatchSettings, log: Log) -> None:
+    def __init__(
+        self,
+        *,
+        seeany_task_ids: object,
+        seeany_conn_id: str,
+        settings: BatchSettings,
+        log: Log,
+        expected_duration: object = None,
+    ) -> None:
         self._seeany_task_ids = seeany_task_ids
         self._seeany_conn_id = seeany_conn_id
         self.settings = settings
         self._log = log
+        self._expected_duration = expected_duration
         self._deadline = time.time() + settings.timeout
 
     def ids(self) -> list[str]:
@@ -63,6 +74,7 @@ class BatchWait:
             deadline=self._deadline,
             # As soon as possible: of some thousand tasks, some have ended by now.
             first_poll_at=first_poll_at(0, self._deadline),
+            expected_duration=expected_seconds(self._expected_duration, self._log),
         )
 
     def outcome(self, event: Mapping[str, Any]) -> BatchOutcome:

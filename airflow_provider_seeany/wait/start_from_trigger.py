@@ -18,6 +18,7 @@ Lost in any case without a worker, as they apply to every task: the limit of the
 from __future__ import annotations
 
 import inspect
+from datetime import timedelta
 from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_seeany.api.settings import TaskSettings
 
-TEMPLATE_FIELDS = ("seeany_task_id", "seeany_conn_id")
+TEMPLATE_FIELDS = ("seeany_task_id", "seeany_conn_id", "expected_duration")
 """What is rendered of a wait, in a worker or in the triggerer."""
 
 _KNOWN_OF_A_TASK = frozenset(
@@ -213,10 +214,10 @@ def _reasons_in_templates(operator: StartsFromTrigger) -> Iterator[str]:
     from airflow_provider_seeany.wait.templates import unknown_in
 
     for field in TEMPLATE_FIELDS:
-        template = _template(operator, field)
-        if template is None:
-            yield "its id or connection is an XComArg that cannot be written as a template"
-        elif unknown := unknown_in(template, operator.dag):
+        value = _template(operator, field)
+        if not isinstance(value, str | int | float | None):
+            yield f"{field} is a {type(value).__name__} that cannot be written as a template"
+        elif isinstance(value, str) and (unknown := unknown_in(value, operator.dag)):
             yield f"{unknown} in {field} may not be the same in a triggerer"
 
 
@@ -268,9 +269,9 @@ def _plain_dag() -> dict[str, Any]:
     return vars(DAG("plain", schedule=None))
 
 
-def _template(operator: StartsFromTrigger, field: str) -> str | None:
+def _template(operator: StartsFromTrigger, field: str) -> object:
     """
-    Return a field's value as a template for the triggerer, or ``None`` if it cannot be one.
+    Return a field's value for the triggerer; an XComArg as a template, if it can be written as one.
 
     An XComArg would reach the trigger unresolved. The operator keeps it, and with it the dependency.
     """
@@ -278,11 +279,11 @@ def _template(operator: StartsFromTrigger, field: str) -> str | None:
 
     value: object = getattr(operator, field)
     if not isinstance(value, PlainXComArg):
-        return value if isinstance(value, str) else None
+        return value.total_seconds() if isinstance(value, timedelta) else value
     upstream = value.operator
     group = upstream.get_closest_mapped_task_group()
     if upstream.is_mapped or group not in (None, operator.get_closest_mapped_task_group()):
-        return None
+        return value
     map_index = "-1" if group is None else "ti.map_index"
     pulled = f"ti.xcom_pull(task_ids={upstream.task_id!r}, key={value.key!r}, map_indexes={map_index})"
     # A missing value would be the text "None".

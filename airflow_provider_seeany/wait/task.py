@@ -11,6 +11,7 @@ import msgspec
 
 from airflow_provider_seeany.api.clock import ForwardClock
 from airflow_provider_seeany.api.errors import ApiError, InvalidResponseError
+from airflow_provider_seeany.api.expected_duration import expected_seconds
 from airflow_provider_seeany.api.intervals import poll_policy
 from airflow_provider_seeany.api.outcome import Outcome, TimedOut, Unrendered, decode_outcome
 from airflow_provider_seeany.api.settings import TaskSettings
@@ -55,10 +56,18 @@ class TaskWait:
     :param seeany_task_id: the task to wait for. It is checked when it is polled, not when there is a result already: a
         template may render to something else by then.
     :param began: when the wait began, in Unix seconds, if that was in an earlier process; ``None`` for now.
+    :param expected_duration: whatever a template rendered to, for the trigger.
     """
 
     def __init__(
-        self, *, seeany_task_id: str, seeany_conn_id: str, settings: TaskSettings, log: Log, began: float | None = None
+        self,
+        *,
+        seeany_task_id: str,
+        seeany_conn_id: str,
+        settings: TaskSettings,
+        log: Log,
+        began: float | None = None,
+        expected_duration: object = None,
     ) -> None:
         # Any template may have rendered it.
         self.seeany_task_id: Any = as_task_id(seeany_task_id)
@@ -66,6 +75,7 @@ class TaskWait:
         self.settings = settings
         self.pause = settings.poll_interval
         """Seconds to sleep before the next poll."""
+        self._expected_duration = expected_duration
         self._log = log
         self._is_resumed = began is not None
         self._clock = ForwardClock() if began is None else ForwardClock(began)
@@ -155,6 +165,7 @@ class TaskWait:
                 self._deadline,
                 min_delay=self.pause if self._wait.is_failing else 0.0,
             ),
+            expected_duration=expected_seconds(self._expected_duration, self._log),
             last_snapshot=msgspec.to_builtins(last_snapshot) if last_snapshot else None,
         )
 

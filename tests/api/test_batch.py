@@ -76,6 +76,15 @@ def test_a_running_task_is_polled_again_after_the_interval() -> None:
     assert times == pytest.approx([0, 10, 20, 30], rel=0.03)
 
 
+def test_tasks_that_give_no_estimate_are_polled_just_after_their_expected_end() -> None:
+    batch = batch_of(["a"], began=0.0, expected_duration=90)
+    played = Played(batch, lambda task_id, now: completed("a") if now >= 90 else task_with("a"), takes=0)
+
+    times = [at for at, _ in played.requests]
+    assert times[:2] == pytest.approx([0, 27], rel=0.03)
+    assert 90 <= times[-1] < 91
+
+
 def test_a_task_whose_estimate_proves_true_is_polled_when_it_should_be_done() -> None:
     def poll(task_id: str, now: float) -> Reply:
         return completed("a") if now >= 90 else task_with("a", estimated_remaining=90 - now)

@@ -20,7 +20,9 @@ from airflow_provider_seeany.api.errors import (
 )
 from airflow_provider_seeany.api.intervals import (
     BACKOFF_MAX,
+    MAX_ESTIMATE,
     AdaptiveInterval,
+    ExpectedEnd,
     JitteredInterval,
     PollPolicy,
     with_jitter,
@@ -254,6 +256,54 @@ def test_while_nothing_is_proved_the_end_is_where_anything_says_it_is(estimate: 
     assert polling.seconds_left == left
 
 
+def expecting(duration: float, began: float = 0) -> dict[str, Any]:
+    """Return the argument for a task that should take so long."""
+    return {"expected_end": ExpectedEnd(began=began, duration=duration)}
+
+
+def silent(age: float) -> tuple[None, None]:
+    """Return neither an estimate nor a progress."""
+    return None, None
+
+
+def test_an_expected_end_is_polled_just_after_and_hardly_before_a_third_of_it() -> None:
+    ages = polled_at(silent, until=300, **expecting(300))
+
+    assert ages[:4] == [10, 40, 70, 90]
+    assert max(intervals(ages[3:])) <= 10
+    assert ages[-1] == pytest.approx(300.5)
+    assert len(ages) < len(polled_at(silent, until=300))
+
+
+def test_a_task_that_outlives_its_expected_end_is_polled_at_growing_pauses_while_saved_polls_last() -> None:
+    ages = polled_at(silent, until=600, **expecting(300))
+
+    assert [after - before for before, after in itertools.pairwise(ages) if before > 300][:5] == pytest.approx(
+        [2, 3, 4.5, 6.75, 10]
+    )
+    assert len(ages) <= len(polled_at(silent, until=600))
+
+
+def test_a_task_that_outlives_a_short_expected_end_is_polled_at_the_interval() -> None:
+    # Nothing was saved before it.
+    assert polled_at(silent, until=60, **expecting(20)) == pytest.approx([10, 20.5, 30.5, 40.5, 50.5, 60.5])
+
+
+@pytest.mark.parametrize("report", [(90, None), (None, 1)], ids=["estimate", "progress"])
+def test_what_the_service_says_about_the_end_replaces_the_expected_one_for_good(
+    report: tuple[float | None, float | None],
+) -> None:
+    ages = polled_at(lambda age: report if age == 10 else (None, None), until=300, **expecting(300))
+
+    assert intervals(ages) == {10}
+
+
+def test_a_progress_of_zero_says_nothing_about_the_end() -> None:
+    assert polled_at(lambda age: (None, 0), until=300, **expecting(300)) == polled_at(
+        silent, until=300, **expecting(300)
+    )
+
+
 def estimates() -> st.SearchStrategy[float | None]:
     """Return any JSON value for an estimate, the usual ones more often."""
     return (
@@ -268,6 +318,15 @@ def estimates() -> st.SearchStrategy[float | None]:
 def progresses() -> st.SearchStrategy[float | None]:
     """Return the same for a progress."""
     return st.none() | st.integers(0, 100) | st.floats(0, 100) | st.floats() | st.sampled_from([10**400, -(10**400)])
+
+
+def expectations() -> st.SearchStrategy[ExpectedEnd | None]:
+    """Return the expected end of a task whose wait began before its first response, or after it by another clock."""
+    return st.none() | st.builds(
+        ExpectedEnd,
+        began=st.floats(1_748_899_000, 1_748_900_010),
+        duration=st.floats(0, 600) | st.floats(0, MAX_ESTIMATE),
+    )
 
 
 def check_pauses(polling: AdaptiveInterval, responses: Iterable[tuple[float | None, float | None, float]]) -> None:
@@ -289,14 +348,17 @@ def check_pauses(polling: AdaptiveInterval, responses: Iterable[tuple[float | No
     st.floats(0, 7200) | st.just(float("nan")),
     st.lists(st.tuples(estimates(), progresses(), st.floats(-5, 60)), max_size=12),
     st.floats(0, 1, exclude_max=True),
+    expectations(),
 )
 def test_whatever_the_response_the_next_request_comes_neither_at_once_nor_later_than_allowed(
     poll_interval: float,
     max_poll_interval: float,
     responses: list[tuple[float | None, float | None, float]],
     jitter: float,
+    expected_end: ExpectedEnd | None,
 ) -> None:
-    check_pauses(trusting(poll_interval, max_poll_interval, jitter=lambda: jitter), responses)
+    polling = trusting(poll_interval, max_poll_interval, jitter=lambda: jitter, expected_end=expected_end)
+    check_pauses(polling, responses)
 
 
 def test_ten_thousand_waits_that_believe_and_doubt_keep_within_the_bounds_too() -> None:
@@ -317,11 +379,15 @@ def test_ten_thousand_waits_that_believe_and_doubt_keep_within_the_bounds_too() 
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.tuples(estimates(), progresses(), st.floats(0, 60)), max_size=12), st.sampled_from([1, 10]))
+@given(
+    st.lists(st.tuples(estimates(), progresses(), st.floats(0, 60)), max_size=12),
+    st.sampled_from([1, 10]),
+    st.none() | st.floats(0, 600),
+)
 def test_with_a_maximum_no_longer_than_the_interval_it_is_never_slower_than_the_interval(
-    responses: list[tuple[float | None, float | None, float]], max_poll_interval: float
+    responses: list[tuple[float | None, float | None, float]], max_poll_interval: float, expected: float | None
 ) -> None:
-    polling = trusting(10, max_poll_interval, **WITHOUT_JITTER)
+    polling = trusting(10, max_poll_interval, **WITHOUT_JITTER, expected_end=ExpectedEnd.of(expected, began=0))
     now = 0.0
     for estimate, progress, late in responses:
         pause = polling.after_response(estimated_remaining=estimate, progress=progress, now=now)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
-from benchmarks.policy import ADAPTIVE, ESTIMATES, FIXED_10, PROGRESSES, Cell, Task, draw_tasks, simulate
+from benchmarks.policy import ADAPTIVE, ESTIMATES, EXPECTATIONS, FIXED_10, PROGRESSES, Cell, Task, draw_tasks, simulate
 
 # Tolerance of a mean over so few tasks.
 REQUESTS = 0.15
@@ -62,6 +64,37 @@ def test_using_the_workers_response_saves_polls(tasks: list[Task]) -> None:
 
     assert cell.requests < 6.1
     assert cell.mean_latency <= 0.8
+
+
+@pytest.mark.parametrize(("maximum", "worker_polled"), [(30, False), (30, True), (20, False), (10, False)])
+@pytest.mark.parametrize("expected", [name for name in EXPECTATIONS if name not in ("absent", "exact")])
+def test_an_expected_duration_that_is_wrong_by_up_to_three_times_makes_nothing_worse(
+    tasks: list[Task], expected: str, maximum: int, worker_polled: bool
+) -> None:
+    without = simulate(ADAPTIVE[maximum], tasks, estimate="absent", worker_polled=worker_polled)
+    cell = simulate(ADAPTIVE[maximum], tasks, estimate="absent", worker_polled=worker_polled, expected=expected)
+
+    assert cell.requests <= without.requests + 0.05
+    assert cell.mean_latency <= without.mean_latency + 0.1
+    assert cell.p95_latency <= without.p95_latency + 0.1
+
+
+def test_an_expected_duration_that_is_right_saves_polls_and_most_of_the_latency(tasks: list[Task]) -> None:
+    without = simulate(ADAPTIVE[30], tasks, estimate="absent")
+    cell = simulate(ADAPTIVE[30], tasks, estimate="absent", expected="exact")
+
+    assert cell.requests < without.requests - 1
+    assert cell.mean_latency < 0.15 * without.mean_latency
+
+
+@pytest.mark.parametrize("expected", ["exact", "÷3", "×3"])
+def test_an_expected_duration_changes_nothing_once_the_service_says_anything_about_the_end(
+    tasks: list[Task], expected: str
+) -> None:
+    for estimate, progress in itertools.product(ESTIMATES, PROGRESSES):
+        if (estimate, progress) not in (("absent", "absent"), ("absent", "tied")):
+            cell = simulate(ADAPTIVE[30], tasks[:50], estimate=estimate, progress=progress, expected=expected)
+            assert cell == simulate(ADAPTIVE[30], tasks[:50], estimate=estimate, progress=progress)
 
 
 def assert_no_worse(cell: Cell, than: Cell) -> None:

@@ -60,7 +60,9 @@ def results(*, completed: int = 0, failed: int = 0, unfinished: int = 0) -> Resu
 def test_it_leaves_the_wait_to_one_trigger(ids: Any) -> None:
     before = time.time()
     with pytest.raises(TaskDeferred) as deferred:
-        sensor(ids, timeout=100, fail_fast=True, max_requests_per_second=5, poke_interval=7).execute({})
+        sensor(
+            ids, timeout=100, fail_fast=True, max_requests_per_second=5, poke_interval=7, expected_duration="40"
+        ).execute({})
 
     kwargs = deferred.value.trigger.serialize()[1]
     assert before + 5 <= kwargs.pop("first_poll_at") <= time.time() + 10
@@ -69,6 +71,7 @@ def test_it_leaves_the_wait_to_one_trigger(ids: Any) -> None:
         "seeany_task_ids": ["a", "b"],
         "seeany_conn_id": "seeany_default",
         "stored_ids": None,
+        "expected_duration": 40,
         "settings": {
             "poll_interval": 7,
             "max_poll_interval": 30,

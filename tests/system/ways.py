@@ -44,6 +44,7 @@ SAME_OPTIONS = (
     "do_xcom_push_off",
     "setup",
     "own_look",
+    "expected_duration",
     "xcom_arg",
 )
 FAILING = ("on_failure_callback", "on_skipped_callback")

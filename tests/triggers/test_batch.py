@@ -79,6 +79,7 @@ def test_a_stored_trigger_is_made_again_as_it_was() -> None:
         },
         "deadline": 1_748_908_920.5,
         "first_poll_at": 1_748_900_000.0,
+        "expected_duration": 40.5,
         "stored_ids": None,
     }
     path, stored = SeeAnyTaskBatchTrigger(**given).serialize()

@@ -61,6 +61,7 @@ def test_a_stored_trigger_is_made_again_as_it_was() -> None:
         },
         "deadline": 1_748_908_920.5,
         "first_poll_at": 1_748_900_000.0,
+        "expected_duration": 40.5,
         "last_snapshot": {"status": "processing", "progress": 65, "at": 1_748_899_990.5},
         "end_from_trigger": True,
     }
@@ -84,6 +85,7 @@ def test_a_trigger_stored_by_an_older_version_still_works() -> None:
         "settings": settings,
         "deadline": None,
         "first_poll_at": None,
+        "expected_duration": None,
         "last_snapshot": None,
         "end_from_trigger": False,
     }
@@ -355,6 +357,26 @@ async def test_no_request_is_made_before_the_first_poll_is_due(hostile: HostileS
     assert {request.target for request in hostile.requests} == {"/v1/tasks/early"}
     assert not later.done()
     later.cancel()
+
+
+@pytest.mark.parametrize(("expected", "pause"), [(None, 10), (66, 6.5), ("66.0", 6.5), ("soon", 10)])
+async def test_a_poll_comes_just_after_the_expected_end_counted_from_the_beginning_of_the_wait(
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch, expected: Any, pause: float
+) -> None:
+    hostile.script(task(), task(status="completed"))
+    pauses: list[float] = []
+    sleep = asyncio.sleep
+
+    async def skipped(seconds: float) -> None:
+        pauses.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr(asyncio, "sleep", skipped)
+    began = time.time() - 60
+
+    await outcome_of(trigger(expected_duration=expected, deadline=began + 100, timeout=100, poll_interval=10))
+
+    assert max(pauses) == pytest.approx(pause, abs=0.4)
 
 
 async def test_a_first_poll_that_is_due_or_overdue_is_made(hostile: HostileServer) -> None:

@@ -158,3 +158,40 @@ def test_the_maximum_interval_reaches_the_trigger(kind: Any, seconds: timedelta 
     waiting = kind(task_id="wait", seeany_task_id="x", max_poll_interval=seconds)
 
     assert waiting.worker_part.trigger().settings["max_poll_interval"] == 45.5
+
+
+WAIT_TIMES: dict[str, tuple[Any, dict[str, Any]]] = {
+    "number": (40, {}),
+    "timedelta": (timedelta(seconds=40), {}),
+    "text": ("40", {}),
+    "template": ("{{ params.wait_time }}", {}),
+    "native rendering": ("{{ params.wait_time }}", {"render_template_as_native_obj": True}),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("given", WAIT_TIMES)
+@pytest.mark.parametrize("is_mapped", [False, True], ids=["single", "mapped"])
+def test_the_expected_duration_reaches_the_trigger_however_it_is_given(kind: Any, given: str, is_mapped: bool) -> None:
+    value, of_dag = WAIT_TIMES[given]
+    with DAG("dag", schedule=None, **of_dag):
+        if is_mapped:
+            mapped = kind.partial(task_id="wait", seeany_task_id="x").expand(expected_duration=[value])
+            waiting = mapped.unmap({"expected_duration": value})
+        else:
+            waiting = wait(kind, expected_duration=value)
+
+    waiting.render_template_fields({"params": {"wait_time": 40}})
+
+    assert waiting.worker_part.trigger().expected_duration == 40
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("rendered", ["soon", "-5", "nan", float("inf"), {"wait_time": 40}], ids=repr)
+def test_an_expected_duration_that_cannot_be_one_costs_a_warning_and_not_the_wait(
+    kind: Any, rendered: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    trigger = wait(kind, expected_duration=rendered).worker_part.trigger()
+
+    assert trigger.expected_duration is None
+    assert [record.levelname for record in caplog.records if "expected_duration" in record.message] == ["WARNING"]

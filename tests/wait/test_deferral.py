@@ -28,7 +28,9 @@ def test_a_running_task_is_left_to_the_triggerer_with_all_arguments(hostile: Hos
     hostile.script(task(progress=65, estimated_remaining=42))
     before = time.time()
 
-    trigger, left = deferred(wait(kind, timeout=1800, max_poll_interval=45, **interval(kind, 12)))
+    trigger, left = deferred(
+        wait(kind, timeout=1800, max_poll_interval=45, expected_duration="90.0", **interval(kind, 12))
+    )
 
     after = time.time()
     _, stored = trigger.serialize()
@@ -47,6 +49,7 @@ def test_a_running_task_is_left_to_the_triggerer_with_all_arguments(hostile: Hos
             "expect_callback": False,
             "callback_poll_interval": 120,
         },
+        "expected_duration": 90,
         "last_snapshot": {"status": "processing", "progress": 65, "estimated_remaining": 42},
         "end_from_trigger": False,
     }

@@ -70,6 +70,7 @@ def test_the_scheduler_is_given_all_that_the_trigger_needs(kind: Any) -> None:
             "expect_callback": False,
             "callback_poll_interval": 120,
         },
+        "expected_duration": None,
         "end_from_trigger": True,
     }
     assert SeeAnyTaskTrigger(**args.trigger_kwargs).serialize()[1].items() >= args.trigger_kwargs.items()
@@ -100,6 +101,52 @@ def test_the_id_may_be_the_output_of_an_upstream_task_which_stays_upstream(kind:
         f"{{{{ ti.xcom_pull(task_ids='submit', key={key or 'return_value'!r}, map_indexes=-1) | default('', true) }}}}"
     )
     assert waiting.upstream_task_ids == {"submit"}
+
+
+@starts_triggers
+@each_kind
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        (40, 40),
+        ("40.0", "40.0"),
+        (timedelta(minutes=1), 60),
+        ("{{ ti.xcom_pull(task_ids='submit').get('wait_time') }}",) * 2,
+        (
+            "an XComArg",
+            "{{ ti.xcom_pull(task_ids='submit', key='wait_time', map_indexes=-1) | default('', true) }}",
+        ),
+    ],
+    ids=str,
+)
+def test_the_expected_duration_is_rendered_in_the_triggerer(kind: Any, given: Any, sent: Any) -> None:
+    with DAG("dag", schedule=None):
+        submitted: Any = submit()
+        given = submitted["wait_time"] if given == "an XComArg" else given
+        waiting = wait(kind, submitted["id"], worker_free=True, expected_duration=given)
+
+    assert not needs_a_worker(waiting)
+    assert waiting.start_trigger_args.trigger_kwargs["expected_duration"] == sent
+
+
+@starts_triggers
+@each_kind
+@pytest.mark.parametrize(
+    ("shape", "why"),
+    [
+        ("macro", "'macros.random(…)' in expected_duration may not be the same in a triggerer"),
+        ("map", "expected_duration is a MapXComArg that cannot be written as a template"),
+    ],
+)
+def test_an_expected_duration_that_only_a_worker_can_work_out_starts_in_a_worker(
+    kind: Any, shape: str, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with DAG("dag", schedule=None):
+        submitted: Any = submit()
+        given = "{{ macros.random() }}" if shape == "macro" else submitted.map(lambda value: value)
+        waiting = wait(kind, worker_free=True, expected_duration=given)
+
+    assert why in reason(waiting, caplog)
 
 
 @each_kind
@@ -519,7 +566,10 @@ def test_the_log_names_the_template_although_the_worker_has_rendered_it(
     with caplog.at_level(logging.INFO):
         in_worker.log_why_worker()
 
-    assert "an XComArg that cannot" in caplog.text or "'prev_start_date_success' in seeany_task_id" in caplog.text
+    assert (
+        "seeany_task_id is a PlainXComArg that cannot" in caplog.text
+        or "'prev_start_date_success' in seeany_task_id" in caplog.text
+    )
 
 
 @each_kind

@@ -57,6 +57,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "depends_on_past": {"depends_on_past": True, "wait_for_downstream": True},
     "do_xcom_push_off": {"do_xcom_push": False},
     "own_look": {"kind": Calm},
+    "expected_duration": {"expected_duration": "{{ params.nested['wait_time'] }}"},
     "on_execute_callback": {"on_execute_callback": note("execute")},
     "on_success_callback": {"on_success_callback": note("success")},
     "pool_slots": {"pool_slots": 2},
@@ -101,7 +102,7 @@ with DAG(
     params={
         "plain": "p",
         "checked": Param("c", type="string"),
-        "nested": {"id": "NESTED"},
+        "nested": {"id": "NESTED", "wait_time": 40},
         "overridden": "not by the run",
     },
 ):
