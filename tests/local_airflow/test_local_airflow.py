@@ -159,7 +159,7 @@ def test_leaves_nothing_behind_when_it_is_killed(tmp_path: Path, database_templa
         "from local_airflow import DagImportError, LocalAirflow\n"
         "home, dags, template = map(Path, sys.argv[1:])\n"
         "running = LocalAirflow(home, dags, database_template=template, base_url_path='/prefix',\n"
-        "                       say=lambda text: None)\n"
+        "                       processes=['api-server', 'dag-processor', 'triggerer'], say=lambda text: None)\n"
         "with running:\n"
         "    try:\n"
         "        running.wait_for_dags({'never'})\n"
