@@ -179,7 +179,7 @@ class AirflowClient:
         *,
         map_index: int = -1,
         timeout: float = 60,
-        poll_seconds: float = 0.2,
+        poll_seconds: float = 0.5,
     ) -> TaskInstance:
         """Wait until one task instance is in one of the states, for example `{"deferred"}`."""
         found: list[TaskInstance] = []

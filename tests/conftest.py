@@ -13,10 +13,15 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import tests.rare_gc.sitecustomize  # noqa: F401
+
 # Airflow reads its settings and makes its home when it is first imported, which a test's module does.
 _HOME = tempfile.mkdtemp(prefix="airflow-provider-seeany-tests-")
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
 os.environ["AIRFLOW_HOME"] = _HOME
+# What a test starts collects garbage rarely, as this process does, and finds this repository.
+_TESTS = Path(__file__).parent
+os.environ["PYTHONPATH"] = os.pathsep.join([str(_TESTS / "rare_gc"), str(_TESTS.parent)])
 
 import pytest  # noqa: E402
 from airflow.sdk.execution_time import task_runner  # noqa: E402
@@ -41,20 +46,20 @@ KEY = "sk-marked-0123456789abcdefghijklmnopqrstuvwxyzABCDE"
 Poll = Callable[..., SeeAnyTask | ApiError]
 
 
-API = Path(__file__).parent / "api"
+FIRST = tuple(_TESTS / room for room in ("api", "triggers", "web"))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
-    Make one group of the tests of the API layer: the largest, so that one worker begins with it.
+    Make one group of the fast tests of some rooms: the largest, so that one worker begins with it.
 
-    Meanwhile the other one starts all test DAGs. If a second Airflow started then, the scheduler could be so late that
-    it loses deferred task instances (apache/airflow#72716).
+    It takes about a minute. Meanwhile the other one starts all test DAGs. If a second Airflow started then, the
+    scheduler could be so late that it loses deferred task instances (apache/airflow#72716).
     """
     for item in items:
-        if item.path.is_relative_to(API):
-            item.add_marker(pytest.mark.xdist_group("api"))
+        if any(item.path.is_relative_to(room) for room in FIRST) and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group("first"))
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -168,9 +168,30 @@ def test_the_simulator_stands_alone(path: Path) -> None:
 
 def loaded_by(statement: str, *, after: str = "pass") -> set[str]:
     """Return the modules that a statement loads in a fresh interpreter, after another one."""
-    code = f"import sys\n{after}\nbefore = set(sys.modules)\n{statement}\nprint(*set(sys.modules) - before)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return set(done.stdout.splitlines()[-1].split())
+    (loaded,) = loaded_by_each([statement], after=after)
+    return loaded
+
+
+def loaded_by_each(statements: Sequence[str], *, after: str) -> list[set[str]]:
+    """Return the modules that each statement alone loads after another one: in forks, as the other one takes long."""
+    done = subprocess.run(
+        [sys.executable, "-c", EACH_IN_A_FORK, after, *statements], stdout=subprocess.PIPE, check=True
+    )
+    return [set(line.split()) for line in done.stdout.decode().splitlines()[-len(statements) :]]
+
+
+EACH_IN_A_FORK = """
+import os, sys
+exec(sys.argv[1])
+before = set(sys.modules)
+for statement in sys.argv[2:]:
+    if not (pid := os.fork()):
+        exec(statement)
+        print(*set(sys.modules) - before, flush=True)
+        os._exit(0)
+    if os.waitpid(pid, 0)[1]:
+        sys.exit(f"{statement} failed")
+"""
 
 
 def test_every_airflow_process_loads_the_provider_info_and_nothing_heavy() -> None:
@@ -179,14 +200,26 @@ def test_every_airflow_process_loads_the_provider_info_and_nothing_heavy() -> No
     assert not {name.split(".")[0] for name in loaded} & {"airflow", "requests", "aiohttp", "pendulum", "yarl"}
 
 
-@pytest.mark.parametrize("module", ["sensors.task", "sensors.batch", "operators.task"])
-def test_a_dag_file_loads_no_http_client_and_nothing_that_only_a_running_task_needs(module: str) -> None:
-    loaded = loaded_by(
-        f"import {ROOT}.{module}",
+OF_A_DAG_FILE = ["sensors.task", "sensors.batch", "operators.task"]
+
+
+@pytest.fixture(scope="module")
+def loaded_by_dag_files() -> dict[str, set[str]]:
+    """The modules that a DAG file loads besides Airflow's own, by the module that it imports."""
+    loaded = loaded_by_each(
+        [f"import {ROOT}.{module}" for module in OF_A_DAG_FILE],
         after="import airflow.triggers.base\n"
         "from airflow.providers.common.compat.sdk import "
         "AirflowException, AirflowSensorTimeout, BaseOperator, BaseOperatorLink, BaseSensorOperator, PokeReturnValue",
     )
+    return dict(zip(OF_A_DAG_FILE, loaded, strict=True))
+
+
+@pytest.mark.parametrize("module", OF_A_DAG_FILE)
+def test_a_dag_file_loads_no_http_client_and_nothing_that_only_a_running_task_needs(
+    loaded_by_dag_files: dict[str, set[str]], module: str
+) -> None:
+    loaded = loaded_by_dag_files[module]
 
     assert f"{ROOT}.{module}" in loaded
     assert {name for name in loaded if not name.startswith(ROOT)} == set()
@@ -202,12 +235,24 @@ def test_a_dag_file_loads_no_http_client_and_nothing_that_only_a_running_task_ne
     assert not {f"{ROOT}.{name}" for name in only_running} & loaded
 
 
-@pytest.mark.parametrize(("wait", "other"), [("task", "batch"), ("batch", "task")])
-def test_a_worker_loads_what_its_kind_of_wait_needs_and_nothing_of_the_other_kind(wait: str, other: str) -> None:
-    loaded = loaded_by(
-        f"import {ROOT}.wait.{wait}, {ROOT}.xcoms.record",
+KINDS = ("task", "batch")
+
+
+@pytest.fixture(scope="module")
+def loaded_by_workers() -> dict[str, set[str]]:
+    """The modules that a worker loads, by its kind of wait."""
+    loaded = loaded_by_each(
+        [f"import {ROOT}.wait.{kind}, {ROOT}.xcoms.record" for kind in KINDS],
         after="from airflow.providers.common.compat.sdk import BaseHook",
     )
+    return dict(zip(KINDS, loaded, strict=True))
+
+
+@pytest.mark.parametrize(("wait", "other"), [KINDS, KINDS[::-1]])
+def test_a_worker_loads_what_its_kind_of_wait_needs_and_nothing_of_the_other_kind(
+    loaded_by_workers: dict[str, set[str]], wait: str, other: str
+) -> None:
+    loaded = loaded_by_workers[wait]
 
     assert f"{ROOT}.triggers.{wait}" in loaded
     of_batches = {"api.batch", "api.poll_queue"} if other == "batch" else set()

@@ -140,6 +140,7 @@ def test_raises_with_the_log_of_a_component_that_died_at_the_start(tmp_path: Pat
         DAGS,
         database_template=database_template,
         env={"AIRFLOW__CORE__EXECUTOR": "no.such.Executor"},
+        processes=("api-server", "scheduler"),
     )
     with pytest.raises(ComponentDiedError, match=r"no\.such"), broken:
         pass
@@ -158,7 +159,7 @@ def test_leaves_nothing_behind_when_it_is_killed(tmp_path: Path, database_templa
         "from local_airflow import DagImportError, LocalAirflow\n"
         "home, dags, template = map(Path, sys.argv[1:])\n"
         "running = LocalAirflow(home, dags, database_template=template, base_url_path='/prefix',\n"
-        "                       say=lambda text: None)\n"
+        "                       processes=['api-server', 'dag-processor', 'triggerer'], say=lambda text: None)\n"
         "with running:\n"
         "    try:\n"
         "        running.wait_for_dags({'never'})\n"
@@ -167,12 +168,10 @@ def test_leaves_nothing_behind_when_it_is_killed(tmp_path: Path, database_templa
         "    print(*running.pids(), flush=True)\n"
         "    time.sleep(600)\n"
     )
-    root = str(Path(__file__).parents[2])
     process = subprocess.Popen(
         [sys.executable, str(script), str(tmp_path / "home"), str(dags), str(database_template)],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])},
     )
     try:
         assert process.stdout is not None

@@ -20,7 +20,7 @@ def run_script(script: str, home: Path, database_url: str, *arguments: str, time
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database_url,
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
-        "PYTHONPATH": str(REPOSITORY),
+        "PYTHONPATH": os.environ["PYTHONPATH"],
         "PATH": os.environ["PATH"],
     }
     done = subprocess.run(

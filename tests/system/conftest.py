@@ -1,10 +1,12 @@
-"""One real Airflow and one simulator, as processes, for all system tests of a session."""
+"""The real Airflows and their simulators, as processes, that the system tests of a session share."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache, partial
@@ -16,12 +18,43 @@ from urllib.parse import urlencode
 import pytest
 
 from airflow_provider_seeany.xcoms.record_key import FIRST_KEY, LAST_KEY
+from benchmarks.callback import airflow_with_callbacks
 from local_airflow import DagRun, LocalAirflow, TaskInstance
 from tests.hostile import HostileServer, in_background
 from tests.system.echoes import ECHOES, KEY
+from tests.system.file_backend import FOLDER_VARIABLE
 from tests.system.table import MODES
 
 REPOSITORY = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+
+SHARED = ExitStack()
+
+
+def _group(item: pytest.Item | None) -> str:
+    mark = item.get_closest_marker("xdist_group") if item is not None else None
+    return str(mark.args[0]) if mark is not None else ""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the tests of a group follow each other, also without pytest-xdist."""
+    items.sort(key=lambda item: _group(item) if item.path.is_relative_to(HERE) else "")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Iterator[ExitStack]:
+    """What is entered here ends with the tests of the group, or with the session."""
+    with SHARED:
+        yield SHARED
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Stop what a group shares after its last test: an idle Airflow takes a tenth of a core."""
+    yield
+    if _group(item) != _group(nextitem):
+        SHARED.close()
 
 
 @dataclass(frozen=True)
@@ -65,18 +98,60 @@ def echo_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def airflow(
-    simulator_url: str, echo_url: str, database_template: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[LocalAirflow]:
+    shared: ExitStack,
+    simulator_url: str,
+    echo_url: str,
+    database_template: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> LocalAirflow:
     """A real Airflow with the provider, the test DAGs and the example DAGs."""
     home = tmp_path_factory.mktemp("airflow")
     dags = home / "dags"
-    copytree(REPOSITORY / "tests" / "system" / "dags", dags)
+    copytree(HERE / "dags", dags)
     copytree(REPOSITORY / "example_dags", dags / "examples")
-    with LocalAirflow(home, dags, env={"PYTHONPATH": str(REPOSITORY)}, database_template=database_template) as running:
-        for conn_id, key in (("seeany_default", KEY), ("seeany_bad_key", "sk-bad-key"), ("seeany_no_key", None)):
-            running.create_connection(conn_id, conn_type="seeany", host=simulator_url, password=key)
-        running.create_connection("seeany_echo", conn_type="seeany", host=echo_url, password=KEY)
-        yield running
+    running = shared.enter_context(LocalAirflow(home, dags, database_template=database_template))
+    for conn_id, key in (("seeany_default", KEY), ("seeany_bad_key", "sk-bad-key"), ("seeany_no_key", None)):
+        running.create_connection(conn_id, conn_type="seeany", host=simulator_url, password=key)
+    running.create_connection("seeany_echo", conn_type="seeany", host=echo_url, password=KEY)
+    return running
+
+
+@dataclass(frozen=True)
+class CalledBack:
+    """
+    An Airflow that a simulator calls back, below a path prefix, and runs of all its DAGs.
+
+    :param ringing: the URL of the simulator that calls back.
+    :param silent: that of one that does not.
+    :param xcoms: the folder with the XComs of the DAG `backend`.
+    """
+
+    airflow: LocalAirflow
+    ringing: str
+    silent: str
+    xcoms: Path
+    runs: dict[str, DagRun]
+
+
+@pytest.fixture(scope="session")
+def called_back(shared: ExitStack, database_template: Path, tmp_path_factory: pytest.TempPathFactory) -> CalledBack:
+    """Start the Airflow, and all its DAGs at once, as they mostly wait."""
+    home = tmp_path_factory.mktemp("callback") / "home"
+    xcoms = home.with_name("xcoms")
+    xcoms.mkdir()
+    env = {
+        "AIRFLOW__CORE__XCOM_BACKEND": "tests.system.file_backend.FileXCom",
+        FOLDER_VARIABLE: str(xcoms),
+        "PYTHONPATH": os.environ["PYTHONPATH"],
+    }
+    airflow, ringing, silent = shared.enter_context(
+        airflow_with_callbacks(
+            home, HERE / "callback_dags", base_url_path="/airflow", env=env, database_template=database_template
+        )
+    )
+    airflow.wait_for_dags(["callbacks", "backend"])
+    runs = {dag_id: airflow.trigger_dag(dag_id) for dag_id in ("callbacks", "backend")}
+    return CalledBack(airflow, ringing, silent, xcoms, runs)
 
 
 class FinishedRun:

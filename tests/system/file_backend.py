@@ -1,4 +1,4 @@
-"""A custom XCom backend that keeps each value in a file, and in the database only which one."""
+"""A custom XCom backend that keeps each value of one DAG in a file, and in the database only which one."""
 
 from __future__ import annotations
 
@@ -12,14 +12,19 @@ from airflow.sdk.bases.xcom import BaseXCom
 
 FOLDER_VARIABLE = "SEEANY_TEST_XCOMS"
 PREFIX = "xcom-file:"
+DAG_ID = "backend"
 
 
 class FileXCom(BaseXCom):
     """Keeps values in the folder that an environment variable names."""
 
     @staticmethod
-    def serialize_value(value: Any, *, key: str | None = None, task_id: str | None = None, **_: Any) -> str:
+    def serialize_value(
+        value: Any, *, key: str | None = None, task_id: str | None = None, dag_id: str | None = None, **_: Any
+    ) -> Any:
         """Write a value into a new file."""
+        if dag_id != DAG_ID:
+            return BaseXCom.serialize_value(value)
         name = f"{task_id}.{uuid.uuid4().hex[:8]}.{key}"
         (Path(os.environ[FOLDER_VARIABLE]) / name).write_text(json.dumps(value), encoding="utf-8")
         return PREFIX + name

@@ -22,8 +22,25 @@ SEEANY_IDS = {
     "unauthorized": "video-0s-{label}",
 }
 OUTCOMES = tuple(SEEANY_IDS)
+IN_EVERY_MODE = ("completed", "failed", "timeout")
+EVERY_OUTCOME = ("poke", "deferred", "worker_free", "operator", "operator_worker_free")
+"""Modes that refusals are tried in: the others wait as one of these does."""
 
 CONNECTIONS = {"unauthorized": "seeany_bad_key"}
+
+# A mapped sensor is deferred, too.
+SOFT_FAIL = (
+    *((mode, outcome) for mode in ("poke", "reschedule", "worker_free") for outcome in ("failed", "timeout")),
+    *(("deferred", outcome) for outcome in OUTCOMES if outcome != "completed"),
+)
+"""The modes and outcomes of the cells that set `soft_fail`."""
+
+CELLS = (
+    *((mode, outcome, False) for mode in MODES for outcome in IN_EVERY_MODE),
+    *((mode, outcome, False) for mode in EVERY_OUTCOME for outcome in OUTCOMES if outcome not in IN_EVERY_MODE),
+    *((mode, outcome, True) for mode, outcome in SOFT_FAIL),
+)
+"""The mode and outcome of each cell, and whether it sets `soft_fail`."""
 
 
 def cell(outcome: str, *, soft_fail: bool = False) -> str:

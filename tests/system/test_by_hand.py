@@ -5,15 +5,16 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from local_airflow.database import make_database
 from local_airflow.settings import Keys, Settings, free_port
-from tests.system.conftest import REPOSITORY
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("by_hand")]
 
@@ -29,7 +30,7 @@ class Home:
 
     def airflow(self, *arguments: str) -> str:
         """Run a command; return what it wrote."""
-        own = {"PYTHONPATH": str(REPOSITORY), "AIRFLOW__SEEANY__CALLBACK_SECRET": "a-secret-of-thirty-two-characters"}
+        own = {"AIRFLOW__SEEANY__CALLBACK_SECRET": "a-secret-of-thirty-two-characters"}
         done = subprocess.run(
             [sys.executable, "-m", "airflow", *arguments],
             env=self.settings.environment({}, own),
@@ -51,17 +52,23 @@ class Home:
 def home(simulator_url: str, database_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
     folder = tmp_path_factory.mktemp("by_hand")
     home = Home(Settings(home=folder, dags_folder=DAGS, port=free_port(), keys=Keys.of_home(folder)))
-    make_database(home.settings, env={"PYTHONPATH": str(REPOSITORY)}, template=database_template)
+    make_database(home.settings, env={}, template=database_template)
     connection = ("--conn-type", "seeany", "--conn-host", simulator_url, "--conn-password", "sk-demo")
     home.airflow("connections", "add", "seeany_default", *connection)
     home.airflow("dags", "reserialize")
     return home
 
 
-def test_every_kind_of_wait_ends_well_in_a_dag_that_is_tried_out(home: Home) -> None:
-    log = home.airflow("dags", "test", "by_hand")
+@pytest.fixture(scope="module")
+def logs(home: Home) -> dict[str, str]:
+    """What both commands wrote: they run at one time, as the waits mostly wait."""
+    dag_ids = ("by_hand", "by_hand_misspelt")
+    with ThreadPoolExecutor() as threads:
+        return dict(zip(dag_ids, threads.map(partial(home.airflow, "dags", "test"), dag_ids), strict=True))
 
-    assert home.states("by_hand") == dict.fromkeys(WAITS, "success"), log
+
+def test_every_kind_of_wait_ends_well_in_a_dag_that_is_tried_out(home: Home, logs: dict[str, str]) -> None:
+    assert home.states("by_hand") == dict.fromkeys(WAITS, "success"), logs["by_hand"]
 
 
 def test_a_task_that_is_tried_out_finds_the_connection_in_its_trigger(home: Home) -> None:
@@ -70,8 +77,8 @@ def test_a_task_that_is_tried_out_finds_the_connection_in_its_trigger(home: Home
     assert "2 of 2 done" in log, log
 
 
-def test_a_connection_that_is_nowhere_is_named_at_once(home: Home) -> None:
-    log = home.airflow("dags", "test", "by_hand_misspelt")
+def test_a_connection_that_is_nowhere_is_named_at_once(home: Home, logs: dict[str, str]) -> None:
+    log = logs["by_hand_misspelt"]
 
     assert home.states("by_hand_misspelt") == dict.fromkeys(WAITS, "failed"), log
     assert "The Airflow connection 'seeany_misspelt' was not found" in log

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -11,9 +9,7 @@ import requests
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
 from airflow_provider_seeany.xcoms.record_key import FIRST_KEY, LAST_KEY
-from benchmarks.callback import airflow_with_callbacks
-from local_airflow import LocalAirflow
-from tests.system.conftest import FinishedRun
+from tests.system.conftest import CalledBack, FinishedRun
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("callback")]
 
@@ -28,12 +24,13 @@ RESUMED = {
 class Run:
     """The run of the DAG, and the polls that reached the two simulators."""
 
-    def __init__(self, airflow: LocalAirflow, run: FinishedRun, ringing: str, silent: str) -> None:
-        self.airflow = airflow
-        self.finished = run
-        self._simulators = ringing, silent
+    def __init__(self, called_back: CalledBack) -> None:
+        self.airflow = called_back.airflow
+        run = self.airflow.wait_for_run(called_back.runs["callbacks"], timeout=240)
+        self.finished = FinishedRun(self.airflow, run)
+        self._simulators = called_back.ringing, called_back.silent
         self.polls = self.polls_by_now()
-        self.url: str = airflow.xcoms(run.run, "url")["return_value"]
+        self.url: str = self.airflow.xcoms(run, "url")["return_value"]
         """The callback URL that names the task `classic`."""
 
     def polls_by_now(self) -> dict[str, int]:
@@ -41,19 +38,13 @@ class Run:
         polls: dict[str, int] = {}
         for simulator in self._simulators:
             polls |= requests.get(f"{simulator}/simulator/requests", timeout=30).json()
-        return polls
+        return {name: count for name, count in polls.items() if "-backend-" not in name}
 
 
 @pytest.fixture(scope="module")
-def run(database_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+def run(called_back: CalledBack) -> Run:
     """The run with all its callbacks, after it has ended."""
-    dags = Path(__file__).with_name("callback_dags")
-    home = tmp_path_factory.mktemp("callback") / "home"
-    started = airflow_with_callbacks(home, dags, base_url_path="/airflow", database_template=database_template)
-    with started as (airflow, ringing, silent):
-        airflow.wait_for_dags(["callbacks"])
-        run = airflow.wait_for_run(airflow.trigger_dag("callbacks"), timeout=240)
-        yield Run(airflow, FinishedRun(airflow, run), ringing, silent)
+    return Run(called_back)
 
 
 def task(name: str) -> tuple[str, int | None]:

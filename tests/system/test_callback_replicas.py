@@ -25,7 +25,7 @@ from local_airflow import LocalAirflow
 from local_airflow.client import wait_until
 from tests.hostile import COMPLETED, PROCESSING, HostileServer, in_background, reply
 from tests.state_changes import keep_state_changes, states_after_deferral
-from tests.system.conftest import REPOSITORY, FinishedRun
+from tests.system.conftest import FinishedRun
 from tests.system.replicas import ALL, CONNECTION, RACING, RESUMED, SIBLINGS, is_worker_free, seeany_task_id
 
 pytestmark = [pytest.mark.system, pytest.mark.large, pytest.mark.xdist_group("callback_replicas")]
@@ -94,7 +94,6 @@ def course(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
         "AIRFLOW__SEEANY__CALLBACK_SECRET": secret,
         # So that no triggerer can have all waits, nor those that only a callback ends.
         "AIRFLOW__TRIGGERER__CAPACITY": "10",
-        "PYTHONPATH": str(REPOSITORY),
     }
     api = HostileServer()
     with (

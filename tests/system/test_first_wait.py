@@ -8,7 +8,6 @@ import pytest
 
 from local_airflow import LocalAirflow
 from local_airflow.client import wait_until
-from tests.system.conftest import REPOSITORY
 
 pytestmark = [pytest.mark.system, pytest.mark.large, pytest.mark.xdist_group("first_wait")]
 
@@ -19,7 +18,6 @@ def test_a_triggerer_continues_with_others_while_it_prepares_for_its_first_wait(
     simulator_url: str, database_template: Path, tmp_path: Path
 ) -> None:
     env = {
-        "PYTHONPATH": str(REPOSITORY),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(HERE / "slow_build_plugins"),
         "SLOW_BUILD_SIGNS": str(tmp_path),
     }

@@ -15,7 +15,7 @@ from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY
 from local_airflow import DagRun, LocalAirflow
 from local_airflow.client import wait_until
 from tests.hostile import HostileServer, in_background, reply
-from tests.system.conftest import REPOSITORY, FinishedRun
+from tests.system.conftest import FinishedRun
 from tests.system.suspended import ALL, WAITS, batch_ids, seeany_task_id
 
 pytestmark = [
@@ -60,7 +60,6 @@ def kept(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         LocalAirflow(
             home,
             Path(__file__).with_name("suspended_dags"),
-            env={"PYTHONPATH": str(REPOSITORY)},
             database_url=postgres_url,
             replicas={"triggerer": 2},
             wait_for_dags=["suspended"],

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from airflow_provider_seeany.api.task import RESULT_FIELDS
-from benchmarks.callback import airflow_with_callbacks
 from local_airflow import LocalAirflow
-from tests.system.conftest import FinishedRun
-from tests.system.file_backend import FOLDER_VARIABLE, PREFIX
+from tests.system.conftest import CalledBack, FinishedRun
+from tests.system.file_backend import DAG_ID, PREFIX
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("xcom_backend")]
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("callback")]
 
 COMPLETED = ("poke", "deferred", "worker_free", "worker_free_again", "called_back", "called_back_worker_free")
 FAILED = ("failed", "failed_worker_free")
@@ -29,69 +26,54 @@ class Left:
     run: FinishedRun
     folder: Path
 
-    def view(self, task_id: str) -> dict[str, Any]:
-        """Return what the tab shows."""
-        address = f"/seeany/api/dags/backend/task?run_id={self.run.run.run_id}&task_id={task_id}"
-        view: dict[str, Any] = self.airflow.client.page(address).json()
-        return view
-
 
 @pytest.fixture(scope="module")
-def left(database_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Left]:
+def left(called_back: CalledBack) -> Left:
     """A run in which one wait was cleared and ended twice."""
-    home = tmp_path_factory.mktemp("backend") / "home"
-    folder = home.with_name("xcoms")
-    folder.mkdir()
-    env = {
-        "AIRFLOW__CORE__XCOM_BACKEND": "tests.system.file_backend.FileXCom",
-        FOLDER_VARIABLE: str(folder),
-        "AIRFLOW__API__WORKERS": "1",
-    }
-    dags = Path(__file__).with_name("backend_dags")
-    with airflow_with_callbacks(home, dags, env=env, database_template=database_template) as (airflow, _, _):
-        airflow.wait_for_dags(["backend"])
-        run = airflow.wait_for_run(airflow.trigger_dag("backend", run_id="run"), timeout=240)
-        airflow.client.request(
-            "POST",
-            "/dags/backend/clearTaskInstances",
-            json={
-                "dry_run": False,
-                "dag_run_id": run.run_id,
-                "task_ids": ["worker_free_again"],
-                "only_failed": False,
-            },
-        )
-        run = airflow.wait_for_run(run, timeout=120)
-        yield Left(airflow, FinishedRun(airflow, run), folder)
+    airflow = called_back.airflow
+    run = airflow.wait_for_run(called_back.runs[DAG_ID], timeout=240)
+    airflow.client.request(
+        "POST",
+        f"/dags/{DAG_ID}/clearTaskInstances",
+        json={
+            "dry_run": False,
+            "dag_run_id": run.run_id,
+            "task_ids": ["worker_free_again"],
+            "only_failed": False,
+        },
+    )
+    run = airflow.wait_for_run(run, timeout=120)
+    return Left(airflow, FinishedRun(airflow, run), called_back.xcoms)
 
 
 @pytest.mark.parametrize("task_id", COMPLETED)
 def test_the_ui_knows_the_result(left: Left, task_id: str) -> None:
     assert left.run.task(task_id).state == "success"
     video = left.run.xcoms(f"read_{task_id}")
-    view = left.view(task_id)
+    view = left.run.tab(task_id)
     assert view["result"]["state"] == "completed"
     url = view["result"]["video_url"]
-    assert f"video-20s-{task_id}" in url
+    assert f"video-20s-backend-{task_id}" in url
     assert left.run.links(task_id)["Watch video"] == url
     assert video["return_value"] != url  # which is in the backend
     assert [float(money["amount"]) for money in view["result"]["cost"]] == [0.7]
 
 
 def test_the_ui_knows_the_batch(left: Left) -> None:
-    result = left.view("batch")["result"]
+    result = left.run.tab("batch")["result"]
     assert (result["state"], result["total"], result["completed"], result["failed"]) == ("completed", 2, 1, 1)
 
 
 @pytest.mark.parametrize("task_id", FAILED)
 def test_the_ui_knows_why_a_wait_failed(left: Left, task_id: str) -> None:
-    result = left.view(task_id)["result"]
+    result = left.run.tab(task_id)["result"]
     assert (result["state"], result["error_code"]) == ("failed", "content_policy_violation")
 
 
 def test_the_page_lists_all_results(left: Left) -> None:
     page = left.airflow.client.page("/seeany/api/results?limit=200").json()
-    assert sorted(result["task_id"] for result in page["results"]) == sorted([*COMPLETED, *FAILED, "batch"])
+    listed = [result["task_id"] for result in page["results"] if result["dag_id"] == DAG_ID]
+    assert sorted(listed) == sorted([*COMPLETED, *FAILED, "batch"])
 
 
 @pytest.mark.parametrize("task_id", COMPLETED)

@@ -63,8 +63,6 @@ WORKER_OPTIONS = {
     "native": "render_template_as_native_obj",
     "own_code": "Busy has its own pre_execute",
     "expand": "expand_each is mapped over it",
-    "expand_zip": "expand_zip_each is mapped over it",
-    "expand_concat": "expand_concat_each is mapped over it",
     "expand_group": "expand_group_each is mapped over it",
 }
 

@@ -71,7 +71,6 @@ def airflow(simulator_url: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
     with LocalAirflow(
         home,
         DAGS,
-        env={"PYTHONPATH": str(REPOSITORY)},
         base_url_path=PREFIX,
         wait_for_dags={"shoe_videos", "weekly_campaign", "product_teasers"},
     ) as running:

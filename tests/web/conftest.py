@@ -12,6 +12,7 @@ from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from airflow.models.dagrun import DagRun
 from airflow.utils.db import initdb
 from airflow.utils.session import create_session
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
@@ -70,12 +71,17 @@ def session(database: None) -> Iterator[Session]:
     queries.SPEND.clear_cache()  # with the sums of what was deleted
 
 
+@pytest.fixture(scope="session")
+def app() -> FastAPI:
+    """The provider's application, with callbacks off."""
+    return create_app()
+
+
 @pytest.fixture
-def client_of(monkeypatch: pytest.MonkeyPatch, session: Session) -> Iterator[ClientOf]:
+def client_of(monkeypatch: pytest.MonkeyPatch, session: Session, app: FastAPI) -> Iterator[ClientOf]:
     monkeypatch.setenv("AIRFLOW__CORE__AUTH_MANAGER", f"{OwnDagOnly.__module__}.{OwnDagOnly.__qualname__}")
     purge_cached_app()
     auth_manager = create_auth_manager()
-    app = create_app()
 
     def client(name: str | None) -> TestClient:
         if name is None:

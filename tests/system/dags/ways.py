@@ -83,10 +83,6 @@ def map_over(name: str, output: Any, way: str) -> None:
     match name:
         case "expand":
             EmptyOperator.partial(task_id=child).expand(doc=output)
-        case "expand_zip":
-            EmptyOperator.partial(task_id=child).expand(doc=output.zip(output))
-        case "expand_concat":
-            EmptyOperator.partial(task_id=child).expand(doc=output.concat(output))
         case "expand_group":
 
             @task_group(group_id=child)

@@ -13,6 +13,7 @@ import airflow.settings
 import httpx
 import pytest
 from airflow.providers_manager import ProvidersManager
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from itsdangerous import URLSafeSerializer
 from sqlalchemy import create_engine
@@ -37,14 +38,21 @@ SECRET = "the-secret-of-the-callbacks-0123456789"
 WAITING = TaskInstanceKey("dag", "run", "wait", 3)
 
 
+@pytest.fixture(scope="module")
+def app() -> FastAPI:
+    """The application of an api-server that started with callbacks on."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW__SEEANY__CALLBACK_SECRET", SECRET)
+        return create_app()
+
+
 @pytest.fixture
-def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+def client(monkeypatch: pytest.MonkeyPatch, app: FastAPI) -> Iterator[TestClient]:
     """A client of the application, with callbacks on and a database that cannot be opened."""
     nowhere = create_engine("sqlite:////nowhere/airflow.db")
     monkeypatch.setattr(airflow.settings, "NonScopedSession", sessionmaker(nowhere))
-    monkeypatch.setenv("AIRFLOW__SEEANY__CALLBACK_SECRET", SECRET)
     monkeypatch.setattr(route, "_callbacks", RateLimit())
-    with TestClient(create_app(), raise_server_exceptions=False) as client:
+    with TestClient(app, raise_server_exceptions=False) as client:
         yield client
 
 

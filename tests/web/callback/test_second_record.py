@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
+
+import pytest
 
 from airflow_provider_seeany.xcoms.record_key import FIRST_KEY, LAST_KEY, PROGRESS_KEY
 from tests.scripts.run import run_script
 from tests.waits import starts_triggers
 
-pytestmark = starts_triggers
+pytestmark = [starts_triggers, pytest.mark.xdist_group("second_record")]
 
 
-def test_the_record_of_a_callback_replaces_the_triggerer_s(tmp_path: Path) -> None:
-    xcoms = run_script("second_record", tmp_path / "home", f"sqlite:///{tmp_path}/airflow.db", "values")
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The UI's own XComs by key, with the user's XComs on and off."""
+    folder = tmp_path_factory.mktemp("second_record")
+    return run_script("second_record", folder / "home", f"sqlite:///{folder}/airflow.db")
 
-    (key,) = [key for key in xcoms if FIRST_KEY <= key < LAST_KEY]
-    assert xcoms[PROGRESS_KEY] == {"record": key}
+
+def test_the_record_of_a_callback_replaces_the_triggerer_s(left: Any) -> None:
+    (key,) = [key for key in left["on"] if FIRST_KEY <= key < LAST_KEY]
+    assert left["on"][PROGRESS_KEY] == {"record": key}
 
 
-def test_nothing_is_left_of_the_trigger_where_xcoms_are_off(tmp_path: Path) -> None:
-    xcoms = run_script("second_record", tmp_path / "home", f"sqlite:///{tmp_path}/airflow.db", "links")
-
-    assert xcoms == {}
+def test_nothing_is_left_of_the_trigger_where_xcoms_are_off(left: Any) -> None:
+    assert left["off"] == {}

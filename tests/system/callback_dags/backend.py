@@ -28,17 +28,17 @@ with DAG("backend", schedule=None, max_active_tasks=100):
 
     for task_id, options in WAITS.items():
         wait = SeeAnyTaskSensor(
-            task_id=task_id, seeany_task_id=f"video-20s-{task_id}", **{"seeany_conn_id": "silent", **options}
+            task_id=task_id, seeany_task_id=f"video-20s-backend-{task_id}", **{"seeany_conn_id": "silent", **options}
         )
         wait >> read.override(task_id=f"read_{task_id}")(task_id, "video_url")
     batch = SeeAnyTaskBatchSensor(
         task_id="batch",
-        seeany_task_ids=["video-15s-batch", "fails-15s-batch"],
+        seeany_task_ids=["video-15s-backend-batch", "fails-15s-backend-batch"],
         seeany_conn_id="silent",
         allow_failures=True,
     )
     batch >> read.override(task_id="read_batch")("batch", "return_value")
     for name, worker_free in (("failed", False), ("failed_worker_free", True)):
         SeeAnyTaskSensor(
-            task_id=name, seeany_task_id=f"fails-20s-{name}", seeany_conn_id="silent", worker_free=worker_free
+            task_id=name, seeany_task_id=f"fails-20s-backend-{name}", seeany_conn_id="silent", worker_free=worker_free
         )
