@@ -134,11 +134,9 @@ def _is_success(code: object) -> bool:
 
 
 def _number(code: object) -> float | None:
-    if isinstance(code, bool):
-        return None
     try:
         return float(code)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError):
         return None
 
 
