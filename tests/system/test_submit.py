@@ -21,6 +21,7 @@ from tests.system.conftest import FinishedRun
 
 pytestmark = [
     pytest.mark.system,
+    pytest.mark.large,
     pytest.mark.xdist_group("airflow"),
     pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="Airflow keeps no state between tries before 3.3"),
 ]
