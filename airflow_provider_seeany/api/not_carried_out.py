@@ -6,9 +6,15 @@ Errors are recognised by their names, so that no HTTP client is loaded that a us
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Iterator, Mapping
 from typing import Any
+from unicodedata import normalize
+
+from airflow_provider_seeany.api import fields
+from airflow_provider_seeany.api.error_body import BodyError
+from airflow_provider_seeany.api.task_id import task_ids_in
 
 _NEVER_SENT = frozenset(
     {
@@ -37,6 +43,10 @@ _UNCLEAR_REFUSALS = frozenset({408, 409, 425, 499})
 """408 and 499 may be a proxy's word for a slow service, 409 may be about an earlier request."""
 
 
+_FAULT = re.compile(r"time.?out|timed out|超时|internal|server error|系统错误|系统异常|内部错误|服务异常|服务器")
+"""Of the service's own errors only these leave open what it had done by then; "busy" does not."""
+
+
 def was_never_sent(error: BaseException) -> bool:
     """Tell whether an error of an HTTP client means that the service cannot have got the request."""
     return any(
@@ -51,6 +61,19 @@ def is_refused(status: int, headers: Mapping[str, Any]) -> bool:
         # With the header the service itself asks for patience; without, it may be a gateway's word for a broken line.
         return "retry-after" in {str(name).lower() for name in headers}
     return status in _REFUSED_REDIRECTS or (400 <= status < 500 and status not in _UNCLEAR_REFUSALS)
+
+
+def is_rejected(error: BodyError, payload: Mapping[str, Any]) -> bool:
+    """
+    Tell whether an error in a body, which came with a success status, says that the request was not carried out.
+
+    It does not if the body has an id, or any data: then the code may be an unknown one of success.
+    """
+    if task_ids_in(payload) or not fields.is_empty(payload.get("data")):
+        return False
+    if error.code == str(error.http_status):
+        return is_refused(error.http_status or 0, {})
+    return _FAULT.search(normalize("NFKC", error.message or "").casefold()) is None
 
 
 def _layers(error: BaseException) -> Iterator[BaseException]:

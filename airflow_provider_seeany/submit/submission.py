@@ -7,16 +7,19 @@ that finds one without an id cannot tell whether the task was created, and stops
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from airflow_provider_seeany.api.created import CreatedTask, read_created
+from airflow_provider_seeany.api.error_body import BodyError, find_error, http_status
+from airflow_provider_seeany.api.not_carried_out import is_rejected
 from airflow_provider_seeany.api.task_id import BadTaskId
 from airflow_provider_seeany.api.text import sanitize
-from airflow_provider_seeany.exceptions import SeeAnySubmissionUnknown
+from airflow_provider_seeany.exceptions import SeeAnyNotCreated, SeeAnySubmissionUnknown
 from airflow_provider_seeany.submit.refusal import is_refusal
 from airflow_provider_seeany.submit.store import STATE_KEY, Submission, SubmissionStore
 
@@ -100,9 +103,13 @@ class Submitter:
         try:
             created = read_created(returned)
         except BadTaskId as error:
+            if (rejection := _rejection(returned)) is not None:
+                self._store.forget()
+                raise rejection from None
+            # Also with on_unknown="create": a callable that returns no id never does, and would pay at each try.
             reason = f"The request to create a SeeAny task at {intent.moment} succeeded and returned {error}, "
             raise self._unknown(intent, reason) from None
-        # First of all, as the log may be the only place that keeps it.
+        # At once, as the log may be the only place that keeps it.
         self._log.info("Created SeeAny task %s", sanitize(created.seeany_task_id))
         self._keep(msgspec.structs.replace(intent, **msgspec.structs.asdict(created)))
         return created
@@ -145,3 +152,15 @@ class Submitter:
             f"platform for a task created at {intent.moment}, and in the log of try {intent.try_number} for its id: "
             f"{hand_over}. on_unknown='create' would create another one instead."
         )
+
+
+def _rejection(returned: object) -> SeeAnyNotCreated | None:
+    """Return the exception for the error that a callable has returned as if it were the response to a success."""
+    if not isinstance(returned, Mapping) or (found := find_error(returned)) is None:
+        return None
+    code, message = found
+    # Without an `error` only a number is known to be no word for success.
+    is_error = bool(returned.get("error")) or re.fullmatch(r"-?(?!2[0-9]{2}$)[0-9]+", code or "") is not None
+    if not is_error or not is_rejected(BodyError(code=code, message=message, http_status=http_status(code)), returned):
+        return None
+    return SeeAnyNotCreated(f"SeeAny created no task: {sanitize(message or 'without a message')} ({code}).")

@@ -182,6 +182,36 @@ def test_who_would_rather_pay_twice_is_retried() -> None:
     assert "Creating another SeeAny task, besides one that may have been created at" in log.text
 
 
+RETURNED: dict[str, tuple[dict[str, Any], bool]] = {
+    "an error": ({"error": {"code": "no_credit", "message": "余额不足"}}, True),
+    "an envelope": ({"code": 1001, "msg": "余额不足", "data": None}, True),
+    "a key": ({"code": "401", "msg": "API Key 无效"}, True),
+    "busy": ({"code": 1004, "msg": "系统繁忙, 请稍后再试"}, True),
+    "too late": ({"code": 1004, "msg": "请求超时"}, False),
+    "a fault": ({"code": 500, "msg": ""}, False),
+    "a fault in words": ({"code": 1, "msg": "系统异常"}, False),
+    "success in another word": ({"code": "SUCCESS", "msg": "no"}, False),
+    "success in another number": ({"code": 201, "msg": "no"}, False),
+    "data that is not understood": ({"code": 10000, "msg": "no", "data": {"order": "x"}}, False),
+    "a message": ({"message": "created"}, False),
+    "nothing": ({"code": 0, "data": None}, False),
+}
+
+
+@pytest.mark.parametrize("name", RETURNED)
+def test_an_error_that_is_returned_is_a_refusal_if_it_says_so(name: str) -> None:
+    returned, is_refused = RETURNED[name]
+    state, service = State(), Service()
+
+    with pytest.raises(SeeAnyNotCreated if is_refused else SeeAnySubmissionUnknown):
+        submit(state, lambda: returned)
+
+    assert (state.values == {}) == is_refused
+    if is_refused:
+        submit(state, service.create)
+        assert service.created == 1
+
+
 @pytest.mark.parametrize("on_unknown", ["fail", "create"])
 def test_a_response_without_an_id_is_not_paid_for_again(on_unknown: str) -> None:
     state, service = State(), Service()
