@@ -31,9 +31,12 @@ class SeeAnySubmitOperator(BaseTaskWaitOperator):
     worker.
 
     :param create: makes the request that creates the task, once, and returns the id or the response as decoded JSON.
-        Like a ``@task`` function it may take values of the context by their names.
+        Like a ``@task`` function it may take values of the context by their names. Without it, ``payload`` is sent.
     :param op_args: its positional arguments (templated).
     :param op_kwargs: its named arguments (templated).
+    :param payload: what to send through ``seeany_conn_id`` as JSON, in place of ``create`` (templated).
+    :param path: where to send it, as ``SeeAnyHook.post`` takes it (templated). The default is for a connection whose
+        ``api`` is ``developer``.
     :param wait: wait for the task as well. The id survives retries of the wait.
     :param on_clear: what to do when this task is cleared: ``create`` another SeeAny task, or ``reuse`` the first one. A
         wait that ended without the end of its SeeAny task being known, such as by a timeout, is continued in any case.
@@ -45,9 +48,11 @@ class SeeAnySubmitOperator(BaseTaskWaitOperator):
     template_fields: Sequence[str] = (
         "op_args",
         "op_kwargs",
+        "payload",
+        "path",
         *(field for field in BaseTaskWaitOperator.template_fields if field != "seeany_task_id"),
     )
-    template_fields_renderers: ClassVar[dict[str, str]] = {"op_args": "py", "op_kwargs": "py"}
+    template_fields_renderers: ClassVar[dict[str, str]] = {"op_args": "py", "op_kwargs": "py", "payload": "json"}
     shallow_copy_attrs = ("create",)
     needs_worker = "creating the SeeAny task takes one"
 
@@ -57,9 +62,11 @@ class SeeAnySubmitOperator(BaseTaskWaitOperator):
     def __init__(
         self,
         *,
-        create: Callable[..., Any],
+        create: Callable[..., Any] | None = None,
         op_args: Collection[Any] | None = None,
         op_kwargs: Mapping[str, Any] | None = None,
+        payload: Mapping[str, Any] | None = None,
+        path: str = "api/ai/smarttask",
         wait: bool = False,
         on_clear: Literal["create", "reuse"] = "create",
         on_unknown: Literal["fail", "create"] = "fail",
@@ -67,8 +74,8 @@ class SeeAnySubmitOperator(BaseTaskWaitOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(seeany_task_id="", **kwargs)
-        if not callable(create):
-            raise TypeError("create must be a callable that creates the task and returns its id")
+        if (create is None) == (payload is None) or not (create is None or callable(create)):
+            raise TypeError("it takes either create, a callable that creates the task and returns its id, or a payload")
         if on_clear not in ("create", "reuse"):
             raise ValueError(f"on_clear must be 'create' or 'reuse', not {on_clear!r}")
         if on_unknown not in ("fail", "create"):
@@ -76,6 +83,8 @@ class SeeAnySubmitOperator(BaseTaskWaitOperator):
         self.create = create
         self.op_args = op_args or ()
         self.op_kwargs = op_kwargs or {}
+        self.payload = payload
+        self.path = path
         self.wait = wait
         self.on_clear = on_clear
         self.on_unknown = on_unknown
@@ -84,13 +93,16 @@ class SeeAnySubmitOperator(BaseTaskWaitOperator):
     def execute(self, context: Context) -> Any:
         """Create the task unless an earlier try has; return its id, or wait for it."""
         with self.recording_failure(context):
-            created = self._submitter(context).submit(self._bound(context))
+            created = self._submitter(context).submit(self._request(context))
         self.seeany_task_id = created.seeany_task_id
         if created.wait_time is not None and self.do_xcom_push:
             context["ti"].xcom_push(key="wait_time", value=created.wait_time)
         if not self.wait:
+            self._show_created(context)
             return created.seeany_task_id
         self.log_why_worker()
+        if self.expected_duration is None:
+            self.expected_duration = created.wait_time or None
         with self._continued_by_a_clear(context), self.recording_failure(context):
             task = self.wait_or_defer(context)
         return self.deliver(context, task)
@@ -114,15 +126,31 @@ class SeeAnySubmitOperator(BaseTaskWaitOperator):
             timeout=wait.settings.defer_timeout,
         )
 
+    def _show_created(self, context: Context) -> None:
+        from airflow_provider_seeany.xcoms.record import Progress
+
+        self.push_record(context, Progress.of_created(self.seeany_task_id, conn_id=self.seeany_conn_id))
+
     def _submitter(self, context: Context) -> Submitter:
         from airflow_provider_seeany.submit.submission import Submitter
 
         return Submitter(context, on_clear=self.on_clear, on_unknown=self.on_unknown, log=self.log)
 
-    def _bound(self, context: Context) -> Callable[[], Any]:
+    def _request(self, context: Context) -> Callable[[], Any]:
         from airflow_provider_seeany.submit.call import bound_call
 
+        if self.create is None:
+            return self._post
         return bound_call(self.create, self.op_args, self.op_kwargs, context)
+
+    def _post(self) -> Any:
+        from airflow_provider_seeany.hooks.seeany import SeeAnyHook
+
+        hook = SeeAnyHook(self.seeany_conn_id)
+        try:
+            return hook.post(self.path, self.payload)
+        finally:
+            hook.close()
 
     @contextmanager
     def _continued_by_a_clear(self, context: Context) -> Iterator[None]:

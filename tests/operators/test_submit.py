@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -12,13 +13,18 @@ from airflow.providers.common.compat.sdk import DAG, TaskDeferred
 from airflow.sdk.definitions._internal.contextmanager import DagContext
 
 from airflow_provider_seeany.exceptions import (
+    SeeAnyApiError,
     SeeAnyAuthError,
     SeeAnyConfigError,
+    SeeAnyRequestError,
+    SeeAnyResponseError,
+    SeeAnySubmissionUnknown,
     SeeAnyTaskFailed,
     SeeAnyTaskTimeout,
 )
 from airflow_provider_seeany.operators.submit import SeeAnySubmitOperator
-from tests.hostile import COMPLETED, FAILED, VIDEO, HostileServer, reply, task
+from tests.conftest import KEY
+from tests.hostile import COMPLETED, FAILED, VIDEO, HostileServer, Responder, never_respond, page, reply, reset, task
 from tests.submit.state import Service, State
 from tests.waits import LOST, PUSHED, TaskInstance, finished
 
@@ -108,8 +114,9 @@ def test_a_parameter_that_means_nothing_is_refused_where_the_dag_is_written(para
 def test_it_takes_a_callable_and_no_id() -> None:
     with pytest.raises(TypeError, match="seeany_task_id"):
         Run(create=lambda: "x").operator(seeany_task_id="vid")
-    with pytest.raises(TypeError, match="callable"):
-        Run(create="vid").operator()
+    for parameters in ({"create": "vid"}, {}, {"create": print, "payload": {}}):
+        with pytest.raises(TypeError, match="either create, a callable"):
+            Run(**parameters).operator()
 
 
 def test_a_mapped_one_takes_each_parameter_and_renders_the_arguments() -> None:
@@ -137,17 +144,21 @@ def test_it_waits_and_delivers_what_the_sensor_does(hostile: HostileServer) -> N
 
 
 @waits
-def test_the_wait_leaves_the_worker_and_knows_its_task_afterwards(hostile: HostileServer) -> None:
+@pytest.mark.parametrize(("given", "expected"), [({}, 40), ({"expected_duration": 7}, 7)])
+def test_the_wait_leaves_the_worker_and_knows_its_task_afterwards(
+    hostile: HostileServer, given: dict[str, Any], expected: float
+) -> None:
     hostile.script(task())
-    service = Service()
-    run = Run(create=service.create, wait=True)
+    service = Service(wait_time=40)
+    run = Run(create=service.create, wait=True, **given)
 
     left = run.deferral()
 
     assert left.trigger.seeany_task_id == "wtask_1"
+    assert left.trigger.serialize()[1]["expected_duration"] == expected
     payload = {**COMPLETED, "id": "wtask_1"}
     assert run.resume(left, *finished(payload))["id"] == "wtask_1"
-    assert run.ti.pushed == PUSHED
+    assert run.ti.pushed == {**PUSHED, "wait_time": 40}
     assert service.created == 1
 
 
@@ -221,3 +232,104 @@ def test_worker_free_is_ignored_and_the_log_says_why(hostile: HostileServer, cap
     run.deferral()
 
     assert "this wait starts in a worker: creating the SeeAny task takes one" in caplog.text
+
+
+@pytest.fixture
+def developer(hostile: HostileServer, connect: Callable[..., None]) -> None:
+    """Let the default connection speak the dialect that is known to create tasks."""
+    connect(host=hostile.url, extra={"api": "developer", "request_timeout": 1})
+
+
+PAYLOAD = {"aiTypeId": 113, "prompt": "一只猫"}
+CREATED = {"code": 0, "msg": "success", "data": {"task_uuid": "wtask_1", "wait_time": 40}}
+
+
+@pytest.mark.usefixtures("developer")
+def test_a_payload_is_sent_through_the_connection(hostile: HostileServer) -> None:
+    hostile.script(reply(200, CREATED))
+    run = Run(payload=PAYLOAD)
+
+    assert run.execute() == "wtask_1"
+    assert run.execute() == "wtask_1", "a retry"
+
+    (request,) = hostile.requests
+    assert request.line == "POST /api/ai/smarttask HTTP/1.1"
+    assert json.loads(request.body) == PAYLOAD
+    assert request.all("Authorization") == [f"Bearer {KEY}"]
+    assert request.all("Content-Type") == ["application/json"]
+    assert KEY not in str(run.state.values)
+    assert "一只猫" not in str(run.state.values)
+
+
+def test_payload_and_path_are_templates() -> None:
+    operator = Run(payload={"prompt": ["{{ ds }}"]}, path="api/{{ ds }}").operator()
+    operator.render_template_fields({"ds": "2026-11-26"})
+
+    assert (operator.payload, operator.path) == ({"prompt": ["2026-11-26"]}, "api/2026-11-26")
+
+
+# What the service does, the exception, whether the next try may send it again.
+POSTS: dict[str, tuple[Responder, type[Exception], bool]] = {
+    "refused": (reply(400, {"code": 400, "msg": "参数错误"}), SeeAnyRequestError, True),
+    "a bad key": (reply(200, {"code": 1001, "msg": "API Key 无效"}), SeeAnyAuthError, True),
+    "no credit": (reply(200, {"code": 1005, "msg": "余额不足"}), SeeAnyResponseError, True),
+    "redirected": (reply(307, b"", ("Location", "http://other/")), SeeAnyRequestError, True),
+    "found elsewhere": (reply(303, b"", ("Location", "http://other/")), SeeAnySubmissionUnknown, False),
+    "late": (reply(200, {"code": 1006, "msg": "请求超时"}), SeeAnySubmissionUnknown, False),
+    "500": (reply(500), SeeAnySubmissionUnknown, False),
+    "503": (reply(503), SeeAnySubmissionUnknown, False),
+    "reset": (reset, SeeAnySubmissionUnknown, False),
+    "no response in time": (never_respond, SeeAnySubmissionUnknown, False),
+    "a web page": (page(200), SeeAnySubmissionUnknown, False),
+    "no id": (reply(200, {"code": 0, "data": {}}), SeeAnySubmissionUnknown, False),
+}
+
+
+@pytest.mark.usefixtures("developer")
+@pytest.mark.parametrize("name", POSTS)
+def test_a_request_is_not_repeated_by_itself_and_by_a_retry_only_if_it_was_refused(
+    hostile: HostileServer, name: str
+) -> None:
+    response, kind, may_be_sent_again = POSTS[name]
+    hostile.script(response)
+    run = Run(payload=PAYLOAD)
+
+    with pytest.raises(kind):
+        run.execute()
+
+    assert len(hostile.requests) == 1
+    hostile.script(reply(200, CREATED))
+    if may_be_sent_again:
+        assert run.execute() == "wtask_1"
+    else:
+        with pytest.raises(SeeAnySubmissionUnknown):
+            run.execute()
+        assert len(hostile.requests) == 1
+
+
+@pytest.mark.usefixtures("developer")
+def test_a_service_that_asks_to_come_back_later_is_asked_again(hostile: HostileServer) -> None:
+    hostile.script(reply(429), reply(503, b"", ("Retry-After", "0")), reply(200, CREATED))
+
+    assert Run(payload=PAYLOAD).execute() == "wtask_1"
+
+
+def test_a_service_that_cannot_be_reached_leaves_nothing(connect: Callable[..., None]) -> None:
+    connect(host="http://127.0.0.1:1", extra={"api": "developer"})
+    run = Run(payload=PAYLOAD)
+
+    with pytest.raises(SeeAnyApiError, match="could not be reached"):
+        run.execute()
+
+    assert run.state.values == {}
+
+
+@pytest.mark.usefixtures("developer")
+@pytest.mark.parametrize("payload", [{"at": object()}, {"x": float("nan")}, {"x": "\ud800"}], ids=ascii)
+def test_a_payload_that_is_no_json_is_refused_before_it_is_sent(hostile: HostileServer, payload: Any) -> None:
+    run = Run(payload=payload)
+
+    with pytest.raises(SeeAnyConfigError, match="cannot be sent as JSON"):
+        run.execute()
+
+    assert (hostile.connections, run.state.values) == (0, {})

@@ -18,6 +18,7 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 from airflow_provider_seeany.submit.store import STATE_KEY
 from local_airflow import LocalAirflow
 from tests.system.conftest import FinishedRun
+from tests.system.echoes import KEY
 
 pytestmark = [
     pytest.mark.system,
@@ -83,15 +84,19 @@ def server() -> Iterator[CountingServer]:
 
 @dataclass
 class Ended:
-    """The run after all its tasks have ended, and how many SeeAny tasks of each were created by then."""
+    """The run after all its tasks have ended, how many SeeAny tasks of each were created by then, and one's tab."""
 
     run: FinishedRun
     created: Counter[str]
+    tab: dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def ends(airflow: LocalAirflow, server: CountingServer) -> tuple[Ended, Ended]:
+def ends(airflow: LocalAirflow, simulator_url: str, server: CountingServer) -> tuple[Ended, Ended]:
     """Let all happen; then hand an id over, say that another one does not exist, and clear."""
+    airflow.create_connection(
+        "seeany_submits", conn_type="seeany", host=simulator_url, password=KEY, extra={"api": "developer"}
+    )
     airflow.wait_for_dags({"submits"})
     run = airflow.trigger_dag("submits", conf={"url": server.url})
 
@@ -100,7 +105,8 @@ def ends(airflow: LocalAirflow, server: CountingServer) -> tuple[Ended, Ended]:
         for key in finished.tasks:  # now, as the next try has others
             finished.log(*key)
             finished.xcoms(*key)
-        return Ended(finished, Counter({label.rpartition("/")[2]: count for label, count in server.created.items()}))
+        created = Counter({label.rpartition("/")[2]: count for label, count in server.created.items()})
+        return Ended(finished, created, finished.tab("after_the_store"))
 
     first = ended()
     tasks = f"/dags/submits/dagRuns/{run.run_id}/taskInstances"
@@ -127,6 +133,8 @@ KILLED: dict[str, tuple[str, int, int, str]] = {
     "reused_by_a_clear": ("success", 2, 1, REUSED),
     "refused_first": ("success", 2, 1, "Created SeeAny task"),
     "wait": ("success", 2, 1, REUSED),
+    # Created by the simulator, which tells nobody how many it has.
+    "by_payload": ("success", 2, 0, REUSED),
 }
 
 
@@ -141,7 +149,16 @@ def test_a_retry_after_a_killed_worker_never_creates_twice(ends: tuple[Ended, En
     assert says in log
     if state == "success":
         returned = first.run.xcoms(task_id)["return_value"]
-        assert (returned["id"] if task_id == "wait" else returned) == f"video-0s-{task_id}-1"
+        if task_id == "by_payload":
+            assert returned["id"].startswith("wtask_")
+        else:
+            assert (returned["id"] if task_id == "wait" else returned) == f"video-0s-{task_id}-1"
+
+
+def test_the_tab_shows_what_was_created(ends: tuple[Ended, Ended]) -> None:
+    shown = ends[0].tab["result"]
+
+    assert (shown["state"], shown["seeany_task_id"]) == ("created", "video-0s-after_the_store-1")
 
 
 def test_each_mapped_instance_has_its_own_id(ends: tuple[Ended, Ended]) -> None:

@@ -55,6 +55,13 @@ with DAG(
     submit("reused_by_a_clear", post_execute=die, on_clear="reuse")
     submit("refused_first")
     submit("wait", wait=True, post_execute=die)
+    SeeAnySubmitOperator(
+        task_id="by_payload",
+        payload={"prompt": "a cat, images-0s-2x"},
+        seeany_conn_id="seeany_submits",
+        wait=True,
+        post_execute=die,
+    )
     SeeAnySubmitOperator.partial(task_id="mapped", create=create, post_execute=die).expand(
         op_kwargs=[
             {"url": "{{ dag_run.conf['url'] }}", "label": f"{{{{ run_id }}}}/mapped_{index}"} for index in range(2)
