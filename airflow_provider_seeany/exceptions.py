@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
 )
 
-from airflow_provider_seeany.api.batch_result import BatchAborted, BatchOutcome, BatchResult, BatchTimedOut
+from airflow_provider_seeany.api.batch_result import BatchAborted, BatchOutcome, BatchResult, BatchTimedOut, Failure
 from airflow_provider_seeany.api.errors import ApiError, InvalidResponseError, PermanentError, PicklableException
 from airflow_provider_seeany.api.outcome import BadId, Crashed, Finished, Misconfigured, Outcome, Refused, TimedOut
 from airflow_provider_seeany.api.settings import BatchSettings
@@ -22,7 +22,7 @@ from airflow_provider_seeany.api.snapshot import MAX_RESULT_URL
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.text import format_count, sanitize, truncate, were
 
-MAX_FAILURES_SHOWN = 100  # maximum failures of a batch that an exception's text lists
+MAX_FAILURES_SHOWN = 100  # maximum failures of a batch or a download that an exception's text lists
 MAX_UNFINISHED_IDS = 20  # maximum ids that the text of a batch's timeout names
 
 
@@ -125,6 +125,50 @@ class SeeAnyResponseError(SeeAnyApiError):
 
 class SeeAnyRepeatedResponseError(SeeAnyResponseError, AirflowFailException):
     """The response was invalid several times in a row, which ended a wait. Never retried."""
+
+
+class DownloadFailure(Failure, frozen=True, kw_only=True):
+    """
+    A file that could not be stored.
+
+    :param file: ``video``, ``thumbnail``, ``image-001`` and so on; empty if it concerns all files of the task.
+    :param is_permanent: whether another try would fail for the same reason.
+    """
+
+    file: str = ""
+    is_permanent: bool = False
+
+
+class SeeAnyDownloadError(SeeAnyError):
+    """
+    Some files could not be stored; ``failures`` lists them. All others were stored.
+
+    Retried as the task's ``retries`` say, and then only for the files that are not there yet.
+    """
+
+    def __init__(self, failures: list[DownloadFailure], *, stored: int) -> None:
+        shown = failures[:MAX_FAILURES_SHOWN]
+        lines = [
+            f"  {sanitize(each.id, limit=100)}: {each.file}{': ' * bool(each.file)}{each.reason}" for each in shown
+        ]
+        if len(failures) > len(shown):
+            lines.append(f"  and {format_count(len(failures) - len(shown))} others")
+        files = "1 file" if stored == 1 else f"{format_count(stored)} files"
+        super().__init__(
+            f"{format_count(len(failures))} downloads failed; {files} {were(stored)} stored, and will not be fetched "
+            "again:\n" + "\n".join(lines)
+        )
+        self.failures = failures
+
+
+class SeeAnyDownloadRefused(SeeAnyDownloadError, AirflowFailException):
+    """Some files could not be stored, and another try would fail alike: too large, a private address. Never retried."""
+
+
+def download_error(failures: list[DownloadFailure], *, stored: int) -> SeeAnyDownloadError:
+    """Return the exception for a download that failed in part."""
+    is_permanent = all(failure.is_permanent for failure in failures)
+    return (SeeAnyDownloadRefused if is_permanent else SeeAnyDownloadError)(failures, stored=stored)
 
 
 def completed_task(outcome: Outcome, *, seeany_task_id: str, seeany_conn_id: str, timeout: float) -> SeeAnyTask:

@@ -97,7 +97,7 @@ def _http_error(response: Response) -> ApiError:
     with suppress(ValueError, RecursionError):
         payload, _ = decoded(response)
     code, message = (_error_envelope(payload) if isinstance(payload, dict) else None) or (None, None)
-    retry_after = _retry_after(response.headers)
+    retry_after = read_retry_after(response.headers)
     if 300 <= response.status < 400:
         # Following it could carry the key to another host.
         text = f"SeeAny redirected to {_redirect_host(response)} and was not followed"
@@ -123,7 +123,7 @@ def _envelope_error(response: Response, payload: Any, code: str | None, message:
     well as that the key is wrong, so it is believed only when it is repeated.
     """
     status = int(code) if code and re.fullmatch("[45][0-9]{2}", code) else None
-    retry_after = _retry_after(response.headers)
+    retry_after = read_retry_after(response.headers)
     kind = InvalidResponseError if status is None else error_type(status, retry_after=retry_after)
     return kind(
         f"SeeAny returned an error: {_detail(response, code, message or 'without a message')}",
@@ -219,7 +219,7 @@ def _redirect_host(response: Response) -> str:
     return (_clean(response, host) if host else "") or "another address"
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
+def read_retry_after(headers: Mapping[str, str]) -> float | None:
     """Read ``Retry-After``, seconds or an HTTP date; ignore anything else."""
     value = headers.get("Retry-After", "").strip()
     if not value:
