@@ -23,6 +23,7 @@ ROOMS: list[set[str]] = [
     {"xcoms"},
     {"callback"},
     {"hooks"},
+    {"download"},
     {"triggers"},
     {"wait"},
     {"sensors", "operators"},
@@ -179,7 +180,7 @@ def test_every_airflow_process_loads_the_provider_info_and_nothing_heavy() -> No
     assert not {name.split(".")[0] for name in loaded} & {"airflow", "requests", "aiohttp", "pendulum", "yarl"}
 
 
-@pytest.mark.parametrize("module", ["sensors.task", "sensors.batch", "operators.task"])
+@pytest.mark.parametrize("module", ["sensors.task", "sensors.batch", "operators.task", "operators.download"])
 def test_a_dag_file_loads_no_http_client_and_nothing_that_only_a_running_task_needs(module: str) -> None:
     loaded = loaded_by(
         f"import {ROOT}.{module}",
@@ -197,6 +198,7 @@ def test_a_dag_file_loads_no_http_client_and_nothing_that_only_a_running_task_ne
         "triggers.task",
         "triggers.batch",
         "wait.task",
+        "download.run",
         "exceptions",
     )
     assert not {f"{ROOT}.{name}" for name in only_running} & loaded

@@ -17,6 +17,7 @@ from airflow_provider_seeany.download.fetch import EXPIRED_STATUSES, Fetcher, op
 from airflow_provider_seeany.download.fetched import Fetched, Sink
 from airflow_provider_seeany.download.folder import Folder
 from airflow_provider_seeany.download.manifest import Entry
+from airflow_provider_seeany.download.memory import return_large_blocks
 from airflow_provider_seeany.download.settings import DownloadSettings, format_bytes
 from airflow_provider_seeany.download.source import ResultFile, Source, files_of
 from airflow_provider_seeany.download.store import Store, StoreError
@@ -64,6 +65,7 @@ class Download:
 
         :raises SeeAnyDownloadError: if some could not be stored. All others are.
         """
+        return_large_blocks()
         try:
             asyncio.run(self._run(sources))
         except asyncio.CancelledError:

@@ -12,6 +12,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from threading import Semaphore
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from fsspec.asyn import AsyncFileSystem
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 MIN_PART = 5 * 1024 * 1024  # bytes: S3 takes no smaller part of an upload, and a larger one costs memory
 MAX_PARTS = 9_000  # of one upload; S3 takes 10 000
+
+MAX_UPLOADS = 2  # parts that are sent at once: each is in memory three times meanwhile, as clients copy it
 
 _UNFINISHED = ".part"
 
@@ -77,6 +80,7 @@ class Store:
     def __init__(self, path: ObjectStoragePath, *, max_file_size: int) -> None:
         self._fs: AbstractFileSystem = path.fs
         self._root = path.path.rstrip("/")
+        self._uploads = Semaphore(MAX_UPLOADS)
         self._part_size = max(MIN_PART, -(-max_file_size // MAX_PARTS))
 
     def url(self, *names: str) -> str:
@@ -120,7 +124,7 @@ class Store:
         if isinstance(self._fs, LocalFileSystem):
             return _LocalWriter(path)
         if isinstance(self._fs, AsyncFileSystem):
-            return _ObjectWriter(self._fs, path, part_size=self._part_size)
+            return _ObjectWriter(self._fs, path, part_size=self._part_size, uploads=self._uploads)
         return _RenamingWriter(self._fs, path, part_size=self._part_size)
 
     @_naming_store()
@@ -160,9 +164,8 @@ def make_store(path: str, *, conn_id: str | None, max_file_size: int) -> Store:
 
     if not isinstance(path, str) or not path.strip():
         raise SeeAnyConfigError(f"path must be a folder such as s3://bucket/videos/; got {path!r}")
-    where = ObjectStoragePath(path.strip(), conn_id=conn_id)
     try:
-        return Store(where, max_file_size=max_file_size)
+        return Store(ObjectStoragePath(path.strip(), conn_id=conn_id), max_file_size=max_file_size)
     except (ValueError, ImportError) as error:
         raise SeeAnyConfigError(
             f"The path {path!r} cannot be used: {error}. Install the Airflow provider of its storage, such as "
@@ -196,33 +199,38 @@ class _LocalWriter:
 
 
 class _ObjectWriter:
-    """Keeps the first part in memory: a small object takes a single request."""
+    """Keeps a part in memory until it is complete; an object with less than one takes a single request."""
 
-    def __init__(self, fs: AsyncFileSystem, path: str, *, part_size: int) -> None:
-        self._fs, self._path, self._part_size = fs, path, part_size
-        self._head = bytearray()
+    def __init__(self, fs: AsyncFileSystem, path: str, *, part_size: int, uploads: Semaphore) -> None:
+        self._fs, self._path, self._part_size, self._uploads = fs, path, part_size, uploads
+        self._part: list[bytes] = []
         self._upload: Any = None
 
     @_naming_store()
     def write(self, data: bytes) -> None:
-        if self._upload is None:
-            self._head += data
-            if len(self._head) < self._part_size:
-                return
-            self._upload = self._begin()
-            data, self._head = bytes(self._head), bytearray()
-        self._upload.write(data)
+        self._part.append(data)
+        if sum(map(len, self._part)) >= self._part_size:
+            if self._upload is None:
+                self._upload = self._begin()
+            self._send_part()
+
+    def _send_part(self) -> None:
+        with self._uploads:
+            # One by one: the upload copies them.
+            while self._part:
+                self._upload.write(self._part.pop(0))
 
     @_naming_store()
     def commit(self) -> None:
         if self._upload is None:
-            self._fs.pipe_file(self._path, bytes(self._head))
-        elif isinstance(self._upload, _RenamingWriter):
-            self._upload.commit()
-        else:
-            self._upload.close()
-            self._upload.commit()
-            self._upload = None
+            self._fs.pipe_file(self._path, b"".join(self._part))
+            return
+        self._send_part()
+        if not isinstance(self._upload, _RenamingWriter):
+            with self._uploads:
+                self._upload.close()
+        self._upload.commit()
+        self._upload = None
 
     def discard(self) -> None:
         upload, self._upload = self._upload, None
