@@ -127,30 +127,18 @@ class SeeAnyRepeatedResponseError(SeeAnyResponseError, AirflowFailException):
     """The response was invalid several times in a row, which ended a wait. Never retried."""
 
 
-class DownloadFailure(Failure, frozen=True, kw_only=True):
-    """
-    A file that could not be stored.
-
-    :param file: ``video``, ``thumbnail``, ``image-001`` and so on; empty if it concerns all files of the task.
-    :param is_permanent: whether another try would fail for the same reason.
-    """
-
-    file: str = ""
-    is_permanent: bool = False
-
-
 class SeeAnyDownloadError(SeeAnyError):
     """
     Some files could not be stored; ``failures`` lists them. All others were stored.
 
     Retried as the task's ``retries`` say, and then only for the files that are not there yet.
+
+    :param failures: ids of SeeAny tasks, and for each file that failed, which one it is and why.
     """
 
-    def __init__(self, failures: list[DownloadFailure], *, stored: int) -> None:
+    def __init__(self, failures: list[Failure], *, stored: int) -> None:
         shown = failures[:MAX_FAILURES_SHOWN]
-        lines = [
-            f"  {sanitize(each.id, limit=100)}: {each.file}{': ' * bool(each.file)}{each.reason}" for each in shown
-        ]
+        lines = [f"  {sanitize(failure.id, limit=100)}: {failure.reason}" for failure in shown]
         if len(failures) > len(shown):
             lines.append(f"  and {format_count(len(failures) - len(shown))} others")
         files = "1 file" if stored == 1 else f"{format_count(stored)} files"
@@ -163,12 +151,6 @@ class SeeAnyDownloadError(SeeAnyError):
 
 class SeeAnyDownloadRefused(SeeAnyDownloadError, AirflowFailException):
     """Some files could not be stored, and another try would fail alike: too large, a private address. Never retried."""
-
-
-def download_error(failures: list[DownloadFailure], *, stored: int) -> SeeAnyDownloadError:
-    """Return the exception for a download that failed in part."""
-    is_permanent = all(failure.is_permanent for failure in failures)
-    return (SeeAnyDownloadRefused if is_permanent else SeeAnyDownloadError)(failures, stored=stored)
 
 
 def completed_task(outcome: Outcome, *, seeany_task_id: str, seeany_conn_id: str, timeout: float) -> SeeAnyTask:

@@ -203,7 +203,7 @@ def test_everything_that_is_raised_can_be_caught_as_one() -> None:
         kind for kind in vars(exceptions).values() if isinstance(kind, type) and kind.__module__ == exceptions.__name__
     ]
 
-    assert len(own) == 14
+    assert len(own) == 16
     assert all(issubclass(kind, SeeAnyError) and issubclass(kind, AirflowException) for kind in own)
 
 
@@ -278,6 +278,8 @@ WORTH: dict[str, object] = {
     "fail_fast": True,
     "text": "生成 failed",
     "kept": "2 were completed.",
+    "failures": [Failure("vid", "video: HTTP 403")],
+    "stored": 2,
 }
 """What an exception's arguments may be, by their names."""
 

@@ -107,7 +107,7 @@ class Fetcher:
             raise PermanentError(str(error)) from None
         host = urlsplit(url).hostname or ""
         if not self._allow_private_addresses and (is_loopback(host) or _is_private_literal(host)):
-            raise PrivateAddressError(host)
+            raise PrivateAddressError(f"{host} {PrivateAddressError.TEXT}")
         more: dict[str, Any] = {}
         if route.proxy is not None:
             more = {"proxy": URL(route.proxy.url), "proxy_headers": route.proxy.headers}

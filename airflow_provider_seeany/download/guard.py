@@ -14,9 +14,6 @@ class PrivateAddressError(OSError):
 
     TEXT = "is not a public address"
 
-    def __init__(self, address: str) -> None:
-        super().__init__(f"{address} {self.TEXT}")
-
     @classmethod
     def find_in(cls, error: OSError) -> OSError | None:
         """Return the error if it is one of these; asyncio joins the texts of several into one error."""
@@ -54,5 +51,5 @@ def public_socket(address_info: tuple[Any, ...]) -> socket.socket:
     """
     family, kind, protocol, _, address = address_info
     if not is_public(address[0]):
-        raise PrivateAddressError(address[0])
+        raise PrivateAddressError(f"{address[0]} {PrivateAddressError.TEXT}")
     return socket.socket(family, kind, protocol)

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
+from airflow_provider_seeany.api.batch_result import Failure
 from airflow_provider_seeany.api.errors import ApiError, PermanentError
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.text import format_count, sanitize
@@ -23,14 +24,14 @@ from airflow_provider_seeany.download.source import ResultFile, Source, files_of
 from airflow_provider_seeany.download.store import Store, StoreError
 from airflow_provider_seeany.exceptions import (
     MAX_FAILURES_SHOWN,
-    DownloadFailure,
     SeeAnyAuthError,
     SeeAnyConfigError,
     SeeAnyConnectionNotFound,
+    SeeAnyDownloadError,
+    SeeAnyDownloadRefused,
     SeeAnyError,
     SeeAnyTaskFailed,
     SeeAnyTaskNotReady,
-    download_error,
 )
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook
 
@@ -52,7 +53,8 @@ class Download:
         self._settings = settings
         self._hook = hook
         self._progress = _Progress(log)
-        self._failures: list[DownloadFailure] = []
+        self._failures: list[Failure] = []
+        self._can_retry = False
         self._entries: dict[int, list[Entry]] = {}
         self._store_failures = 0
         self._refusal: SeeAnyError | None = None
@@ -73,7 +75,8 @@ class Download:
         entries = [entry for index in sorted(self._entries) for entry in self._entries[index]]
         self._progress.log_end(len(entries))
         if self._failures:
-            raise download_error(self._failures, stored=len(entries))
+            kind = SeeAnyDownloadError if self._can_retry else SeeAnyDownloadRefused
+            raise kind(self._failures, stored=len(entries))
         return entries
 
     def cancel(self) -> None:
@@ -137,16 +140,21 @@ class Download:
         self._progress.add(size)
 
     def fail(self, seeany_task_id: str, file: str, error: Exception, *, asking: Exception | None = None) -> None:
-        """Record that a file, or all files of a task, cannot be stored, and why."""
+        """
+        Record that a file, or all files of a task, cannot be stored, and why.
+
+        :param asking: why SeeAny, asked for a new URL, had none.
+        """
         self._store_failures += isinstance(error, StoreError)
-        reason = str(error).partition("\n")[0]
+        reason = f"{file}: {error}" if file else str(error)
         if asking is not None:
             reason += f". SeeAny was asked for a new URL: {asking}"
-        self._progress.fail(seeany_task_id, file, reason)
-        is_permanent = isinstance(asking or error, PermanentError | AirflowFailException)
-        if isinstance(error, ApiError) and error.http_status in EXPIRED_STATUSES and asking is None:
-            is_permanent = False  # a CDN may be late
-        self._failures.append(DownloadFailure(seeany_task_id, reason, file=file, is_permanent=is_permanent))
+        # A CDN may be late with a file.
+        may_appear = isinstance(error, ApiError) and error.http_status in EXPIRED_STATUSES and asking is None
+        if may_appear or not isinstance(asking or error, PermanentError | AirflowFailException):
+            self._can_retry = True
+        self._failures.append(Failure(seeany_task_id, sanitize(reason)))
+        self._progress.fail(self._failures[-1])
 
 
 class _TaskDownload:
@@ -259,11 +267,10 @@ class _Progress:
             self._logged = now
             self._log.info("%s", self)
 
-    def fail(self, seeany_task_id: str, file: str, reason: str) -> None:
+    def fail(self, failure: Failure) -> None:
         self._failed += 1
         if self._failed <= MAX_FAILURES_SHOWN:
-            what = file or "the files"
-            self._log.warning("Not stored: %s of SeeAny task %s: %s", what, sanitize(seeany_task_id), reason)
+            self._log.warning("Not stored, of SeeAny task %s: %s", sanitize(failure.id), failure.reason)
 
     def log_end(self, files: int) -> None:
         self._log.info("Done: %s. In all: %s", self, _count(files))

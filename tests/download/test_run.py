@@ -112,10 +112,7 @@ def test_of_many_files_those_that_fail_are_listed_and_all_others_are_stored(
     with pytest.raises(SeeAnyDownloadError) as caught:
         copy(result, max_file_size=len(CONTENT))
 
-    assert [(each.id, each.file, each.is_permanent) for each in caught.value.failures] == [
-        ("vid_3", "video", True),
-        ("vid_1", "video", False),
-    ], "in the order in which they failed: the web page is retried first"
+    assert sorted(each.id for each in caught.value.failures) == ["vid_1", "vid_3"]
     assert "2 downloads failed; 3 files were stored" in str(caught.value)
     assert "vid_1: video: the response is no file, but text/html" in str(caught.value)
     assert not isinstance(caught.value, AirflowFailException), "a retry may succeed"
@@ -222,10 +219,11 @@ def test_a_task_that_failed_or_is_not_done_is_listed_with_its_reason(cdn: Cdn, c
     with pytest.raises(SeeAnyDownloadError) as caught:
         copy(seeany_task_ids=["a", "b", "c"])
 
-    reasons = {each.id: (each.reason, each.is_permanent) for each in caught.value.failures}
-    assert reasons["a"] == ("SeeAny task a failed: 违规 (policy)", True)
-    assert reasons["b"] == ("it is not done yet, its status is processing", False)
-    assert len(reasons) == 2
+    assert {each.id: each.reason for each in caught.value.failures} == {
+        "a": "SeeAny task a failed: 违规 (policy)",
+        "b": "it is not done yet, its status is processing",
+    }
+    assert not isinstance(caught.value, AirflowFailException), "one of them may be done at a retry"
 
 
 def test_a_refused_key_is_not_sent_for_every_id(copy: Copy, api: Api) -> None:
