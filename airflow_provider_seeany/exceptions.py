@@ -141,10 +141,10 @@ class SeeAnyDownloadError(SeeAnyError):
         lines = [f"  {sanitize(failure.id, limit=100)}: {failure.reason}" for failure in shown]
         if len(failures) > len(shown):
             lines.append(f"  and {format_count(len(failures) - len(shown))} others")
+        downloads = "1 download" if len(failures) == 1 else f"{format_count(len(failures))} downloads"
         files = "1 file" if stored == 1 else f"{format_count(stored)} files"
         super().__init__(
-            f"{format_count(len(failures))} downloads failed; {files} {were(stored)} stored, and will not be fetched "
-            "again:\n" + "\n".join(lines)
+            f"{downloads} failed; {files} {were(stored)} stored, and will not be fetched again:\n" + "\n".join(lines)
         )
         self.failures = failures
 

@@ -181,6 +181,8 @@ class _TaskDownload:
             if not files:
                 raise PermanentError(f"its result has no {', '.join(self._settings.files)}")
             kept = await asyncio.to_thread(self._kept, files)
+            for _ in kept:
+                self._all.add(None)
             if len(kept) < len(files):
                 await asyncio.to_thread(self._folder.sweep)
             stored = await asyncio.gather(*(self._store(file) for file in files if file.name not in kept))
@@ -194,10 +196,7 @@ class _TaskDownload:
     def _kept(self, files: list[ResultFile]) -> dict[str, Entry]:
         if self._settings.overwrite:
             return {}
-        kept = {file.name: entry for file in files if (entry := self._folder.kept(file)) is not None}
-        for _ in kept:
-            self._all.add(None)
-        return kept
+        return {file.name: entry for file in files if (entry := self._folder.kept(file)) is not None}
 
     async def _store(self, file: ResultFile) -> Entry | None:
         async with self._active:

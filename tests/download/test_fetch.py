@@ -286,6 +286,18 @@ def test_a_redirect_to_a_private_address_is_refused(cdn: Cdn, monkeypatch: pytes
             get(cdn.respond("/a.mp4", redirect(target)), private=False)
 
 
+def test_through_a_proxy_private_addresses_are_refused_as_far_as_they_can_be_told(
+    cdn: Cdn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", cdn.url)
+    cdn.add("http://cdn.example/a.mp4", CONTENT)
+
+    assert get("http://cdn.example/a.mp4", private=False)[0].content == CONTENT
+    with pytest.raises(ApiError, match="private address"):
+        get("http://10.0.0.1/a.mp4", private=False)
+    assert [request.target for request in cdn.requests] == ["http://cdn.example/a.mp4"]
+
+
 def socket_to(info: Any, *, allowed: tuple[str, ...]) -> Any:
     return socket.socket(*info[:3]) if info[4][0] in allowed else public_socket(info)
 

@@ -5,24 +5,29 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from airflow_provider_seeany.download import run, store
+from airflow_provider_seeany.download.settings import DownloadSettings
+from airflow_provider_seeany.download.source import sources
 from airflow_provider_seeany.exceptions import (
     SeeAnyConfigError,
     SeeAnyDownloadError,
     SeeAnyDownloadRefused,
 )
+from airflow_provider_seeany.hooks.seeany import SeeAnyHook
 from airflow_provider_seeany.operators.download import SeeAnyDownloadOperator
 from tests.conftest import KEY
 from tests.download.cdn import Cdn
 from tests.download.conftest import Copy, video
 from tests.hostile import HostileServer, page, reply
+from tests.recorded_log import RecordedLog
 
 CONTENT = os.urandom(300_000)
 
@@ -286,18 +291,53 @@ def test_no_more_files_than_allowed_are_fetched_at_once(cdn: Cdn, copy: Copy) ->
     assert cdn.connections <= 3
 
 
-def test_a_task_that_is_killed_by_airflow_leaves_no_half_file(cdn: Cdn, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["ended by a user", "execution_timeout"])
+def test_a_task_that_is_ended_in_the_middle_leaves_no_half_file(cdn: Cdn, tmp_path: Path, how: str) -> None:
     operator = SeeAnyDownloadOperator(
         task_id="keep", result=video(f"{cdn.url}/v.mp4"), path=f"file://{tmp_path}", allow_private_addresses=True
     )
 
-    async def send_half_and_kill(caller: Any) -> None:
+    def time_out(*args: object) -> None:
+        raise AirflowException("was ended by the time limit")
+
+    async def send_half_and_end(caller: Any) -> None:
         await caller.send(b'HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\nETag: "1"\r\n\r\n' + b"x" * 3_000_000)
-        operator.on_kill()
+        if how == "execution_timeout":
+            os.kill(os.getpid(), signal.SIGALRM)
+        else:
+            operator.on_kill()
         await caller.gone()
 
-    cdn.respond("/v.mp4", send_half_and_kill)
-    with pytest.raises(Exception, match="was ended"):
-        operator.execute({"ti": None})  # type: ignore[typeddict-item]
+    before = signal.signal(signal.SIGALRM, time_out)
+    try:
+        cdn.respond("/v.mp4", send_half_and_end)
+        with pytest.raises(AirflowException, match="was ended"):
+            operator.execute({"ti": None})  # type: ignore[typeddict-item]
+    finally:
+        signal.signal(signal.SIGALRM, before)
 
     assert tree(tmp_path) == []
+
+
+def test_the_log_tells_how_far_a_download_is_and_how_it_ended(
+    cdn: Cdn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "LOG_INTERVAL", 0.0)
+    log = RecordedLog()
+    files = store.make_store(f"file://{tmp_path}", conn_id=None, max_file_size=1 << 30)
+    settings = DownloadSettings(
+        files=("video",), max_active_files=1, max_file_size=1 << 30, overwrite=False, allow_private_addresses=True
+    )
+    wanted = sources(result=[video(cdn.add(f"/{n}.mp4", CONTENT), f"vid_{n}") for n in range(2)], seeany_task_ids=None)
+
+    run.Download(files, settings, hook=SeeAnyHook(), log=log).run(wanted)
+    cdn.respond("/0.mp4", reply(400, ""))
+    (tmp_path / "vid_0/video.mp4").unlink()
+    with pytest.raises(SeeAnyDownloadRefused):
+        run.Download(files, settings, hook=SeeAnyHook(), log=log).run(wanted)
+
+    text = "\n".join(log.infos + log.warnings)
+    assert "1 file stored (293.0 KiB in " in text
+    assert "Done: 2 files stored (585.9 KiB in " in text
+    assert "Not stored, of SeeAny task vid_0: video: HTTP 400" in text
+    assert "1 there already, 1 failed. In all: 1 file" in text

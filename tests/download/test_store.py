@@ -160,19 +160,23 @@ def test_on_s3_a_small_file_takes_one_request_and_a_large_one_an_upload_in_parts
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, calls = bucket.store(), []
-    call = store._fs._call_s3
+    # One for what is asynchronous itself, the other one for files.
+    call, call_blocking = store._fs._call_s3, store._fs.call_s3
 
     async def counted(method: str, *args: Any, **kwargs: Any) -> Any:
         calls.append(method)
         return await call(method, *args, **kwargs)
 
+    def counted_blocking(method: str, *args: Any, **kwargs: Any) -> Any:
+        calls.append(method)
+        return call_blocking(method, *args, **kwargs)
+
     monkeypatch.setattr(store._fs, "_call_s3", counted)
+    monkeypatch.setattr(store._fs, "call_s3", counted_blocking)
     store.write(b"abc", "x", "small")
     store.write(LARGE, "x", "large")
 
-    assert calls[:2] == ["put_object", "create_multipart_upload"]
-    assert calls[-1] == "complete_multipart_upload"
-    assert set(calls[2:-1]) == {"upload_part"}
+    assert calls == ["put_object", "create_multipart_upload", "upload_part", "complete_multipart_upload"]
 
 
 @pytest.mark.system
@@ -195,3 +199,52 @@ def test_on_s3_a_download_is_stored_checked_and_not_repeated(cdn: Cdn, copy: Cop
 def test_a_bucket_that_does_not_exist_is_named(cdn: Cdn, copy: Copy, bucket: Bucket) -> None:
     with pytest.raises(SeeAnyDownloadError, match=r"the storage failed: FileNotFoundError: .*bucket"):
         copy(video(cdn.add("/v.mp4", b"abc")), path="s3://nosuchbucket/x", conn_id=bucket.conn_id)
+
+
+MEASURED = """
+import sys, threading
+from benchmarks.process import resident_mib
+from airflow_provider_seeany.operators.download import SeeAnyDownloadOperator
+url, path, conn_id, *names = sys.argv[1:]
+
+def copy(names):
+    task = {"object": "video_generation", "status": "completed"}
+    results = [{**task, "id": name, "video_url": f"{url}/{name}"} for name in names]
+    ti = type("TaskInstance", (), {"dag_id": "d", "task_id": "t", "run_id": "r", "map_index": -1})
+    SeeAnyDownloadOperator(
+        task_id="keep", result=results, path=path, conn_id=conn_id or None, allow_private_addresses=True
+    ).execute({"ti": ti})
+
+copy(["small"])
+idle, peak, ended = resident_mib(), [0], threading.Event()
+def watch():
+    while not ended.wait(0.01):
+        peak[0] = max(peak[0], resident_mib())
+watcher = threading.Thread(target=watch)
+watcher.start()
+copy(names)
+ended.set()
+watcher.join()
+print(peak[0] - idle)
+"""
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("where", ["file", "s3"])
+def test_four_large_files_at_once_take_no_more_than_64_mib(
+    cdn: Cdn, tmp_path: Path, request: pytest.FixtureRequest, where: str
+) -> None:
+    path, conn_id = f"file://{tmp_path}", ""
+    if where == "s3":
+        bucket = request.getfixturevalue("bucket")
+        path, conn_id = bucket.url, bucket.conn_id
+    content = os.urandom(60 << 20)
+    names = [f"large{number}" for number in range(4)]
+    cdn.add("/small", b"small")
+    for name in names:
+        cdn.add(f"/{name}", content)
+
+    command = [sys.executable, "-c", MEASURED, cdn.url, path, conn_id, *names]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+
+    assert float(done.stdout.splitlines()[-1]) <= 64
