@@ -236,10 +236,8 @@ def main() -> None:
         bench = _Bench(files, s3, home)
         bench.client.create_bucket(Bucket=BUCKET)
         print(f"{FILES} files of {MIB} MiB from a server to an S3 server on one machine of {os.cpu_count()} cores.\n")
-        print(
-            "| | seconds | CPU seconds | memory beyond idle | connection breaks off once | killed, then in the bucket |"
-        )
-        print("|---|---|---|---|---|---|")
+        print("| | seconds | CPU s | memory beyond idle | breaks off once | killed, left behind | after another run |")
+        print("|---|---|---|---|---|---|---|")
         for number, contestant in enumerate(CONTESTANTS):
             whole = bench.run(contestant, names, f"{number}/whole")
             broken = bench.run(contestant, [f"broken{number}"], f"{number}/broken")

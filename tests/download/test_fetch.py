@@ -157,6 +157,17 @@ def test_another_range_than_the_requested_one_is_not_joined(cdn: Cdn, content_ra
     assert sink.content == CONTENT
 
 
+def test_a_range_that_is_shorter_than_what_is_missing_is_not_taken_for_the_end(cdn: Cdn) -> None:
+    url = cdn.add("/a.mp4", CONTENT)
+    size = len(CONTENT)
+    head = f'HTTP/1.1 200 OK\r\nContent-Length: {size}\r\nETag: "one"\r\n\r\n'.encode()
+    short = http(206, CONTENT[300_000:500_000], ("Content-Range", f"bytes 300000-{size - 1}/{size}"))
+    rest = http(206, CONTENT[500_000:], ("Content-Range", f"bytes 500000-{size - 1}/{size}"))
+    cdn.respond("/a.mp4", raw(head + CONTENT[:300_000]), raw(short), raw(rest))
+
+    assert get(url)[0].content == CONTENT
+
+
 @pytest.mark.parametrize(
     ("responses", "text"),
     [

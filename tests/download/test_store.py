@@ -76,12 +76,18 @@ def test_a_file_replaces_an_earlier_one(store: Store) -> None:
 
 
 def test_what_a_killed_process_left_is_swept_from_its_folder_only(store: Store) -> None:
-    store.writer("a b%2F", "video.mp4").write(LARGE)
+    here, elsewhere = store.writer("a b%2F", "video.mp4"), store.writer("a b%2F2", "video.mp4")
+    here.write(LARGE)
+    elsewhere.write(LARGE)
     store.write(b"kept", "a b%2F", "other.mp4")
 
     store.sweep("a b%2F")
 
     assert names(store) == ["other.mp4"]
+    elsewhere.commit()
+    assert store.read("a b%2F2", "video.mp4") == LARGE
+    with pytest.raises(StoreError):
+        here.commit()
 
 
 def test_a_missing_folder_and_a_missing_file_are_empty(store: Store) -> None:
