@@ -112,6 +112,9 @@ def airflow(
     running = shared.enter_context(LocalAirflow(home, dags, database_template=database_template))
     for conn_id, key in (("seeany_default", KEY), ("seeany_bad_key", "sk-bad-key"), ("seeany_no_key", None)):
         running.create_connection(conn_id, conn_type="seeany", host=simulator_url, password=key)
+    developer = {"api": "developer"}
+    for conn_id, key in (("seeany_developer", KEY), ("seeany_developer_bad_key", "sk-bad-envelope")):
+        running.create_connection(conn_id, conn_type="seeany", host=simulator_url, password=key, extra=developer)
     running.create_connection("seeany_echo", conn_type="seeany", host=echo_url, password=KEY)
     return running
 
