@@ -118,6 +118,7 @@ class SeeAnyApiError(SeeAnyError):
         self.error_code = error.code  # the service's own, like its message
         self.server_message = error.message
         self.request_id = error.request_id  # for the platform's support
+        self.was_not_carried_out = error.was_not_carried_out  # certainly: sending it again cannot pay twice
 
 
 class SeeAnyRequestError(SeeAnyApiError, AirflowFailException):
@@ -138,6 +139,14 @@ class SeeAnyResponseError(SeeAnyApiError):
 
 class SeeAnyRepeatedResponseError(SeeAnyResponseError, AirflowFailException):
     """The response was invalid several times in a row, which ended a wait. Never retried."""
+
+
+class SeeAnyNotCreated(SeeAnyError):
+    """No task was created; also for a ``create`` callable to raise. Retried as the task's ``retries`` say."""
+
+
+class SeeAnySubmissionUnknown(SeeAnyError, AirflowFailException):
+    """Nobody can tell whether a task was created, so no other one is. Never retried; the text says how to go on."""
 
 
 def completed_task(

@@ -10,7 +10,7 @@ import struct
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 POLL_TIMEOUT = 10.0
@@ -76,6 +76,7 @@ class Request:
 
     line: str
     headers: tuple[tuple[str, str], ...]
+    body: bytes = b""
 
     @property
     def target(self) -> str:
@@ -193,6 +194,8 @@ class HostileServer:
             while (start := await reader.readexactly(1)).isalpha():
                 head = start + await reader.readuntil(b"\r\n\r\n")
                 request = _parse(head)
+                if length := "".join(request.all("Content-Length")):
+                    request = replace(request, body=await reader.readexactly(int(length)))
                 await self._next_response(request)(Caller(reader, writer, request))
         except (asyncio.IncompleteReadError, asyncio.CancelledError, OSError):
             pass  # the caller, or the server, is gone

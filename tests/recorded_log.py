@@ -16,6 +16,11 @@ class RecordedLog:
         self.info_times: list[float] = []
         self.warnings: list[str] = []
 
+    @property
+    def text(self) -> str:
+        """All lines, those that need attention last."""
+        return "\n".join([*self.infos, *self.warnings])
+
     def info(self, msg: str, /, *args: object) -> None:
         """Keep a line and its time."""
         self.infos.append(msg % args)

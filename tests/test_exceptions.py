@@ -46,9 +46,11 @@ from airflow_provider_seeany.exceptions import (
     SeeAnyConfigError,
     SeeAnyConnectionNotFound,
     SeeAnyError,
+    SeeAnyNotCreated,
     SeeAnyRepeatedResponseError,
     SeeAnyRequestError,
     SeeAnyResponseError,
+    SeeAnySubmissionUnknown,
     SeeAnyTaskFailed,
     SeeAnyTaskIdError,
     SeeAnyTaskNotFound,
@@ -200,6 +202,8 @@ def test_an_endpoint_that_is_not_there_is_no_missing_task() -> None:
         (SeeAnyError, True),
         (SeeAnyConnectionNotFound, True),
         (SeeAnyTaskNotReady, True),
+        (SeeAnyNotCreated, True),
+        (SeeAnySubmissionUnknown, False),
         (SeeAnyApiError, True),
         (SeeAnyResponseError, True),
         (SeeAnyRepeatedResponseError, False),
@@ -221,7 +225,7 @@ def test_everything_that_is_raised_can_be_caught_as_one() -> None:
         kind for kind in vars(exceptions).values() if isinstance(kind, type) and kind.__module__ == exceptions.__name__
     ]
 
-    assert len(own) == 14
+    assert len(own) == 16
     assert all(issubclass(kind, SeeAnyError) and issubclass(kind, AirflowException) for kind in own)
 
 
@@ -292,6 +296,7 @@ WORTH: dict[str, object] = {
     "task": TASK,
     "error": PermanentError("refused", **ERROR_FIELDS),
     **ERROR_FIELDS,
+    "was_not_carried_out": True,
     "result": BATCH,
     "fail_fast": True,
     "text": "生成 failed",

@@ -91,7 +91,7 @@ class AsyncClient:
 
             client = BlockingClient(self.settings)
             try:
-                return client.get(url)
+                return client.send(url)
             finally:
                 client.close()
 

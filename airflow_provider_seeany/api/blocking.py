@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import re
 import socket
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from weakref import WeakSet
 import requests
 import urllib3
 
+from airflow_provider_seeany.api.errors import BadSettings
 from airflow_provider_seeany.api.parse import parse_json, parse_task, unreachable
 from airflow_provider_seeany.api.request import MAX_RESPONSE_BYTES, ApiSettings
 from airflow_provider_seeany.api.response import Response
@@ -206,7 +208,7 @@ class BlockingClient:
         settings = self.settings
         try:
             # The response, which may quote the key, is no local variable: a crash report would show it.
-            return parse_task(self.get(settings.task_url(seeany_task_id)), seeany_task_id, settings.dialect)
+            return parse_task(self.send(settings.task_url(seeany_task_id)), seeany_task_id, settings.dialect)
         except BaseException as error:
             forget_locals(error)
             raise
@@ -219,7 +221,25 @@ class BlockingClient:
         """
         url = self.settings.url(endpoint)
         try:
-            return parse_json(self.get(url, params), self.settings.dialect)
+            return parse_json(self.send(url, params=params), self.settings.dialect)
+        except BaseException as error:
+            forget_locals(error)
+            raise
+
+    def post_json(self, endpoint: str, payload: object) -> Any:
+        """
+        Make one POST and return the decoded JSON.
+
+        :raises BadSettings: if the payload is no JSON.
+        :raises ApiError: if it brings no usable response.
+        """
+        url = self.settings.url(endpoint)
+        try:
+            body = json.dumps(payload, ensure_ascii=False, allow_nan=False).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise BadSettings(f"The payload cannot be sent as JSON: {type(error).__name__}.") from None
+        try:
+            return parse_json(self.send(url, body=body), self.settings.dialect)
         except BaseException as error:
             forget_locals(error)
             raise
@@ -232,9 +252,9 @@ class BlockingClient:
         """
         return self.settings.dialect.test_key(self)
 
-    def get(self, url: str, params: Mapping[str, Any] | None = None) -> Response:
+    def send(self, url: str, *, params: Mapping[str, Any] | None = None, body: bytes | None = None) -> Response:
         """
-        Make the request in a thread of its own, for no longer than the request timeout.
+        Make the request, a POST if it has a body, in a thread of its own, for no longer than the request timeout.
 
         The timeouts of requests are for one read: a server that trickles a header could hold it for ever.
 
@@ -242,7 +262,7 @@ class BlockingClient:
         """
         limit = self.settings.request_timeout
         done: SimpleQueue[Response | Exception] = SimpleQueue()
-        Thread(target=lambda: done.put(self._exchange(self.session, url, params)), daemon=True).start()
+        Thread(target=lambda: done.put(self._exchange(self.session, url, params, body)), daemon=True).start()
         try:
             result = done.get(timeout=limit)
         except Empty:
@@ -259,16 +279,27 @@ class BlockingClient:
         """Close the connections."""
         self.session.close()
 
-    def _exchange(self, session: requests.Session, url: str, params: Mapping[str, Any] | None) -> Response | Exception:
+    def _exchange(
+        self, session: requests.Session, url: str, params: Mapping[str, Any] | None, body: bytes | None
+    ) -> Response | Exception:
         key = self.settings.api_key
         limits = (self.settings.connect_timeout, self.settings.request_timeout)
         try:
-            with session.get(url, params=params, timeout=limits, allow_redirects=False, stream=True) as raw:
-                body = bytearray()
+            with session.request(
+                "GET" if body is None else "POST",
+                url,
+                params=params,
+                data=body,
+                headers={} if body is None else {"Content-Type": "application/json"},
+                timeout=limits,
+                allow_redirects=False,
+                stream=True,
+            ) as raw:
+                received = bytearray()
                 # In pieces: only a read at the end notices a truncated body.
-                while len(body) <= MAX_RESPONSE_BYTES and (piece := raw.raw.read(65_536, decode_content=False)):
-                    body += piece
-                return Response(status=raw.status_code, headers=raw.headers, body=bytes(body), secret=key)
+                while len(received) <= MAX_RESPONSE_BYTES and (piece := raw.raw.read(65_536, decode_content=False)):
+                    received += piece
+                return Response(status=raw.status_code, headers=raw.headers, body=bytes(received), secret=key)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             return unreachable(error, key)
         except Exception as error:

@@ -40,6 +40,7 @@ class ApiError(PicklableException, Exception):
     :param request_id: the service's id of the request.
     :param retry_after: the seconds of ``Retry-After``.
     :param is_web_page: whether the body was HTML, so that probably something else than the API responded.
+    :param was_not_carried_out: whether the service certainly did not do what it was asked to.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class ApiError(PicklableException, Exception):
         request_id: str | None = None,
         retry_after: float | None = None,
         is_web_page: bool = False,
+        was_not_carried_out: bool = False,
     ) -> None:
         super().__init__(f"{text} (request id {request_id})" if request_id else text)
         self.text = text
@@ -61,6 +63,7 @@ class ApiError(PicklableException, Exception):
         self.request_id = request_id
         self.retry_after = retry_after
         self.is_web_page = is_web_page
+        self.was_not_carried_out = was_not_carried_out
 
     @property
     def refuses_key(self) -> bool:

@@ -15,6 +15,7 @@ import msgspec
 from airflow_provider_seeany.api.dialects.base import Dialect
 from airflow_provider_seeany.api.error_body import BodyError, find_error, scalar_text
 from airflow_provider_seeany.api.errors import ApiError, InvalidResponseError, TransientError, error_type
+from airflow_provider_seeany.api.not_carried_out import is_refused, is_rejected, was_never_sent
 from airflow_provider_seeany.api.response import Response, decoded, decompressed
 from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.api.task import SeeAnyTask
@@ -46,7 +47,9 @@ def parse_json(response: Response, dialect: Dialect) -> Any:
 def unreachable(error: BaseException, secret: Secret) -> TransientError:
     """Return the error for a request without any response: timeouts, resets, DNS, TLS."""
     detail = sanitize(str(error), secret=secret) or "no details"
-    return TransientError(f"SeeAny could not be reached: {type(error).__name__}: {detail}")
+    return TransientError(
+        f"SeeAny could not be reached: {type(error).__name__}: {detail}", was_not_carried_out=was_never_sent(error)
+    )
 
 
 def _payload(response: Response, dialect: Dialect) -> tuple[Any, list[str]]:
@@ -94,6 +97,7 @@ def _http_error(response: Response) -> ApiError:
         request_id=_request_id(response, payload),
         retry_after=retry_after,
         is_web_page=_is_html(response),
+        was_not_carried_out=is_refused(response.status, response.headers),
     )
 
 
@@ -109,6 +113,7 @@ def _body_error(response: Response, payload: Any, found: BodyError) -> ApiError:
         message=message and _clean(response, message),
         request_id=_request_id(response, payload),
         retry_after=retry_after,
+        was_not_carried_out=is_rejected(found, payload),
     )
 
 

@@ -14,6 +14,7 @@ from tenacity import (
     AsyncRetrying,
     RetryCallState,
     Retrying,
+    retry_if_exception,
     retry_if_exception_type,
     stop_after_attempt,
     stop_before_delay,
@@ -42,6 +43,15 @@ async def acall_with_retries(request: Callable[..., Awaitable[Result]], *args: A
     """Do as :func:`call_with_retries` does, with a coroutine function."""
     result: Result = await AsyncRetrying(**_policy())(request, *args)
     return result
+
+
+def call_once_with_retries(request: Callable[..., Result], *args: Any) -> Result:
+    """Do the same with a request that must not be carried out twice: repeat it only if it certainly was not."""
+    return Retrying(**_policy() | {"retry": retry_if_exception(_may_be_repeated)})(request, *args)
+
+
+def _may_be_repeated(error: BaseException) -> bool:
+    return isinstance(error, ThrottledError | TransientError) and error.was_not_carried_out
 
 
 def _policy() -> dict[str, Any]:

@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
 import pendulum
 
-from airflow_provider_seeany.api import fields, quantities
+from airflow_provider_seeany.api import fields, quantities, status_words
 from airflow_provider_seeany.api.result_urls import find_video_url, has_results, is_web_url, urls_in, web_url
 from airflow_provider_seeany.api.text import format_count, sanitize, were
-
-_STATES: Mapping[str, Literal["running", "completed", "failed", "partial"]] = {
-    **dict.fromkeys(("processing", "queued", "running"), "running"),
-    **dict.fromkeys(("completed", "succeeded", "success"), "completed"),
-    **dict.fromkeys(("failed", "error", "cancelled", "canceled", "expired", "rejected"), "failed"),
-    "partial_failed": "partial",
-}
-"""Documented status words, those that the live service is known to use, and other final ones."""
-
-_FINAL_WORD = re.compile(
-    r"(?<!in)complet|success|succeed|(?<!un)finish|done|generated|published"
-    r"|fail|error|cancel|abort|expire|reject|refuse|blocked|denied|killed|time_?d?_?out|stop|terminat|delet"
-    r"|(?:^|_)(?:end|ended|ready)$|完成|成功|失败|取消|过期|拒绝|终止|结束"
-)
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,7 +85,7 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
         seeany_task_id, status = fields.identifier(payload.get("id")), payload.get("status")
         if seeany_task_id is None:
             raise ValueError(f"it has no usable `id`: {payload.get('id')!r}")
-        if not isinstance(status, str) or not _word(status):
+        if not isinstance(status, str) or not status_words.normalized(status):
             raise ValueError(f"it has no usable `status`: {status!r}")
         parsed = {name: fields.try_parse(parse, payload.get(name)) for name, parse in _PARSERS.items()}
         cost, cost_unit = fields.try_parse(quantities.cost, payload.get("usage")) or (None, None)
@@ -128,7 +112,7 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def _is_parsed_fully(self) -> bool:
         """Whether lenient parsing could find nothing more."""
-        if not self.id or self.id != self.id.strip() or not _word(self.status):
+        if not self.id or self.id != self.id.strip() or not status_words.normalized(self.status):
             return False
         if self._needs_reason and not fields.is_reason(self.error.message):
             return False
@@ -145,13 +129,10 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
 
         A partial failure is completed if there is any result.
         """
-        if self._meaning == "partial":
+        meaning = status_words.meaning(self.status) or "running"
+        if meaning == "partial":
             return "completed" if has_results(self.payload) else "failed"
-        return self._meaning
-
-    @property
-    def _meaning(self) -> Literal["running", "completed", "failed", "partial"]:
-        return _STATES.get(self.status) or _STATES.get(_word(self.status), "running")
+        return meaning
 
     @property
     def is_completed(self) -> bool:
@@ -161,7 +142,7 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_partial(self) -> bool:
         """Whether the task is completed although some of its results failed; the others are there."""
-        return self._meaning == "partial" and self.is_completed
+        return status_words.meaning(self.status) == "partial" and self.is_completed
 
     def is_success(self, *, accept_partial: bool) -> bool:
         """Return whether a wait for the task succeeds, by whether it accepts a partial result."""
@@ -180,17 +161,19 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def has_known_status(self) -> bool:
         """Whether the status word is a known one."""
-        return self.status in _STATES or _word(self.status) in _STATES
+        return status_words.meaning(self.status) is not None
 
     @property
     def looks_ended(self) -> bool:
         """Whether an unknown status word reads as if the task had ended."""
-        return not self.has_known_status and bool(_FINAL_WORD.search(_word(self.status)))
+        return status_words.looks_ended(self.status)
 
     @property
     def failure_reason(self) -> str:
         """Why a failed task, or a part of a partial one, failed, in the service's words."""
-        default = "without a reason" if _word(self.status) == "failed" else f"its status is {self.status}"
+        default = (
+            "without a reason" if status_words.normalized(self.status) == "failed" else f"its status is {self.status}"
+        )
         reason = sanitize(self.error.message or default)
         reason = f"{reason} ({sanitize(str(self.error.code))})" if self.error.code else reason
         if not self.is_partial:
@@ -213,12 +196,11 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
         if not self.is_completed:
             return None
         inner = self.payload.get("data")
-        if isinstance(inner, Mapping) and isinstance(inner.get("status"), str):
-            state = _STATES.get(_word(inner["status"]))
-            if state not in (None, "completed", "partial"):
-                return "the task in its data is not"
+        inner_status = inner.get("status") if isinstance(inner, Mapping) else None
+        if isinstance(inner_status, str) and status_words.meaning(inner_status) in ("running", "failed"):
+            return "the task in its data is not"
         # The results of other objects are undocumented; but "success" alone may be the status of the request.
-        needs_result = self.is_video or (_word(self.status) == "success" and not self.has_task_fields)
+        needs_result = self.is_video or (status_words.normalized(self.status) == "success" and not self.has_task_fields)
         if needs_result and not self.video_url and not has_results(self.payload):
             return "the response has no video_url, nor any other result"
         return None
@@ -226,7 +208,7 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_video(self) -> bool:
         """Whether the task makes a video."""
-        return self.object is not None and _word(self.object) == "video_generation"
+        return self.object is not None and status_words.normalized(self.object) == "video_generation"
 
     @property
     def may_be_video(self) -> bool:
@@ -283,17 +265,6 @@ RESULT_FIELDS = (
 
 _DOCUMENTED = tuple(name for name in SeeAnyTask.__struct_fields__ if name not in ("payload", "unparsed"))
 _TASK_FIELDS = tuple(name for name in _DOCUMENTED if name not in ("id", "status", "error"))
-
-
-def _word(word: str) -> str:
-    """Return a status or object word for comparing."""
-    word = word.strip()
-    return _short_word(word) if len(word) <= fields.MAX_WORD else word
-
-
-@lru_cache(maxsize=256)
-def _short_word(word: str) -> str:
-    return re.sub(r"[\s_-]+", "_", fields.normalize_word(word))
 
 
 def _has_value(name: str, payload: Mapping[str, Any]) -> bool:

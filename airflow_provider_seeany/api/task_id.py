@@ -13,7 +13,8 @@ from airflow_provider_seeany.api.text import truncate
 MAX_TASK_ID = 512  # maximum characters of a task id; real ones have about 20
 MAX_TASKS = 10_000  # maximum tasks of one batch
 
-_ID_KEYS = ("id", "task_id", "task_uuid")
+ID_KEYS = ("id", "task_id", "task_uuid")
+"""The fields in which a payload may name a task."""
 
 
 class BadTaskId(ValueError):
@@ -96,8 +97,8 @@ def task_ids_in(payload: object) -> list[str]:
     ``data.task`` in it.
     """
     ids: dict[str, None] = {}
-    for part in _parts(payload):
-        for key in _ID_KEYS:
+    for part in payload_parts(payload):
+        for key in ID_KEYS:
             try:
                 ids[checked_task_id(fields.identifier(part.get(key)))] = None
             except BadTaskId:
@@ -105,7 +106,8 @@ def task_ids_in(payload: object) -> list[str]:
     return list(ids)
 
 
-def _parts(payload: object) -> Iterator[Mapping[str, object]]:
+def payload_parts(payload: object) -> Iterator[Mapping[str, object]]:
+    """Yield the objects of a decoded payload in which its task may be, the outermost first."""
     if not isinstance(payload, Mapping):
         return
     data = payload.get("data")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from functools import cached_property, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from airflow_provider_seeany import DEFAULT_CONN_ID
 from airflow_provider_seeany.api.clock import ForwardClock
 from airflow_provider_seeany.api.errors import ApiError, BadSettings
 from airflow_provider_seeany.api.intervals import PollPolicy
-from airflow_provider_seeany.api.retries import acall_with_retries, call_with_retries
+from airflow_provider_seeany.api.retries import acall_with_retries, call_once_with_retries, call_with_retries
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.task_id import BadTaskId, checked_task_id
 from airflow_provider_seeany.api.wait import Pause, Wait
@@ -120,8 +120,28 @@ class SeeAnyHook(BaseHook):
         :raises SeeAnyConfigError: if the connection or the endpoint cannot be used.
         :raises SeeAnyApiError: if there is no usable response.
         """
-        try:
+        with self._own_exceptions():
             return call_with_retries(self.client.get_json, endpoint, params)
+
+    def post(self, endpoint: str, payload: Any) -> Any:
+        """
+        Make an authenticated POST and return the decoded JSON. It is repeated only if it certainly was not carried out:
+        if there was no connection, or the service asked to come back later.
+
+        :param endpoint: path below the API's base, for example ``api/ai/smarttask`` if the connection's ``api`` is
+            ``developer``.
+        :param payload: what to send as JSON.
+        :raises SeeAnyConfigError: if the connection, the endpoint or the payload cannot be used.
+        :raises SeeAnyApiError: if there is no usable response; ``was_not_carried_out`` says whether the service
+            certainly did nothing.
+        """
+        with self._own_exceptions():
+            return call_once_with_retries(self.client.post_json, endpoint, payload)
+
+    @contextmanager
+    def _own_exceptions(self) -> Iterator[None]:
+        try:
+            yield
         except BadSettings as error:
             raise SeeAnyConfigError(str(error)) from None
         except ApiError as error:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from airflow_provider_seeany.api.task import SeeAnyTask
     from airflow_provider_seeany.wait.batch import BatchWait
     from airflow_provider_seeany.wait.task import TaskWait
-    from airflow_provider_seeany.xcoms.record import Record
+    from airflow_provider_seeany.xcoms.record import Progress, Record
 
 
 class BaseSeeAnyOperator(BaseOperator):
@@ -99,7 +99,7 @@ class BaseSeeAnyOperator(BaseOperator):
                 self.push_record(context, record)
             raise
 
-    def push_record(self, context: Context, record: Record) -> None:
+    def push_record(self, context: Context, record: Record | Progress) -> None:
         """Push a record for the UI, unless the task pushes nothing. An error in this does not fail the task."""
         if not self.do_xcom_push:
             return

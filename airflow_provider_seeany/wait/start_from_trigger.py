@@ -102,6 +102,9 @@ class StartsFromTrigger(BaseOperator):
     worker_free: bool
     deferrable: bool
 
+    needs_worker: str | None = None
+    """Why this kind of wait always starts in a worker."""
+
     @property
     def wait_settings(self) -> TaskSettings:
         """The settings of the wait."""
@@ -151,6 +154,8 @@ def worker_needed_because(operator: StartsFromTrigger) -> str | None:
 
 def _reasons(operator: StartsFromTrigger) -> Iterator[str]:
     """Yield why a wait has to start in a worker. Later checks rely on earlier ones."""
+    if operator.needs_worker:
+        yield operator.needs_worker
     if not operator.deferrable:
         yield "deferrable is off"
     if not AIRFLOW_V_3_3_PLUS:

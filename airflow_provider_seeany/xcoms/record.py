@@ -56,7 +56,11 @@ class BatchCounts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The progress of a wait at a moment in Unix seconds; of a batch, the cost so far too, as in :class:`Record`."""
+    """
+    The progress of a wait at a moment in Unix seconds; of a batch, the cost so far too, as in :class:`Record`.
+
+    :param is_created: whether the SeeAny task was only created, and nothing waits for it here.
+    """
 
     conn_id: str
     at: int
@@ -65,6 +69,16 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     seconds_left: int | float | None = None
     batch: BatchCounts | None = None
     cost: dict[str, str] = {}
+    is_created: bool = False
+
+    @classmethod
+    def of_created(cls, seeany_task_id: str, *, conn_id: str) -> Progress:
+        """Return what is shown of a task that was created."""
+        return cls(conn_id=conn_id, at=int(time.time()), seeany_task_id=sanitize(seeany_task_id), is_created=True)
+
+    def xcoms(self, _: TaskInstanceKey) -> dict[str, Any]:
+        """Return the XCom to push, by key."""
+        return {PROGRESS_KEY: msgspec.to_builtins(self)}
 
 
 class Owner(msgspec.Struct, frozen=True):

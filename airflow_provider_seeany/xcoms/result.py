@@ -33,14 +33,16 @@ def result_xcoms(
     }
 
 
-def push_record(record: Record, task_instance: TaskInstanceKey) -> None:
+def push_record(record: Record | Progress, task_instance: TaskInstanceKey) -> None:
     """
     Push a record from a worker, in place of an earlier one or the progress.
 
     Airflow accepts an XCom from a worker whose try is over, until its supervisor ends it at the next heartbeat.
     """
     before = RawXCom(PROGRESS_KEY, task_instance).get()
-    xcoms = _with_known_cost(record, before).xcoms(task_instance)
+    if isinstance(record, Record):
+        record = _with_known_cost(record, before)
+    xcoms = record.xcoms(task_instance)
     earlier = Claim.read(before).record
     if earlier is not None and earlier not in xcoms:
         RawXCom(earlier, task_instance).delete()

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
 from local_airflow.database import make_database
 from local_airflow.settings import Keys, Settings, free_port
@@ -19,7 +20,7 @@ from local_airflow.settings import Keys, Settings, free_port
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("by_hand")]
 
 DAGS = Path(__file__).parent / "command_dags"
-WAITS = {"deferrable", "poke", "reschedule", "expect_callback", "worker_free", "operator", "batch"}
+WAITS = {"deferrable", "poke", "reschedule", "expect_callback", "worker_free", "operator", "submit", "batch"}
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ def logs(home: Home) -> dict[str, str]:
 
 def test_every_kind_of_wait_ends_well_in_a_dag_that_is_tried_out(home: Home, logs: dict[str, str]) -> None:
     assert home.states("by_hand") == dict.fromkeys(WAITS, "success"), logs["by_hand"]
+    assert ("Airflow keeps nothing between the tries" in logs["by_hand"]) != AIRFLOW_V_3_3_PLUS
 
 
 def test_a_task_that_is_tried_out_finds_the_connection_in_its_trigger(home: Home) -> None:

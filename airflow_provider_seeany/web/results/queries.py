@@ -50,7 +50,9 @@ if TYPE_CHECKING:
 
 MAX_WAITING = 100  # maximum number of current waits in a response
 
-OUR_OPERATORS = frozenset({"SeeAnyTaskSensor", "SeeAnyTaskResultOperator", "SeeAnyTaskBatchSensor"})
+OUR_OPERATORS = frozenset(
+    {"SeeAnyTaskSensor", "SeeAnyTaskResultOperator", "SeeAnyTaskBatchSensor", "SeeAnySubmitOperator"}
+)
 """Task instances of these are recognised before they have pushed anything."""
 
 MAX_TRIED_RECORDS = 5  # maximum number of a task instance's newest XComs that are read until one is a record
@@ -161,7 +163,7 @@ def task_view(session: Session, key: TaskInstanceKey) -> TaskView | None:
     has_our_trigger = (task.classpath or "").startswith(_OUR_TRIGGERS)
     if not (record or progress or has_our_trigger or task.operator in OUR_OPERATORS):
         return TaskView(is_seeany=False, task_state=task.state)
-    if task.state not in _ENDED:
+    if task.state not in _ENDED or (record is None and progress is not None and progress.is_created):
         return TaskView(is_seeany=True, task_state=task.state, result=Result.of(progress, key))
     if record is None:
         return TaskView(is_seeany=True, task_state=task.state)

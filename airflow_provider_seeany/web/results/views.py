@@ -64,7 +64,7 @@ class Result:
     run_id: str
     task_id: str
     map_index: int
-    state: State
+    state: State | Literal["created"]
     at: int | None = None
     conn_id: str | None = None
     seeany_task_id: str | None = None
@@ -92,10 +92,16 @@ class Result:
         counts = read_counts(pushed.batch) if pushed else None
         return cls(
             **task_instance.columns(),
-            state=pushed.state if isinstance(pushed, Record) else "waiting",
+            state=_state(pushed),
             **fields,
             **(msgspec.structs.asdict(counts) if counts else {}),
         )
+
+
+def _state(pushed: Record | Progress | None) -> State | Literal["created"]:
+    if isinstance(pushed, Record):
+        return pushed.state
+    return "created" if pushed and pushed.is_created else "waiting"
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,13 @@ export const h = React.createElement;
 
 const { Badge, Box, Button, Flex, Text } = Chakra;
 
-const PALETTES = { waiting: "deferred", completed: "success", failed: "failed", timed_out: "up_for_retry" };
+const PALETTES = {
+  waiting: "deferred",
+  created: "scheduled",
+  completed: "success",
+  failed: "failed",
+  timed_out: "up_for_retry",
+};
 
 /**
  * A state, and behind it a mark if the result is partial.

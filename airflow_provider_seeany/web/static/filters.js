@@ -55,7 +55,7 @@ export function Filters({ chosen, choose, summary, words }) {
     h(Choice, {
       label: words.state,
       value: chosen.state,
-      options: [all, ...Object.entries(words.states)],
+      options: [all, ...Object.entries(words.states).filter(([state]) => state !== "created")],
       onChange: (/** @type {string} */ state) => choose({ state }),
     }),
     h(Choice, {

@@ -56,8 +56,14 @@ export function TaskTab({ dagId, runId, taskId, mapIndex }) {
           isWaiting: !NOT_STARTED.has(view.task_state),
           isCurrent: error === null,
         })
-      : h(Ended, { view, result: view.result, words, language }),
+      : h(view.result.state === "created" ? Created : Ended, { view, result: view.result, words, language }),
   );
+}
+
+/** @param {{ result: Result, words: Words, language: string }} props */
+function Created({ result, words, language }) {
+  const moment = result.at === null ? "" : ` ${words.createdAt}: ${momentText(result.at, language)}`;
+  return h(Quiet, { role: "status" }, `${words.createdOnly}${moment}`);
 }
 
 /** @param {{ result: Result, words: Words }} props */

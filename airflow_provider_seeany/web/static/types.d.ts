@@ -7,7 +7,7 @@ export interface PluginProps {
   mapIndex?: string | number;
 }
 
-export type State = "waiting" | "completed" | "failed" | "timed_out";
+export type State = "waiting" | "created" | "completed" | "failed" | "timed_out";
 
 /** The amount is a decimal number as text: a float would lose digits. */
 export interface Money {

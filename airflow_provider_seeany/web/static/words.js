@@ -7,7 +7,7 @@ export const ENGLISH = {
   intro:
     "Results and cost of the SeeAny tasks that Airflow waited for. This is the spend visible to Airflow: " +
     "only tasks that a DAG you may read waited for. It is not the account's bill.",
-  states: { waiting: "Waiting", completed: "Completed", failed: "Failed", timed_out: "Timed out" },
+  states: { waiting: "Waiting", created: "Created", completed: "Completed", failed: "Failed", timed_out: "Timed out" },
   dag: "DAG",
   connection: "Connection",
   state: "State",
@@ -28,6 +28,8 @@ export const ENGLISH = {
   result: "Result",
   cost: "Cost",
   finishedAt: "Finished at",
+  createdAt: "Created at",
+  createdOnly: "This task created it, and does not wait for it.",
   lastUpdate: "Last update",
   day: "Day",
   seeanyTask: "SeeAny task",
@@ -89,7 +91,7 @@ const CHINESE = {
   intro:
     "Airflow 等待过的 SeeAny 任务：结果与花费。" +
     "这里只统计 Airflow 可见的花费，即您有权查看的 DAG 等待过的任务，并非账户账单。",
-  states: { waiting: "等待中", completed: "已完成", failed: "失败", timed_out: "超时" },
+  states: { waiting: "等待中", created: "已创建", completed: "已完成", failed: "失败", timed_out: "超时" },
   dag: "DAG",
   connection: "连接",
   state: "状态",
@@ -110,6 +112,8 @@ const CHINESE = {
   result: "结果",
   cost: "花费",
   finishedAt: "完成时间",
+  createdAt: "创建时间",
+  createdOnly: "由此任务创建，此任务不等待其完成。",
   lastUpdate: "最近更新",
   day: "日期",
   seeanyTask: "SeeAny 任务",

@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow.sdk import DAG
 
+from airflow_provider_seeany.operators.submit import SeeAnySubmitOperator
 from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
 from airflow_provider_seeany.sensors.batch import SeeAnyTaskBatchSensor
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
@@ -29,6 +30,14 @@ def add_waits(conn_id: str) -> None:
         )
     SeeAnyTaskResultOperator(
         task_id="operator", seeany_task_id="video-3s-operator", seeany_conn_id=conn_id, poll_interval=1, timeout=90
+    )
+    SeeAnySubmitOperator(
+        task_id="submit",
+        create=lambda: "video-3s-submit",
+        wait=True,
+        seeany_conn_id=conn_id,
+        poll_interval=1,
+        timeout=90,
     )
     SeeAnyTaskBatchSensor(
         task_id="batch",

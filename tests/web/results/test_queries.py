@@ -157,7 +157,20 @@ def test_a_current_wait_shows_its_progress_and_not_the_result_of_an_earlier_try(
     assert (shown.result.state, shown.result.percent) == ("waiting", 40)
 
 
-@pytest.mark.parametrize("operator", ["SeeAnyTaskSensor", "SeeAnyTaskResultOperator", "SeeAnyTaskBatchSensor"])
+def test_a_task_that_was_only_created_is_shown_after_its_airflow_task_has_ended(session: Session) -> None:
+    (instance,) = tasks(session)
+    push_xcoms(session, instance, Progress.of_created("wtask_1", conn_id="studio").xcoms(instance))
+
+    shown = view(session, instance).result
+
+    assert shown is not None
+    assert (shown.state, shown.seeany_task_id, shown.conn_id) == ("created", "wtask_1", "studio")
+    assert waiting(session) == []
+
+
+@pytest.mark.parametrize(
+    "operator", ["SeeAnyTaskSensor", "SeeAnyTaskResultOperator", "SeeAnyTaskBatchSensor", "SeeAnySubmitOperator"]
+)
 def test_a_task_of_ours_is_recognised_before_it_has_pushed_anything(session: Session, operator: str) -> None:
     (instance,) = tasks(session)
     session.execute(update(TaskInstance).values(operator=operator, state="queued"))

@@ -1,0 +1,90 @@
+"""
+Tells whether a failed request was certainly not carried out, so that sending it again cannot pay twice.
+
+Errors are recognised by their names, so that no HTTP client is loaded that a user does not use.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Iterator, Mapping
+from typing import Any
+from unicodedata import normalize
+
+from airflow_provider_seeany.api import fields
+from airflow_provider_seeany.api.error_body import BodyError
+from airflow_provider_seeany.api.task_id import task_ids_in
+
+_NEVER_SENT = frozenset(
+    {
+        ("builtins", "ConnectionRefusedError"),
+        ("socket", "gaierror"),
+        ("requests", "ConnectTimeout"),
+        # Raised only before there is a connection to the proxy, or behind it.
+        ("requests", "ProxyError"),
+        ("urllib3", "NewConnectionError"),
+        ("urllib3", "ConnectTimeoutError"),
+        ("urllib3", "ProxyError"),
+        ("httpx", "ConnectError"),
+        ("httpx", "ConnectTimeout"),
+        ("httpx", "PoolTimeout"),
+        ("httpx", "ProxyError"),
+        ("aiohttp", "ClientConnectorError"),
+        ("aiohttp", "ConnectionTimeoutError"),
+    }
+)
+"""Errors of a request that has not left, by package and name: no address, no connection, no certificate to trust."""
+
+_REFUSED_REDIRECTS = frozenset({301, 307, 308})
+"""These ask for the request itself at another address. After 302 and 303 it may have been carried out."""
+
+_UNCLEAR_REFUSALS = frozenset({408, 409, 425, 499})
+"""408 and 499 may be a proxy's word for a slow service, 409 may be about an earlier request."""
+
+
+_FAULT = re.compile(r"time.?out|timed out|超时|internal|server error|系统错误|系统异常|内部错误|服务异常|服务器")
+"""Of the service's own errors only these leave open what it had done by then; "busy" does not."""
+
+
+def was_never_sent(error: BaseException) -> bool:
+    """Tell whether an error of an HTTP client means that the service cannot have got the request."""
+    return any(
+        isinstance(each, ssl.SSLCertVerificationError) or not _NEVER_SENT.isdisjoint(_names(type(each)))
+        for each in _layers(error)
+    )
+
+
+def is_refused(status: int, headers: Mapping[str, Any]) -> bool:
+    """Tell whether an HTTP status says that the service did not carry out the request."""
+    if status == 503:
+        # With the header the service itself asks for patience; without, it may be a gateway's word for a broken line.
+        return "retry-after" in {str(name).lower() for name in headers}
+    return status in _REFUSED_REDIRECTS or (400 <= status < 500 and status not in _UNCLEAR_REFUSALS)
+
+
+def is_rejected(error: BodyError, payload: Mapping[str, Any]) -> bool:
+    """
+    Tell whether an error in a body, which came with a success status, says that the request was not carried out.
+
+    It does not if the body has an id, or any data: then the code may be an unknown one of success.
+    """
+    if task_ids_in(payload) or not fields.is_empty(payload.get("data")):
+        return False
+    if error.code == str(error.http_status):
+        return is_refused(error.http_status or 0, {})
+    return _FAULT.search(normalize("NFKC", error.message or "").casefold()) is None
+
+
+def _layers(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error of requests or urllib3, and those that it wraps as its arguments, not as its cause."""
+    wrapped: Any = error
+    for _ in range(4):
+        if not isinstance(wrapped, BaseException):
+            return
+        yield wrapped
+        wrapped = getattr(wrapped, "reason", None) or next(iter(wrapped.args), None)
+
+
+def _names(kind: type) -> set[tuple[str, str]]:
+    return {(each.__module__.partition(".")[0], each.__name__) for each in kind.__mro__}

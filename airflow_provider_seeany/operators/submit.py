@@ -1,0 +1,170 @@
+"""The operator that creates a SeeAny task, once, and waits for it if it should."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
+
+from airflow_provider_seeany.api.settings import to_seconds
+from airflow_provider_seeany.wait.base import BaseTaskWaitOperator
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_seeany.submit.submission import Submitter
+
+
+class SeeAnySubmitOperator(BaseTaskWaitOperator):
+    """
+    Creates a SeeAny task, once: a retry reuses the id of the task that an earlier try has created.
+
+    Where it cannot tell whether a task was created, for example because the worker was killed during the request, it
+    raises ``SeeAnySubmissionUnknown`` instead of paying twice. That takes Airflow 3.3, which keeps state between tries;
+    before, only the exceptions of ``create`` are judged, and a log line says so.
+
+    It returns the id, and pushes ``wait_time`` if the response has one; with ``wait=True`` it returns and pushes what
+    :class:`~airflow_provider_seeany.operators.task.SeeAnyTaskResultOperator` does. For that it takes the parameters of
+    :class:`~airflow_provider_seeany.wait.base.BaseTaskWaitOperator` but ``seeany_task_id``, among them ``timeout``,
+    ``max_poll_interval``, ``deferrable`` and ``expect_callback``; ``worker_free`` is ignored, as creating takes a
+    worker.
+
+    :param create: makes the request that creates the task, once, and returns the id or the response as decoded JSON.
+        Like a ``@task`` function it may take values of the context by their names. Without it, ``payload`` is sent.
+    :param op_args: its positional arguments (templated).
+    :param op_kwargs: its named arguments (templated).
+    :param payload: what to send through ``seeany_conn_id`` as JSON, in place of ``create`` (templated).
+    :param path: where to send it, as ``SeeAnyHook.post`` takes it (templated). The default is for a connection whose
+        ``api`` is ``developer``.
+    :param wait: wait for the task as well. The id survives retries of the wait.
+    :param on_clear: what to do when this task is cleared: ``create`` another SeeAny task, or ``reuse`` the first one. A
+        wait that ended without the end of its SeeAny task being known, such as by a timeout, is continued in any case.
+    :param on_unknown: what to do when a task may have been created, but nobody knows its id: ``fail``, or ``create``
+        another one, which may pay twice.
+    :param poll_interval: seconds between two polls; in the triggerer, while the end cannot be estimated.
+    """
+
+    template_fields: Sequence[str] = (
+        "op_args",
+        "op_kwargs",
+        "payload",
+        "path",
+        *(field for field in BaseTaskWaitOperator.template_fields if field != "seeany_task_id"),
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"op_args": "py", "op_kwargs": "py", "payload": "json"}
+    shallow_copy_attrs = ("create",)
+    needs_worker = "creating the SeeAny task takes one"
+
+    seeany_task_id: str
+    """Empty until the task is created."""
+
+    def __init__(
+        self,
+        *,
+        create: Callable[..., Any] | None = None,
+        op_args: Collection[Any] | None = None,
+        op_kwargs: Mapping[str, Any] | None = None,
+        payload: Mapping[str, Any] | None = None,
+        path: str = "api/ai/smarttask",
+        wait: bool = False,
+        on_clear: Literal["create", "reuse"] = "create",
+        on_unknown: Literal["fail", "create"] = "fail",
+        poll_interval: timedelta | float = 10,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(seeany_task_id="", **kwargs)
+        if (create is None) == (payload is None) or not (create is None or callable(create)):
+            raise TypeError("it takes either create, a callable that creates the task and returns its id, or a payload")
+        if on_clear not in ("create", "reuse"):
+            raise ValueError(f"on_clear must be 'create' or 'reuse', not {on_clear!r}")
+        if on_unknown not in ("fail", "create"):
+            raise ValueError(f"on_unknown must be 'fail' or 'create', not {on_unknown!r}")
+        self.create = create
+        self.op_args = op_args or ()
+        self.op_kwargs = op_kwargs or {}
+        self.payload = payload
+        self.path = path
+        self.wait = wait
+        self.on_clear = on_clear
+        self.on_unknown = on_unknown
+        self.poll_interval = to_seconds(poll_interval, name="poll_interval")
+
+    def execute(self, context: Context) -> Any:
+        """Create the task unless an earlier try has; return its id, or wait for it."""
+        with self.recording_failure(context):
+            created = self._submitter(context).submit(self._request(context))
+        self.seeany_task_id = created.seeany_task_id
+        if created.wait_time is not None and self.do_xcom_push:
+            context["ti"].xcom_push(key="wait_time", value=created.wait_time)
+        if not self.wait:
+            self._show_created(context)
+            return created.seeany_task_id
+        self.log_why_worker()
+        if self.expected_duration is None:
+            self.expected_duration = created.wait_time or None
+        with self._continued_by_a_clear(context), self.recording_failure(context):
+            task = self.wait_or_defer(context)
+        return self.deliver(context, task)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume the wait for the task that was created before the deferral."""
+        arguments = dict(next_kwargs or {})
+        # If Airflow ended the deferral, it has replaced the arguments.
+        given = arguments.pop("seeany_task_id", None)
+        self.seeany_task_id = given or self._submitter(context).stored_id() or "(its id is in the log of this try)"
+        with self._continued_by_a_clear(context):
+            return super().resume_execution(next_method, arguments, context)
+
+    def defer_wait(self) -> NoReturn:
+        """Leave the worker and continue in the triggerer."""
+        wait = self.worker_part
+        self.defer(
+            trigger=wait.trigger(),
+            method_name="execute_complete",
+            kwargs={"seeany_task_id": self.seeany_task_id},
+            timeout=wait.settings.defer_timeout,
+        )
+
+    def _show_created(self, context: Context) -> None:
+        from airflow_provider_seeany.xcoms.record import Progress
+
+        self.push_record(context, Progress.of_created(self.seeany_task_id, conn_id=self.seeany_conn_id))
+
+    def _submitter(self, context: Context) -> Submitter:
+        from airflow_provider_seeany.submit.submission import Submitter
+
+        return Submitter(context, on_clear=self.on_clear, on_unknown=self.on_unknown, log=self.log)
+
+    def _request(self, context: Context) -> Callable[[], Any]:
+        from airflow_provider_seeany.exceptions import SeeAnyConfigError
+        from airflow_provider_seeany.submit.call import bound_call
+
+        if self.create is None:
+            if not isinstance(self.payload, Mapping):
+                # A template for the whole of it renders to a text.
+                raise SeeAnyConfigError(f"payload must be a dict, not {type(self.payload).__name__}.")
+            return self._post
+        return bound_call(self.create, self.op_args, self.op_kwargs, context)
+
+    def _post(self) -> Any:
+        from airflow_provider_seeany.hooks.seeany import SeeAnyHook
+
+        hook = SeeAnyHook(self.seeany_conn_id)
+        try:
+            return hook.post(self.path, self.payload)
+        finally:
+            hook.close()
+
+    @contextmanager
+    def _continued_by_a_clear(self, context: Context) -> Iterator[None]:
+        """Let a clear continue the wait, if that ends before the SeeAny task is known to have ended."""
+        from airflow_provider_seeany.exceptions import SeeAnyError, SeeAnyTaskFailed
+
+        try:
+            yield
+        except SeeAnyTaskFailed:
+            raise
+        except SeeAnyError:
+            self._submitter(context).mark_unfinished()
+            raise

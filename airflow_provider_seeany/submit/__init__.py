@@ -1,0 +1,1 @@
+"""Creates a SeeAny task once, however often Airflow runs the task that creates it."""

@@ -1,0 +1,57 @@
+"""Tells from the exception of a ``create`` callable whether no task was created. In doubt one may have been."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
+
+from airflow_provider_seeany.api.not_carried_out import is_refused, was_never_sent
+from airflow_provider_seeany.exceptions import (
+    SeeAnyApiError,
+    SeeAnyConfigError,
+    SeeAnyConnectionNotFound,
+    SeeAnyError,
+    SeeAnyNotCreated,
+)
+
+_HTTP_HOOK = re.compile(r"[0-9]{3}:")
+"""How the text of what Airflow's HttpHook raises begins."""
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Tell whether the exception means that no task was created."""
+    if isinstance(error, SeeAnyApiError):
+        return error.was_not_carried_out
+    if isinstance(error, SeeAnyError):
+        return isinstance(error, SeeAnyConfigError | SeeAnyConnectionNotFound | SeeAnyNotCreated)
+    # The author's word that nothing was created; Airflow retries neither.
+    if isinstance(error, AirflowFailException | AirflowSkipException):
+        return True
+    if isinstance(error, AirflowException) and _HTTP_HOOK.match(str(error)) and error.__context__ is not None:
+        error = error.__context__
+    return was_never_sent(error) or _is_refused_response(error)
+
+
+def _is_refused_response(error: BaseException) -> bool:
+    """Judge the HTTP status in an exception of requests, httpx, aiohttp or urllib, or of a client made with them."""
+    response = _attribute(error, "response")
+    places = ((response, "status_code"), (error, "status_code"), (error, "status"), (error, "code"))
+    status = next((found for place in places if isinstance(found := _attribute(*place), int)), None)
+    if status is None:
+        return False
+    request = _attribute(response, "request") or _attribute(error, "request") or _attribute(error, "request_info")
+    if str(_attribute(request, "method") or "POST").upper() in ("GET", "HEAD"):
+        # A look at something else, perhaps at the task that was just created.
+        return False
+    headers = _attribute(error if response is None else response, "headers")
+    return is_refused(status, headers if isinstance(headers, Mapping) else {})
+
+
+def _attribute(thing: Any, name: str) -> Any:
+    try:
+        return getattr(thing, name, None)
+    except Exception:  # httpx raises for a request that is not known
+        return None

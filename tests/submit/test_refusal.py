@@ -1,0 +1,159 @@
+"""Which exceptions of a `create` callable mean that no task was created; in doubt one may have been."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any
+from urllib.error import HTTPError as UrllibError
+
+import aiohttp
+import httpx
+import pytest
+import requests
+import urllib3
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
+
+from airflow_provider_seeany import exceptions
+from airflow_provider_seeany.api.errors import ApiError, PermanentError, TransientError
+from airflow_provider_seeany.api.task import SeeAnyTask
+from airflow_provider_seeany.exceptions import api_error
+from airflow_provider_seeany.submit.refusal import is_refusal
+from tests.hostile import FAILED, HostileServer, reply
+
+
+def of_requests(status: int, method: str = "POST", **headers: str) -> requests.HTTPError:
+    response = requests.Response()
+    response.status_code = status
+    response.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
+    response.request = requests.Request(method, "http://h/").prepare()
+    return requests.HTTPError("no", response=response)
+
+
+def of_httpx(status: int, method: str = "POST") -> httpx.HTTPStatusError:
+    request = httpx.Request(method, "http://h/")
+    return httpx.HTTPStatusError("no", request=request, response=httpx.Response(status, request=request))
+
+
+def of_aiohttp(status: int, method: str = "POST") -> aiohttp.ClientResponseError:
+    info: Any = aiohttp.RequestInfo("http://h/", method, {}, "http://h/")  # type: ignore[arg-type]
+    return aiohttp.ClientResponseError(info, (), status=status)
+
+
+def of_http_hook(error: Exception, text: str) -> AirflowException:
+    """Return what Airflow's HttpHook raises, in an `except` block."""
+    try:
+        try:
+            raise error
+        except Exception:
+            raise AirflowException(text)  # noqa: B904  as the hook does
+    except AirflowException as raised:
+        return raised
+
+
+def of_our_hook(error: ApiError) -> Exception:
+    return api_error(error, seeany_conn_id="c")
+
+
+NOTHING_CREATED: dict[str, BaseException] = {
+    "author's word": exceptions.SeeAnyNotCreated("quota of our own"),
+    "author's word, not retried": AirflowFailException("no prompt"),
+    "skip": AirflowSkipException("nothing to do"),
+    "no connection": exceptions.SeeAnyConnectionNotFound("seeany_default"),
+    "bad connection": exceptions.SeeAnyConfigError("no key"),
+    "our hook, never sent": of_our_hook(TransientError("refused", was_not_carried_out=True)),
+    "our hook, refused": of_our_hook(PermanentError("no", http_status=400, was_not_carried_out=True)),
+    **{f"requests {status}": of_requests(status) for status in (400, 401, 403, 404, 422, 429, 307)},
+    "requests 503, come back later": of_requests(503, Retry_After="5"),
+    "httpx 400": of_httpx(400),
+    "aiohttp 400": of_aiohttp(400),
+    "urllib 400": UrllibError("http://h/", 400, "no", {}, None),  # type: ignore[arg-type]
+    "HttpHook": of_http_hook(of_requests(400), "400:Bad Request"),
+    "connect timeout": requests.ConnectTimeout(),
+    "no address": socket.gaierror(-2, "Name or service not known"),
+    "nobody listens": ConnectionRefusedError(111, "refused"),
+    "httpx connect": httpx.ConnectError("refused"),
+    "httpx pool": httpx.PoolTimeout("full"),
+    "proxy": requests.exceptions.ProxyError(urllib3.exceptions.ProxyError("no", OSError("no"))),
+    "a certificate": requests.exceptions.SSLError(
+        urllib3.exceptions.MaxRetryError(None, "/", urllib3.exceptions.SSLError(ssl.SSLCertVerificationError("self")))  # type: ignore[arg-type]
+    ),
+}
+
+IN_DOUBT: dict[str, BaseException] = {
+    "read timeout": requests.ReadTimeout(),
+    "reset": requests.ConnectionError(urllib3.exceptions.ProtocolError("aborted", ConnectionResetError())),
+    "broken TLS": requests.exceptions.SSLError(ssl.SSLError("decryption failed")),
+    "any connection error": requests.ConnectionError("?"),
+    "builtin reset": ConnectionResetError(),
+    "builtin timeout": TimeoutError(),
+    "httpx read": httpx.ReadTimeout("slow"),
+    **{f"requests {status}": of_requests(status) for status in (302, 303, 408, 409, 425, 499, 500, 502, 503, 504)},
+    "httpx 500": of_httpx(500),
+    "aiohttp 502": of_aiohttp(502),
+    "a look after it": of_requests(404, method="GET"),
+    "a look after it, httpx": of_httpx(404, method="HEAD"),
+    "HttpHook 500": of_http_hook(of_requests(500), "500:Internal Server Error"),
+    "while another error was handled": of_http_hook(of_requests(404), "no id in the response"),
+    "no JSON in a success": requests.exceptions.JSONDecodeError("?", "", 0),
+    "a bug": KeyError("task_uuid"),
+    "our hook": of_our_hook(TransientError("reset")),
+    "it waited as well, in vain": exceptions.SeeAnyTaskFailed(SeeAnyTask.from_payload(FAILED)),
+    "it waited too long": exceptions.SeeAnyTaskTimeout("x"),
+    "killed": SystemExit(1),
+}
+
+
+@pytest.mark.parametrize("name", NOTHING_CREATED)
+def test_a_refusal_and_a_request_that_never_left_create_nothing(name: str) -> None:
+    assert is_refusal(NOTHING_CREATED[name])
+
+
+@pytest.mark.parametrize("name", IN_DOUBT)
+def test_after_anything_else_a_task_may_exist(name: str) -> None:
+    assert not is_refusal(IN_DOUBT[name])
+
+
+def post_by_requests(url: str) -> None:
+    requests.post(url, timeout=5).raise_for_status()
+
+
+def post_by_httpx(url: str) -> None:
+    httpx.post(url, timeout=5).raise_for_status()
+
+
+def post_by_aiohttp(url: str) -> None:
+    async def post() -> None:
+        async with aiohttp.ClientSession() as session, session.post(url) as response:
+            response.raise_for_status()
+
+    asyncio.run(post())
+
+
+@pytest.mark.parametrize("post", [post_by_requests, post_by_httpx, post_by_aiohttp])
+@pytest.mark.parametrize("where", ["nobody listens", "no such host", "400", "500", "reset"])
+def test_it_is_told_from_what_the_clients_really_raise(
+    hostile: HostileServer, post: Callable[[str], None], where: str
+) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        url = hostile.url
+        if where == "nobody listens":
+            url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        elif where == "no such host":
+            url = "http://nowhere.invalid"
+        elif where == "reset":
+            hostile.script(_reset)
+        else:
+            hostile.script(reply(int(where)))
+
+        with pytest.raises(Exception) as error:  # noqa: PT011
+            post(url)
+
+    assert is_refusal(error.value) == (where not in ("500", "reset"))
+
+
+async def _reset(caller: Any) -> None:
+    caller.reset()
