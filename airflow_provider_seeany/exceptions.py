@@ -306,6 +306,6 @@ def api_error(error: ApiError, *, seeany_conn_id: str, seeany_task_id: str | Non
     if isinstance(error, PermanentError):
         return SeeAnyRequestError(f"{error}. {request}", error)
     if isinstance(error, InvalidResponseError):
-        hint = "" if error.message else " Check its Base URL (host)."
+        hint = "" if error.message else " Check its Base URL (host) and its API (api in its extra)."
         return SeeAnyResponseError(f"{error}. {request}{hint}", error)
     return SeeAnyApiError(f"{error}. {request}", error)

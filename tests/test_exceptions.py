@@ -106,7 +106,7 @@ ENDS: dict[str, tuple[Outcome, type[SeeAnyError], list[str]]] = {
     "invalid response": (
         refused(InvalidResponseError, 200),
         SeeAnyRepeatedResponseError,
-        ["'x'", "'studio'", "Base URL"],
+        ["'x'", "'studio'", "Base URL", "api in its extra"],
     ),
     "an error of its own": (
         refused(InvalidResponseError, 200, code="10001", message="忙"),

@@ -56,7 +56,7 @@ def _payload(response: Response, dialect: Dialect) -> tuple[Any, list[str]]:
     """Return the decoded body, and what had to be changed in it for Airflow to take it."""
     # The status first: an unreadable body makes a 401 or a 500 no less of one.
     if not 200 <= response.status < 300:
-        raise _http_error(response)
+        raise _http_error(response, dialect)
     try:
         response = decompressed(response)
     except ValueError as error:
@@ -73,7 +73,7 @@ def _payload(response: Response, dialect: Dialect) -> tuple[Any, list[str]]:
     return payload, changes
 
 
-def _http_error(response: Response) -> ApiError:
+def _http_error(response: Response, dialect: Dialect) -> ApiError:
     try:
         response = decompressed(response)
     except ValueError:
@@ -89,9 +89,10 @@ def _http_error(response: Response) -> ApiError:
     else:
         detail = message or _body_excerpt(response)
         text = f"SeeAny returned HTTP {response.status}" + (f": {_detail(response, code, detail)}" if detail else "")
-    return error_type(response.status, retry_after=retry_after)(
+    status = dialect.http_status(response.status, payload) if isinstance(payload, dict) else response.status
+    return error_type(status, retry_after=retry_after)(
         text,
-        http_status=response.status,
+        http_status=status,
         code=code and _clean(response, code),
         message=message and _clean(response, message),
         request_id=_request_id(response, payload),

@@ -60,7 +60,7 @@ def hook(hostile: HostileServer, connect: Connect) -> SeeAnyHook:
 @pytest.fixture
 def hook_of_dialect(hostile: HostileServer, connect: Connect, dialect: Dialect) -> SeeAnyHook:
     """A hook that polls the hostile server in each dialect."""
-    connect(host=hostile.url, extra={"api": dialect.name})
+    connect(host=hostile.url)
     return SeeAnyHook()
 
 
