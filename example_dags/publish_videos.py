@@ -24,7 +24,7 @@ def seeany_publish_videos():
     @task
     def publish(triggering_asset_events) -> list[str]:
         published = []
-        # Several, if videos are completed shortly after each other: they start one run together.
+        # Videos that are completed shortly after each other may start one run together.
         for event in triggering_asset_events[VIDEOS]:
             print(f"publishing {event.extra['video_url']}, which cost {event.extra['cost']} {event.extra['cost_unit']}")
             published.append(event.extra["video_url"])

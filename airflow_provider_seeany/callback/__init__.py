@@ -3,7 +3,7 @@ SeeAny's callback: SeeAny calls back when a task has ended; the wait for it is r
 
 A callback works like a doorbell: it causes a poll, and its body is not believed. How it hangs together::
 
-    url, token      the URL to pass on when a SeeAny task is created; its token names the connection, and an asset if any
+    url, token      the URL to pass on when a SeeAny task is created; its token names the connection, perhaps an asset
     registration    the XCom by which a callback finds a wait; who deletes it may end the wait
     web/callback/   what the api-server does
         routes      checks token and rate, reads the body, calls the handler, and responds
