@@ -142,7 +142,7 @@ class SeeAnyRepeatedResponseError(SeeAnyResponseError, AirflowFailException):
 
 
 class SeeAnyNotCreated(SeeAnyError):
-    """For a ``create`` callable to raise: no task was created. Retried as the task's ``retries`` say."""
+    """No task was created; also for a ``create`` callable to raise. Retried as the task's ``retries`` say."""
 
 
 class SeeAnySubmissionUnknown(SeeAnyError, AirflowFailException):

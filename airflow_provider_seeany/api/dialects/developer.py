@@ -146,8 +146,8 @@ def _http_status(code: object, message: str | None) -> int | None:
     status = http_status(f"{number:.0f}") if number is not None and number.is_integer() else None
     text = normalize("NFKC", (message or "")[:_MAX_TEXT]).casefold()
     meant = next((meaning for pattern, meaning in _MEANINGS if re.search(pattern, text, re.DOTALL)), None)
-    # These two are what services respond to all kinds of errors.
-    return meant if status is None or (status in (400, 403) and meant is not None) else status
+    # These are what services respond to all kinds of errors.
+    return meant if status is None or (status in (400, 403, 500) and meant is not None) else status
 
 
 def _balance(value: object, unit: str | None = None) -> str | None:

@@ -243,6 +243,7 @@ MEANINGS: dict[str, list[tuple[object, str]]] = {
         (1, "Forbidden"),
         (1, "无权访问该接口"),
         (1, "任务查询失败，密钥无效"),
+        (500, "密钥无效"),
     ],
     "id": [
         (404, "no"),
@@ -256,6 +257,7 @@ MEANINGS: dict[str, list[tuple[object, str]]] = {
         (1, "task_uuid 无效"),
         (1, "任务不存在或密钥无权访问"),
         (400, "任务不存在"),
+        (500, "任务不存在"),
     ],
     "throttled": [
         (429, "no"),
@@ -266,6 +268,7 @@ MEANINGS: dict[str, list[tuple[object, str]]] = {
     ],
     "busy": [
         (500, "no"),
+        (500, "系统错误"),
         ("503", "no"),
         (1, "System busy"),
         (1, "Please try again later"),
