@@ -137,14 +137,15 @@ async def handle_callback(claims: TokenClaims, seeany_ids: Sequence[str]) -> Cal
             tasks.setdefault(wait.registration.seeany_task_id, _Ended()).waits.append(wait)
         else:
             steps.append(_attempt(_note(wait), conn_id, deadline))
-    results = []
+    results: list[CallbackResult] = []
     if claims.asset is not None:
         ids = dict.fromkeys([*seeany_ids, *(wait.registration.seeany_task_id for wait in waits)])
         found = await _attempt(_find_asset(claims.asset, list(ids)), conn_id, deadline)
         if isinstance(found, CallbackResult):
             results.append(found)
         else:
-            results += [CallbackResult(asset=AssetStatus.DUPLICATE)] * (len(found.missing) < len(ids))
+            if len(found.missing) < len(ids):
+                results.append(CallbackResult(asset=AssetStatus.DUPLICATE))
             for seeany_task_id in found.missing:
                 tasks.setdefault(seeany_task_id, _Ended()).asset_id = found.asset_id
     steps += [_poll_and_finish(conn_id, each, ended, deadline) for each, ended in tasks.items()]
