@@ -301,6 +301,8 @@ WORTH: dict[str, object] = {
     "fail_fast": True,
     "text": "生成 failed",
     "kept": "2 were completed.",
+    "failures": [Failure("vid", "video: HTTP 403")],
+    "stored": 2,
 }
 """What an exception's arguments may be, by their names."""
 

@@ -82,7 +82,7 @@ def _http_error(response: Response) -> ApiError:
     with suppress(ValueError, RecursionError):
         payload, _ = decoded(response)
     code, message = (find_error(payload) if isinstance(payload, dict) else None) or (None, None)
-    retry_after = _retry_after(response.headers)
+    retry_after = read_retry_after(response.headers)
     if 300 <= response.status < 400:
         # Following it could carry the key to another host.
         text = f"SeeAny redirected to {_redirect_host(response)} and was not followed"
@@ -104,7 +104,7 @@ def _http_error(response: Response) -> ApiError:
 def _body_error(response: Response, payload: Any, found: BodyError) -> ApiError:
     """Return the error for one that came with a success status."""
     code, message, status = found.code, found.message, found.http_status
-    retry_after = _retry_after(response.headers)
+    retry_after = read_retry_after(response.headers)
     kind = InvalidResponseError if status is None else error_type(status, retry_after=retry_after)
     return kind(
         f"SeeAny returned an error: {_detail(response, code, message or 'without a message')}",
@@ -161,7 +161,7 @@ def _redirect_host(response: Response) -> str:
     return (_clean(response, host) if host else "") or "another address"
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
+def read_retry_after(headers: Mapping[str, str]) -> float | None:
     """Read ``Retry-After``, seconds or an HTTP date; ignore anything else."""
     value = headers.get("Retry-After", "").strip()
     if not value:
