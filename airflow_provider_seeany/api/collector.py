@@ -30,7 +30,7 @@ class _SizedRows:
         self.size = 0
 
     def add(self, index: int, value: dict[str, Any]) -> None:
-        self.size += _size(value)
+        self.size += json_size(value)
         if self.size > MAX_RESULT_BYTES:
             self._values.clear()
         else:
@@ -40,7 +40,7 @@ class _SizedRows:
         return [self._values[index] for index in sorted(self._values)]
 
 
-class _Room:
+class Room:
     """The bytes that are left of a result."""
 
     def __init__(self, size: int) -> None:
@@ -54,7 +54,7 @@ class _Room:
         return True
 
 
-def _size(value: object) -> int:
+def json_size(value: object) -> int:
     """Return the bytes of a list item in Airflow's JSON."""
     return len(json.dumps(value)) + 2
 
@@ -68,7 +68,7 @@ class ResultCollector:
         self._payloads = _SizedRows()
         self._table = _SizedRows()
         self._failures: dict[int, Failure] = {}
-        self._room_for_urls = _Room(MAX_RESULT_BYTES)
+        self._room_for_urls = Room(MAX_RESULT_BYTES)
         self._costs = Costs()
         self.completed = 0
         self.partial = 0
@@ -100,7 +100,7 @@ class ResultCollector:
         self.partial += task.is_partial
         self._costs.add(task)
         self._payloads.add(index, task.as_json())
-        self._table.add(index, _row(task))
+        self._table.add(index, task_row(task))
 
     def add_failed(self, index: int, task: SeeAnyTask) -> None:
         """Add a failed task, or one with a partial result that is not accepted: its files were made and paid for."""
@@ -108,7 +108,7 @@ class ResultCollector:
         if task.is_partial:
             self._costs.add(task)
             urls = list(task.result_urls[:MAX_FAILURE_URLS])
-            if self._room_for_urls.take(_size(urls)):
+            if self._room_for_urls.take(json_size(urls)):
                 self._failures[index] = msgspec.structs.replace(self._failures[index], result_urls=urls)
 
     def fail(self, index: int, reason: str) -> None:
@@ -143,8 +143,8 @@ class ResultCollector:
             partial=self.partial,
         )
         failures = [self._failures[index] for index in sorted(self._failures)]
-        room = _Room(MAX_RESULT_BYTES - _size(msgspec.to_builtins(head)))
-        reserved = min(sum(map(_size, msgspec.to_builtins(failures))), RESERVED_FOR_FAILURES)
+        room = Room(MAX_RESULT_BYTES - json_size(msgspec.to_builtins(head)))
+        reserved = min(sum(map(json_size, msgspec.to_builtins(failures))), RESERVED_FOR_FAILURES)
         detail: Literal["full", "table", "totals"] = "totals"
         tasks: list[dict[str, Any]] = []
         completed_ids: list[str] = []
@@ -154,7 +154,7 @@ class ResultCollector:
             detail, tasks = "table", self._table.in_order()
         else:
             ids = [self._ids[index] for index, ended in enumerate(self._ended) if ended and index not in self._failures]
-            completed_ids = ids if room.take(sum(map(_size, ids)), reserved) else []
+            completed_ids = ids if room.take(sum(map(json_size, ids)), reserved) else []
         unfinished = (seeany_id for seeany_id, ended in zip(self._ids, self._ended, strict=True) if not ended)
         return msgspec.structs.replace(
             head,
@@ -162,7 +162,7 @@ class ResultCollector:
             tasks=tasks,
             completed_ids=completed_ids,
             failures=_fitting(failures, room),
-            unfinished=list(takewhile(lambda each: room.take(_size(each)), unfinished)),
+            unfinished=list(takewhile(lambda each: room.take(json_size(each)), unfinished)),
         )
 
     def __str__(self) -> str:
@@ -175,17 +175,18 @@ class ResultCollector:
         return f"{text}, {costs} so far" if costs else text
 
 
-def _fitting(failures: list[Failure], room: _Room) -> list[Failure]:
+def _fitting(failures: list[Failure], room: Room) -> list[Failure]:
     """Return the first failures that there is room for, and then, if there is more, their files."""
     without_files = [msgspec.structs.replace(failure, result_urls=[]) for failure in failures]
-    fitting = list(takewhile(lambda failure: room.take(_size(msgspec.to_builtins(failure))), without_files))
+    fitting = list(takewhile(lambda failure: room.take(json_size(msgspec.to_builtins(failure))), without_files))
     return [
-        whole if whole.result_urls and room.take(_size({"result_urls": whole.result_urls})) else bare
+        whole if whole.result_urls and room.take(json_size({"result_urls": whole.result_urls})) else bare
         for bare, whole in zip(fitting, failures, strict=False)
     ]
 
 
-def _row(task: SeeAnyTask) -> dict[str, Any]:
+def task_row(task: SeeAnyTask) -> dict[str, Any]:
+    """Return the row of a completed task in a table."""
     row = {
         "id": task.id,
         "video_url": web_url(task.video_url),

@@ -199,8 +199,10 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
         inner_status = inner.get("status") if isinstance(inner, Mapping) else None
         if isinstance(inner_status, str) and status_words.meaning(inner_status) in ("running", "failed"):
             return "the task in its data is not"
-        # The results of other objects are undocumented; but "success" alone may be the status of the request.
-        needs_result = self.is_video or (status_words.normalized(self.status) == "success" and not self.has_task_fields)
+        # The results of other objects are undocumented; but "success" alone may be the status of the request, and an
+        # empty list of files may not be filled yet.
+        is_bare = status_words.normalized(self.status) == "success" and not self.has_task_fields
+        needs_result = self.is_video or is_bare or "assets" in self.payload
         if needs_result and not self.video_url and not has_results(self.payload):
             return "the response has no video_url, nor any other result"
         return None

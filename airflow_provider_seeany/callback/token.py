@@ -1,4 +1,4 @@
-"""The token in a callback URL: signed claims, which name a connection and optionally the waiting task instance."""
+"""The token in a callback URL: signed claims: a connection, and optionally the waiting task instance and an asset."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from itsdangerous import BadData, URLSafeSerializer
 
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey, is_storable
 
-MAX_TOKEN = 6144  # one with the longest names has about 1 200 characters, and never more than 5 500
+MAX_TOKEN = (
+    14_336  # one with the longest ids has about 1 200 characters, and never more than 5 500; an asset adds 8 000
+)
 MAX_NAME = 250  # characters of the id of a DAG, a run, a task or a connection in Airflow's database
+MAX_ASSET = 1500  # of the name or the URI of an asset
 MAX_MAP_INDEX = 2**31 - 1
 
 
@@ -21,15 +24,19 @@ class TokenClaims(msgspec.Struct, frozen=True, array_like=True):
 
     :param seeany_conn_id: the connection whose waits a callback may resume; SeeAny is polled through it.
     :param task_instance: a task instance whose wait the callback is about, whatever its body contains.
-    :raises ValueError: if Airflow's database cannot hold such a connection or task instance: signed all the same, it
-        would cause an error with each callback.
+    :param asset: name or URI of the asset that gets an event when a SeeAny task is completed.
+    :raises ValueError: if Airflow's database cannot hold such a connection, task instance or asset: signed all the
+        same, it would cause an error with each callback.
     """
 
     seeany_conn_id: str
     task_instance: TaskInstanceKey | None = None
+    asset: str | None = None
 
     def __post_init__(self) -> None:
         _check_name(self.seeany_conn_id, "seeany_conn_id")
+        if self.asset is not None:
+            _check_name(self.asset, "asset", maximum=MAX_ASSET)
         if (key := self.task_instance) is None:
             return
         for field in ("dag_id", "run_id", "task_id"):
@@ -61,8 +68,8 @@ def _serializer(secrets: Sequence[str]) -> URLSafeSerializer:
     )
 
 
-def _check_name(name: object, field: str) -> None:
-    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
-        raise ValueError(f"{field} must be a text of 1 to {MAX_NAME} characters")
+def _check_name(name: object, field: str, *, maximum: int = MAX_NAME) -> None:
+    if not isinstance(name, str) or not 0 < len(name) <= maximum:
+        raise ValueError(f"{field} must be a text of 1 to {maximum} characters")
     if not is_storable(name):
         raise ValueError(f"{field} holds a character that Airflow's database cannot store")

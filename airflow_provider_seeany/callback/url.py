@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from airflow.providers.common.compat.sdk import conf
+from airflow.providers.common.compat.sdk import Asset, conf
 
 from airflow_provider_seeany.callback.token import TokenClaims, sign_token
 from airflow_provider_seeany.exceptions import SeeAnyConfigError
@@ -42,6 +42,11 @@ def why_unusable(error: Exception) -> str:
     if isinstance(error, SeeAnyConfigError):
         return str(error)
     return f"[seeany] callback_secret could not be read: {type(error).__name__}"
+
+
+def asset_uri(asset: Asset | str) -> str:
+    """Return the URI of an asset as Airflow stores it; a text that is no URI, such as an asset's name, as it is."""
+    return Asset(asset).uri if isinstance(asset, str) else asset.uri
 
 
 def callback_url(claims: TokenClaims) -> str:

@@ -28,6 +28,7 @@ from airflow_provider_seeany.provider_info import CONNECTION_TYPE
 
 if TYPE_CHECKING:
     import requests
+    from airflow.providers.common.compat.sdk import Asset
 
     from airflow_provider_seeany.api.blocking import BlockingClient
 
@@ -250,7 +251,13 @@ class SeeAnyHook(BaseHook):
             time.sleep(step.seconds)
 
     def callback_url(
-        self, *, dag_id: str | None = None, run_id: str | None = None, task_id: str | None = None, map_index: int = -1
+        self,
+        *,
+        dag_id: str | None = None,
+        run_id: str | None = None,
+        task_id: str | None = None,
+        map_index: int = -1,
+        asset: Asset | str | None = None,
     ) -> str:
         """
         Return the URL for SeeAny to call back when a task has ended, to be passed when creating it.
@@ -263,10 +270,12 @@ class SeeAnyHook(BaseHook):
         :param run_id: its run.
         :param task_id: the task that waits.
         :param map_index: the index of its instance, if it is mapped.
+        :param asset: an asset, its URI or its name. It gets an event when the SeeAny task that the body names is
+            completed, which starts the DAGs that are scheduled on it; once for each SeeAny task.
         :raises SeeAnyConfigError: if an option is not set.
         """
         from airflow_provider_seeany.callback.token import TokenClaims
-        from airflow_provider_seeany.callback.url import callback_url
+        from airflow_provider_seeany.callback.url import asset_uri, callback_url
         from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 
         key = None
@@ -274,7 +283,7 @@ class SeeAnyHook(BaseHook):
             if dag_id is None or run_id is None or task_id is None:
                 raise ValueError("dag_id, run_id and task_id name the task that waits together: give all three")
             key = TaskInstanceKey(dag_id, run_id, task_id, map_index)
-        return callback_url(TokenClaims(self.seeany_conn_id, key))
+        return callback_url(TokenClaims(self.seeany_conn_id, key, None if asset is None else asset_uri(asset)))
 
     def test_connection(self) -> tuple[bool, str]:
         """

@@ -91,7 +91,12 @@ class SeeAnyDownloadOperator(BaseOperator):
         wanted = sources(result=self.result, seeany_task_ids=self.seeany_task_ids)
         store = make_store(self.path, conn_id=self.conn_id, max_file_size=settings.max_file_size)
         self._download = Download(store, settings, hook=SeeAnyHook(self.seeany_conn_id), log=self.log)
-        return manifest(store, self._download.run(wanted), run=_name_of(context["ti"]))
+        stored = manifest(store, self._download.run(wanted), run=_name_of(context["ti"]))
+        if self.outlets:
+            from airflow_provider_seeany.xcoms.asset_events import download_extra, fill_outlet_events
+
+            fill_outlet_events(self, context, download_extra(stored, path=store.url()), alias_uri=store.url())
+        return stored
 
     def on_kill(self) -> None:
         """Discard what is unfinished when a user or a time limit ends the task."""

@@ -99,6 +99,10 @@ class SeeAnySubmitOperator(BaseTaskWaitOperator):
             context["ti"].xcom_push(key="wait_time", value=created.wait_time)
         if not self.wait:
             self._show_created(context)
+            if self.outlets:
+                from airflow_provider_seeany.xcoms.asset_events import fill_outlet_events
+
+                fill_outlet_events(self, context, {"seeany_task_id": created.seeany_task_id})
             return created.seeany_task_id
         self.log_why_worker()
         if self.expected_duration is None:

@@ -22,11 +22,11 @@ log = logging.getLogger(__name__)
 _STATIC = f"{urlsplit(conf.get('api', 'base_url', fallback='')).path.rstrip('/')}/seeany/static"
 
 
-def callback_url(seeany_conn_id: str = DEFAULT_CONN_ID, **task_instance: Any) -> str:
+def callback_url(seeany_conn_id: str = DEFAULT_CONN_ID, **called_back: Any) -> str:
     """Return ``SeeAnyHook.callback_url``; ``macros.seeany.callback_url`` in templates."""
     from airflow_provider_seeany.hooks.seeany import SeeAnyHook
 
-    return SeeAnyHook(seeany_conn_id).callback_url(**task_instance)
+    return SeeAnyHook(seeany_conn_id).callback_url(**called_back)
 
 
 class SeeAnyPlugin(AirflowPlugin):

@@ -196,4 +196,8 @@ class SeeAnyTaskBatchSensor(BaseSeeAnyOperator, BaseSensorOperator):
         from airflow_provider_seeany.xcoms.record import Record
 
         self.push_record(context, Record.of_batch(result, conn_id=self.seeany_conn_id))
+        if self.outlets:
+            from airflow_provider_seeany.xcoms.asset_events import batch_extra, fill_outlet_events
+
+            fill_outlet_events(self, context, batch_extra(result))
         return result

@@ -248,7 +248,7 @@ class BaseTaskWaitOperator(StartsFromTrigger, BaseSeeAnyOperator):
 
     def deliver(self, context: Context, task: SeeAnyTask) -> dict[str, Any]:
         """
-        Push the fields of the completed task under keys of their own and return the whole of it.
+        Push the fields of the completed task under keys of their own, tell the outlets, and return the whole of it.
 
         An XComArg such as ``wait.output["video_url"]`` names an XCom by its key; it does not look into
         ``return_value``.
@@ -260,6 +260,10 @@ class BaseTaskWaitOperator(StartsFromTrigger, BaseSeeAnyOperator):
             for key, value in task.result_fields().items():
                 context["ti"].xcom_push(key=key, value=value)
         self.push_record(context, Record.of_task(task, conn_id=self.seeany_conn_id))
+        if self.outlets:
+            from airflow_provider_seeany.xcoms.asset_events import fill_outlet_events, task_extra
+
+            fill_outlet_events(self, context, task_extra(task))
         return task.as_json()
 
     def on_kill(self) -> None:

@@ -7,4 +7,5 @@ Everything that a wait pushes to XCom::
     record          progress, claim and record
     untrusted       reads them back from XComs, under which any DAG may push anything
     result          the XComs of a wait that has ended
+    asset_events    what the events of outlets tell
 """

@@ -10,7 +10,7 @@ import pendulum
 import pytest
 
 from airflow_provider_seeany.api import quantities
-from airflow_provider_seeany.api.collector import _row
+from airflow_provider_seeany.api.collector import task_row
 from airflow_provider_seeany.api.snapshot import Snapshot
 from airflow_provider_seeany.api.task import SeeAnyTask
 from tests.hostile import COMPLETED, FAILED, PROCESSING, VIDEO
@@ -393,7 +393,7 @@ def test_a_number_too_large_for_an_integer_of_64_bits_can_be_sent_on(fields: dic
     task = SeeAnyTask.from_payload({**COMPLETED, **fields})
 
     assert task.video_url == COMPLETED["video_url"]
-    for sent in (task.result_fields(), task.as_json(), msgspec.to_builtins(Snapshot.of(task, 1.0)), _row(task)):
+    for sent in (task.result_fields(), task.as_json(), msgspec.to_builtins(Snapshot.of(task, 1.0)), task_row(task)):
         msgspec.msgpack.encode(sent)
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from itsdangerous import URLSafeSerializer
 
 from airflow_provider_seeany.callback.token import (
+    MAX_ASSET,
     MAX_NAME,
     MAX_TOKEN,
     TokenClaims,
@@ -29,7 +30,13 @@ WAITING = TaskInstanceKey("dag", "run", "wait", 3)
 
 @pytest.mark.parametrize(
     "claims",
-    [TokenClaims("任务"), TokenClaims("studio", WAITING), TokenClaims("studio", TaskInstanceKey("d", "r", "t"))],
+    [
+        TokenClaims("任务"),
+        TokenClaims("studio", WAITING),
+        TokenClaims("studio", TaskInstanceKey("d", "r", "t")),
+        TokenClaims("studio", asset="s3://桶/视频"),
+        TokenClaims("studio", WAITING, "videos"),
+    ],
 )
 def test_a_token_has_the_claims_that_were_signed(claims: TokenClaims) -> None:
     assert verify_token(sign_token(claims, secret=SECRET), secrets=[SECRET]) == claims
@@ -52,7 +59,8 @@ def test_a_token_for_the_longest_names_is_read() -> None:
     # Of characters that take most room, without anything that compression could save.
     chance = random.Random(1)
     conn_id, *names = ("".join(chr(chance.randint(0x10000, 0x10FFFF)) for _ in range(MAX_NAME)) for _ in range(4))
-    claims = TokenClaims(conn_id, TaskInstanceKey(*names, map_index=2**31 - 1))
+    asset = "".join(chr(chance.randint(0x10000, 0x10FFFF)) for _ in range(MAX_ASSET))
+    claims = TokenClaims(conn_id, TaskInstanceKey(*names, map_index=2**31 - 1), asset)
 
     assert verify_token(sign_token(claims, secret=SECRET), secrets=[SECRET]) == claims
 
@@ -61,6 +69,12 @@ def test_a_token_for_the_longest_names_is_read() -> None:
 def test_a_map_index_that_no_task_instance_has_is_rejected_when_the_url_is_made(map_index: Any) -> None:
     with pytest.raises(ValueError, match="map_index"):
         TokenClaims("studio", TaskInstanceKey("dag", "run", "task", map_index))
+
+
+@pytest.mark.parametrize("asset", ["", "x" * (MAX_ASSET + 1), "a\0b", 7])
+def test_an_asset_that_airflow_cannot_have_is_rejected_when_the_url_is_made(asset: Any) -> None:
+    with pytest.raises(ValueError, match="asset"):
+        TokenClaims("studio", asset=asset)
 
 
 GOOD_NAMES = ("studio", "dag", "run", "task", 3)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import Asset
 
 from airflow_provider_seeany.callback.token import TokenClaims, verify_token
 from airflow_provider_seeany.callback.url import MIN_SECRET, callback_url, why_no_callback
 from airflow_provider_seeany.exceptions import SeeAnyConfigError
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook
+from airflow_provider_seeany.plugins.seeany import callback_url as macro
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 
 SECRET = "s" * MIN_SECRET
@@ -103,3 +105,25 @@ def test_a_name_that_no_database_holds_is_rejected_when_the_url_is_made(
 
     with pytest.raises(ValueError, match=FIELDS[index]):
         SeeAnyHook(conn_id).callback_url(**given)
+
+
+@pytest.mark.parametrize(
+    ("asset", "claimed"),
+    [
+        ("s3://studio/videos/", "s3://studio/videos"),
+        ("promo videos", "promo videos"),
+        (Asset(name="videos", uri="s3://studio/videos/"), "s3://studio/videos"),
+    ],
+    ids=["URI", "name", "Asset"],
+)
+def test_an_asset_is_named_as_airflow_stores_it(asset: Any, claimed: str) -> None:
+    hook_url = SeeAnyHook("studio").callback_url(asset=asset)
+
+    assert verify_token(hook_url.rpartition("/")[2], secrets=[SECRET]) == TokenClaims("studio", asset=claimed)
+    assert macro("studio", asset=asset) == hook_url
+
+
+@pytest.mark.parametrize("asset", ["", " ", "x" * 1501, "airflow://reserved"])
+def test_what_cannot_be_an_asset_is_refused(asset: str) -> None:
+    with pytest.raises(ValueError, match=r"[Aa]sset"):
+        SeeAnyHook("studio").callback_url(asset=asset)

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import DAG, AirflowException, AirflowFailException, Asset, AssetAlias
+from airflow.sdk.execution_time.context import OutletEventAccessors
 
 from airflow_provider_seeany.download import run, store
 from airflow_provider_seeany.download.settings import DownloadSettings
@@ -28,6 +29,7 @@ from tests.download.cdn import Cdn
 from tests.download.conftest import Copy, video
 from tests.hostile import HostileServer, page, reply
 from tests.recorded_log import RecordedLog
+from tests.waits import TaskInstance
 
 CONTENT = os.urandom(300_000)
 
@@ -341,3 +343,24 @@ def test_the_log_tells_how_far_a_download_is_and_how_it_ended(
     assert "Done: 2 files stored (585.9 KiB in " in text
     assert "Not stored, of SeeAny task vid_0: video: HTTP 400" in text
     assert "1 there already, 1 failed. In all: 1 file" in text
+
+
+def test_the_outlets_are_told_the_copies_with_their_checksums(cdn: Cdn, tmp_path: Path) -> None:
+    videos, alias = Asset("s3://studio/videos"), AssetAlias("copies")
+    ctx: Any = {"ti": TaskInstance(), "outlet_events": OutletEventAccessors()}
+    with DAG("dag", schedule=None):
+        keep = SeeAnyDownloadOperator(
+            task_id="keep",
+            result=video(cdn.add("/v.mp4", CONTENT)),
+            path=f"file://{tmp_path}/",
+            allow_private_addresses=True,
+            outlets=[videos, alias],
+        )
+
+    (copied,) = keep.execute(ctx)
+
+    copy = {name: copied[name] for name in ("id", "file", "path", "size", "sha256")}
+    told = {"path": f"file://{tmp_path}", "files": 1, "bytes": len(CONTENT), "copies": [copy]}
+    assert ctx["outlet_events"][videos].extra == told
+    (event,) = ctx["outlet_events"][alias].asset_alias_events
+    assert (event.dest_asset_key.uri, event.extra) == (f"file://{tmp_path}", told)

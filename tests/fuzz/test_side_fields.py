@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_seeany.api.asynchronous import shared_client
 from airflow_provider_seeany.api.blocking import BlockingClient
-from airflow_provider_seeany.api.collector import _row
+from airflow_provider_seeany.api.collector import task_row
 from airflow_provider_seeany.api.dialects import DIALECTS
 from airflow_provider_seeany.api.dialects.base import Dialect
 from airflow_provider_seeany.api.outcome import Finished, decode_outcome
@@ -115,7 +115,7 @@ def assert_survived(task: object, valid: dict[str, Any]) -> None:
         assert task.video_url == URL
         assert task.state != "completed" or task.result_fields()["video_url"] == URL
     msgspec.msgpack.encode(dict(task.payload))
-    for sent in (task.result_fields(), task.as_json(), msgspec.to_builtins(Snapshot.of(task, 1.0)), _row(task)):
+    for sent in (task.result_fields(), task.as_json(), msgspec.to_builtins(Snapshot.of(task, 1.0)), task_row(task)):
         msgspec.msgpack.encode(sent)
     for value in (task.as_json(), task.result_fields()):
         XCom.serialize_value(value)

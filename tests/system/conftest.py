@@ -17,10 +17,12 @@ from urllib.parse import urlencode
 
 import pytest
 
+from airflow_provider_seeany.callback.token import TokenClaims, sign_token
 from airflow_provider_seeany.xcoms.record_key import FIRST_KEY, LAST_KEY
 from benchmarks.callback import airflow_with_callbacks, callback_url
 from demo.simulator import running_simulator
 from local_airflow import DagRun, LocalAirflow, TaskInstance
+from local_airflow.client import wait_until
 from tests.hostile import HostileServer, in_background
 from tests.system.echoes import ECHOES, KEY
 from tests.system.file_backend import FOLDER_VARIABLE
@@ -129,6 +131,7 @@ class CalledBack:
     :param developer: that of another one, whose connection is in the dialect of developers.
     :param silent: that of one that does not.
     :param xcoms: the folder with the XComs of the DAG `backend`.
+    :param asset_url: the callback URL that a third simulator calls, which names an asset.
     """
 
     airflow: LocalAirflow
@@ -137,6 +140,10 @@ class CalledBack:
     silent: str
     xcoms: Path
     runs: dict[str, DagRun]
+    asset_url: str
+
+
+CALLED_BACK_DAGS = ("callbacks", "backend", "creates")
 
 
 @pytest.fixture(scope="session")
@@ -159,9 +166,26 @@ def called_back(shared: ExitStack, database_template: Path, tmp_path_factory: py
     url = callback_url(airflow.environment["AIRFLOW__SEEANY__CALLBACK_SECRET"], airflow.url, conn_id)
     developer = shared.enter_context(running_simulator(home.with_name("developer.log"), callback_url=url))
     airflow.create_connection(conn_id, conn_type="seeany", host=developer, password=KEY, extra={"api": "developer"})
-    airflow.wait_for_dags(["callbacks", "backend"])
-    runs = {dag_id: airflow.trigger_dag(dag_id) for dag_id in ("callbacks", "backend")}
-    return CalledBack(airflow, ringing, developer, silent, xcoms, runs)
+    claims = TokenClaims("starts_dags", asset="s3://studio/videos")
+    token = sign_token(claims, secret=airflow.environment["AIRFLOW__SEEANY__CALLBACK_SECRET"])
+    asset_url = f"{airflow.url}/seeany/callback/{token}"
+    log_file = home.with_name("asset.log")
+    host = shared.enter_context(running_simulator(log_file, callback_url=asset_url))
+    airflow.create_connection("starts_dags", conn_type="seeany", host=host, password=KEY, extra={"api": "developer"})
+    airflow.wait_for_dags([*CALLED_BACK_DAGS, "started_by_callback"])
+    runs = {dag_id: airflow.trigger_dag(dag_id) for dag_id in CALLED_BACK_DAGS}
+    return CalledBack(airflow, ringing, developer, silent, xcoms, runs, asset_url)
+
+
+def started_run(airflow: LocalAirflow, dag_id: str) -> FinishedRun:
+    """Return the only run of a DAG that something else starts, after it has ended."""
+
+    def runs() -> list[Any]:
+        return list(airflow.client.request("GET", f"/dags/{dag_id}/dagRuns")["dag_runs"])
+
+    wait_until(lambda: bool(runs()), timeout=120, describe=lambda: f"nothing has started {dag_id}")
+    (run,) = map(DagRun.from_json, runs())
+    return FinishedRun(airflow, airflow.wait_for_run(run, timeout=120))
 
 
 class FinishedRun:
@@ -233,13 +257,14 @@ DAGS = (
     "seeany_one_video",
     "seeany_many_videos",
     "seeany_handle_failure",
+    "seeany_make_video",
 )
 
 
 @pytest.fixture(scope="session")
 def run_dag(airflow: LocalAirflow) -> Callable[[str], FinishedRun]:
     """Return what the run of a DAG has left. Every DAG runs once; all start together, as they mostly wait."""
-    airflow.wait_for_dags(DAGS)
+    airflow.wait_for_dags([*DAGS, "seeany_publish_videos"])
     runs = {dag_id: airflow.trigger_dag(dag_id) for dag_id in DAGS}
 
     @cache

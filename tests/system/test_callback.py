@@ -9,7 +9,7 @@ import requests
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
 from airflow_provider_seeany.xcoms.record_key import FIRST_KEY, LAST_KEY
-from tests.system.conftest import CalledBack, FinishedRun
+from tests.system.conftest import CalledBack, FinishedRun, started_run
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("callback")]
 
@@ -132,3 +132,19 @@ def test_a_late_callback_resumes_nothing_and_polls_nothing(run: Run) -> None:
 def test_the_url_has_the_prefix_and_a_token_that_is_changed_finds_nothing(run: Run) -> None:
     assert urlsplit(run.url).path.startswith("/airflow/seeany/callback/")
     assert requests.post(run.url[:-2], json={"id": "x"}, timeout=30).status_code == 404
+
+
+def test_a_callback_starts_the_dag_of_an_asset_once_and_a_failure_starts_none(called_back: CalledBack) -> None:
+    airflow = called_back.airflow
+    created = FinishedRun(airflow, airflow.wait_for_run(called_back.runs["creates"]))
+    ids = {name: created.xcoms(name)["return_value"] for name in ("video", "fails")}
+
+    started = started_run(airflow, "started_by_callback")
+
+    (extra,) = started.xcoms("read")["return_value"]  # type: ignore[misc]
+    assert extra["seeany_task_id"] == ids["video"]
+    assert extra["video_url"].startswith("http://")
+    for name, said in (("video", "duplicate"), ("fails", "failed")):
+        again = requests.post(called_back.asset_url, json={"data": {"task_uuid": ids[name]}}, timeout=30)
+        assert (again.status_code, again.json()["asset"]) == (200, said)
+    assert airflow.client.request("GET", "/assets/events")["total_entries"] == 1

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.system.conftest import FinishedRun
+from local_airflow import LocalAirflow
+from tests.system.conftest import FinishedRun, started_run
 from tests.system.table import CELLS, MODES, Cell
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("airflow")]
@@ -193,6 +194,16 @@ def test_example_one_video_hands_url_and_cost_to_the_next_task(run_dag: RunDag) 
 
 def test_example_many_videos_adds_up_what_they_cost(run_dag: RunDag) -> None:
     assert run_dag("seeany_many_videos").xcoms("summarise")["return_value"] == {"CNY": "2.2"}
+
+
+def test_example_publish_videos_reads_url_and_cost_from_the_event_that_started_it(
+    airflow: LocalAirflow, run_dag: RunDag
+) -> None:
+    video = run_dag("seeany_make_video").xcoms("wait")["video_url"]
+    started = started_run(airflow, "seeany_publish_videos")
+
+    assert started.xcoms("publish")["return_value"] == [video]
+    assert f"publishing {video}, which cost 0.7 CNY" in started.log("publish")
 
 
 def test_example_handle_failure_continues_without_the_video(run_dag: RunDag) -> None:

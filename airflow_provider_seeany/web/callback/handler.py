@@ -1,5 +1,6 @@
 """
-Handles a callback: finds the registered waits, polls SeeAny once for each task, and resumes the waits if it has ended.
+Handles a callback: finds the registered waits and the asset that its URL names, polls SeeAny once for each task, and
+resumes the waits and adds the asset's event if it has ended.
 
 Tasks and waits are handled concurrently, and an error of one does not affect the others. If anything failed, SeeAny
 should call back again, even if the rest succeeded: the waits that were resumed are no longer registered then.
@@ -19,9 +20,10 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
-from airflow_provider_seeany.api.errors import ApiError
+from airflow_provider_seeany.api.errors import ApiError, PermanentError
 from airflow_provider_seeany.api.invalid_responses import validated
 from airflow_provider_seeany.api.outcome import Finished
+from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.text import sanitize
 from airflow_provider_seeany.callback.token import TokenClaims
 from airflow_provider_seeany.exceptions import SeeAnyError
@@ -29,6 +31,7 @@ from airflow_provider_seeany.hooks.connection import read_settings
 from airflow_provider_seeany.hooks.seeany import checked_id
 from airflow_provider_seeany.triggers.task import NOTE_SECONDS
 from airflow_provider_seeany.wait.deferral import FIRST_POLL_DELAY
+from airflow_provider_seeany.web.callback.asset_event import FoundAsset, add_event, find_asset, is_too_old
 from airflow_provider_seeany.web.callback.rate_limit import RateLimit
 from airflow_provider_seeany.web.callback.resume import RegisteredWait, find_waits, note_callback, resume
 from airflow_provider_seeany.web.callback.threads import Threads
@@ -42,6 +45,9 @@ Step = TypeVar("Step")
 
 # By task: callbacks, which may be about progress, must not use up the rate limit of the connection's key.
 _polls = RateLimit(per_second=1, burst=10)
+
+# By connection: polls for tasks that no wait is registered for, whose ids anyone with a URL may choose.
+_polls_for_assets = RateLimit()
 
 POLL_TIMEOUT = 10.0  # maximum seconds for reading the connection and polling SeeAny
 TIME_LIMIT = 13.0  # maximum seconds for a callback; the caller is unlikely to wait longer for a response
@@ -65,11 +71,24 @@ class CallbackStatus(StrEnum):
     NO_WAIT = "no_wait"  # no task instance waits for it (any more)
 
 
+class AssetStatus(StrEnum):
+    """What a callback did for the asset that its URL names; the first of these that applies to any of its ids."""
+
+    EVENT = "event"
+    DUPLICATE = "duplicate"  # there is an event of this SeeAny task
+    FAILED = "failed"  # the SeeAny task has failed
+    TOO_OLD = "too_old"  # it was completed so long ago that the callback is a replay
+    STILL_RUNNING = "still_running"
+    NO_TASK = "no_task"  # SeeAny does not know it
+    NO_ASSET = "no_asset"  # no DAG uses this asset
+
+
 class CallbackResult(msgspec.Struct, frozen=True):
     """
     What a callback achieved.
 
     :param task_instances: number of task instances with this status: resumed, or noted.
+    :param asset: what it did for the asset, if its URL names one.
     :param retry_after: seconds after which SeeAny should call back again because of an error or a rate limit, else 0.
     """
 
@@ -77,6 +96,7 @@ class CallbackResult(msgspec.Struct, frozen=True):
     task_instances: int = 0
     retry_after: float = 0.0
     is_rate_limited: bool = False
+    asset: AssetStatus | None = None
 
     @classmethod
     def of_all(cls, results: Iterable[CallbackResult]) -> CallbackResult:
@@ -89,11 +109,19 @@ class CallbackResult(msgspec.Struct, frozen=True):
             task_instances=sum(result.task_instances for result in results if result.status is status),
             retry_after=max((result.retry_after for result in unfinished), default=0.0),
             is_rate_limited=bool(unfinished) and all(result.is_rate_limited for result in unfinished),
+            asset=min((result.asset for result in results if result.asset), key=list(AssetStatus).index, default=None),
         )
 
 
 class _UpstreamError(Exception):
     """Raised when SeeAny could not be polled; the text is for the log."""
+
+
+class _Ended(msgspec.Struct):
+    """What is to be done once a SeeAny task has ended."""
+
+    waits: list[RegisteredWait] = []
+    asset_id: int | None = None
 
 
 async def handle_callback(claims: TokenClaims, seeany_ids: Sequence[str]) -> CallbackResult:
@@ -102,15 +130,38 @@ async def handle_callback(claims: TokenClaims, seeany_ids: Sequence[str]) -> Cal
     waits = await _attempt(_database.run(partial(find_waits, claims, seeany_ids)), conn_id, deadline)
     if isinstance(waits, CallbackResult):
         return waits
-    resumable: dict[str, list[RegisteredWait]] = {}
-    results: list[Awaitable[CallbackResult]] = []
+    tasks: dict[str, _Ended] = {}
+    steps: list[Awaitable[CallbackResult]] = []
     for wait in waits:
         if wait.is_resumable:
-            resumable.setdefault(wait.registration.seeany_task_id, []).append(wait)
+            tasks.setdefault(wait.registration.seeany_task_id, _Ended()).waits.append(wait)
         else:
-            results.append(_attempt(_note(wait), conn_id, deadline))
-    results += [_poll_and_resume(waits_for_one_task, deadline) for waits_for_one_task in resumable.values()]
-    return CallbackResult.of_all(await asyncio.gather(*results))
+            steps.append(_attempt(_note(wait), conn_id, deadline))
+    results: list[CallbackResult] = []
+    if claims.asset is not None:
+        ids = dict.fromkeys([*seeany_ids, *(wait.registration.seeany_task_id for wait in waits)])
+        found = await _attempt(_find_asset(claims.asset, list(ids)), conn_id, deadline)
+        if isinstance(found, CallbackResult):
+            results.append(found)
+        else:
+            if len(found.missing) < len(ids):
+                results.append(CallbackResult(asset=AssetStatus.DUPLICATE))
+            for seeany_task_id in found.missing:
+                tasks.setdefault(seeany_task_id, _Ended()).asset_id = found.asset_id
+    steps += [_poll_and_finish(conn_id, each, ended, deadline) for each, ended in tasks.items()]
+    result = CallbackResult.of_all([*results, *await asyncio.gather(*steps)])
+    if result.asset is AssetStatus.NO_TASK:
+        log.warning("SeeAny called back through connection %r, but knows no task that the callback names", conn_id)
+        return msgspec.structs.replace(result, retry_after=RETRY_AFTER)  # it may not be visible yet
+    return result
+
+
+async def _find_asset(asset: str, seeany_ids: Sequence[str]) -> FoundAsset | CallbackResult:
+    found = await _database.run(partial(find_asset, asset, seeany_ids))
+    if found is not None:
+        return found
+    log.warning("SeeAny called back for asset %r, which no DAG uses", asset)
+    return CallbackResult(asset=AssetStatus.NO_ASSET)
 
 
 async def _attempt(step: Awaitable[Step], seeany_conn_id: str, deadline: float) -> Step | CallbackResult:
@@ -142,22 +193,31 @@ async def _note(wait: RegisteredWait) -> CallbackResult:
     return CallbackResult(CallbackStatus.NOTED, 1)
 
 
-async def _poll_and_resume(waits: Sequence[RegisteredWait], deadline: float) -> CallbackResult:
-    """Poll the SeeAny task that all of these wait for, and resume them if it has ended."""
-    registration = waits[0].registration
-    conn_id, seeany_task_id = registration.seeany_conn_id, registration.seeany_task_id
-    if retry_after := _polls.acquire((conn_id, seeany_task_id)):
+async def _poll_and_finish(conn_id: str, seeany_task_id: str, ended: _Ended, deadline: float) -> CallbackResult:
+    """Poll a SeeAny task; if it has ended, resume the waits for it and add the event of the asset."""
+    retry_after = _polls.acquire((conn_id, seeany_task_id))
+    if not ended.waits:
+        retry_after = max(retry_after, _polls_for_assets.acquire(conn_id))
+    if retry_after:
         return CallbackResult(retry_after=retry_after, is_rate_limited=True)
-    outcome = await _attempt(_poll(conn_id, seeany_task_id), conn_id, deadline)
-    if outcome is None:
-        return CallbackResult(CallbackStatus.STILL_RUNNING)
+    outcome = await _attempt(_poll(conn_id, seeany_task_id, is_certain=bool(ended.waits)), conn_id, deadline)
     if isinstance(outcome, CallbackResult):
         return outcome
-    steps = (_attempt(_resume(wait, outcome), conn_id, deadline) for wait in waits)
-    result = CallbackResult.of_all(await asyncio.gather(*steps))
-    # Fewer than were found, if a trigger or another callback was faster.
-    ended, resumed = sanitize(seeany_task_id), result.task_instances
-    log.info("SeeAny called back: task %s has ended, which resumed %d task instances", ended, resumed)
+    if outcome is None:
+        return CallbackResult(
+            CallbackStatus.STILL_RUNNING if ended.waits else CallbackStatus.NO_WAIT,
+            asset=None if ended.asset_id is None else AssetStatus.STILL_RUNNING,
+        )
+    steps: list[Awaitable[CallbackResult]] = [_resume(wait, outcome) for wait in ended.waits]
+    if ended.asset_id is not None:
+        steps.append(_add_event(ended.asset_id, SeeAnyTask.from_payload(outcome.payload)))
+    result = CallbackResult.of_all(await asyncio.gather(*(_attempt(step, conn_id, deadline) for step in steps)))
+    if ended.waits:
+        # Fewer than were found, if a trigger or another callback was faster.
+        resumed = result.task_instances
+        log.info(
+            "SeeAny called back: task %s has ended, which resumed %d task instances", sanitize(seeany_task_id), resumed
+        )
     return result
 
 
@@ -166,8 +226,26 @@ async def _resume(wait: RegisteredWait, outcome: Finished) -> CallbackResult:
     return CallbackResult(CallbackStatus.RESUMED, 1) if is_resumed else CallbackResult()
 
 
-async def _poll(seeany_conn_id: str, seeany_task_id: str) -> Finished | None:
-    """Poll SeeAny once; return the task's end, or ``None`` if it is still running."""
+async def _add_event(asset_id: int, task: SeeAnyTask) -> CallbackResult:
+    """Add the event of a task that has ended, unless it has failed: an event would start what needs its result."""
+    if not task.is_completed:
+        log.warning("SeeAny called back: task %s failed, so the asset gets no event", sanitize(task.id))
+        return CallbackResult(asset=AssetStatus.FAILED)
+    if is_too_old(task):
+        log.warning("SeeAny called back: task %s was completed long ago, so the asset gets no event", sanitize(task.id))
+        return CallbackResult(asset=AssetStatus.TOO_OLD)
+    if not await _database.run(partial(add_event, asset_id, task)):
+        return CallbackResult(asset=AssetStatus.DUPLICATE)
+    log.info("SeeAny called back: task %s is completed, which made an asset event", sanitize(task.id))
+    return CallbackResult(asset=AssetStatus.EVENT)
+
+
+async def _poll(seeany_conn_id: str, seeany_task_id: str, *, is_certain: bool) -> Finished | CallbackResult | None:
+    """
+    Poll SeeAny once; return the task's end, or ``None`` if it is still running.
+
+    :param is_certain: whether that is the id of a task, as something waits for it.
+    """
     try:
         async with asyncio.timeout(POLL_TIMEOUT):
             async with await _secrets.run(partial(_client, seeany_conn_id)) as client:
@@ -175,6 +253,8 @@ async def _poll(seeany_conn_id: str, seeany_task_id: str) -> Finished | None:
     except TimeoutError:
         raise _UpstreamError(f"no response within {POLL_TIMEOUT:g} s") from None
     except (ApiError, SeeAnyError) as error:
+        if isinstance(error, PermanentError) and not error.refuses_key and not is_certain:
+            return CallbackResult(asset=AssetStatus.NO_TASK)
         # The wait itself decides whether that ends it: it knows how often in a row that has happened.
         raise _UpstreamError(str(error)) from None
     return None if task.is_running else Finished(dict(task.payload))

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +23,8 @@ from airflow.models.trigger import Trigger, handle_event_submit
 from airflow.models.xcom import XComModel
 from airflow.providers.common.compat.sdk import XCom
 from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
-from airflow.utils.session import create_session
 from airflow.utils.state import TaskInstanceState
-from sqlalchemy import and_, delete, select, text, update
+from sqlalchemy import and_, delete, select, update
 from sqlalchemy.orm import lazyload
 
 from airflow_provider_seeany.api.outcome import Finished
@@ -36,6 +34,7 @@ from airflow_provider_seeany.api.task_id import BadTaskId, checked_task_id, is_t
 from airflow_provider_seeany.callback.registration import KEY_PREFIX, Registration, registration_key
 from airflow_provider_seeany.callback.token import TokenClaims
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
+from airflow_provider_seeany.web.callback.session import changed_rows, open_session
 from airflow_provider_seeany.xcoms.record import Claim
 from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY, bypasses_backend
 from airflow_provider_seeany.xcoms.result import result_xcoms
@@ -46,9 +45,6 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 log = logging.getLogger(__name__)
-
-STATEMENT_TIMEOUT = 10
-"""Maximum seconds for one SQL statement on PostgreSQL, so that no thread waits for a locked row forever."""
 
 MAX_REGISTRATIONS = 10
 """Maximum number of registrations that are read of one task instance; more than one were pushed by a DAG."""
@@ -113,7 +109,7 @@ class RegisteredWait(msgspec.Struct, frozen=True, kw_only=True):
 
 def find_waits(claims: TokenClaims, seeany_ids: Sequence[str]) -> list[RegisteredWait]:
     """Return the waits that a callback may be about: for these SeeAny tasks, and of the task instance in the claims."""
-    with _session() as session:
+    with open_session() as session:
         if claims.task_instance is not None:
             query = select(XComModel.key, XComModel.value).where(
                 *_xcoms_of(claims.task_instance), XComModel.key.startswith(KEY_PREFIX, autoescape=True)
@@ -148,16 +144,16 @@ def waits_query(seeany_conn_id: str, seeany_ids: Sequence[str]) -> Select[Any]:
 def note_callback(wait: RegisteredWait) -> bool:
     """Note the callback for a wait that cannot be resumed yet; return whether it is still registered."""
     received = msgspec.structs.replace(wait.registration, received=True)
-    with _session() as session:
+    with open_session() as session:
         statement = update(XComModel).where(*_is_registration_of(wait)).values(value=msgspec.to_builtins(received))
-        return _changed_rows(session, statement) == 1
+        return changed_rows(session, statement) == 1
 
 
 def resume(wait: RegisteredWait, outcome: Finished) -> bool:
     """Resume a wait with the end of its task; return whether it was this call that ended the wait."""
-    with _session() as session:
+    with open_session() as session:
         # Both are writes, so they also lock: until the commit, no other callback, trigger or timeout gets past them.
-        if _changed_rows(session, delete(XComModel).where(*_is_registration_of(wait))) != 1:
+        if changed_rows(session, delete(XComModel).where(*_is_registration_of(wait))) != 1:
             return False
         still_deferred = (
             TaskInstance.id == wait.task_instance_id,
@@ -165,7 +161,7 @@ def resume(wait: RegisteredWait, outcome: Finished) -> bool:
             TaskInstance.trigger_id == wait.trigger_id,
         )
         statement = update(TaskInstance).where(*still_deferred).values(updated_at=datetime.now(UTC))
-        if _changed_rows(session, statement) != 1:
+        if changed_rows(session, statement) != 1:
             session.rollback()
             return False
         task_instance = session.get_one(TaskInstance, wait.task_instance_id)
@@ -191,17 +187,6 @@ def _event(session: Session, wait: RegisteredWait, outcome: Finished) -> Trigger
     for key, value in xcoms.items():
         _push(session, wait.task_instance, key, value)
     return TaskSuccessEvent()
-
-
-@contextmanager
-def _session() -> Iterator[Session]:
-    """Open a session whose statements time out: on PostgreSQL here, on SQLite after 5 s anyway."""
-    # MySQL has no limit for one transaction, and one for a connection would stay in Airflow's pool. So its own limits
-    # apply, above all `innodb_lock_wait_timeout` for a locked row, 50 s by default.
-    with create_session(scoped=False) as session:
-        if session.get_bind().dialect.name == "postgresql":
-            session.execute(text(f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}s'"))
-        yield session
 
 
 def _registration(row: Any) -> Registration | None:
@@ -269,9 +254,3 @@ def _push(session: Session, task_instance: TaskInstanceKey, key: str, value: Any
     columns = task_instance.columns()
     stored = value if bypasses_backend(key) else XCom.serialize_value(value, key=key, **columns)
     XComModel.set(key=key, value=stored, serialize=False, session=session, **columns)
-
-
-def _changed_rows(session: Session, statement: Any) -> int:
-    """Execute a statement and return the number of rows that it changed."""
-    result: Any = session.execute(statement.execution_options(synchronize_session=False))
-    return int(result.rowcount)

@@ -1,8 +1,9 @@
 """
 The route that SeeAny calls back: ``POST /seeany/callback/{token}``.
 
-Whoever has the token may call it, and learns no more than whether a wait is registered. What the caller sends is never
-echoed, logged, or part of a URL: a SeeAny task is polled by the id in the wait's registration.
+Whoever has the token may call it, and learns no more than whether a wait is registered, and what has become of a task
+if the token names an asset. What the caller sends is never echoed or logged. A SeeAny task is polled by the id in the
+wait's registration; only for an asset by one that the caller sent.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 from airflow_provider_seeany.callback.token import verify_token
 from airflow_provider_seeany.callback.url import callback_secrets, why_unusable
 from airflow_provider_seeany.web.callback.body import MAX_BYTES, seeany_ids
-from airflow_provider_seeany.web.callback.handler import CallbackResult, CallbackStatus, handle_callback
+from airflow_provider_seeany.web.callback.handler import AssetStatus, CallbackResult, CallbackStatus, handle_callback
 from airflow_provider_seeany.web.callback.rate_limit import RateLimit
 
 log = logging.getLogger(__name__)
@@ -90,13 +91,26 @@ async def _response(request: Request) -> Response:
 
 def _result_response(result: CallbackResult) -> Response:
     fields: dict[str, object] = {"status": result.status, "task_instances": result.task_instances}
+    if result.asset:
+        fields["asset"] = result.asset
     if not result.retry_after:
-        return _json(200 if result.status is CallbackStatus.NO_WAIT else 202, fields)
+        return _json(_status_code(result), fields)
     if not result.task_instances:
-        fields = {}  # after an error, the status is not known
+        # After an error, the status is not known.
+        fields = {name: value for name, value in fields.items() if value is AssetStatus.EVENT}
     if result.is_rate_limited:
         return _json(429, {"detail": "Too many callbacks", **fields}, retry_after=result.retry_after)
     return _json(503, {"detail": "Try again", **fields}, retry_after=result.retry_after)
+
+
+def _status_code(result: CallbackResult) -> int:
+    if result.asset is AssetStatus.NO_ASSET:
+        return 409
+    is_done = result.status is not CallbackStatus.NO_WAIT or result.asset in (
+        AssetStatus.EVENT,
+        AssetStatus.STILL_RUNNING,
+    )
+    return 202 if is_done else 200
 
 
 async def _body(request: Request) -> bytes | None:

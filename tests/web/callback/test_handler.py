@@ -12,6 +12,7 @@ from unittest.mock import Mock
 
 import msgspec
 import pytest
+from airflow.models.asset import AssetActive, AssetModel
 from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
@@ -23,7 +24,7 @@ from airflow_provider_seeany.api.outcome import Finished
 from airflow_provider_seeany.callback.registration import registration_key
 from airflow_provider_seeany.callback.token import TokenClaims
 from airflow_provider_seeany.web.callback import handler
-from airflow_provider_seeany.web.callback.handler import CallbackResult, CallbackStatus, handle_callback
+from airflow_provider_seeany.web.callback.handler import AssetStatus, CallbackResult, CallbackStatus, handle_callback
 from airflow_provider_seeany.web.callback.rate_limit import RateLimit
 from airflow_provider_seeany.web.callback.resume import find_waits, note_callback, resume
 from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY
@@ -91,6 +92,26 @@ async def test_one_callback_and_one_poll_resume_all_waits_for_a_task(hostile: Ho
     assert await handle_callback(CLAIMS, ["x", "evt_1"]) == CallbackResult(CallbackStatus.RESUMED, 2)
     assert [state_of(each) for each in waits] == ["scheduled", "success", "deferred"]
     assert len(hostile.requests) == 1
+
+
+@starts_triggers
+@pytest.mark.parametrize("names_task_instance", [False, True])
+async def test_one_callback_and_one_poll_resume_the_waits_and_make_the_event_of_the_asset(
+    hostile: HostileServer, names_task_instance: bool
+) -> None:
+    with create_session(scoped=False) as session:
+        for table in (AssetModel, AssetActive):
+            session.execute(delete(table))
+            session.add(table(name="videos", uri="videos"))
+    waits = [add_wait("x", 1), add_wait("x", 2, worker_free=True), add_wait("x", 3, first_poll_at=time.time() + 60)]
+    hostile.script(reply(200, {**COMPLETED, "id": "x", "completed_at": int(time.time())}))
+    named = TaskInstanceKey("waits", "run", "wait", 1) if names_task_instance else None
+
+    result = await handle_callback(TokenClaims(CONNECTION, named, asset="videos"), [] if named else ["x"])
+
+    assert result == CallbackResult(CallbackStatus.RESUMED, 2, asset=AssetStatus.EVENT)
+    assert len(hostile.requests) == 1
+    assert [state_of(each) for each in waits] == ["scheduled", "success", "deferred"]
 
 
 @each_dialect

@@ -29,7 +29,7 @@ from airflow_provider_seeany.hooks.seeany import SeeAnyHook
 from airflow_provider_seeany.web.app import create_app
 from airflow_provider_seeany.web.callback import routes as route
 from airflow_provider_seeany.web.callback.body import MAX_BYTES
-from airflow_provider_seeany.web.callback.handler import CallbackResult, CallbackStatus
+from airflow_provider_seeany.web.callback.handler import AssetStatus, CallbackResult, CallbackStatus
 from airflow_provider_seeany.web.callback.rate_limit import RateLimit
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 from tests.hostile import POLL_TIMEOUT
@@ -85,6 +85,11 @@ BAD_TOKENS = {
     "without a signature": GOOD.partition(".")[0],
     "another connection under the same signature": (
         sign_token(TokenClaims("other"), secret=SECRET).partition(".")[0] + "." + GOOD.partition(".")[2]
+    ),
+    "another asset under the same signature": (
+        sign_token(TokenClaims("studio", asset="s3://another"), secret=SECRET).partition(".")[0]
+        + "."
+        + sign_token(TokenClaims("studio", asset="s3://studio/videos"), secret=SECRET).partition(".")[2]
     ),
     "endless": "x" * 5000,
 }
@@ -284,10 +289,46 @@ def test_an_error_or_a_rate_limit_requests_another_callback(
     assert (response.status_code, response.headers["Retry-After"], response.json()) == (status, retry_after, payload)
 
 
+@pytest.mark.parametrize(
+    ("result", "status"),
+    [
+        (CallbackResult(asset=AssetStatus.EVENT), 202),
+        (CallbackResult(asset=AssetStatus.STILL_RUNNING), 202),
+        (CallbackResult(asset=AssetStatus.DUPLICATE), 200),
+        (CallbackResult(asset=AssetStatus.FAILED), 200),
+        (CallbackResult(asset=AssetStatus.TOO_OLD), 200),
+        (CallbackResult(CallbackStatus.RESUMED, 1, asset=AssetStatus.DUPLICATE), 202),
+        (CallbackResult(asset=AssetStatus.NO_ASSET), 409),
+        (CallbackResult(CallbackStatus.RESUMED, 1, asset=AssetStatus.NO_ASSET), 409),
+        (CallbackResult(CallbackStatus.RESUMED, 1, retry_after=10, asset=AssetStatus.NO_TASK), 503),
+    ],
+    ids=str,
+)
+def test_the_response_tells_what_a_callback_did_for_an_asset(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, result: CallbackResult, status: int
+) -> None:
+    async def handle_callback(*_: Any) -> CallbackResult:
+        return result
+
+    monkeypatch.setattr(route, "handle_callback", handle_callback)
+    response = client.post(path(GOOD), json={"id": "x"})
+
+    told = {"status": result.status, "task_instances": result.task_instances, "asset": result.asset}
+    assert response.status_code == status
+    assert response.json() == ({"detail": "Try again"} if status == 503 else {}) | told
+
+
+def test_a_url_that_names_only_an_asset_needs_an_id_in_the_body(client: TestClient) -> None:
+    token = sign_token(TokenClaims("studio", asset="s3://studio/videos"), secret=SECRET)
+
+    assert client.post(path(token), content=b"{}").status_code == 400
+
+
 def test_nothing_that_a_caller_sends_is_echoed_or_logged(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, logger="airflow_provider_seeany")
     responses = [
         client.post(path(GOOD), json={"id": "MARKED\nforged line"}),
+        client.post(path(sign_token(TokenClaims("studio", asset="videos"), secret=SECRET)), json={"id": "MARKED"}),
         client.post(path(GOOD), content=b"MARKED"),
         client.post(path("MARKED"), json={"id": "MARKED"}),
     ]

@@ -1,0 +1,80 @@
+"""
+Makes the event of the asset that a callback URL names, once for each SeeAny task, in the api-server's database session.
+
+All of it blocks: call it in a thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+from airflow.assets.manager import asset_manager
+from airflow.models.asset import AssetEvent, AssetModel
+from sqlalchemy import or_, select, update
+
+from airflow_provider_seeany.api.task import SeeAnyTask
+from airflow_provider_seeany.web.callback.session import changed_rows, open_session
+from airflow_provider_seeany.xcoms.asset_events import task_extra
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+MAX_AGE = timedelta(days=7)
+"""
+Maximum time since a SeeAny task was completed. A later callback is a replay, and a search for an earlier event of the
+same task need not go back further.
+"""
+
+_CLOCK_DIFFERENCE = timedelta(days=1)
+
+_SEEANY_TASK_ID = AssetEvent.extra["seeany_task_id"].as_string()
+
+
+class FoundAsset(NamedTuple):
+    """An asset, and those SeeAny tasks of a callback that it has no event of."""
+
+    asset_id: int
+    missing: list[str]
+
+
+def find_asset(name_or_uri: str, seeany_ids: Collection[str]) -> FoundAsset | None:
+    """Return an asset that a DAG uses, by its URI or else its name; ``None`` if there is none."""
+    is_it = or_(AssetModel.uri == name_or_uri, AssetModel.name == name_or_uri)
+    with open_session() as session:
+        # Both are unique among active assets, so there are two at most.
+        query = select(AssetModel.id, AssetModel.uri).where(is_it, AssetModel.active.has())
+        found = sorted(session.execute(query), key=lambda row: row.uri != name_or_uri)
+        if not found:
+            return None
+        known = _ids_with_event(session, found[0].id, seeany_ids)
+        return FoundAsset(found[0].id, [each for each in seeany_ids if each not in known])
+
+
+def is_too_old(task: SeeAnyTask) -> bool:
+    """Return whether a task was completed so long ago that a callback about it is a replay."""
+    return task.completed_at is not None and task.completed_at < datetime.now(UTC) - MAX_AGE
+
+
+def add_event(asset_id: int, task: SeeAnyTask) -> bool:
+    """Add the event of a completed task, which starts DAGs; return whether it was this call that did."""
+    with open_session() as session:
+        # A write, so it locks: until the commit, no other callback gets past it.
+        unchanged = {"updated_at": AssetModel.updated_at}
+        changed_rows(session, update(AssetModel).where(AssetModel.id == asset_id).values(unchanged))
+        if _ids_with_event(session, asset_id, [task.id]):
+            return False
+        asset = session.get_one(AssetModel, asset_id)
+        return asset_manager.register_asset_change(asset=asset, extra=task_extra(task), session=session) is not None
+
+
+def _ids_with_event(session: Session, asset_id: int, seeany_ids: Collection[str]) -> set[str]:
+    """Return the ids of those SeeAny tasks of which a callback has made an event."""
+    query = select(_SEEANY_TASK_ID).where(
+        AssetEvent.asset_id == asset_id,
+        AssetEvent.timestamp > datetime.now(UTC) - MAX_AGE - _CLOCK_DIFFERENCE,
+        AssetEvent.source_dag_id.is_(None),  # not of a task with this asset as an outlet
+        _SEEANY_TASK_ID.in_(seeany_ids),
+    )
+    return set(session.scalars(query))
