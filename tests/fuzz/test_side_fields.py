@@ -243,7 +243,7 @@ async def test_a_batch_delivers_it_and_counts_its_cost() -> None:
 
 @pytest.mark.usefixtures("_odd_service")
 async def test_a_callback_delivers_it() -> None:
-    outcome = await _poll("seeany_default", VIDEO)
+    outcome = await _poll("seeany_default", VIDEO, is_certain=True)
 
     assert outcome is not None
     assert_delivered(SeeAnyTask.from_payload(outcome.payload).as_json())
