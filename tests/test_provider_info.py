@@ -75,6 +75,7 @@ def test_provider_info_names_every_part_of_the_package() -> None:
         "airflow_provider_seeany.links.task.ThumbnailLink",
         "airflow_provider_seeany.links.task.WatchVideoLink",
         "airflow_provider_seeany.operators.submit",
+        "airflow_provider_seeany.operators.budget",
         "airflow_provider_seeany.operators.task",
         "airflow_provider_seeany.sensors.batch",
         "airflow_provider_seeany.sensors.task",
