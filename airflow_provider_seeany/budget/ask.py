@@ -113,4 +113,5 @@ def _retry_after(response: requests.Response) -> float:
 def _pause(state: RetryCallState) -> float:
     assert state.outcome is not None
     seconds: float = wait_random_exponential(max=MAX_PAUSE)(state)
-    return max(seconds, state.outcome.result().retry_after)
+    failure: _NoAnswer = state.outcome.result()
+    return max(seconds, failure.retry_after)

@@ -10,17 +10,24 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from airflow.models.xcom import XComModel
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from airflow_provider_seeany.budget.question import Answer
 from airflow_provider_seeany.web.budget.in_flight import InFlight, find_in_flight
-from airflow_provider_seeany.web.results.spend import MIN_CACHED_RESULTS, Sums, cached_until, rows_between, sums_of
+from airflow_provider_seeany.web.results.spend import (
+    CACHE_FACTOR,
+    MIN_CACHED_RESULTS,
+    Sums,
+    cached_until,
+    rows_between,
+    sums_of,
+)
 from airflow_provider_seeany.web.turns import Turns
 from airflow_provider_seeany.xcoms.record import Record
 from airflow_provider_seeany.xcoms.record_key import (
@@ -48,8 +55,11 @@ MAX_AGE = 3600
 
 MAX_RESULTS = 50  # number of results of which the mean cost is made
 MAX_RESULTS_AGE = 7 * _DAY
-MEAN_SECONDS = 60.0  # seconds for which a mean is cached
-MAX_MEANS = 1000
+PAGE = 2000
+MAX_PAGES = 10
+"""They are looked for among this many pages of the newest results of all scopes."""
+
+MAX_MEANS = 1000  # maximum number of means that are cached
 
 
 @dataclass(frozen=True)
@@ -137,13 +147,14 @@ class Totals:
 
     def _mean(self, session: Session, scope: Scope, unit: str, now: float) -> Decimal | None:
         key = str(session.get_bind().engine.url), scope, unit
+        began = time.monotonic()
         until, mean = self._means.get(key, (0.0, None))
-        if time.monotonic() < until:
+        if began < until:
             return mean
-        mean = _mean_cost(session, scope, unit, now)
-        if mean is not None:
-            self._means[key] = time.monotonic() + MEAN_SECONDS, mean
-            self._means.move_to_end(key)
+        mean = _mean_cost(session, _last_results(session, scope, now), unit)
+        # No longer than it takes to find one: the first result is news.
+        self._means[key] = time.monotonic() + CACHE_FACTOR * (time.monotonic() - began), mean
+        self._means.move_to_end(key)
         if len(self._means) > MAX_MEANS:
             self._means.popitem(last=False)
         return mean
@@ -168,25 +179,36 @@ def _count(in_flight: Iterable[InFlight]) -> int:
     return len(known) + others
 
 
-def _mean_cost(session: Session, scope: Scope, unit: str, now: float) -> Decimal | None:
-    """Return the mean cost of a task, of the last results that have one in this currency."""
+def _last_results(session: Session, scope: Scope, now: float) -> list[tuple[str, str]]:
+    """Return the keys, and the DAGs, of the last results of a scope that were completed."""
+    # Page by page along the index: a planner that thinks a scope rare would read, and sort, the results of all days.
     parts = [state_part("completed"), *([] if scope.conn_id is None else [connection_part(scope.conn_id)])]
-    query = (
-        select(XComModel.key, XComModel.dag_id, XComModel.value)
-        .where(
-            XComModel.key >= max(key_at(now - MAX_RESULTS_AGE), FIRST_KEY),
-            XComModel.key < LAST_KEY,
-            XComModel.key.startswith(f"{PROGRESS_KEY}_", autoescape=True),
-            *(func.substr(XComModel.key, start + 1, len(text)) == text for start, text in parts),
-            # In a way that no index serves: one begins with the DAG, and a planner that chose it would read all of it.
-            *([XComModel.dag_id.concat("") == scope.dag_id] if scope.conn_id is None else []),
+    first, end = max(key_at(now - MAX_RESULTS_AGE), FIRST_KEY), LAST_KEY
+    found: list[tuple[str, str]] = []
+    for _ in range(MAX_PAGES):
+        query = select(XComModel.key, XComModel.dag_id).where(
+            XComModel.key >= first, XComModel.key < end, XComModel.key.startswith(f"{PROGRESS_KEY}_", autoescape=True)
         )
-        .order_by(XComModel.key.desc())
-        .limit(MAX_RESULTS)
+        page = session.execute(query.order_by(XComModel.key.desc()).limit(PAGE)).all()
+        found += [
+            (key, dag_id)
+            for key, dag_id in page
+            if scope.dag_id in (None, dag_id) and all(key.startswith(text, start) for start, text in parts)
+        ]
+        if len(page) < PAGE or len(found) >= MAX_RESULTS:
+            break
+        end = page[-1].key
+    return found[:MAX_RESULTS]
+
+
+def _mean_cost(session: Session, results: Collection[tuple[str, str]], unit: str) -> Decimal | None:
+    """Return the mean cost of a task of those results that have one in this currency."""
+    query = select(XComModel.key, XComModel.dag_id, XComModel.value).where(
+        XComModel.key.in_({key for key, _ in results})
     )
     total, count = Decimal(), 0
     for row in session.execute(query):
-        record = convert(row.value, Record)
+        record = convert(row.value, Record) if (row.key, row.dag_id) in results else None
         amounts = [money.amount for money in read_money(record.cost) if money.unit == unit] if record else []
         if record is not None and amounts:
             counts = read_counts(record.batch)
