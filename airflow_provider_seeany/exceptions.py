@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
 )
 
-from airflow_provider_seeany.api.batch_result import BatchAborted, BatchOutcome, BatchResult, BatchTimedOut
+from airflow_provider_seeany.api.batch_result import BatchAborted, BatchOutcome, BatchResult, BatchTimedOut, Failure
 from airflow_provider_seeany.api.errors import ApiError, InvalidResponseError, PermanentError, PicklableException
 from airflow_provider_seeany.api.outcome import BadId, Crashed, Finished, Misconfigured, Outcome, Refused, TimedOut
 from airflow_provider_seeany.api.settings import BatchSettings
@@ -22,7 +22,7 @@ from airflow_provider_seeany.api.snapshot import MAX_RESULT_URL
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.text import format_count, sanitize, truncate, were
 
-MAX_FAILURES_SHOWN = 100  # maximum failures of a batch that an exception's text lists
+MAX_FAILURES_SHOWN = 100  # maximum failures of a batch or a download that an exception's text lists
 MAX_FILES_SHOWN = 20  # maximum result URLs that the text of a partial failure lists
 MAX_UNFINISHED_IDS = 20  # maximum ids that the text of a batch's timeout names
 
@@ -142,7 +142,7 @@ class SeeAnyRepeatedResponseError(SeeAnyResponseError, AirflowFailException):
 
 
 class SeeAnyNotCreated(SeeAnyError):
-    """For a ``create`` callable to raise: no task was created. Retried as the task's ``retries`` say."""
+    """No task was created; also for a ``create`` callable to raise. Retried as the task's ``retries`` say."""
 
 
 class SeeAnyBudgetExceeded(SeeAnyError, AirflowFailException):
@@ -155,6 +155,32 @@ class SeeAnyBudgetUnknown(SeeAnyError):
 
 class SeeAnySubmissionUnknown(SeeAnyError, AirflowFailException):
     """Nobody can tell whether a task was created, so no other one is. Never retried; the text says how to go on."""
+
+
+class SeeAnyDownloadError(SeeAnyError):
+    """
+    Some files could not be stored; ``failures`` lists them. All others were stored.
+
+    Retried as the task's ``retries`` say, and then only for the files that are not there yet.
+
+    :param failures: ids of SeeAny tasks, and for each file that failed, which one it is and why.
+    """
+
+    def __init__(self, failures: list[Failure], *, stored: int) -> None:
+        shown = failures[:MAX_FAILURES_SHOWN]
+        lines = [f"  {sanitize(failure.id, limit=100)}: {failure.reason}" for failure in shown]
+        if len(failures) > len(shown):
+            lines.append(f"  and {format_count(len(failures) - len(shown))} others")
+        downloads = "1 download" if len(failures) == 1 else f"{format_count(len(failures))} downloads"
+        files = "1 file" if stored == 1 else f"{format_count(stored)} files"
+        super().__init__(
+            f"{downloads} failed; {files} {were(stored)} stored, and will not be fetched again:\n" + "\n".join(lines)
+        )
+        self.failures = failures
+
+
+class SeeAnyDownloadRefused(SeeAnyDownloadError, AirflowFailException):
+    """Some files could not be stored, and another try would fail alike: too large, a private address. Never retried."""
 
 
 def completed_task(
@@ -288,6 +314,6 @@ def api_error(error: ApiError, *, seeany_conn_id: str, seeany_task_id: str | Non
     if isinstance(error, PermanentError):
         return SeeAnyRequestError(f"{error}. {request}", error)
     if isinstance(error, InvalidResponseError):
-        hint = "" if error.message else " Check its Base URL (host)."
+        hint = "" if error.message else " Check its Base URL (host) and its API (api in its extra)."
         return SeeAnyResponseError(f"{error}. {request}{hint}", error)
     return SeeAnyApiError(f"{error}. {request}", error)

@@ -103,7 +103,7 @@ def airflow_with_callbacks(
         "PYTHONPATH": str(REPOSITORY),
         **(env or {}),
     }
-    url = _callback_url(secret, f"http://127.0.0.1:{port}{base_url_path}", "calls_back")
+    url = callback_url(secret, f"http://127.0.0.1:{port}{base_url_path}", "calls_back")
     with (
         running_simulator(home.with_name(f"{home.name}-calls-back.log"), callback_url=url) as calling,
         running_simulator(home.with_name(f"{home.name}-silent.log")) as silent,
@@ -122,7 +122,8 @@ def airflow_with_callbacks(
         yield airflow, calling, silent
 
 
-def _callback_url(secret: str, base_url: str, seeany_conn_id: str) -> str:
+def callback_url(secret: str, base_url: str, seeany_conn_id: str) -> str:
+    """Return the URL that SeeAny calls back for a connection."""
     from airflow_provider_seeany.callback.token import TokenClaims, sign_token
 
     return f"{base_url}/seeany/callback/{sign_token(TokenClaims(seeany_conn_id), secret=secret)}"

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -137,11 +137,15 @@ def postgres_url() -> Iterator[str]:
 
 
 @pytest.fixture
-def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Make an Airflow connection, as JSON in an environment variable."""
+def connect(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Make an Airflow connection, as JSON in an environment variable; in the dialect of the test, if it has one."""
+    api = {"api": request.getfixturevalue("dialect").name} if "dialect" in request.fixturenames else {}
 
-    def make(conn_id: str = "seeany_default", **fields: object) -> None:
-        connection = {"conn_type": "seeany", "password": KEY, **fields}
+    def make(
+        conn_id: str = "seeany_default", *, extra: Mapping[str, object] | str | None = None, **fields: object
+    ) -> None:
+        more = extra if isinstance(extra, str) else {**api, **(extra or {})}
+        connection = {"conn_type": "seeany", "password": KEY, "extra": more, **fields}
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
 
     return make

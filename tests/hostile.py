@@ -83,6 +83,11 @@ class Request:
         """The path and query, exactly as they were sent."""
         return self.line.split(" ")[1]
 
+    @property
+    def task_id(self) -> str:
+        """The requested task's id as it was sent, in either dialect; empty for any other request."""
+        return max(self.target.partition(path)[2] for path in (V1_TASK, DEVELOPER_TASK))
+
     def all(self, name: str) -> list[str]:
         """Return every value of a header, in the order sent."""
         return [value for key, value in self.headers if key.lower() == name.lower()]
@@ -199,8 +204,7 @@ class HostileServer:
             self._note(open=-1)
 
     def _next_response(self, request: Request) -> Responder:
-        task_id = max(request.target.partition(path)[2] for path in (V1_TASK, DEVELOPER_TASK))
-        script = self._scripts.get(task_id) or self._scripts[None]
+        script = self._scripts.get(request.task_id) or self._scripts[None]
         response = script.pop(0) if len(script) > 1 else script[0]
         with self._changed:
             self.requests.append(request)

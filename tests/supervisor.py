@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,9 +10,7 @@ from airflow.sdk.execution_time.comms import XComResult
 
 
 class Supervisor:
-    """
-    Handles messages about one task instance.
-    """
+    """Handles messages about one task instance."""
 
     def __init__(self, xcoms: dict[str, Any] | None = None) -> None:
         self.xcoms: dict[str, Any] = {} if xcoms is None else xcoms
@@ -29,7 +28,7 @@ class Supervisor:
             return XComResult(key=message.key, value=self.xcoms.get(message.key))
         if message.type == "SetXCom":
             self.writes.append(message.key)
-            self.xcoms[message.key] = message.value
+            self.xcoms[message.key] = json.loads(json.dumps(message.value))
         elif message.type == "DeleteXCom":
             self.writes.append(message.key)
             self.xcoms.pop(message.key, None)

@@ -106,7 +106,7 @@ ENDS: dict[str, tuple[Outcome, type[SeeAnyError], list[str]]] = {
     "invalid response": (
         refused(InvalidResponseError, 200),
         SeeAnyRepeatedResponseError,
-        ["'x'", "'studio'", "Base URL"],
+        ["'x'", "'studio'", "Base URL", "api in its extra"],
     ),
     "an error of its own": (
         refused(InvalidResponseError, 200, code="10001", message="忙"),
@@ -225,7 +225,7 @@ def test_everything_that_is_raised_can_be_caught_as_one() -> None:
         kind for kind in vars(exceptions).values() if isinstance(kind, type) and kind.__module__ == exceptions.__name__
     ]
 
-    assert len(own) == 18
+    assert len(own) == 20
     assert all(issubclass(kind, SeeAnyError) and issubclass(kind, AirflowException) for kind in own)
 
 
@@ -301,6 +301,8 @@ WORTH: dict[str, object] = {
     "fail_fast": True,
     "text": "生成 failed",
     "kept": "2 were completed.",
+    "failures": [Failure("vid", "video: HTTP 403")],
+    "stored": 2,
 }
 """What an exception's arguments may be, by their names."""
 

@@ -22,6 +22,7 @@ from airflow_provider_seeany.wait.base import BaseTaskWaitOperator
 from tests.hostile import COMPLETED
 
 KINDS: list[type[BaseTaskWaitOperator]] = [SeeAnyTaskSensor, SeeAnyTaskResultOperator]
+each_dialect = pytest.mark.usefixtures("dialect")
 starts_triggers = pytest.mark.skipif(
     not AIRFLOW_V_3_3_PLUS,
     reason="Airflow starts no trigger by itself before 3.3",

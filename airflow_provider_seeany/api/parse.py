@@ -56,7 +56,7 @@ def _payload(response: Response, dialect: Dialect) -> tuple[Any, list[str]]:
     """Return the decoded body, and what had to be changed in it for Airflow to take it."""
     # The status first: an unreadable body makes a 401 or a 500 no less of one.
     if not 200 <= response.status < 300:
-        raise _http_error(response)
+        raise _http_error(response, dialect)
     try:
         response = decompressed(response)
     except ValueError as error:
@@ -73,7 +73,7 @@ def _payload(response: Response, dialect: Dialect) -> tuple[Any, list[str]]:
     return payload, changes
 
 
-def _http_error(response: Response) -> ApiError:
+def _http_error(response: Response, dialect: Dialect) -> ApiError:
     try:
         response = decompressed(response)
     except ValueError:
@@ -82,16 +82,17 @@ def _http_error(response: Response) -> ApiError:
     with suppress(ValueError, RecursionError):
         payload, _ = decoded(response)
     code, message = (find_error(payload) if isinstance(payload, dict) else None) or (None, None)
-    retry_after = _retry_after(response.headers)
+    retry_after = read_retry_after(response.headers)
     if 300 <= response.status < 400:
         # Following it could carry the key to another host.
         text = f"SeeAny redirected to {_redirect_host(response)} and was not followed"
     else:
         detail = message or _body_excerpt(response)
         text = f"SeeAny returned HTTP {response.status}" + (f": {_detail(response, code, detail)}" if detail else "")
-    return error_type(response.status, retry_after=retry_after)(
+    status = dialect.http_status(response.status, payload) if isinstance(payload, dict) else response.status
+    return error_type(status, retry_after=retry_after)(
         text,
-        http_status=response.status,
+        http_status=status,
         code=code and _clean(response, code),
         message=message and _clean(response, message),
         request_id=_request_id(response, payload),
@@ -104,7 +105,7 @@ def _http_error(response: Response) -> ApiError:
 def _body_error(response: Response, payload: Any, found: BodyError) -> ApiError:
     """Return the error for one that came with a success status."""
     code, message, status = found.code, found.message, found.http_status
-    retry_after = _retry_after(response.headers)
+    retry_after = read_retry_after(response.headers)
     kind = InvalidResponseError if status is None else error_type(status, retry_after=retry_after)
     return kind(
         f"SeeAny returned an error: {_detail(response, code, message or 'without a message')}",
@@ -161,7 +162,7 @@ def _redirect_host(response: Response) -> str:
     return (_clean(response, host) if host else "") or "another address"
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
+def read_retry_after(headers: Mapping[str, str]) -> float | None:
     """Read ``Retry-After``, seconds or an HTTP date; ignore anything else."""
     value = headers.get("Retry-After", "").strip()
     if not value:

@@ -60,17 +60,12 @@ def log_completed(task: SeeAnyTask, name: str, log: Log) -> None:
     result = task.video_url or ", ".join(task.result_urls) or "no result URL"
     if task.video_url and not is_web_url(task.video_url):
         log.warning("The video_url of SeeAny task %s is not an http(s) URL, so only return_value has it", name)
-    cost = f"{task.usage.cost} {task.usage.cost_unit or ''}".strip() if task.usage.cost is not None else "?"
+    usage = task.usage
+    cost = "" if usage.cost is None else sanitize(f", cost {usage.cost} {usage.cost_unit or ''}".rstrip())
     if task.is_partial:
-        log.warning(
-            "SeeAny task %s has a partial result (%s): %s, cost %s",
-            name,
-            task.failure_reason,
-            sanitize(result),
-            sanitize(cost),
-        )
+        log.warning("SeeAny task %s has a partial result (%s): %s%s", name, task.failure_reason, sanitize(result), cost)
     else:
-        log.info("SeeAny task %s completed: %s, cost %s", name, sanitize(result), sanitize(cost))
+        log.info("SeeAny task %s completed: %s%s", name, sanitize(result), cost)
 
 
 def log_abandoned(about: str, log: Log) -> None:

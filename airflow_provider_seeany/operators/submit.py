@@ -174,9 +174,13 @@ class SeeAnySubmitOperator(BaseTaskWaitOperator):
         )
 
     def _request(self, context: Context) -> Callable[[], Any]:
+        from airflow_provider_seeany.exceptions import SeeAnyConfigError
         from airflow_provider_seeany.submit.call import bound_call
 
         if self.create is None:
+            if not isinstance(self.payload, Mapping):
+                # A template for the whole of it renders to a text.
+                raise SeeAnyConfigError(f"payload must be a dict, not {type(self.payload).__name__}.")
             return self._post
         return bound_call(self.create, self.op_args, self.op_kwargs, context)
 

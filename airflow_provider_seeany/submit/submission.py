@@ -97,7 +97,9 @@ class Submitter:
 
     def _reused(self, found: Submission) -> CreatedTask:
         assert found.seeany_task_id is not None
-        self._log.info("Nothing is created: SeeAny task %s was, at %s", sanitize(found.seeany_task_id), found.moment)
+        self._log.info(
+            "Nothing is created: SeeAny task %s was created at %s", sanitize(found.seeany_task_id), found.moment
+        )
         # Also what a person has set, so that the next clear is known as one.
         self._store.save(msgspec.structs.replace(found, max_tries=self._max_tries, is_unfinished=False))
         left = None if found.wait_time is None else found.began_at + found.wait_time - time.time()
@@ -161,14 +163,14 @@ class Submitter:
 
     def _unknown(self, intent: Submission, reason: str) -> SeeAnySubmissionUnknown:
         hand_over = (
-            f"if it is there, set {STATE_KEY} of this task instance to its id, else delete {STATE_KEY}, both in Task "
+            f"If there is one, set {STATE_KEY} of this task instance to its id, else delete {STATE_KEY}, both in Task "
             "State Store in Airflow's UI; then clear this task"
             if self._store.keeps
-            else "if it is there, wait for it with SeeAnyTaskSensor, else clear this task"
+            else "If there is one, wait for it with SeeAnyTaskSensor, else clear this task"
         )
         return SeeAnySubmissionUnknown(
             f"{reason}so it may exist and cost money, but its id is not known. Nothing more is created. Look on the "
-            f"platform for a task created at {intent.moment}, and in the log of try {intent.try_number} for its id: "
+            f"platform for a task created at {intent.moment}; the log of try {intent.try_number} may have its id. "
             f"{hand_over}. on_unknown='create' would create another one instead."
         )
 

@@ -104,8 +104,7 @@ class BatchWait:
             )
         if result.partial:
             self._log.warning(
-                "%s of the completed tasks have a partial result: some of their files failed",
-                format_count(result.partial),
+                "Completed tasks with a partial result, of which some files failed: %s", format_count(result.partial)
             )
         for failure in result.failures:
             self._log.warning("SeeAny task %s failed: %s", sanitize(failure.id), failure.reason)

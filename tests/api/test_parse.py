@@ -134,10 +134,10 @@ def refusal_with(body: object, *texts: str, **fields: object) -> tuple[Responder
 
 REFUSALS = {
     "error object": refusal_with(
-        {"error": {"code": "bad_id", "message": "无效的任务"}},
-        "无效的任务 (bad_id)",
+        {"error": {"code": "bad_id", "message": "不支持的格式"}},
+        "不支持的格式 (bad_id)",
         code="bad_id",
-        message="无效的任务",
+        message="不支持的格式",
     ),
     "error object with msg": refusal_with({"error": {"code": 7, "msg": "no"}}, ": no (7)", code="7", message="no"),
     "error text": refusal_with({"error": "no such thing"}, ": no such thing", message="no such thing"),

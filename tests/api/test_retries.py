@@ -21,6 +21,7 @@ from airflow_provider_seeany.api.retries import (
     MAX_ATTEMPTS,
     MAX_RETRY_AFTER,
     acall_with_retries,
+    call_once_with_retries,
     call_with_retries,
 )
 
@@ -76,6 +77,21 @@ def test_what_another_request_cannot_mend_is_not_retried(passing: Time) -> None:
     with pytest.raises(PermanentError):
         call_with_retries(replies(PermanentError("no"), "task"))
     assert passing.slept == []
+
+
+@pytest.mark.parametrize("kind", [TransientError, ThrottledError, InvalidResponseError, PermanentError])
+@pytest.mark.parametrize("was_not_carried_out", [True, False])
+def test_what_must_not_be_carried_out_twice_is_repeated_only_if_it_was_not_and_may_pass(
+    passing: Time, kind: type[ApiError], was_not_carried_out: bool
+) -> None:
+    request = replies(kind("no", was_not_carried_out=was_not_carried_out), "response")
+
+    if was_not_carried_out and kind in (TransientError, ThrottledError):
+        assert call_once_with_retries(request) == "response"
+    else:
+        with pytest.raises(kind):
+            call_once_with_retries(request)
+        assert passing.slept == []
 
 
 def test_after_the_maximum_of_attempts_the_last_error_is_raised(passing: Time) -> None:

@@ -140,7 +140,8 @@ def test_the_key_is_masked_failing_however_that_spells_it(name: str, where: str)
 
 
 @given(
-    st.text(max_size=40),
+    # Behind a letter that begins the key, half a terminal's code would take the key's own first letter with it.
+    st.text(st.characters(exclude_characters="\x1b\x9b"), max_size=40),
     st.lists(st.text("\u200b\x00 \n\ufeff\u0301中", max_size=3), min_size=51, max_size=51),
     st.text(),
 )

@@ -17,23 +17,14 @@ from airflow_provider_seeany.api.errors import (
 )
 from airflow_provider_seeany.api.intervals import PollPolicy
 from airflow_provider_seeany.api.invalid_responses import MIN_INVALID_RESPONSES, MIN_INVALID_SECONDS
-from airflow_provider_seeany.api.outcome import (
-    BadId,
-    Crashed,
-    Finished,
-    Misconfigured,
-    Outcome,
-    Refused,
-    TimedOut,
-    decode_outcome,
-)
+from airflow_provider_seeany.api.outcome import Finished, Refused, TimedOut, decode_outcome
 from airflow_provider_seeany.api.snapshot import Snapshot
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.wait import Pause
 from airflow_provider_seeany.exceptions import task_timeout
 from tests.api.single_wait import START, api_error, wait
 from tests.api.tasks import task_with
-from tests.hostile import COMPLETED, FAILED, PROCESSING
+from tests.hostile import COMPLETED, FAILED
 from tests.recorded_log import RecordedLog
 
 
@@ -313,51 +304,3 @@ def test_a_completed_video_without_its_url_is_polled_again_before_it_is_an_error
     assert isinstance(refused, Refused)
     assert "no video_url" in str(refused.error())
     assert "completed:" not in "".join(log.infos)
-
-
-OUTCOMES: list[Outcome] = [
-    Finished(COMPLETED),
-    Finished({**FAILED, "new": [None, 1.5, {"a": "任务"}]}),
-    Refused.of(api_error(PermanentError)),
-    Refused.of(
-        api_error(
-            InvalidResponseError,
-            http_status=503,
-            code="c",
-            message="m",
-            request_id="r",
-            retry_after=1.5,
-            is_web_page=True,
-        )
-    ),
-    TimedOut(),
-    TimedOut(last_snapshot="processing 65 %", last_error="HTTP 502"),
-    TimedOut(last_snapshot="done", result_url="https://h/v", looks_ended=True),
-    Misconfigured("no key"),
-    BadId("no id"),
-    Crashed("RuntimeError: 怪"),
-]
-
-
-@pytest.mark.parametrize("outcome", OUTCOMES, ids=lambda outcome: type(outcome).__name__)
-def test_an_outcome_survives_the_way_from_the_triggerer_to_a_worker(outcome: Outcome) -> None:
-    travelled = json.loads(json.dumps(msgspec.to_builtins(outcome)))
-
-    assert decode_outcome(travelled) == outcome
-    assert decode_outcome(msgspec.msgpack.decode(msgspec.msgpack.encode(msgspec.to_builtins(outcome)))) == outcome
-
-
-@pytest.mark.parametrize(
-    "event",
-    [{}, {"type": "later"}, {"type": "finished"}, {"type": "refused", "error_type": "AnotherError", "text": "no"}],
-)
-def test_an_outcome_of_another_version_is_refused(event: dict[str, Any]) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 - the text is msgspec's
-        decode_outcome(event)
-
-
-def test_what_was_seen_reads_like_a_sentence() -> None:
-    assert str(Snapshot.of(SeeAnyTask.from_payload(PROCESSING), START)) == "processing 65 %, about 42 s left"
-    assert str(Snapshot(status="queued")) == "queued"
-    assert str(Snapshot(status="processing", progress=12.345)) == "processing 12.3 %"
-    assert str(Snapshot(status="processing", estimated_remaining=3600)) == "processing, about 3600 s left"

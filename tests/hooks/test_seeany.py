@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Callable
@@ -59,8 +60,38 @@ def hook(hostile: HostileServer, connect: Connect) -> SeeAnyHook:
 @pytest.fixture
 def hook_of_dialect(hostile: HostileServer, connect: Connect, dialect: Dialect) -> SeeAnyHook:
     """A hook that polls the hostile server in each dialect."""
-    connect(host=hostile.url, extra={"api": dialect.name})
+    connect(host=hostile.url)
     return SeeAnyHook()
+
+
+# Sending.
+
+
+def test_a_post_goes_to_the_api_with_the_key_and_returns_the_decoded_json(
+    hook_of_dialect: SeeAnyHook, hostile: HostileServer
+) -> None:
+    hostile.script(reply(200, {"code": 0, "data": {"task_uuid": "w"}}))
+
+    assert hook_of_dialect.post("/api/ai/smarttask", {"prompt": "猫"}) == {"code": 0, "data": {"task_uuid": "w"}}
+
+    (request,) = hostile.requests
+    assert request.line.startswith("POST /")
+    assert request.target.endswith("/api/ai/smarttask")
+    assert json.loads(request.body) == {"prompt": "猫"}
+    assert request.all("Authorization") == [f"Bearer {KEY}"]
+
+
+def test_a_post_does_not_leave_the_api(hook: SeeAnyHook, hostile: HostileServer, other_host: HostileServer) -> None:
+    for endpoint in (f"{other_host.url}/x", "//evil.example/x", "a/../../x"):
+        with pytest.raises(SeeAnyConfigError, match="endpoint"):
+            hook.post(endpoint, {})
+    hostile.script(reply(308, b"", ("Location", f"{other_host.url}/x")))
+    with pytest.raises(SeeAnyRequestError, match="redirected to localhost and was not followed") as error:
+        hook.post("x", {})
+
+    assert error.value.was_not_carried_out
+    assert other_host.connections == 0
+    assert len(hostile.requests) == 1
 
 
 # Connections.

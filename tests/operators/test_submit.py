@@ -325,11 +325,15 @@ def test_a_service_that_cannot_be_reached_leaves_nothing(connect: Callable[..., 
 
 
 @pytest.mark.usefixtures("developer")
-@pytest.mark.parametrize("payload", [{"at": object()}, {"x": float("nan")}, {"x": "\ud800"}], ids=ascii)
-def test_a_payload_that_is_no_json_is_refused_before_it_is_sent(hostile: HostileServer, payload: Any) -> None:
+@pytest.mark.parametrize(
+    "payload",
+    [{"at": object()}, {"x": float("nan")}, {"x": "\ud800"}, "{'x': 1}", []],
+    ids=["an object", "NaN", "half an emoji", "text", "a list"],
+)
+def test_a_payload_that_is_no_json_object_is_refused_before_it_is_sent(hostile: HostileServer, payload: Any) -> None:
     run = Run(payload=payload)
 
-    with pytest.raises(SeeAnyConfigError, match="cannot be sent as JSON"):
+    with pytest.raises(SeeAnyConfigError, match=r"cannot be sent as JSON|must be a dict"):
         run.execute()
 
     assert (hostile.connections, run.state.values) == (0, {})

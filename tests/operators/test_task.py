@@ -16,10 +16,10 @@ from airflow_provider_seeany.exceptions import (
     SeeAnyTaskTimeout,
 )
 from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
-from tests.hostile import COMPLETED, VIDEO, HostileServer, Responder, page, reply, task
+from tests.hostile import COMPLETED, VIDEO, HostileServer, Responder, about, page, reply, task
 from tests.waits import PUSHED, context, wait
 
-pytestmark = pytest.mark.usefixtures("_connected")
+pytestmark = pytest.mark.usefixtures("dialect", "_connected")
 
 
 def test_an_operator_that_does_not_wait_is_retried_while_the_task_is_running(hostile: HostileServer) -> None:
@@ -56,7 +56,7 @@ def test_an_operator_that_does_not_wait_is_retried_after_transient_errors_only(
 
 
 def test_an_operator_that_does_not_wait_delivers_a_task_that_is_done(hostile: HostileServer) -> None:
-    hostile.script(reply(200, COMPLETED))
+    hostile.script(about(COMPLETED))
     ctx = context()
 
     wait(SeeAnyTaskResultOperator, VIDEO, wait_for_completion=False).execute(ctx)

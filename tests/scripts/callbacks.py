@@ -19,6 +19,7 @@ from airflow.utils.state import TaskInstanceState
 from fastapi.testclient import TestClient
 from sqlalchemy import delete, select, update
 
+from airflow_provider_seeany.api.dialects import DIALECTS
 from airflow_provider_seeany.callback.registration import KEY_PREFIX, registration_key
 from airflow_provider_seeany.callback.token import TokenClaims, sign_token
 from airflow_provider_seeany.web.app import create_app
@@ -31,6 +32,7 @@ from tests.hostile import (
     Caller,
     HostileServer,
     Responder,
+    about,
     in_background,
     never_respond,
     page,
@@ -131,11 +133,11 @@ SITUATIONS = {
     "classic": Situation(),
     "worker-free": Situation(wait={"worker_free": True}),
     "worker-free, without XComs": Situation(wait={"worker_free": True, "do_xcom_push": False}),
-    "failed": Situation(reply(200, {**FAILED, "id": "failed"})),
-    "failed, worker-free": Situation(reply(200, {**FAILED, "id": "failed, worker-free"}), {"worker_free": True}),
-    "partial, worker-free": Situation(reply(200, {**PARTIAL, "id": "partial, worker-free"}), {"worker_free": True}),
+    "failed": Situation(about({**FAILED, "id": "failed"})),
+    "failed, worker-free": Situation(about({**FAILED, "id": "failed, worker-free"}), {"worker_free": True}),
+    "partial, worker-free": Situation(about({**PARTIAL, "id": "partial, worker-free"}), {"worker_free": True}),
     "partial and not accepted, worker-free": Situation(
-        reply(200, {**PARTIAL, "id": "partial and not accepted, worker-free"}),
+        about({**PARTIAL, "id": "partial and not accepted, worker-free"}),
         {"worker_free": True, "accept_partial": False},
     ),
     "still running": Situation(task(id="still running")),
@@ -167,14 +169,16 @@ SITUATIONS = {
     "SeeAny does not respond": Situation(never_respond),
     "SeeAny refuses the key": Situation(reply(401, {"error": {"code": "invalid_api_key", "message": "no"}})),
     "SeeAny does not know it": Situation(reply(404, {"error": {"code": "task_not_found", "message": "no"}})),
-    _NO_VIDEO: Situation(reply(200, {**COMPLETED, "id": _NO_VIDEO, "video_url": None})),
+    _NO_VIDEO: Situation(about({**COMPLETED, "id": _NO_VIDEO, "video_url": None})),
     "there is no connection": Situation(is_connected=False),
-    "the response is about another task": Situation(reply(200, {**COMPLETED, "id": "another"})),
+    "the response is about another task": Situation(about({**COMPLETED, "id": "another"})),
 }
 
 
-def outcome_of(situation: Situation, name: str, number: int, server: HostileServer, client: TestClient) -> Any:
-    """Call back, and return the outcome."""
+def outcome_of(
+    situation: Situation, name: str, number: int, dialect: str, server: HostileServer, client: TestClient
+) -> Any:
+    """Call back about a task that is polled in a dialect, and return the outcome."""
     seeany_task_id = situation.seeany_task_id or name
     first = 10 * number
     instances = [add_wait(seeany_task_id, first + index, **situation.wait) for index in range(situation.waits)]
@@ -183,7 +187,7 @@ def outcome_of(situation: Situation, name: str, number: int, server: HostileServ
     subject = Subject(seeany_task_id, first, instances[0])
     if situation.before:
         situation.before(subject)
-    response = situation.response or reply(200, {**COMPLETED, "id": seeany_task_id})
+    response = situation.response or about({**COMPLETED, "id": seeany_task_id})
 
     async def respond(caller: Caller) -> None:
         if situation.meanwhile:
@@ -197,7 +201,7 @@ def outcome_of(situation: Situation, name: str, number: int, server: HostileServ
         "conn_type": "seeany",
         "host": server.url,
         "password": "sk-callbacks",
-        "extra": {"request_timeout": 3600},
+        "extra": {"request_timeout": 3600, "api": dialect},
     }
     for conn_id in (CONNECTION, situation.connection):
         os.environ[f"AIRFLOW_CONN_{conn_id.upper()}"] = json.dumps(connection) if situation.is_connected else ""
@@ -234,7 +238,7 @@ def _left_of(map_indexes: range, key: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Go through all situations."""
+    """Go through all situations in each dialect."""
     make_database()
     server = HostileServer()
     with in_background(server.serve):
@@ -243,12 +247,18 @@ def main() -> None:
         import_module("airflow_provider_seeany.api.asynchronous")
         handler.POLL_TIMEOUT = 2.0
         with TestClient(create_app(), raise_server_exceptions=False) as client:
-            results = {
-                name: outcome_of(situation, name, number, server, client)
-                for number, (name, situation) in enumerate(SITUATIONS.items(), start=1)
-                if AIRFLOW_V_3_3_PLUS or not situation.wait.get("worker_free")
-            }
+            results = {dialect: _results(dialect, server, client) for dialect in DIALECTS}
     print(msgspec.json.encode(results).decode())
+
+
+def _results(dialect: str, server: HostileServer, client: TestClient) -> dict[str, Any]:
+    with create_session(scoped=False) as session:
+        session.execute(delete(TaskInstance))
+    return {
+        name: outcome_of(situation, name, number, dialect, server, client)
+        for number, (name, situation) in enumerate(SITUATIONS.items(), start=1)
+        if AIRFLOW_V_3_3_PLUS or not situation.wait.get("worker_free")
+    }
 
 
 if __name__ == "__main__":

@@ -31,8 +31,8 @@ from airflow_provider_seeany.exceptions import (
     SeeAnyTaskTimeout,
 )
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
-from tests.hostile import COMPLETED, FAILED, VIDEO, HostileServer, page, reply, task
-from tests.waits import LOST, TaskInstance, context, deferred, finished, wait
+from tests.hostile import COMPLETED, FAILED, VIDEO, HostileServer, about, page, reply, task
+from tests.waits import LOST, TaskInstance, context, deferred, each_dialect, finished, wait
 
 Connect = Callable[..., None]
 
@@ -45,8 +45,9 @@ def sensor(seeany_task_id: Any = "x", **more: Any) -> Any:
     return wait(SeeAnyTaskSensor, seeany_task_id, **more)
 
 
+@each_dialect
 def test_a_poke_returns_whether_the_task_is_done_and_pushes_the_result(hostile: HostileServer) -> None:
-    hostile.script(task(id=VIDEO), reply(200, COMPLETED))
+    hostile.script(task(id=VIDEO), about(COMPLETED))
     poking = sensor(VIDEO, deferrable=False)
     ctx = context()
 
@@ -59,6 +60,7 @@ def test_a_poke_returns_whether_the_task_is_done_and_pushes_the_result(hostile: 
     assert ctx["ti"].pushed["cost"] == 0.7
 
 
+@each_dialect
 def test_a_poking_sensor_waits_in_its_worker_until_the_task_is_done(hostile: HostileServer) -> None:
     hostile.script(task(), reply(500), task(), task(status="completed", video_url="https://h/v"))
 
@@ -100,6 +102,7 @@ def test_a_poking_sensor_backs_off_while_polls_fail(hostile: HostileServer) -> N
     assert (intervals[0], intervals[-1]) == (10, 60)
 
 
+@each_dialect
 def test_a_rescheduling_sensor_gives_its_worker_back_for_its_interval(hostile: HostileServer) -> None:
     hostile.script(task())
     before = datetime.now(UTC)
@@ -111,6 +114,7 @@ def test_a_rescheduling_sensor_gives_its_worker_back_for_its_interval(hostile: H
     assert 60 <= (left.value.reschedule_date - before).total_seconds() < 80  # type: ignore[attr-defined]
 
 
+@each_dialect
 def test_a_poking_sensor_that_times_out_names_the_last_progress_and_is_not_retried(hostile: HostileServer) -> None:
     hostile.script(task(progress=65))
 
@@ -131,11 +135,12 @@ def test_a_timeout_that_a_poke_finds_is_reported_once(hostile: HostileServer, mo
 
 
 FIRST_POLLS: dict[str, tuple[Any, type[SeeAnyError], str]] = {
-    "failed": (reply(200, FAILED), SeeAnyTaskFailed, "生成内容违反内容安全策略 (content_policy_violation)"),
+    "failed": (about(FAILED), SeeAnyTaskFailed, "生成内容违反内容安全策略 (content_policy_violation)"),
     "refused key": (reply(401, {"code": "key", "message": "密钥无效"}), SeeAnyAuthError, "密钥无效 (key)"),
 }
 
 
+@each_dialect
 @pytest.mark.parametrize("skip", SKIPS)
 @pytest.mark.parametrize("deferrable", [True, False])
 @pytest.mark.parametrize("name", FIRST_POLLS)
@@ -152,6 +157,7 @@ def test_what_the_first_poll_finds_out_is_skipped_if_wanted_and_the_reason_is_lo
     assert reason in caplog.text
 
 
+@each_dialect
 @pytest.mark.parametrize("name", FIRST_POLLS)
 def test_without_a_skip_option_the_first_poll_raises(hostile: HostileServer, name: str) -> None:
     response, kind, _ = FIRST_POLLS[name]
@@ -242,6 +248,7 @@ def test_a_poking_sensor_fails_after_many_web_pages_in_a_row(hostile: HostileSer
     assert isinstance(error.value, SeeAnyApiError)
 
 
+@each_dialect
 def test_a_rescheduled_poke_counts_from_the_first_one(hostile: HostileServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a replica does not know yet within 30 s of that is unknown for good later on."""
     hostile.script(reply(404))

@@ -265,7 +265,7 @@ def test_without_a_store_the_log_says_what_cannot_be_promised_and_exceptions_are
 
     assert submit(None, service.create, log=log).seeany_task_id == "wtask_1"
     assert log.text.count(NO_STORE) == 1
-    with pytest.raises(SeeAnySubmissionUnknown, match="wait for it with SeeAnyTaskSensor, else clear"):
+    with pytest.raises(SeeAnySubmissionUnknown, match="If there is one, wait for it with SeeAnyTaskSensor"):
         submit(None, lambda: service.fail(requests.ReadTimeout()))
 
 

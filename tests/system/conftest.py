@@ -18,7 +18,8 @@ from urllib.parse import urlencode
 import pytest
 
 from airflow_provider_seeany.xcoms.record_key import FIRST_KEY, LAST_KEY
-from benchmarks.callback import airflow_with_callbacks
+from benchmarks.callback import airflow_with_callbacks, callback_url
+from demo.simulator import running_simulator
 from local_airflow import DagRun, LocalAirflow, TaskInstance
 from tests.hostile import HostileServer, in_background
 from tests.system.echoes import ECHOES, KEY
@@ -112,6 +113,9 @@ def airflow(
     running = shared.enter_context(LocalAirflow(home, dags, database_template=database_template))
     for conn_id, key in (("seeany_default", KEY), ("seeany_bad_key", "sk-bad-key"), ("seeany_no_key", None)):
         running.create_connection(conn_id, conn_type="seeany", host=simulator_url, password=key)
+    developer = {"api": "developer"}
+    for conn_id, key in (("seeany_developer", KEY), ("seeany_developer_bad_key", "sk-bad-envelope")):
+        running.create_connection(conn_id, conn_type="seeany", host=simulator_url, password=key, extra=developer)
     running.create_connection("seeany_echo", conn_type="seeany", host=echo_url, password=KEY)
     return running
 
@@ -122,12 +126,14 @@ class CalledBack:
     An Airflow that a simulator calls back, below a path prefix, and runs of all its DAGs.
 
     :param ringing: the URL of the simulator that calls back.
+    :param developer: that of another one, whose connection is in the dialect of developers.
     :param silent: that of one that does not.
     :param xcoms: the folder with the XComs of the DAG `backend`.
     """
 
     airflow: LocalAirflow
     ringing: str
+    developer: str
     silent: str
     xcoms: Path
     runs: dict[str, DagRun]
@@ -149,9 +155,13 @@ def called_back(shared: ExitStack, database_template: Path, tmp_path_factory: py
             home, HERE / "callback_dags", base_url_path="/airflow", env=env, database_template=database_template
         )
     )
+    conn_id = "calls_back_developer"
+    url = callback_url(airflow.environment["AIRFLOW__SEEANY__CALLBACK_SECRET"], airflow.url, conn_id)
+    developer = shared.enter_context(running_simulator(home.with_name("developer.log"), callback_url=url))
+    airflow.create_connection(conn_id, conn_type="seeany", host=developer, password=KEY, extra={"api": "developer"})
     airflow.wait_for_dags(["callbacks", "backend"])
     runs = {dag_id: airflow.trigger_dag(dag_id) for dag_id in ("callbacks", "backend")}
-    return CalledBack(airflow, ringing, silent, xcoms, runs)
+    return CalledBack(airflow, ringing, developer, silent, xcoms, runs)
 
 
 class FinishedRun:

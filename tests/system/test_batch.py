@@ -72,6 +72,13 @@ FAILED = {
     "fail_fast": ("SeeAnyBatchFailed", "1 of 2 SeeAny tasks failed", "fails-0s-batch-fast"),
     "timeout": ("SeeAnyTaskTimeout", "1 of 2 SeeAny tasks were not done within 12 s", "never-batch-timeout"),
     "unauthorized": ("SeeAnyAuthError", "HTTP 401", "'seeany_bad_key'"),
+    "developer_unauthorized": ("SeeAnyAuthError", "API Key 无效 (1001)", "'seeany_developer_bad_key'"),
+    "developer_partial_refused": (
+        "SeeAnyBatchFailed",
+        "1 of 2 SeeAny tasks failed",
+        "partial-2s-batch-refused: some of its files failed, 2 were made",
+        "/image-2.jpg",
+    ),
     "bad_id": ("SeeAnyTaskIdError", "seeany_task_ids[1]"),
 }
 
@@ -142,6 +149,29 @@ def test_allowed_failures_are_reported(run: FinishedRun) -> None:
     assert isinstance(result, dict)
     assert [row["id"] for row in result["tasks"]] == ["video-0s-batch-mixed"]
     assert [row["id"] for row in result["failures"]] == ["fails-0s-batch-mixed", "unknown-batch-mixed"]
+
+
+def test_a_batch_in_the_dialect_of_developers_marks_partial_results(run: FinishedRun) -> None:
+    assert run.task("developer").state == "success"
+    result = run.xcoms("developer")["return_value"]
+    assert isinstance(result, dict)
+    assert {row["id"].partition("-batch")[0]: row.get("is_partial", False) for row in result["tasks"]} == {
+        "images-1s-2x": False,
+        "partial-2s-4x": True,
+        "video-1s": False,
+        "busy-0s": False,
+    }
+    assert {row["id"].partition("-batch")[0]: row["reason"] for row in result["failures"]}.keys() == {
+        "partial-1s-1x",
+        "fails-1s",
+        "unknown",
+    }
+    assert (result["partial"], result["cost"]) == (1, {})
+    record = run.record("developer")
+    assert record is not None
+    assert record["batch"] == {"total": 7, "completed": 4, "failed": 3, "partial": 1}
+    tab = run.tab("developer")
+    assert [(row["results"], row["is_partial"]) for row in tab["batch"]][:2] == [(2, False), (2, True)]
 
 
 def test_ids_that_are_too_large_for_a_triggers_arguments_are_waited_for_all_the_same(run: FinishedRun) -> None:

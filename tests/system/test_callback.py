@@ -28,7 +28,7 @@ class Run:
         self.airflow = called_back.airflow
         run = self.airflow.wait_for_run(called_back.runs["callbacks"], timeout=240)
         self.finished = FinishedRun(self.airflow, run)
-        self._simulators = called_back.ringing, called_back.silent
+        self._simulators = called_back.ringing, called_back.developer, called_back.silent
         self.polls = self.polls_by_now()
         self.url: str = self.airflow.xcoms(run, "url")["return_value"]
         """The callback URL that names the task `classic`."""
@@ -70,6 +70,23 @@ def test_a_wait_that_a_callback_resumes_leaves_what_one_that_polls_leaves(run: R
     xcoms = run.finished.xcoms(*task(name))
     assert xcoms["return_value"]["usage"] == {"cost": xcoms["cost"], "cost_unit": "CNY"}  # type: ignore[index]
     assert run.finished.links(*task(name))["Watch video"] == xcoms["video_url"]
+
+
+@pytest.mark.parametrize(
+    ("name", "seeany_task_id", "is_partial"),
+    [
+        ("developer", "images-25s-2x-developer", False),
+        ("developer_worker_free", "partial-25s-4x-developer", True),
+    ],
+)
+def test_a_callback_in_the_dialect_of_developers_resumes_a_wait(
+    run: Run, name: str, seeany_task_id: str, is_partial: bool
+) -> None:
+    assert run.finished.task(name).state == "success"
+    assert run.polls[seeany_task_id] == 2
+    assert "SeeAny called back" in run.finished.log(name)
+    xcoms = run.finished.xcoms(name)
+    assert (len(xcoms["result_urls"]), xcoms["is_partial"]) == (2, is_partial)  # type: ignore[arg-type]
 
 
 def test_one_callback_resumes_all_that_wait_for_the_same_id(run: Run) -> None:

@@ -2,44 +2,63 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
 
 from tests.system.conftest import FinishedRun
-from tests.system.table import CELLS, MODES, SEEANY_IDS, SOFT_FAIL, cell
+from tests.system.table import CELLS, MODES, Cell
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("airflow")]
 
 RunDag = Callable[[str], FinishedRun]
 
-# What the log of a failed wait must hold, besides the SeeAny task's id.
+# What the log of a failed wait must hold, besides the SeeAny task's id, and what the UI's record of it must.
 LOGGED = {
-    "failed": ("SeeAnyTaskFailed", "content_policy_violation", "生成内容违反内容安全策略"),
-    "timeout": ("SeeAnyTaskTimeout", "not done within 12 s", "last seen: processing"),
-    "not_found": ("SeeAnyTaskNotFound", "HTTP 404", "task_not_found", "'seeany_default'"),
-    "unauthorized": ("SeeAnyAuthError", "HTTP 401", "invalid_api_key", "'seeany_bad_key'"),
+    ("v1", "failed"): ("SeeAnyTaskFailed", "content_policy_violation", "生成内容违反内容安全策略"),
+    ("v1", "timeout"): ("SeeAnyTaskTimeout", "not done within 12 s", "last seen: processing"),
+    ("v1", "not_found"): ("SeeAnyTaskNotFound", "HTTP 404", "task_not_found", "'seeany_default'"),
+    ("v1", "unauthorized"): ("SeeAnyAuthError", "HTTP 401", "invalid_api_key", "'seeany_bad_key'"),
+    ("developer", "failed"): ("SeeAnyTaskFailed", "生成内容违反内容安全策略"),
+    ("developer", "partial_refused"): ("SeeAnyTaskFailed", "4 张中成功 2 张", "accept_partial is off", "/image-2.jpg"),
+    ("developer", "timeout"): ("SeeAnyTaskTimeout", "not done within 12 s", "last seen: running"),
+    ("developer", "not_found"): ("SeeAnyTaskNotFound", "任务不存在 (1002)", "'seeany_developer'"),
+    ("developer", "unauthorized"): ("SeeAnyAuthError", "API Key 无效 (1001)", "'seeany_developer_bad_key'"),
 }
-# What the UI's record of it must hold.
 KEPT = {
-    "failed": "content_policy_violation",
-    "timeout": "not done within 12 s",
-    "not_found": "task_not_found",
-    "unauthorized": "invalid_api_key",
+    ("v1", "failed"): "content_policy_violation",
+    ("v1", "not_found"): "task_not_found",
+    ("v1", "unauthorized"): "invalid_api_key",
+    ("developer", "failed"): "生成内容违反内容安全策略",
+    ("developer", "partial_refused"): "/image-2.jpg",
+    ("developer", "not_found"): "任务不存在",
+    ("developer", "unauthorized"): "API Key 无效",
 }
-FAILURES = [(mode, outcome) for mode, outcome, soft_fail in CELLS if outcome in LOGGED and not soft_fail]
+NO_LINKS = {"Watch video": None, "Thumbnail": None, "First file": None}
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_a_completed_task_succeeds_with_the_same_xcoms_and_links_in_every_mode(run_dag: RunDag, mode: str) -> None:
-    run = run_dag(f"outcomes_{mode}")
-    task_id = cell("completed")
+def cells(*outcomes: str, dialect: str | None = None, soft_fail: bool = False) -> pytest.MarkDecorator:
+    """Run a test for each cell with one of these outcomes."""
+    return pytest.mark.parametrize(
+        "cell",
+        [
+            cell
+            for cell in CELLS
+            if cell.outcome in outcomes and cell.soft_fail == soft_fail and dialect in (None, cell.dialect)
+        ],
+        ids=str,
+    )
 
-    assert run.task(task_id).state == "success"
-    xcoms = run.xcoms(task_id)
-    seeany_task_id = SEEANY_IDS["completed"].format(label=f"{mode}-{task_id}")
+
+@cells("completed", dialect="v1")
+def test_a_completed_task_succeeds_with_the_same_xcoms_and_links_in_every_mode(run_dag: RunDag, cell: Cell) -> None:
+    run = run_dag(cell.dag_id)
+
+    assert run.task(cell.task_id).state == "success"
+    xcoms = run.xcoms(cell.task_id)
     result = xcoms.pop("return_value")
-    assert result["id"] == seeany_task_id
+    assert result["id"] == cell.seeany_task_id
     assert result["usage"] == {"cost": 0.7, "cost_unit": "CNY"}
     assert result["completed_at"] == xcoms["completed_at"]
     assert xcoms.pop("completed_at").endswith("Z")
@@ -54,55 +73,83 @@ def test_a_completed_task_succeeds_with_the_same_xcoms_and_links_in_every_mode(r
         "result_urls": [video],
         "is_partial": False,
     }
-    assert run.links(task_id) == {"Watch video": video, "Thumbnail": thumbnail, "First file": None}
-    record = run.record(task_id)
+    assert run.links(cell.task_id) == {"Watch video": video, "Thumbnail": thumbnail, "First file": None}
+    record = run.record(cell.task_id)
     assert record is not None
     assert (record["state"], record["cost"], record["video_url"]) == ("completed", {"CNY": "0.7"}, video)
-    assert f"SeeAny task {seeany_task_id} completed: {video}, cost 0.7 CNY" in run.log(task_id)
+    assert f"SeeAny task {cell.seeany_task_id} completed: {video}, cost 0.7 CNY" in run.log(cell.task_id)
+
+
+@cells("completed", "partial", dialect="developer")
+def test_an_image_set_succeeds_with_the_same_xcoms_and_links_in_every_mode(run_dag: RunDag, cell: Cell) -> None:
+    run = run_dag(cell.dag_id)
+    is_partial = cell.outcome == "partial"
+
+    assert run.task(cell.task_id).state == "success"
+    xcoms = run.xcoms(cell.task_id)
+    result = xcoms.pop("return_value")
+    assert (result["id"], result.get("is_partial", False)) == (cell.seeany_task_id, is_partial)
+    images = result["assets"][0]["images"]
+    assert [(image["width"], image["height"]) for image in images] == [(640, 640)] * 2
+    urls = [image["url"] for image in images]
+    assert xcoms == {"result_urls": urls, "is_partial": is_partial}
+    assert run.links(cell.task_id) == {**NO_LINKS, "First file": urls[0]}
+    record = run.record(cell.task_id)
+    assert record is not None
+    assert (record["state"], record["results"], record.get("is_partial", False)) == ("completed", 2, is_partial)
+    how = "has a partial result (some of its files failed" if is_partial else f"completed: {', '.join(urls)}"
+    assert f"SeeAny task {cell.seeany_task_id} {how}" in run.log(cell.task_id)
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_downstream_task_reads_the_video_url(run_dag: RunDag, mode: str) -> None:
     run = run_dag(f"outcomes_{mode}")
-    video = run.xcoms(cell("completed"))["video_url"]
+    video = run.xcoms(Cell("v1", mode, "completed").task_id)["video_url"]
 
     assert run.xcoms("read")["return_value"] == ([video] if mode == "mapped" else video)
 
 
-@pytest.mark.parametrize(("mode", "outcome"), FAILURES)
-def test_a_failure_gives_its_reason_and_is_never_retried(run_dag: RunDag, mode: str, outcome: str) -> None:
-    run = run_dag(f"outcomes_{mode}")
-    task_id = cell(outcome)
+@cells("failed", "partial_refused", "timeout", "not_found", "unauthorized")
+def test_a_failure_gives_its_reason_and_is_never_retried(run_dag: RunDag, cell: Cell) -> None:
+    run = run_dag(cell.dag_id)
 
-    assert (run.task(task_id).state, run.task(task_id).try_number) == ("failed", 1)
-    log = run.log(task_id)
-    for text in (*LOGGED[outcome], SEEANY_IDS[outcome].format(label=f"{mode}-{task_id}")):
+    assert (run.task(cell.task_id).state, run.task(cell.task_id).try_number) == ("failed", 1)
+    log = run.log(cell.task_id)
+    for text in (*LOGGED[cell.dialect, cell.outcome], cell.seeany_task_id):
         assert text in log
-    assert run.xcoms(task_id) == {}
-    assert run.links(task_id) == {"Watch video": None, "Thumbnail": None, "First file": None}
-    record = run.record(task_id)
+    assert run.xcoms(cell.task_id) == {}
+    assert run.links(cell.task_id) == NO_LINKS
+    record = run.record(cell.task_id)
     assert record is not None
-    assert record["state"] == ("timed_out" if outcome == "timeout" else "failed")
-    assert KEPT[outcome] in str(record)
+    assert record["state"] == ("timed_out" if cell.outcome == "timeout" else "failed")
+    assert KEPT.get((cell.dialect, cell.outcome), "not done within 12 s") in str(record)
 
 
-@pytest.mark.parametrize(("mode", "outcome"), SOFT_FAIL)
-def test_soft_fail_skips_and_logs_the_reason(run_dag: RunDag, mode: str, outcome: str) -> None:
-    run = run_dag(f"outcomes_{mode}")
-    task = run.task(cell(outcome, soft_fail=True))
+@cells("failed", "timeout", "not_found", "unauthorized", soft_fail=True)
+def test_soft_fail_skips_and_logs_the_reason(run_dag: RunDag, cell: Cell) -> None:
+    run = run_dag(cell.dag_id)
+    task = run.task(cell.task_id)
 
     assert (task.state, task.try_number) == ("skipped", 1)
     log = run.log(task.task_id, task.map_index)
-    for text in LOGGED[outcome]:
+    for text in LOGGED[cell.dialect, cell.outcome]:
         assert text in log
 
 
-@pytest.mark.parametrize("mode", ["deferred", "mapped", "operator"])
-def test_progress_is_in_the_log_where_the_trigger_waits(run_dag: RunDag, mode: str) -> None:
-    log = run_dag(f"outcomes_{mode}").log(cell("timeout"))
+@pytest.mark.parametrize(
+    ("cell", "progress"),
+    [
+        (Cell("v1", "deferred", "timeout"), r" \d+ %, about "),
+        (Cell("developer", "deferred", "timeout"), r": running \d+ % "),
+        (Cell("developer", "operator", "timeout"), r": running \d+ % "),
+    ],
+    ids=str,
+)
+def test_progress_is_in_the_log_where_the_trigger_waits(run_dag: RunDag, cell: Cell, progress: str) -> None:
+    log = run_dag(cell.dag_id).log(cell.task_id)
 
     assert "Pausing task as DEFERRED" in log
-    assert " %, about " in log
+    assert re.search(progress, log.partition("Pausing task as DEFERRED")[2])
 
 
 @pytest.mark.parametrize("mode", MODES)

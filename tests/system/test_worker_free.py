@@ -10,7 +10,7 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
 from local_airflow import DagRun, LocalAirflow
 from tests.system.conftest import FinishedRun
-from tests.system.table import OUTCOMES, cell
+from tests.system.table import CELLS, Cell
 from tests.system.ways import (
     CONF,
     FAILING,
@@ -28,8 +28,19 @@ pytestmark = [
 
 RunDag = Callable[[str], FinishedRun]
 
-# With and without a worker, sensor and operator.
-PAIRS = [("deferred", "worker_free"), ("operator", "operator_worker_free")]
+WITHOUT_WORKER = {"deferred": "worker_free", "operator": "operator_worker_free"}
+PAIRS = [
+    (cell, without)
+    for cell in CELLS
+    if cell.mode in WITHOUT_WORKER
+    and not cell.soft_fail
+    and (without := cell._replace(mode=WITHOUT_WORKER[cell.mode])) in CELLS
+]
+"""Cells with and without a worker."""
+each_pair = pytest.mark.parametrize(("with_worker", "without"), PAIRS, ids=str)
+each_failing_pair = pytest.mark.parametrize(
+    ("with_worker", "without"), [pair for pair in PAIRS if pair[0].outcome not in ("completed", "partial")], ids=str
+)
 
 
 def workers_started(run: FinishedRun, task_id: str, map_index: int | None = None) -> int:
@@ -37,28 +48,23 @@ def workers_started(run: FinishedRun, task_id: str, map_index: int | None = None
     return run.log(task_id, map_index).count("Filling up the DagBag")
 
 
-@pytest.mark.parametrize("outcome", OUTCOMES)
-@pytest.mark.parametrize(("with_worker", "without"), PAIRS)
-def test_only_a_failure_starts_a_worker(run_dag: RunDag, with_worker: str, without: str, outcome: str) -> None:
-    task_id = cell(outcome)
-    classic = workers_started(run_dag(f"outcomes_{with_worker}"), task_id)
-    free = workers_started(run_dag(f"outcomes_{without}"), task_id)
+@each_pair
+def test_only_a_failure_starts_a_worker(run_dag: RunDag, with_worker: Cell, without: Cell) -> None:
+    classic = workers_started(run_dag(with_worker.dag_id), with_worker.task_id)
+    free = workers_started(run_dag(without.dag_id), without.task_id)
 
     # What the first poll in the worker finds out ends the classic wait there. An unknown task may be visible soon.
-    assert classic == (1 if outcome == "unauthorized" else 2)
-    assert free == (0 if outcome == "completed" else 1)
+    assert classic == (1 if with_worker.outcome == "unauthorized" else 2)
+    assert free == (0 if with_worker.outcome in ("completed", "partial") else 1)
 
 
-@pytest.mark.parametrize("outcome", ["failed", "timeout", "not_found", "unauthorized"])
-@pytest.mark.parametrize(("with_worker", "without"), PAIRS)
-def test_the_exception_is_the_same_with_and_without_a_worker(
-    run_dag: RunDag, with_worker: str, without: str, outcome: str
-) -> None:
-    def exception(mode: str) -> str:
-        log = run_dag(f"outcomes_{mode}").log(cell(outcome))
+@each_failing_pair
+def test_the_exception_is_the_same_with_and_without_a_worker(run_dag: RunDag, with_worker: Cell, without: Cell) -> None:
+    def exception(cell: Cell) -> str:
+        log = run_dag(cell.dag_id).log(cell.task_id)
         (line,) = (line for line in log.splitlines() if line.startswith("SeeAny"))
         # Without what differs between any two waits: their ids, the request's id, the progress at that moment.
-        return line.replace(f"-{mode}-", "-").partition(" (request id")[0].partition("; last seen: ")[0]
+        return line.replace(f"-{cell.mode}-", "-").partition(" (request id")[0].partition("; last seen: ")[0]
 
     assert exception(without) == exception(with_worker)
 

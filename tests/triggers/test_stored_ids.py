@@ -11,48 +11,18 @@ import msgspec
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk.execution_time import task_runner
-from airflow.sdk.execution_time.comms import DeleteXCom, GetXCom, SetXCom
 
 from airflow_provider_seeany.api.batch_result import BatchResult, decode_batch_outcome
 from airflow_provider_seeany.api.outcome import Misconfigured
 from airflow_provider_seeany.sensors.batch import SeeAnyTaskBatchSensor
 from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
 from airflow_provider_seeany.triggers.stored_ids import IDS_KEY, StoredIds
-from tests.supervisor import Supervisor as StatefulSupervisor
+from tests.supervisor import Supervisor
 from tests.waits import TaskInstance, batch_trigger, starts_triggers
 
 MYSQL_TEXT = 65_535
 MANY = [f"video-0s-stored-{number:06}" for number in range(10_000)]
 FEW = MANY[:1000]
-
-
-class Supervisor:
-    """Stores XComs as Airflow's own does, for a worker and a triggerer."""
-
-    def __init__(self) -> None:
-        self.xcoms: dict[str, Any] = {}
-
-    def send(self, message: Any) -> Any:
-        """Handle a worker's message."""
-        match message:
-            case SetXCom(key=key, value=value):
-                self.xcoms[key] = json.loads(json.dumps(value))
-            case DeleteXCom(key=key):
-                self.xcoms.pop(key, None)
-            case GetXCom(key=key):
-                return SimpleNamespace(value=self.xcoms.get(key))
-        return None
-
-    async def asend(self, message: Any) -> Any:
-        """Handle a trigger's message."""
-        return self.send(message)
-
-
-@pytest.fixture
-def supervisor(monkeypatch: pytest.MonkeyPatch) -> Supervisor:
-    supervisor = Supervisor()
-    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
-    return supervisor
 
 
 def context(try_id: str = "first") -> Any:
@@ -150,7 +120,7 @@ def test_ids_that_a_trigger_could_not_read_stay_in_the_arguments(monkeypatch: py
 async def test_the_ids_are_deleted_when_a_user_ends_the_batch(
     monkeypatch: pytest.MonkeyPatch, state: str | None, whose: str, *, are_left: bool
 ) -> None:
-    supervisor = StatefulSupervisor()
+    supervisor = Supervisor()
     monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
     task_instance = context()["ti"]
     stored = StoredIds.of(task_instance)

@@ -39,7 +39,7 @@ from tests.hostile import (
     truncated,
 )
 from tests.triggers.runs import WELL_UNDER_WAY, outcome_of, trigger
-from tests.waits import TASK_SETTINGS
+from tests.waits import TASK_SETTINGS, each_dialect
 
 Connect = Callable[..., None]
 
@@ -91,24 +91,27 @@ def test_a_trigger_stored_by_an_older_version_still_works() -> None:
     }
 
 
-async def test_a_completed_task_is_reported_with_its_whole_response(simulator_url: str, connect: Connect) -> None:
+@each_dialect
+async def test_a_completed_task_is_reported_with_its_result(simulator_url: str, connect: Connect) -> None:
     connect(host=simulator_url)
 
     outcome = await outcome_of(trigger("video-0.5s-trigger", poll_interval=0.1))
 
     assert isinstance(outcome, Finished)
-    assert SeeAnyTask.from_payload(outcome.payload).usage.cost == 0.7
+    assert SeeAnyTask.from_payload(outcome.payload).video_url.endswith(".mp4")
 
 
+@each_dialect
 async def test_a_failed_task_is_reported_with_its_reason(simulator_url: str, connect: Connect) -> None:
     connect(host=simulator_url)
 
     outcome = await outcome_of(trigger("fails-0s"))
 
     assert isinstance(outcome, Finished)
-    assert outcome.payload["error"]["message"] == "生成内容违反内容安全策略"
+    assert SeeAnyTask.from_payload(outcome.payload).error.message == "生成内容违反内容安全策略"
 
 
+@each_dialect
 async def test_a_task_that_never_ends_is_reported_at_the_deadline(simulator_url: str, connect: Connect) -> None:
     connect(host=simulator_url)
 
@@ -116,9 +119,10 @@ async def test_a_task_that_never_ends_is_reported_at_the_deadline(simulator_url:
 
     assert isinstance(outcome, TimedOut)
     assert outcome.last_snapshot is not None
-    assert outcome.last_snapshot.startswith("processing")
+    assert outcome.last_snapshot.startswith(("processing", "running"))
 
 
+@each_dialect
 async def test_a_task_that_is_not_known_is_reported(simulator_url: str, connect: Connect) -> None:
     connect(host=simulator_url)
 
@@ -128,6 +132,7 @@ async def test_a_task_that_is_not_known_is_reported(simulator_url: str, connect:
     assert outcome.http_status == 404
 
 
+@each_dialect
 async def test_a_refused_key_is_reported(simulator_url: str, connect: Connect) -> None:
     connect(host=simulator_url, password="sk-bad")
 
@@ -145,13 +150,15 @@ BUMPY: dict[str, list[Responder]] = {
 }
 
 
+@each_dialect
 @pytest.mark.parametrize("name", BUMPY)
 async def test_a_wait_continues_after_transient_errors(hostile: HostileServer, name: str) -> None:
     hostile.script(*BUMPY[name], task(status="completed"))
 
     outcome = await outcome_of(trigger())
 
-    assert outcome == Finished({"id": "x", "status": "completed"})
+    assert isinstance(outcome, Finished)
+    assert (outcome.payload["id"], outcome.payload["status"]) == ("x", "completed")
     assert len(hostile.requests) == len(BUMPY[name]) + 1
     await eventually(hostile, lambda: hostile.open == 0)
 
@@ -168,6 +175,7 @@ REFUSED: dict[str, tuple[Responder, str]] = {
 }
 
 
+@each_dialect
 @pytest.mark.usefixtures("_invalid_responses_count_at_once")
 @pytest.mark.parametrize("name", REFUSED)
 async def test_an_error_that_polling_again_cannot_mend_is_reported(hostile: HostileServer, name: str) -> None:
@@ -181,6 +189,7 @@ async def test_an_error_that_polling_again_cannot_mend_is_reported(hostile: Host
     await eventually(hostile, lambda: hostile.open == 0)
 
 
+@each_dialect
 @pytest.mark.parametrize(
     "response", [reset, reply(500), reply(429, b"", ("Retry-After", "3600"))], ids=["reset", "500", "429"]
 )
@@ -194,6 +203,7 @@ async def test_an_error_up_to_the_deadline_is_named_in_the_timeout(hostile: Host
     assert outcome.last_error
 
 
+@each_dialect
 @pytest.mark.parametrize(
     "field", ["seed", "progress", "duration", "cost"], ids=["a new field", "progress", "duration", "cost"]
 )
@@ -207,6 +217,7 @@ async def test_no_number_in_a_response_can_stop_the_triggerer(hostile: HostileSe
     msgspec.msgpack.encode(event.payload)
 
 
+@each_dialect
 async def test_no_text_in_a_response_can_stop_postgresql_from_storing_it(hostile: HostileServer) -> None:
     hostile.script(task(status="completed", note="a\x00b", **{"c\x00d": 1}))
 
@@ -269,6 +280,7 @@ async def test_without_a_deadline_the_wait_continues(hostile: HostileServer) -> 
 # A task that is not visible yet, and the time of day.
 
 
+@each_dialect
 async def test_a_task_that_is_not_visible_yet_is_polled_again(hostile: HostileServer) -> None:
     hostile.script(reply(404), reply(404), task(), task(status="completed"))
 
@@ -398,6 +410,7 @@ async def test_a_cancelled_wait_closes_its_connections(hostile: HostileServer, r
     await eventually(hostile, lambda: hostile.open == 0)
 
 
+@each_dialect
 async def test_all_waits_of_a_triggerer_share_their_connections(hostile: HostileServer) -> None:
     ids = [f"t{number}" for number in range(40)]
     for task_id in ids:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import DAG
 
+from airflow_provider_seeany.operators.submit import SeeAnySubmitOperator
 from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
 from airflow_provider_seeany.sensors.batch import SeeAnyTaskBatchSensor
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
@@ -119,7 +120,7 @@ def test_every_setting_is_an_attribute_and_none_a_forgotten_default(kind: Any) -
     assert [name for name in TASK_SETTINGS.__struct_fields__ if not hasattr(waiting, name)] == []
 
 
-@pytest.mark.parametrize("kind", [*KINDS, SeeAnyTaskBatchSensor])
+@pytest.mark.parametrize("kind", [*KINDS, SeeAnyTaskBatchSensor, SeeAnySubmitOperator])
 def test_every_parameter_is_documented_in_the_class_that_takes_it(kind: type) -> None:
     ours = [each for each in kind.__mro__ if each.__module__.startswith("airflow_provider_seeany.")]
     for each in ours:

@@ -12,9 +12,9 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow_provider_seeany.api.outcome import Finished
 from airflow_provider_seeany.callback.registration import KEY_PREFIX, registration_key
 from airflow_provider_seeany.exceptions import SeeAnyRequestError, SeeAnyTaskIdError
-from tests.hostile import COMPLETED, Caller, HostileServer, Responder, reply, task
+from tests.hostile import COMPLETED, Caller, HostileServer, Responder, about, reply, task
 from tests.supervisor import Supervisor
-from tests.waits import KINDS, context, wait
+from tests.waits import KINDS, context, each_dialect, wait
 
 pytestmark = pytest.mark.usefixtures("_connected")
 each_kind = pytest.mark.parametrize("kind", KINDS)
@@ -42,6 +42,7 @@ def recording(supervisor: Supervisor, response: Responder, seen: list[set[str]])
     return poll
 
 
+@each_dialect
 @each_kind
 def test_a_wait_is_registered_before_its_first_poll_and_after_its_deferral(
     hostile: HostileServer, supervisor: Supervisor, kind: Any
@@ -58,12 +59,13 @@ def test_a_wait_is_registered_before_its_first_poll_and_after_its_deferral(
     assert trigger.first_poll_at < time.time() + 11
 
 
+@each_dialect
 @each_kind
 @pytest.mark.parametrize("ends", ["completed", "refused"])
 def test_a_wait_that_ends_at_its_first_poll_leaves_no_registration(
     hostile: HostileServer, supervisor: Supervisor, kind: Any, ends: str
 ) -> None:
-    hostile.script(reply(200, {**COMPLETED, "id": "x"}) if ends == "completed" else reply(403))
+    hostile.script(about({**COMPLETED, "id": "x"}) if ends == "completed" else reply(403))
     waiting = wait(kind, expect_callback=True)
 
     if ends == "completed":

@@ -19,7 +19,7 @@ from airflow_provider_seeany.exceptions import (
 from airflow_provider_seeany.hooks import reauth
 from airflow_provider_seeany.wait.task import TaskWait
 from tests.hostile import HostileServer, accepting, page, reply, task
-from tests.waits import KINDS, TASK_SETTINGS, context, wait
+from tests.waits import KINDS, TASK_SETTINGS, context, each_dialect, wait
 
 each_kind = pytest.mark.parametrize("kind", KINDS)
 
@@ -40,6 +40,7 @@ def test_the_trigger_polls_between_five_and_ten_seconds_after_the_deferral(inter
         assert before + 5 <= first_poll_at <= time.time() + 10
 
 
+@each_dialect
 def test_the_workers_snapshot_goes_along_with_the_trigger(hostile: HostileServer, connect: Callable[..., None]) -> None:
     connect(host=hostile.url)
     hostile.script(task(progress=65, estimated_remaining=42), reply(500))
@@ -67,6 +68,7 @@ def test_the_first_poll_is_never_before_retry_after_nor_after_the_deadline(
     assert abs((short.trigger().first_poll_at or 0) - (short.trigger().deadline or 0)) < 5
 
 
+@each_dialect
 def test_an_error_for_a_running_task_names_its_last_snapshot(
     hostile: HostileServer, connect: Callable[..., None]
 ) -> None:
@@ -77,6 +79,7 @@ def test_an_error_for_a_running_task_names_its_last_snapshot(
         task_wait().result()
 
 
+@each_dialect
 def test_a_poke_in_a_later_process_knows_when_the_wait_began(
     hostile: HostileServer, connect: Callable[..., None]
 ) -> None:
@@ -101,6 +104,7 @@ def test_a_later_poke_retries_a_missing_connection_and_then_names_it(
         task_wait(began=time.time() - 60, timeout=3600).poll()
 
 
+@each_dialect
 def test_a_poke_picks_up_a_replaced_key(hostile: HostileServer, connect: Callable[..., None]) -> None:
     connect(host=hostile.url)
     hostile.script(task(), accepting("sk-new", task(status="completed"), otherwise=reply(401)))

@@ -51,6 +51,10 @@ class Dialect(ABC):
     def error_in(self, payload: Mapping[str, Any]) -> BodyError | None:
         """Return the error of the request in a body that came with a success status; ``None`` if there is none."""
 
+    def http_status(self, status: int, payload: Mapping[str, Any]) -> int:
+        """Return what the status of an error counts as, with this body."""
+        return status
+
     @abstractmethod
     def test_key(self, client: Client) -> str:
         """

@@ -91,6 +91,11 @@ class Developer(Dialect):
             return None
         return BodyError(code=code, message=message, http_status=status)
 
+    def http_status(self, status: int, payload: Mapping[str, Any]) -> int:
+        """Return the status that the message means, in place of one that services respond to all kinds of errors."""
+        _, message = code_and_message(payload)
+        return _meaning(message) or status if status in (400, 403) else status
+
     def test_key(self, client: Client) -> str:
         """Request the balance, which any success proves to be readable with this key."""
         payload = client.get_json("api/developer/balance")
@@ -144,10 +149,15 @@ def _http_status(code: object, message: str | None) -> int | None:
     """Return the HTTP status that an error counts as."""
     number = _number(code)
     status = http_status(f"{number:.0f}") if number is not None and number.is_integer() else None
+    meant = _meaning(message)
+    # These are what services respond to all kinds of errors.
+    return meant if status is None or (status in (400, 403, 500) and meant is not None) else status
+
+
+def _meaning(message: str | None) -> int | None:
+    """Return the HTTP status that a message counts as, if it is plain."""
     text = normalize("NFKC", (message or "")[:_MAX_TEXT]).casefold()
-    meant = next((meaning for pattern, meaning in _MEANINGS if re.search(pattern, text, re.DOTALL)), None)
-    # These two are what services respond to all kinds of errors.
-    return meant if status is None or (status in (400, 403) and meant is not None) else status
+    return next((meaning for pattern, meaning in _MEANINGS if re.search(pattern, text, re.DOTALL)), None)
 
 
 def _balance(value: object, unit: str | None = None) -> str | None:

@@ -15,6 +15,7 @@ from airflow_provider_seeany.api.errors import (
     PermanentError,
     ThrottledError,
     TransientError,
+    error_type,
 )
 from airflow_provider_seeany.api.outcome import Finished
 from airflow_provider_seeany.api.parse import parse_json, parse_task
@@ -57,11 +58,11 @@ def body(data: object, code: object = 0, msg: object = "success") -> dict[str, A
     return {"code": code, "msg": msg, "data": data}
 
 
-def read(payload: object) -> SeeAnyTask | ApiError:
+def read(payload: object, status: int = 200) -> SeeAnyTask | ApiError:
     """Read a body as both transports do."""
     sent = json.dumps(payload, ensure_ascii=False).encode()
     try:
-        return parse_task(Response(status=200, headers={}, body=sent, secret=Secret(KEY)), ID, DEVELOPER)
+        return parse_task(Response(status=status, headers={}, body=sent, secret=Secret(KEY)), ID, DEVELOPER)
     except ApiError as error:
         return error
 
@@ -243,6 +244,7 @@ MEANINGS: dict[str, list[tuple[object, str]]] = {
         (1, "Forbidden"),
         (1, "无权访问该接口"),
         (1, "任务查询失败，密钥无效"),
+        (500, "密钥无效"),
     ],
     "id": [
         (404, "no"),
@@ -256,6 +258,7 @@ MEANINGS: dict[str, list[tuple[object, str]]] = {
         (1, "task_uuid 无效"),
         (1, "任务不存在或密钥无权访问"),
         (400, "任务不存在"),
+        (500, "任务不存在"),
     ],
     "throttled": [
         (429, "no"),
@@ -266,6 +269,7 @@ MEANINGS: dict[str, list[tuple[object, str]]] = {
     ],
     "busy": [
         (500, "no"),
+        (500, "系统错误"),
         ("503", "no"),
         (1, "System busy"),
         (1, "Please try again later"),
@@ -320,6 +324,29 @@ def test_the_text_says_why_there_is_no_task_also_beside_a_code_of_success_or_non
         error = read(envelope)
         assert isinstance(error, ApiError)
         assert error.http_status == status
+
+
+@pytest.mark.parametrize(
+    ("status", "msg", "counts_as"),
+    [
+        (400, "系统繁忙,请稍后再试", 503),
+        (400, "任务不存在", 404),
+        (403, "请求过于频繁", 429),
+        (403, "API Key 无效", 401),
+        (400, "参数错误", 400),
+        (403, "缺少 User-Agent", 403),
+        (404, "系统繁忙", 404),
+        (500, "任务不存在", 500),
+    ],
+)
+def test_a_plain_message_counts_beside_an_http_status_that_services_use_for_everything(
+    status: int, msg: str, counts_as: int
+) -> None:
+    error = read(body(None, 1004, msg), status)
+
+    assert isinstance(error, ApiError)
+    assert (error.http_status, type(error)) == (counts_as, error_type(counts_as))
+    assert f"SeeAny returned HTTP {status}: {msg} (1004)" in str(error)
 
 
 ENDED: dict[str, tuple[dict[str, Any], str | type[ApiError]]] = {

@@ -8,6 +8,7 @@ from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 
 COMMON = {"seeany_conn_id": "calls_back", "expect_callback": True, "timeout": 300}
+DEVELOPER = {**COMMON, "seeany_conn_id": "calls_back_developer"}
 
 with DAG("callbacks", schedule=None):
     SeeAnyTaskSensor(task_id="polling", seeany_task_id="video-25s-polling", seeany_conn_id="silent")
@@ -17,6 +18,10 @@ with DAG("callbacks", schedule=None):
     SeeAnyTaskResultOperator(task_id="sibling", seeany_task_id="video-25s-operator", **COMMON)
     SeeAnyTaskSensor.partial(task_id="mapped", worker_free=True, **COMMON).expand(
         seeany_task_id=["video-25s-mapped-1", "video-25s-mapped-2"]
+    )
+    SeeAnyTaskSensor(task_id="developer", seeany_task_id="images-25s-2x-developer", **DEVELOPER)
+    SeeAnyTaskSensor(
+        task_id="developer_worker_free", seeany_task_id="partial-25s-4x-developer", worker_free=True, **DEVELOPER
     )
     SeeAnyTaskSensor(task_id="failed", seeany_task_id="fails-25s-classic", retries=2, **COMMON)
     SeeAnyTaskSensor(

@@ -8,6 +8,9 @@ from airflow.sdk import DAG, task
 
 from airflow_provider_seeany.sensors.batch import SeeAnyTaskBatchSensor
 
+DEVELOPER = ("images-1s-2x", "partial-2s-4x", "video-1s", "busy-0s", "partial-1s-1x", "fails-1s", "unknown")
+"""What the tasks of a batch in the dialect of developers do: the first four are completed."""
+
 with DAG("batches", schedule=None):
 
     @task
@@ -71,5 +74,24 @@ with DAG("batches", schedule=None):
     )
     SeeAnyTaskBatchSensor(
         task_id="unauthorized", seeany_task_ids=["video-0s-x"], seeany_conn_id="seeany_bad_key", retries=2
+    )
+    SeeAnyTaskBatchSensor(
+        task_id="developer",
+        seeany_task_ids=[f"{what}-batch-developer" for what in DEVELOPER],
+        seeany_conn_id="seeany_developer",
+        allow_failures=True,
+    )
+    SeeAnyTaskBatchSensor(
+        task_id="developer_partial_refused",
+        seeany_task_ids=["images-1s-batch-refused", "partial-2s-batch-refused"],
+        seeany_conn_id="seeany_developer",
+        accept_partial=False,
+        retries=2,
+    )
+    SeeAnyTaskBatchSensor(
+        task_id="developer_unauthorized",
+        seeany_task_ids=["video-0s-x"],
+        seeany_conn_id="seeany_developer_bad_key",
+        retries=2,
     )
     SeeAnyTaskBatchSensor(task_id="bad_id", seeany_task_ids=["video-0s-x", ""], retries=2)

@@ -9,12 +9,12 @@ from airflow.sdk import DAG, BaseOperator, get_parsing_context, task, task_group
 
 from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
-from tests.system.table import CELLS, CONNECTIONS, MODES, SEEANY_IDS, cell
+from tests.system.table import CELLS, MODES, SENSOR_MODES, Cell
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.mappedoperator import MappedOperator
 
-SENSOR_MODES: dict[str, dict[str, Any]] = {
+OPTIONS: dict[str, dict[str, Any]] = {
     "poke": {"deferrable": False, "mode": "poke", "poke_interval": 1},
     # A busy scheduler can lose a task that is due again within seconds (apache/airflow#72716). The first poll of
     # a trigger is late enough with the interval that is the default, which also goes for what follows.
@@ -22,21 +22,18 @@ SENSOR_MODES: dict[str, dict[str, Any]] = {
     "deferred": {},
     "mapped": {},
     "worker_free": {"worker_free": True},
-}
-OPERATOR_MODES: dict[str, dict[str, Any]] = {
     "operator": {},
     "operator_blocking": {"deferrable": False, "poll_interval": 1},
     "operator_worker_free": {"worker_free": True},
 }
-ALL_MODES = SENSOR_MODES | OPERATOR_MODES
 
 
 def wait_for(seeany_task_id: str, *, mode: str, **options: Any) -> BaseOperator | MappedOperator:
     """Make a task that waits in this way."""
     kind = SeeAnyTaskSensor if mode in SENSOR_MODES else SeeAnyTaskResultOperator
     if mode == "mapped":
-        return kind.partial(**ALL_MODES[mode], **options).expand(seeany_task_id=[seeany_task_id])
-    return kind(seeany_task_id=seeany_task_id, **ALL_MODES[mode], **options)
+        return kind.partial(**OPTIONS[mode], **options).expand(seeany_task_id=[seeany_task_id])
+    return kind(seeany_task_id=seeany_task_id, **OPTIONS[mode], **options)
 
 
 @task
@@ -48,21 +45,21 @@ def read(video_url: str | list[str]) -> str | list[str]:
 def outcomes_dag(mode: str) -> None:
     """Make the DAG that runs the outcomes in one mode. Retries are on, to see that none is made."""
     with DAG(f"outcomes_{mode}", schedule=None):
-        for cell_mode, outcome, soft_fail in CELLS:
-            if cell_mode != mode:
+        for cell in CELLS:
+            if cell.mode != mode:
                 continue
-            task_id = cell(outcome, soft_fail=soft_fail)
             wait = wait_for(
-                SEEANY_IDS[outcome].format(label=f"{mode}-{task_id}"),
+                cell.seeany_task_id,
                 mode=mode,
-                task_id=task_id,
-                seeany_conn_id=CONNECTIONS.get(outcome, "seeany_default"),
-                timeout=12 if outcome == "timeout" else 120,
+                task_id=cell.task_id,
+                seeany_conn_id=cell.conn_id,
+                timeout=12 if cell.outcome == "timeout" else 120,
                 retries=2,
                 retry_delay=timedelta(seconds=1),
-                **({"soft_fail": True} if soft_fail else {}),
+                **({"soft_fail": True} if cell.soft_fail else {}),
+                **({"accept_partial": False} if cell.outcome == "partial_refused" else {}),
             )
-            if task_id == cell("completed"):
+            if cell == Cell("v1", mode, "completed"):
                 read(wait.output["video_url"])
 
 

@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 import pytest
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
+from airflow_provider_seeany.api.dialects import DEFAULT_DIALECT
+from airflow_provider_seeany.api.dialects.base import Dialect
 from airflow_provider_seeany.links.task import RESULT_LINKS
 from airflow_provider_seeany.xcoms.record_key import FIRST_KEY, LAST_KEY
-from tests.hostile import COMPLETED
+from tests.hostile import COMPLETED, DEVELOPER_TASK, V1_TASK
 from tests.scripts.run import run_script
 from tests.waits import starts_triggers
 
@@ -76,10 +78,16 @@ pytestmark = pytest.mark.xdist_group("callbacks")
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The outcome of each situation."""
+def in_each_dialect(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The outcome of each situation, by the name of the dialect in which the task is polled."""
     home = tmp_path_factory.mktemp("callbacks")
     return run_script("callbacks", home / "home", f"sqlite:///{home}/airflow.db")
+
+
+@pytest.fixture
+def results(in_each_dialect: Any, dialect: Dialect) -> Any:
+    """The outcome of each situation."""
+    return in_each_dialect[dialect.name]
 
 
 def test_every_situation_is_tested(results: Any) -> None:
@@ -130,5 +138,6 @@ def test_without_a_worker_only_the_links_are_pushed_if_do_xcom_push_is_off(resul
     assert set(xcoms) == {link.xcom_key for link in RESULT_LINKS}
 
 
-def test_an_id_cannot_leave_its_segment_of_the_url(results: Any) -> None:
-    assert results["an odd id"]["polls"] == ["/v1/tasks/..%2Fx%3Fy%3D1%23z"]
+def test_an_id_cannot_leave_its_part_of_the_url(results: Any, dialect: Dialect) -> None:
+    path = V1_TASK if dialect is DEFAULT_DIALECT else DEVELOPER_TASK
+    assert results["an odd id"]["polls"] == [f"{path}..%2Fx%3Fy%3D1%23z"]

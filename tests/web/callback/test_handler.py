@@ -28,12 +28,12 @@ from airflow_provider_seeany.web.callback.rate_limit import RateLimit
 from airflow_provider_seeany.web.callback.resume import find_waits, note_callback, resume
 from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
-from tests.hostile import COMPLETED, FAILED, Caller, HostileServer, Responder, never_respond, reply, reset, task
-from tests.waits import TASK_SETTINGS, starts_triggers
+from tests.hostile import COMPLETED, FAILED, Caller, HostileServer, Responder, about, never_respond, reply, reset, task
+from tests.waits import TASK_SETTINGS, each_dialect, starts_triggers
 from tests.web.callback.waits_in_database import CONNECTION, add_wait, make_database, mark_failed, wait_anew
 
 CLAIMS = TokenClaims(CONNECTION)
-DONE = reply(200, {**COMPLETED, "id": "x"})
+DONE = about({**COMPLETED, "id": "x"})
 RESUMED, NO_WAIT = CallbackResult(CallbackStatus.RESUMED, 1), CallbackResult(CallbackStatus.NO_WAIT)
 CALL_BACK_AGAIN = CallbackResult(retry_after=10)
 
@@ -82,6 +82,7 @@ async def test_an_api_server_without_its_certificates_requests_another_callback_
     assert re.search(r"REQUESTS_CA_BUNDLE.*/no/such/bundle\.pem", caplog.text)
 
 
+@each_dialect
 @starts_triggers
 async def test_one_callback_and_one_poll_resume_all_waits_for_a_task(hostile: HostileServer) -> None:
     waits = [add_wait("x", 1), add_wait("x", 2, worker_free=True), add_wait("y", 3)]
@@ -92,6 +93,7 @@ async def test_one_callback_and_one_poll_resume_all_waits_for_a_task(hostile: Ho
     assert len(hostile.requests) == 1
 
 
+@each_dialect
 async def test_a_task_that_has_not_ended_resumes_no_wait(hostile: HostileServer) -> None:
     wait = add_wait("x", 1)
     hostile.script(task())
@@ -142,6 +144,7 @@ async def test_a_url_that_names_the_task_instance_needs_no_body(hostile: Hostile
     assert [state_of(each) for each in waits] == ["scheduled", "deferred"]
 
 
+@each_dialect
 @pytest.mark.parametrize("response", [reply(500), reply(404), reply(403), reply(200, b"<html>")])
 async def test_an_upstream_error_leaves_the_wait_as_it_is(hostile: HostileServer, response: Any) -> None:
     wait = add_wait("x", 1)
@@ -164,6 +167,7 @@ async def test_a_poll_that_hangs_times_out(
     assert "no response within 0.2 s" in caplog.text
 
 
+@each_dialect
 @pytest.mark.parametrize("order", [["x", "done"], ["done", "x"]], ids=str)
 @pytest.mark.parametrize(
     ("response", "expected"),
@@ -182,7 +186,7 @@ async def test_one_task_that_cannot_be_polled_does_not_hide_another_that_has_end
 ) -> None:
     waits = [add_wait("x", 1), add_wait("done", 2)]
     hostile.script(response)
-    hostile.script(reply(200, {**COMPLETED, "id": "done"}), task_id="done")
+    hostile.script(about({**COMPLETED, "id": "done"}), task_id="done")
     monkeypatch.setattr(handler, "POLL_TIMEOUT", 1)
 
     assert await handle_callback(CLAIMS, order) == expected
@@ -195,7 +199,7 @@ async def test_a_task_that_is_rate_limited_does_not_hide_another_that_has_ended(
 ) -> None:
     waits = [add_wait("x", 1), add_wait("done", 2)]
     hostile.script(task())
-    hostile.script(reply(200, {**COMPLETED, "id": "done"}), task_id="done")
+    hostile.script(about({**COMPLETED, "id": "done"}), task_id="done")
     while not (await handle_callback(CLAIMS, ["x"])).is_rate_limited:
         pass
 
@@ -435,6 +439,7 @@ async def test_a_note_that_may_have_come_too_late_for_the_wait_requests_another_
     assert await handle_callback(CLAIMS, ["x"]) == CALL_BACK_AGAIN
 
 
+@each_dialect
 @starts_triggers
 @pytest.mark.parametrize("do_xcom_push", [True, False], ids=["values", "links only"])
 async def test_a_callback_that_resumes_a_wait_in_a_worker_deletes_the_claim_of_its_trigger(
@@ -446,7 +451,7 @@ async def test_a_callback_that_resumes_a_wait_in_a_worker_deletes_the_claim_of_i
         here = {name: getattr(instance, name) for name in ("dag_id", "task_id", "run_id", "map_index")}
         claim = {"owner": {"task_instance_id": str(wait), "try_number": 1}}
         XComModel.set(key=PROGRESS_KEY, value=claim, serialize=False, session=session, **here)
-    hostile.script(reply(200, {**FAILED, "id": "x"}))
+    hostile.script(about({**FAILED, "id": "x"}))
 
     assert await handle_callback(CLAIMS, ["x"]) == RESUMED
     with create_session(scoped=False) as session:

@@ -1,0 +1,221 @@
+"""Fetches a file: streams it, resumes it where a connection broke off, and refuses what is not the file."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+from urllib.parse import urljoin, urlsplit, urlunsplit
+
+import aiohttp
+from yarl import URL
+
+from airflow_provider_seeany import __version__
+from airflow_provider_seeany.api.errors import (
+    ApiError,
+    BadSettings,
+    InvalidResponseError,
+    PermanentError,
+    TransientError,
+)
+from airflow_provider_seeany.api.result_urls import is_web_url
+from airflow_provider_seeany.api.retries import acall_with_retries
+from airflow_provider_seeany.api.route import Route, is_loopback, route_to
+from airflow_provider_seeany.api.text import sanitize
+from airflow_provider_seeany.download.fetched import Fetched
+from airflow_provider_seeany.download.guard import PrivateAddressError, is_public, public_socket
+
+MAX_REDIRECTS = 5
+CHUNK = 1024 * 1024  # bytes that are hashed and written at once
+MIN_PROGRESS = 64 * 1024
+"""Bytes that a broken connection must have brought for the next one not to count as a retry."""
+
+CONNECT_TIMEOUT = 10.0
+READ_TIMEOUT = 30.0  # maximum seconds without a byte; how long a whole file takes is not limited
+
+EXPIRED_STATUSES = frozenset({401, 403, 404, 410})
+"""How a CDN refuses a signed URL that has expired, or a file that it no longer has."""
+
+
+class Fetcher:
+    """
+    Fetches files with one pool of connections. Made by :func:`open_fetcher`.
+
+    It sends no key, no cookie and no credentials, whatever a URL or a response says.
+    """
+
+    def __init__(self, stack: AsyncExitStack, *, allow_private_addresses: bool) -> None:
+        self._stack = stack
+        self._allow_private_addresses = allow_private_addresses
+        self._sessions: dict[tuple[bool, bool], aiohttp.ClientSession] = {}
+
+    async def fetch(self, file: Fetched) -> None:
+        """
+        Fetch a file. Transient errors are retried as those of the API are; a connection that broke off after it had
+        brought something is followed by another one at once.
+
+        :raises ApiError: if the file cannot be fetched; nothing is left of it.
+        """
+        try:
+            while not await acall_with_retries(self._receive, file):
+                pass
+            await file.commit()
+        except BaseException:
+            await file.discard()
+            raise
+
+    async def _receive(self, file: Fetched) -> bool:
+        """Make one request; return whether the file is complete, or raise if the request brought next to nothing."""
+        before = file.size
+        try:
+            async with self._response(file.url, file.range_headers()) as raw:
+                await file.begin(raw)
+                async for chunk in _chunks(raw.content):
+                    await file.write(chunk)
+            file.check_end()
+        except TransientError:
+            if file.can_be_resumed and file.size - before >= MIN_PROGRESS:
+                return False
+            raise
+        return True
+
+    @asynccontextmanager
+    async def _response(self, url: str, headers: dict[str, str]) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Request a URL, and those to which the responses redirect."""
+        try:
+            for _ in range(MAX_REDIRECTS + 1):
+                async with await self._get(url, headers) as raw:
+                    if raw.status not in (301, 302, 303, 307, 308):
+                        yield raw
+                        return
+                    location = raw.headers.get("Location")
+                    if not location:
+                        raise InvalidResponseError("a redirect without an address", http_status=raw.status)
+                    url = _redirected(url, location)
+            raise PermanentError(f"more than {MAX_REDIRECTS} redirects")
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise _request_error(error) from None
+
+    async def _get(self, url: str, headers: dict[str, str]) -> aiohttp.ClientResponse:
+        if not is_web_url(url):
+            raise PermanentError("it is not an absolute http(s) URL")
+        try:
+            route = await asyncio.to_thread(route_to, url)
+        except BadSettings as error:
+            raise PermanentError(str(error)) from None
+        host = urlsplit(url).hostname or ""
+        if not self._allow_private_addresses and (is_loopback(host) or _is_private_literal(host)):
+            raise PrivateAddressError(f"{host} {PrivateAddressError.TEXT}")
+        more: dict[str, Any] = {}
+        if route.proxy is not None:
+            more = {"proxy": URL(route.proxy.url), "proxy_headers": route.proxy.headers}
+            if url.startswith("http:"):
+                headers = {**headers, **route.proxy.headers}
+        # As it is written: another form would not match its signature.
+        sent = URL(_without_user(url), encoded=url.isascii())
+        session = await self._session(route)
+        return await session.get(sent, headers=headers, allow_redirects=False, ssl=route.tls or True, **more)
+
+    async def _session(self, route: Route) -> aiohttp.ClientSession:
+        """Return the session for a route: a proxy resolves hosts itself, and may have a private address."""
+        is_guarded = route.proxy is None and not self._allow_private_addresses
+        key = (is_guarded, route.proxy is None)
+        if key not in self._sessions:
+            self._sessions[key] = await self._stack.enter_async_context(
+                aiohttp.ClientSession(
+                    connector=aiohttp.TCPConnector(limit=0, socket_factory=public_socket if is_guarded else None),
+                    timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT, sock_read=READ_TIMEOUT),
+                    cookie_jar=aiohttp.DummyCookieJar(),
+                    auto_decompress=False,
+                    # Signed addresses, to which a response redirects, are long.
+                    max_line_size=65_536,
+                    max_field_size=65_536,
+                    headers={
+                        "User-Agent": f"airflow-provider-seeany/{__version__}",
+                        "Accept": "*/*",
+                        "Accept-Encoding": "identity",
+                    },
+                )
+            )
+        return self._sessions[key]
+
+
+@asynccontextmanager
+async def open_fetcher(*, allow_private_addresses: bool) -> AsyncIterator[Fetcher]:
+    """Provide a fetcher for the running event loop."""
+    async with AsyncExitStack() as stack:
+        yield Fetcher(stack, allow_private_addresses=allow_private_addresses)
+
+
+def public_url(url: str) -> str:
+    """Return a URL without what may be secret: user, query and fragment."""
+    parts = urlsplit(_without_user(url))
+    return urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
+
+
+def _without_user(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if "@" in parts.netloc else url
+
+
+def _redirected(url: str, location: str) -> str:
+    try:
+        target = urljoin(url, location.strip())
+    except ValueError:
+        target = ""
+    if not is_web_url(target):
+        scheme = sanitize(target.partition(":")[0], limit=20)
+        raise PermanentError(f"it redirects to what is not an http(s) URL ({scheme}:)")
+    return target
+
+
+def _is_private_literal(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return not is_public(host)
+
+
+def _request_error(error: Exception) -> ApiError:
+    """Return the error for a request without a complete response; its text never has the URL, nor a signature."""
+    match error:
+        case PrivateAddressError():
+            return _private(error)
+        case aiohttp.ClientConnectorError() if (refused := PrivateAddressError.find_in(error.os_error)) is not None:
+            return _private(refused)
+        case aiohttp.ClientConnectorError():
+            return TransientError(f"no connection to {error.host}: {sanitize(str(error.os_error))}")
+        case aiohttp.InvalidURL():
+            return PermanentError("its URL cannot be requested")
+        case aiohttp.ClientPayloadError() | ConnectionError():
+            return TransientError("the connection broke off")
+        case TimeoutError():
+            return TransientError(f"no byte within {READ_TIMEOUT:g} s")
+    return TransientError(f"the request failed: {type(error).__name__}")
+
+
+def _private(error: OSError) -> ApiError:
+    return PermanentError(
+        f"it leads to a private address: {sanitize(str(error))}. "
+        "If that host is yours, set allow_private_addresses=True"
+    )
+
+
+async def _chunks(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """Gather what arrives into larger chunks; those before a connection breaks off, too."""
+    chunk = bytearray()
+    try:
+        async for piece in content.iter_any():
+            chunk += piece
+            if len(chunk) >= CHUNK:
+                yield bytes(chunk)
+                chunk.clear()
+    except (aiohttp.ClientError, OSError) as error:
+        if chunk:
+            yield bytes(chunk)
+        raise error
+    if chunk:
+        yield bytes(chunk)

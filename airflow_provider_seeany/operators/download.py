@@ -1,0 +1,105 @@
+"""The download operator: copies the files of a result into storage of your own, before their URLs expire."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_seeany import DEFAULT_CONN_ID
+from airflow_provider_seeany.download.settings import FILES, DownloadSettings
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_seeany.download.run import Download
+
+
+class SeeAnyDownloadOperator(BaseOperator):
+    """
+    Copies the files of SeeAny tasks into storage of your own: a folder, S3, or any other ``ObjectStoragePath``.
+
+    A file appears only when it is complete: ``video.mp4``, ``thumbnail.jpg``, ``image-001.png`` in a folder named after
+    the task's id, and ``seeany.json`` beside them, with their sizes and checksums. What is there already is not fetched
+    again, so a retry, a clear or another run continues where the last one stopped. Connections that break off are
+    resumed. If some files fail, all others are stored, and ``SeeAnyDownloadError`` lists the failures.
+
+    ``return_value`` lists the files: ``id``, ``file`` (``video``, ``thumbnail``, ``image-001``), ``source`` (the URL
+    without its query), ``path``, ``size``, ``sha256``, ``content_type``. If that is larger than 48 KB, some 150 files,
+    it is stored as ``manifest-….json`` in ``path``, and ``return_value`` is
+    ``{"manifest": its URL, "files": 1200, "bytes": 3400000000}``.
+
+    :param result: the result of a SeeAny sensor, operator or batch, or a list of them: ``wait.output`` (templated).
+    :param seeany_task_ids: ids instead: a list, an XComArg, or a template that renders to a list.
+    :param path: the folder to copy to, for example ``s3://bucket/{{ dag.dag_id }}/`` (templated).
+    :param conn_id: the Airflow connection of that storage (templated).
+    :param seeany_conn_id: the connection by which SeeAny is asked for results that were not given, and once for a new
+        URL where one has expired (templated). The files themselves are fetched without any key.
+    :param files: what to copy: some of ``video``, ``thumbnail`` and ``images``, which are all other files.
+    :param max_active_files: maximum files that are fetched at once. Each takes up to some 12 MiB of memory.
+    :param max_file_size: the largest file to fetch, in bytes or as text: ``500MB``, ``2GiB``.
+    :param overwrite: fetch files that are there already, too.
+    :param allow_private_addresses: allow URLs that lead to private, loopback and link-local addresses, such as those of
+        a simulator. Otherwise they are refused, as the workers' network is not for a response to choose.
+    """
+
+    template_fields: Sequence[str] = ("result", "seeany_task_ids", "path", "conn_id", "seeany_conn_id")
+    ui_color = "#e8f0fe"
+
+    _download: Download | None = None
+
+    def __init__(
+        self,
+        *,
+        path: str,
+        result: Any = None,
+        seeany_task_ids: Sequence[str] | str | None = None,
+        conn_id: str | None = None,
+        seeany_conn_id: str = DEFAULT_CONN_ID,
+        files: Sequence[str] = FILES,
+        max_active_files: int = 4,
+        max_file_size: int | str = "2GiB",
+        overwrite: bool = False,
+        allow_private_addresses: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.result = result
+        self.seeany_task_ids = seeany_task_ids
+        self.path = path
+        self.conn_id = conn_id
+        self.seeany_conn_id = seeany_conn_id
+        self.files = files
+        self.max_active_files = max_active_files
+        self.max_file_size = max_file_size
+        self.overwrite = overwrite
+        self.allow_private_addresses = allow_private_addresses
+        if (result is None) == (seeany_task_ids is None):
+            raise ValueError("Give either result, such as result=wait.output, or seeany_task_ids")
+        DownloadSettings.of(self)  # refuses bad values where the DAG is parsed
+
+    def execute(self, context: Context) -> list[dict[str, Any]] | dict[str, Any]:
+        """Store the files and return the manifest."""
+        from airflow_provider_seeany.download.manifest import manifest
+        from airflow_provider_seeany.download.run import Download
+        from airflow_provider_seeany.download.source import sources
+        from airflow_provider_seeany.download.store import make_store
+        from airflow_provider_seeany.hooks.seeany import SeeAnyHook
+
+        settings = DownloadSettings.of(self)
+        wanted = sources(result=self.result, seeany_task_ids=self.seeany_task_ids)
+        store = make_store(self.path, conn_id=self.conn_id, max_file_size=settings.max_file_size)
+        self._download = Download(store, settings, hook=SeeAnyHook(self.seeany_conn_id), log=self.log)
+        return manifest(store, self._download.run(wanted), run=_name_of(context["ti"]))
+
+    def on_kill(self) -> None:
+        """Discard what is unfinished when a user or a time limit ends the task."""
+        if self._download is not None:
+            self._download.cancel()
+
+
+def _name_of(task_instance: Any) -> str:
+    key = (task_instance.dag_id, task_instance.task_id, task_instance.run_id)
+    index = () if task_instance.map_index < 0 else (str(task_instance.map_index),)
+    return "-".join((*key, *index))
