@@ -145,6 +145,14 @@ class SeeAnyNotCreated(SeeAnyError):
     """No task was created; also for a ``create`` callable to raise. Retried as the task's ``retries`` say."""
 
 
+class SeeAnyBudgetExceeded(SeeAnyError, AirflowFailException):
+    """Another task would exceed the budget of the day. Never retried; the text has what was spent."""
+
+
+class SeeAnyBudgetUnknown(SeeAnyError):
+    """The api-server did not say what was spent. Retried as the task's ``retries`` say; nothing was created."""
+
+
 class SeeAnySubmissionUnknown(SeeAnyError, AirflowFailException):
     """Nobody can tell whether a task was created, so no other one is. Never retried; the text says how to go on."""
 

@@ -55,7 +55,7 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": _INTEGRATION, "external-doc-url": "https://www.seeany.com", "tags": ["service"]}
         ],
         "hooks": _modules("hooks.seeany"),
-        "operators": _modules("operators.task", "operators.submit", "operators.download"),
+        "operators": _modules("operators.task", "operators.submit", "operators.budget", "operators.download"),
         "sensors": _modules("sensors.task", "sensors.batch"),
         "triggers": _modules("triggers.task", "triggers.batch"),
         "connection-types": [CONNECTION_TYPE],

@@ -225,7 +225,7 @@ def test_everything_that_is_raised_can_be_caught_as_one() -> None:
         kind for kind in vars(exceptions).values() if isinstance(kind, type) and kind.__module__ == exceptions.__name__
     ]
 
-    assert len(own) == 18
+    assert len(own) == 20
     assert all(issubclass(kind, SeeAnyError) and issubclass(kind, AirflowException) for kind in own)
 
 

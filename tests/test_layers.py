@@ -24,7 +24,7 @@ ROOMS: list[set[str]] = [
     {"callback"},
     {"hooks"},
     {"download"},
-    {"triggers", "submit"},
+    {"triggers", "submit", "budget"},
     {"wait"},
     {"sensors", "operators"},
     {"web"},
@@ -201,7 +201,14 @@ def test_every_airflow_process_loads_the_provider_info_and_nothing_heavy() -> No
     assert not {name.split(".")[0] for name in loaded} & {"airflow", "requests", "aiohttp", "pendulum", "yarl"}
 
 
-OF_A_DAG_FILE = ["sensors.task", "sensors.batch", "operators.task", "operators.submit", "operators.download"]
+OF_A_DAG_FILE = [
+    "sensors.task",
+    "sensors.batch",
+    "operators.task",
+    "operators.submit",
+    "operators.budget",
+    "operators.download",
+]
 
 
 @pytest.fixture(scope="module")
@@ -232,6 +239,7 @@ def test_a_dag_file_loads_no_http_client_and_nothing_that_only_a_running_task_ne
         "triggers.batch",
         "wait.task",
         "submit.submission",
+        "budget.check",
         "download.run",
         "exceptions",
     )

@@ -74,6 +74,7 @@ def test_provider_info_names_every_part_of_the_package() -> None:
         "airflow_provider_seeany.links.task.FirstFileLink",
         "airflow_provider_seeany.links.task.ThumbnailLink",
         "airflow_provider_seeany.links.task.WatchVideoLink",
+        "airflow_provider_seeany.operators.budget",
         "airflow_provider_seeany.operators.download",
         "airflow_provider_seeany.operators.submit",
         "airflow_provider_seeany.operators.task",

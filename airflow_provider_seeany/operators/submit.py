@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
 from airflow_provider_seeany.api.settings import to_seconds
@@ -13,6 +14,7 @@ from airflow_provider_seeany.wait.base import BaseTaskWaitOperator
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_seeany.budget.limit import SeeAnyBudget
     from airflow_provider_seeany.submit.submission import Submitter
 
 
@@ -37,6 +39,8 @@ class SeeAnySubmitOperator(BaseTaskWaitOperator):
     :param payload: what to send through ``seeany_conn_id`` as JSON, in place of ``create`` (templated).
     :param path: where to send it, as ``SeeAnyHook.post`` takes it (templated). The default is for a connection whose
         ``api`` is ``developer``.
+    :param budget: a :class:`~airflow_provider_seeany.budget.limit.SeeAnyBudget`, which is checked before a task is
+        created, and not if an id is reused.
     :param wait: wait for the task as well. The id survives retries of the wait.
     :param on_clear: what to do when this task is cleared: ``create`` another SeeAny task, or ``reuse`` the first one. A
         wait that ended without the end of its SeeAny task being known, such as by a timeout, is continued in any case.
@@ -67,6 +71,7 @@ class SeeAnySubmitOperator(BaseTaskWaitOperator):
         op_kwargs: Mapping[str, Any] | None = None,
         payload: Mapping[str, Any] | None = None,
         path: str = "api/ai/smarttask",
+        budget: SeeAnyBudget | None = None,
         wait: bool = False,
         on_clear: Literal["create", "reuse"] = "create",
         on_unknown: Literal["fail", "create"] = "fail",
@@ -85,6 +90,7 @@ class SeeAnySubmitOperator(BaseTaskWaitOperator):
         self.op_kwargs = op_kwargs or {}
         self.payload = payload
         self.path = path
+        self.budget = budget
         self.wait = wait
         self.on_clear = on_clear
         self.on_unknown = on_unknown
@@ -93,8 +99,10 @@ class SeeAnySubmitOperator(BaseTaskWaitOperator):
     def execute(self, context: Context) -> Any:
         """Create the task unless an earlier try has; return its id, or wait for it."""
         with self.recording_failure(context):
-            created = self._submitter(context).submit(self._request(context))
+            submitter = self._submitter(context)
+            created = submitter.submit(self._request(context))
         self.seeany_task_id = created.seeany_task_id
+        self._note_created(context, submitter.began_at)
         if created.wait_time is not None and self.do_xcom_push:
             context["ti"].xcom_push(key="wait_time", value=created.wait_time)
         if not self.wait:
@@ -135,10 +143,39 @@ class SeeAnySubmitOperator(BaseTaskWaitOperator):
 
         self.push_record(context, Progress.of_created(self.seeany_task_id, conn_id=self.seeany_conn_id))
 
+    def _note_created(self, context: Context, began_at: float | None) -> None:
+        """Push what budgets find while nothing else is known of the task. An error in this does not fail this one."""
+        if not self.do_xcom_push or began_at is None:
+            return
+        from airflow_provider_seeany.api.text import sanitize
+        from airflow_provider_seeany.xcoms.raw import RawXCom
+        from airflow_provider_seeany.xcoms.record_key import created_key
+        from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
+
+        ti = TaskInstanceKey.of(context["ti"])
+        seeany_task_id = sanitize(self.seeany_task_id)
+        key = created_key(began_at, seeany_task_id=seeany_task_id, dag_id=ti.dag_id, conn_id=self.seeany_conn_id)
+        try:
+            RawXCom(key, ti).set(seeany_task_id)
+        except Exception:
+            self.log.warning("Budgets do not count this SeeAny task before it has ended", exc_info=True)
+
+    def _check_budget(self, context: Context) -> None:
+        if self.budget is not None:
+            from airflow_provider_seeany.budget.check import check_budget
+
+            check_budget(self.budget, context, seeany_conn_id=self.seeany_conn_id, log=self.log)
+
     def _submitter(self, context: Context) -> Submitter:
         from airflow_provider_seeany.submit.submission import Submitter
 
-        return Submitter(context, on_clear=self.on_clear, on_unknown=self.on_unknown, log=self.log)
+        return Submitter(
+            context,
+            on_clear=self.on_clear,
+            on_unknown=self.on_unknown,
+            log=self.log,
+            check=partial(self._check_budget, context),
+        )
 
     def _request(self, context: Context) -> Callable[[], Any]:
         from airflow_provider_seeany.exceptions import SeeAnyConfigError

@@ -50,14 +50,30 @@ def decide(
 
 
 class Submitter:
-    """Creates the SeeAny task of one task instance."""
+    """
+    Creates the SeeAny task of one task instance.
 
-    def __init__(self, context: Context, *, on_clear: OnClear, on_unknown: OnUnknown, log: Log) -> None:
+    :param check: raises if no task may be created now. Not called if none is.
+    """
+
+    began_at: float | None = None
+    """When the task was created that :meth:`submit` returned, in Unix seconds."""
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        on_clear: OnClear,
+        on_unknown: OnUnknown,
+        log: Log,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
         self._store = SubmissionStore(context)
         self._max_tries: int = context["ti"].max_tries
         self._on_clear = on_clear
         self._on_unknown = on_unknown
         self._log = log
+        self._check = check
 
     def submit(self, create: Callable[[], Any]) -> CreatedTask:
         """
@@ -87,9 +103,11 @@ class Submitter:
         # Also what a person has set, so that the next clear is known as one.
         self._store.save(msgspec.structs.replace(found, max_tries=self._max_tries, is_unfinished=False))
         left = None if found.wait_time is None else found.began_at + found.wait_time - time.time()
+        self.began_at = found.began_at
         return CreatedTask(found.seeany_task_id, left if left is not None and left > 0 else None)
 
     def _created(self, create: Callable[[], Any]) -> CreatedTask:
+        self._check()
         intent = self._store.intent()
         self._store.save(intent)
         try:
@@ -113,6 +131,7 @@ class Submitter:
             raise self._unknown(intent, reason) from None
         # At once, as the log may be the only place that keeps it.
         self._log.info("Created SeeAny task %s", sanitize(created.seeany_task_id))
+        self.began_at = intent.began_at
         self._keep(msgspec.structs.replace(intent, **msgspec.structs.asdict(created)))
         return created
 

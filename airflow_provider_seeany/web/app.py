@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
+from airflow_provider_seeany.web.budget import routes as budget
 from airflow_provider_seeany.web.callback import routes as callback
 from airflow_provider_seeany.web.results import routes as results
 from airflow_provider_seeany.web.static_files import RevalidatedFiles
@@ -19,6 +20,7 @@ def create_app() -> FastAPI:
     app = FastAPI(title="SeeAny", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.state.callback_secrets = callback.secrets_at_start()
     app.router.routes.append(callback.route)
+    app.include_router(budget.router)
     app.include_router(results.router)
     app.mount("/static", RevalidatedFiles(directory=STATIC), name="static")
     return app

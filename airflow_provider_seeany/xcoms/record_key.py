@@ -33,6 +33,9 @@ PROGRESS_KEY = "_seeany"
 FIRST_KEY, LAST_KEY = f"{PROGRESS_KEY}_0", f"{PROGRESS_KEY}_99991231T235959Z"
 """The keys of all records are between these."""
 
+CREATED_KEY = f"{PROGRESS_KEY}_created"
+"""The keys of creations begin with this, beyond those of records: ``…_created_<moment>:<task>:<DAG>:<connection>``."""
+
 MAX_KEY = 512
 MAX_CONNECTION = 200
 
@@ -50,6 +53,10 @@ without_moment = itemgetter(slice(_AFTER_MOMENT, None))
 
 spend_part = itemgetter(slice(_HASH + 1, None))
 """Return the part of that part that :meth:`SpendPart.read` reads."""
+
+
+task_part = itemgetter(slice(_AFTER_MOMENT, _AFTER_MOMENT + _HASH))
+"""Return the part of a key that stands for the SeeAny task."""
 
 
 @dataclass(frozen=True)
@@ -92,9 +99,23 @@ def record_key(
     return key + (costs if len(key) + len(costs) <= MAX_KEY else COST_IN_VALUE)
 
 
-def key_at(moment: float) -> str:
+def created_key(at: float, *, seeany_task_id: str, dag_id: str, conn_id: str) -> str:
+    """Return the key under which a DAG notes that it has created a SeeAny task, whether or not anybody waits for it."""
+    parts = (key_at(at, CREATED_KEY), hash_part(seeany_task_id), hash_part(dag_id), _connection(conn_id))
+    return ":".join(parts)
+
+
+def read_created_key(key: str) -> tuple[str, str, str] | None:
+    """Return the parts of such a key that stand for the SeeAny task, the DAG and the connection."""
+    match key.split(":"):
+        case [_, task, dag, conn_id]:
+            return task, dag, _unquote(conn_id)
+    return None
+
+
+def key_at(moment: float, prefix: str = PROGRESS_KEY) -> str:
     """Return the beginning of the keys of a moment in Unix seconds."""
-    return f"{PROGRESS_KEY}_{datetime.fromtimestamp(moment, tz=UTC):%Y%m%dT%H%M%SZ}"
+    return f"{prefix}_{datetime.fromtimestamp(moment, tz=UTC):%Y%m%dT%H%M%SZ}"
 
 
 def state_part(state: State) -> tuple[int, str]:

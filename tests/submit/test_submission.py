@@ -267,3 +267,20 @@ def test_without_a_store_the_log_says_what_cannot_be_promised_and_exceptions_are
     assert log.text.count(NO_STORE) == 1
     with pytest.raises(SeeAnySubmissionUnknown, match="If there is one, wait for it with SeeAnyTaskSensor"):
         submit(None, lambda: service.fail(requests.ReadTimeout()))
+
+
+def test_a_check_that_refuses_leaves_nothing_and_is_not_made_if_nothing_is_created() -> None:
+    state, service, checks = State(), Service(), []
+
+    def refuse() -> None:
+        checks.append("refused")
+        raise AirflowFailException
+
+    with pytest.raises(AirflowFailException):
+        submit(state, service.create, check=refuse)
+    assert (state.values, service.created) == ({}, 0)
+    submit(state, service.create)
+
+    submit(state, service.create, check=refuse)
+
+    assert (len(checks), service.created) == (1, 1)

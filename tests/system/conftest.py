@@ -252,6 +252,8 @@ DAGS = (
     "xcoms_off",
     "ids_from_upstream",
     "batches",
+    "budget_spent",
+    "budget_in_flight",
     "worker_free",
     "secrets",
     "seeany_one_video",

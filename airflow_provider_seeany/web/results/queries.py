@@ -58,7 +58,7 @@ OUR_OPERATORS = frozenset(
 MAX_TRIED_RECORDS = 5  # maximum number of a task instance's newest XComs that are read until one is a record
 SPEND = SpendByDay()  # the sums for all viewers of this process
 
-_OUR_TRIGGERS = "airflow_provider_seeany.triggers."
+OUR_TRIGGERS = "airflow_provider_seeany.triggers."
 _ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed", "up_for_retry"})
 
 
@@ -100,7 +100,7 @@ def current_waits(session: Session, *, readable: Collection[str], filters: Filte
                 XComModel.key == PROGRESS_KEY,
             ),
         )
-        .where(Trigger.classpath.startswith(_OUR_TRIGGERS, autoescape=True), TaskInstance.state == "deferred")
+        .where(Trigger.classpath.startswith(OUR_TRIGGERS, autoescape=True), TaskInstance.state == "deferred")
         .where(TaskInstance.dag_id.in_(_chosen(readable, filters.dag_id)))
         .order_by(Trigger.id.desc())
         .limit(MAX_WAITING)
@@ -160,7 +160,7 @@ def task_view(session: Session, key: TaskInstanceKey) -> TaskView | None:
         return None
     xcoms, record = _xcoms(session, task.dag_run_id, key)
     progress = convert(xcoms.get(PROGRESS_KEY), Progress)
-    has_our_trigger = (task.classpath or "").startswith(_OUR_TRIGGERS)
+    has_our_trigger = (task.classpath or "").startswith(OUR_TRIGGERS)
     if not (record or progress or has_our_trigger or task.operator in OUR_OPERATORS):
         return TaskView(is_seeany=False, task_state=task.state)
     if task.state not in _ENDED or (record is None and progress is not None and progress.is_created):

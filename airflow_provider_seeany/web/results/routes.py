@@ -19,14 +19,13 @@ from msgspec import DecodeError, ValidationError, json
 from pydantic import BaseModel
 
 from airflow_provider_seeany.web.results import queries, views
-from airflow_provider_seeany.web.results.spend import TooBusy
+from airflow_provider_seeany.web.turns import RETRY_AFTER, TooBusy
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey, is_storable
 
 MAX_RANGE = 366 * 24 * 3600
 DEFAULT_RANGE = 30 * 24 * 3600
 MAX_NUMBER = 2**31 - 1
 CLOCK_DIFFERENCE = 3600  # maximum seconds by which a result can be ahead of this server's clock
-RETRY_AFTER = 2  # seconds, if sums could not be computed in time
 
 
 class ResultsPage(BaseModel):

@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from functools import cache
-from threading import BoundedSemaphore, Lock
 from typing import TYPE_CHECKING
 
 from airflow.models.xcom import XComModel
 from sqlalchemy import select
 
+from airflow_provider_seeany.web.turns import Turns
 from airflow_provider_seeany.xcoms.record import Record
 from airflow_provider_seeany.xcoms.record_key import (
     PROGRESS_KEY,
@@ -49,11 +49,6 @@ MIN_CACHED_RESULTS = 5000
 
 MAX_CACHED_SUMS = 200_000
 
-MAX_WAIT = 2.0  # maximum seconds for which a request waits for those of others
-
-MAX_WAITING = 4
-"""Maximum number of requests that wait: each holds one of the 40 threads of all of Airflow's plain routes."""
-
 _MONTH = 31
 
 _KEY_AND_DAG = XComModel.key.concat(" ").concat(XComModel.dag_id)
@@ -71,9 +66,10 @@ class Day:
 
 @dataclass
 class Sum:
-    """Number of results, and their cost by currency."""
+    """Number of results, how many of them completed without a cost, and their cost by currency."""
 
     count: int = 0
+    unpriced: int = 0
     cost: dict[str, Decimal] = field(default_factory=dict)
 
     def add_cost(self, cost: Iterable[Money], times: int) -> None:
@@ -88,22 +84,16 @@ SpendKey = tuple[str, str, State]
 Sums = Mapping[SpendKey, Sum]
 
 
-class TooBusy(Exception):
-    """Raised if the sums of other requests take too long."""
-
-
 class SpendByDay:
     """Computes the sums of days, for one request at a time while a few others wait, and caches large ones."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
-        self._slots = BoundedSemaphore(1 + MAX_WAITING)
+        self._turns = Turns()
         self._cache: OrderedDict[tuple[str, str, str], tuple[float, Sums]] = OrderedDict()
 
     def clear_cache(self) -> None:
         """Forget all sums."""
-        with self._lock:
-            self._cache.clear()
+        self._cache.clear()
 
     def sums(self, session: Session, days: Sequence[Day]) -> list[tuple[Day, Sums]]:
         """
@@ -112,17 +102,8 @@ class SpendByDay:
         :param session: a new session, as this may have to wait.
         :raises TooBusy: if other requests take too long, or too many wait already.
         """
-        if not self._slots.acquire(blocking=False):
-            raise TooBusy
-        try:
-            if not self._lock.acquire(timeout=MAX_WAIT):
-                raise TooBusy
-            try:
-                return self._sums(session, days)
-            finally:
-                self._lock.release()
-        finally:
-            self._slots.release()
+        with self._turns.turn():
+            return self._sums(session, days)
 
     def _sums(self, session: Session, days: Sequence[Day]) -> list[tuple[Day, Sums]]:
         database = str(session.get_bind().engine.url)
@@ -133,7 +114,7 @@ class SpendByDay:
             if began < until:
                 found[day] = sums
         computed = _compute(session, [day for day in days if day not in found])
-        until = time.monotonic() + max(CACHE_SECONDS, CACHE_FACTOR * (time.monotonic() - began))
+        until = cached_until(began)
         total = sum(count for _, count in computed.values())
         for day, (sums, count) in computed.items():
             found[day] = sums
@@ -147,14 +128,20 @@ class SpendByDay:
         return [(day, found[day]) for day in days]
 
 
+def cached_until(began: float) -> float:
+    """Return until when sums are cached whose computation began then, on the monotonic clock."""
+    now = time.monotonic()
+    return now + max(CACHE_SECONDS, CACHE_FACTOR * (now - began))
+
+
 def _compute(session: Session, days: Sequence[Day]) -> dict[Day, tuple[Sums, int]]:
     """Return the sums of days, and the number of results that were read for each."""
     sums: dict[Day, tuple[Sums, int]] = {}
     for run in _runs(days):
-        rows = _rows(session, run[0].first_key, run[-1].end_key)
+        rows = rows_between(session, run[0].first_key, run[-1].end_key)
         for day in run:
             of_day = rows[bisect_left(rows, day.first_key) : bisect_left(rows, day.end_key)]
-            sums[day] = _sums_of(session, of_day), len(of_day)
+            sums[day] = sums_of(session, of_day), len(of_day)
     return sums
 
 
@@ -169,7 +156,7 @@ def _runs(days: Iterable[Day]) -> list[list[Day]]:
     return runs
 
 
-def _rows(session: Session, first_key: str, end_key: str) -> list[str]:
+def rows_between(session: Session, first_key: str, end_key: str) -> list[str]:
     """Return the keys in a range, each followed by a space, which no DAG id contains, and the DAG that pushed it."""
     query = select(_KEY_AND_DAG).where(
         XComModel.key >= first_key,
@@ -182,7 +169,8 @@ def _rows(session: Session, first_key: str, end_key: str) -> list[str]:
     return sorted(row for (row,) in cursor.fetchall())
 
 
-def _sums_of(session: Session, rows: list[str]) -> Sums:
+def sums_of(session: Session, rows: list[str]) -> Sums:
+    """Return the sums of such rows."""
     sums: dict[SpendKey, Sum] = defaultdict(Sum)
     unpriced: dict[str, SpendKey] = {}
     # Without the moment, as a SeeAny task for which several tasks of a DAG waited counts once.
@@ -191,6 +179,8 @@ def _sums_of(session: Session, rows: list[str]) -> Sums:
             continue
         key, cost = spend
         sums[key].count += count
+        if cost == [] and key[2] == "completed":
+            sums[key].unpriced += count
         if cost is None:
             unpriced[part] = key
         else:

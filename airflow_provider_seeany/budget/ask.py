@@ -1,0 +1,117 @@
+"""A worker asks the api-server for the sum of a budget; see :mod:`airflow_provider_seeany.budget`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import requests
+from airflow.providers.common.compat.sdk import conf
+from tenacity import RetryCallState, Retrying, retry_if_result, stop_before_delay, wait_random_exponential
+
+from airflow_provider_seeany.budget.question import HEADER, PATH, Answer, Question, new_token, question_key
+from airflow_provider_seeany.callback.url import MOUNTED_AT
+from airflow_provider_seeany.exceptions import SeeAnyBudgetUnknown
+from airflow_provider_seeany.xcoms.raw import RawXCom, supervisor
+from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
+
+TIMEOUT = 10.0  # seconds for one request
+MAX_SECONDS = 60.0  # no request starts later than this many seconds after the first
+MAX_PAUSE = 10.0
+
+
+@dataclass(frozen=True)
+class _NoAnswer:
+    """Why there was no answer, and how many seconds to wait before the next request."""
+
+    reason: str
+    retry_after: float = 0.0
+
+
+def ask(task_instance: Any, *, unit: str, conn_id: str | None) -> Answer:
+    """
+    Return the api-server's answer.
+
+    :raises SeeAnyBudgetUnknown: if there is none.
+    """
+    if supervisor() is None:
+        raise SeeAnyBudgetUnknown("A budget is checked by a task that Airflow runs, and not elsewhere.")
+    token = new_token()
+    key = question_key(token)
+    assert key is not None
+    question = Question(task_instance_id=str(task_instance.id), unit=unit, conn_id=conn_id)
+    xcom = RawXCom(key, TaskInstanceKey.of(task_instance))
+    xcom.set(msgspec.to_builtins(question))
+    try:
+        answer: Answer | _NoAnswer = Retrying(
+            retry=retry_if_result(lambda answer: isinstance(answer, _NoAnswer)),
+            wait=_pause,
+            stop=stop_before_delay(MAX_SECONDS),
+            retry_error_callback=lambda state: state.outcome and state.outcome.result(),
+        )(_ask_all, token)
+    finally:
+        xcom.delete()
+    if isinstance(answer, Answer):
+        return answer
+    raise SeeAnyBudgetUnknown(
+        f"Nobody can tell what was spent: {answer.reason}. The api-server sums it up: it must run, "
+        "with this provider installed, where [core] execution_api_server_url or [api] base_url says in this worker."
+    )
+
+
+def addresses() -> list[str]:
+    """Return where the api-server may be: where the worker's own supervisor finds it, and where users do."""
+    base_url = str(conf.get("api", "base_url", fallback=None) or "")
+    if not base_url.startswith("http"):
+        base_url = f"http://localhost:8080{base_url}"  # as Airflow's executors do
+    execution = str(conf.get("core", "execution_api_server_url", fallback=None) or "").rstrip("/")
+    found = [execution.removesuffix("/execution"), base_url.rstrip("/")]
+    return [f"{address}{MOUNTED_AT}{PATH}" for address in dict.fromkeys(filter(None, found))]
+
+
+def _ask_all(token: str) -> Answer | _NoAnswer:
+    failures = []
+    for address in addresses():
+        answer = _ask(address, token)
+        if isinstance(answer, Answer):
+            return answer
+        failures.append(answer)
+    return _NoAnswer("; ".join(each.reason for each in failures), max(each.retry_after for each in failures))
+
+
+def _ask(address: str, token: str) -> Answer | _NoAnswer:
+    try:
+        response = requests.post(
+            address,
+            headers={HEADER: token},
+            timeout=TIMEOUT,
+            allow_redirects=False,
+            auth=lambda request: request,  # nothing of ~/.netrc
+            verify=_certificates(),
+        )
+    except requests.RequestException as error:
+        return _NoAnswer(f"{address} could not be reached ({type(error).__name__})")
+    if response.status_code != 200:
+        return _NoAnswer(f"{address} responded with HTTP {response.status_code}", _retry_after(response))
+    try:
+        return msgspec.json.decode(response.content, type=Answer)
+    except msgspec.DecodeError:
+        return _NoAnswer(f"{address} responded with something else")
+
+
+def _certificates() -> str | bool:
+    """Return which certificates to trust; those that Airflow's own client trusts, too."""
+    return conf.get("api", "ssl_ca_file", fallback=None) or conf.get("api", "ssl_cert", fallback=None) or True
+
+
+def _retry_after(response: requests.Response) -> float:
+    text = response.headers.get("Retry-After", "")
+    return min(float(text), MAX_PAUSE) if text.isdecimal() else 0.0
+
+
+def _pause(state: RetryCallState) -> float:
+    assert state.outcome is not None
+    seconds: float = wait_random_exponential(max=MAX_PAUSE)(state)
+    failure: _NoAnswer = state.outcome.result()
+    return max(seconds, failure.retry_after)

@@ -1,0 +1,84 @@
+"""Decides whether another SeeAny task may be created, and fails, skips or warns if not."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from airflow.providers.common.compat.sdk import AirflowSkipException
+
+from airflow_provider_seeany.api.text import format_count, sanitize
+from airflow_provider_seeany.budget.ask import ask
+from airflow_provider_seeany.exceptions import SeeAnyBudgetExceeded, SeeAnyBudgetUnknown
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_seeany.api.wait_log import Log
+    from airflow_provider_seeany.budget.limit import SeeAnyBudget
+    from airflow_provider_seeany.budget.question import Answer
+
+
+def check_budget(budget: SeeAnyBudget, context: Context, *, seeany_conn_id: str, log: Log) -> None:
+    """
+    Return if another task may be created.
+
+    :raises SeeAnyBudgetExceeded: if not, with ``on_exceed="fail"``.
+    :raises AirflowSkipException: if not, with ``on_exceed="skip"``.
+    :raises SeeAnyBudgetUnknown: if the api-server does not answer.
+    """
+    conn_id = seeany_conn_id if budget.scope == "conn_id" else None
+    try:
+        answer = ask(context["ti"], unit=budget.unit, conn_id=conn_id)
+    except SeeAnyBudgetUnknown as unknown:
+        if budget.on_exceed != "warn":
+            raise
+        log.warning("The budget is not checked: %s", unknown)
+        return
+    about = f"connection {seeany_conn_id}" if conn_id else f"DAG {context['ti'].dag_id}"
+    state = describe(budget, answer, about=about)
+    if answer.others:
+        others = ", ".join(f"{_text(amount)} {sanitize(unit)}" for unit, amount in sorted(answer.others.items()))
+        log.warning("Spent in other currencies, which this budget does not count: %s", others)
+    if _cost_of_one(budget, answer) is None:
+        log.warning("What is in flight cannot be estimated: nothing has ended yet. Set expected_cost")
+    if not is_exceeded(budget, answer):
+        log.info("Within the budget: %s", state)
+        return
+    error = SeeAnyBudgetExceeded(f"The budget does not allow another SeeAny task: {state}.")
+    if budget.on_exceed == "fail":
+        raise error
+    log.warning("%s", error)
+    if budget.on_exceed == "skip":
+        raise AirflowSkipException(str(error)) from error
+
+
+def is_exceeded(budget: SeeAnyBudget, answer: Answer) -> bool:
+    """Tell whether the limit is used up, or another task would exceed it."""
+    limit, each = Decimal(budget.limit), _cost_of_one(budget, answer) or Decimal()
+    committed = answer.spent + (answer.unpriced + answer.in_flight) * each
+    return committed >= limit or committed + each > limit
+
+
+def describe(budget: SeeAnyBudget, answer: Answer, *, about: str) -> str:
+    """Describe what was spent, for a person."""
+    each, unit = _cost_of_one(budget, answer), sanitize(budget.unit)
+    estimate = f" at about {_text(each)} {unit} each" if each is not None else ""
+    unpriced = f", {format_count(answer.unpriced)} completed without a cost" if answer.unpriced else ""
+    ends = datetime.fromtimestamp(answer.ends_at, tz=UTC)
+    return (
+        f"the limit is {_text(Decimal(budget.limit))} {unit} a day for {about}; "
+        f"{_text(answer.spent)} {unit} spent{unpriced}, {format_count(answer.in_flight)} in flight{estimate}. "
+        f"The day ends at {ends:%Y-%m-%d %H:%M} UTC"
+    )
+
+
+def _cost_of_one(budget: SeeAnyBudget, answer: Answer) -> Decimal | None:
+    if budget.expected_cost is not None:
+        return Decimal(budget.expected_cost)
+    return None if answer.mean is None else round(answer.mean, 4)
+
+
+def _text(amount: Decimal) -> str:
+    return f"{amount.normalize():f}"

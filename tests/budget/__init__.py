@@ -1,0 +1,1 @@
+"""How a budget is asked about and decided in a worker."""

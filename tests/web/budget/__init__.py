@@ -1,0 +1,1 @@
+"""What the api-server tells a budget."""
