@@ -60,7 +60,7 @@ class SeeAnyBudgetOperator(BaseOperator):
         self._budget(limit=_number_or_0(limit), expected_cost=_number_or_0(expected_cost))
 
     def execute(self, context: Context) -> None:
-        """Ask the api-server, and decide."""
+        """Request the sums from the api-server, and decide."""
         from airflow_provider_seeany.budget.check import check_budget
         from airflow_provider_seeany.exceptions import SeeAnyConfigError
 

@@ -34,7 +34,7 @@ class SeeAnyDownloadOperator(BaseOperator):
     :param seeany_task_ids: ids instead: a list, an XComArg, or a template that renders to a list.
     :param path: the folder to copy to, for example ``s3://bucket/{{ dag.dag_id }}/`` (templated).
     :param conn_id: the Airflow connection of that storage (templated).
-    :param seeany_conn_id: the connection by which SeeAny is asked for results that were not given, and once for a new
+    :param seeany_conn_id: the connection through which results are requested that were not given, and once for a new
         URL where one has expired (templated). The files themselves are fetched without any key.
     :param files: what to copy: some of ``video``, ``thumbnail`` and ``images``, which are all other files.
     :param max_active_files: maximum files that are fetched at once. Each takes up to some 12 MiB of memory.

@@ -11,19 +11,19 @@ import msgspec
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
-from airflow_provider_seeany.budget import ask
+from airflow_provider_seeany.budget import client
 from airflow_provider_seeany.budget.check import check_budget, is_exceeded
 from airflow_provider_seeany.budget.limit import SeeAnyBudget
-from airflow_provider_seeany.budget.question import HEADER, PATH, Answer, question_key
+from airflow_provider_seeany.budget.query import HEADER, PATH, SpendTotals, query_key
 from airflow_provider_seeany.exceptions import SeeAnyBudgetExceeded, SeeAnyBudgetUnknown
 from tests.hostile import HostileServer, reply
 from tests.recorded_log import RecordedLog
 from tests.supervisor import Supervisor
 
 
-def answer(spent: str = "0", **more: Any) -> Answer:
+def totals(spent: str = "0", **more: Any) -> SpendTotals:
     fields: dict[str, Any] = {"unpriced": 0, "in_flight": 0, "mean": None, "others": {}, "ends_at": 1_800_057_600}
-    return Answer(spent=Decimal(spent), **{**fields, **more})
+    return SpendTotals(spent=Decimal(spent), **{**fields, **more})
 
 
 # What was spent, results without a cost, tasks in flight, mean cost, expected_cost, limit: is it exceeded?
@@ -48,7 +48,7 @@ EXCEEDED: list[tuple[str, int, int, str | None, str | None, str, bool]] = [
 def test_a_task_may_be_created_while_it_fits_into_the_limit(
     spent: str, unpriced: int, in_flight: int, mean: str | None, expected: str | None, limit: str, exceeded: bool
 ) -> None:
-    each = answer(spent, unpriced=unpriced, in_flight=in_flight, mean=None if mean is None else Decimal(mean))
+    each = totals(spent, unpriced=unpriced, in_flight=in_flight, mean=None if mean is None else Decimal(mean))
 
     assert is_exceeded(SeeAnyBudget(limit, expected_cost=expected), each) is exceeded
 
@@ -57,12 +57,12 @@ def test_a_task_may_be_created_while_it_fits_into_the_limit(
 def server(hostile: HostileServer, monkeypatch: pytest.MonkeyPatch, supervisor: Supervisor) -> HostileServer:
     """An api-server whose responses the test scripts."""
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", f"{hostile.url}/airflow/")
-    monkeypatch.setattr(ask, "MAX_PAUSE", 0.01)
-    monkeypatch.setattr(ask, "MAX_SECONDS", 0.5)
+    monkeypatch.setattr(client, "MAX_PAUSE", 0.01)
+    monkeypatch.setattr(client, "MAX_SECONDS", 0.5)
     return hostile
 
 
-def says(*responses: Answer) -> list[Any]:
+def says(*responses: SpendTotals) -> list[Any]:
     return [reply(200, msgspec.to_builtins(each)) for each in responses]
 
 
@@ -73,17 +73,17 @@ def run(budget: SeeAnyBudget, log: Any = None) -> None:
 
 
 @pytest.mark.parametrize(("scope", "conn_id"), [("dag", None), ("conn_id", "studio")])
-def test_the_question_is_in_the_database_while_it_is_asked_and_only_its_token_is_sent(
+def test_the_query_is_in_the_database_during_the_request_and_only_its_token_is_sent(
     server: HostileServer, supervisor: Supervisor, scope: Any, conn_id: str | None
 ) -> None:
-    server.script(*says(answer("0.1")))
+    server.script(*says(totals("0.1")))
 
     run(SeeAnyBudget(1, unit="USD", scope=scope))
 
     (request,) = server.requests
     assert request.line == f"POST /airflow/seeany{PATH} HTTP/1.1"
     (token,) = request.all(HEADER)
-    key = question_key(token)
+    key = query_key(token)
     assert supervisor.writes == [key, key]
     assert supervisor.xcoms == {}, "deleted afterwards"
     assert token not in str(key)
@@ -92,7 +92,7 @@ def test_the_question_is_in_the_database_while_it_is_asked_and_only_its_token_is
 
 
 def test_a_budget_that_is_exceeded_fails_and_says_all_that_matters(server: HostileServer) -> None:
-    server.script(*says(answer("198.6", in_flight=3, mean=Decimal("0.7"), unpriced=2)))
+    server.script(*says(totals("198.6", in_flight=3, mean=Decimal("0.7"), unpriced=2)))
 
     with pytest.raises(SeeAnyBudgetExceeded) as failed:
         run(SeeAnyBudget(200))
@@ -104,7 +104,7 @@ def test_a_budget_that_is_exceeded_fails_and_says_all_that_matters(server: Hosti
 
 
 def test_a_budget_that_is_exceeded_may_skip_or_warn(server: HostileServer) -> None:
-    server.script(*says(answer("200"), answer("200")))
+    server.script(*says(totals("200"), totals("200")))
     log = RecordedLog()
 
     with pytest.raises(AirflowSkipException, match="200 CNY a day for connection studio"):
@@ -115,7 +115,7 @@ def test_a_budget_that_is_exceeded_may_skip_or_warn(server: HostileServer) -> No
 
 
 def test_what_was_spent_in_other_currencies_is_said_once(server: HostileServer) -> None:
-    server.script(*says(answer("1", others={"USD": Decimal("0.40"), "?": Decimal("2")})))
+    server.script(*says(totals("1", others={"USD": Decimal("0.40"), "?": Decimal("2")})))
     log = RecordedLog()
 
     run(SeeAnyBudget(200), log)
@@ -133,7 +133,7 @@ UNKNOWN: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("name", UNKNOWN)
-def test_without_an_answer_nothing_is_created_unless_the_budget_only_warns(
+def test_without_a_response_nothing_is_created_unless_the_budget_only_warns(
     server: HostileServer, supervisor: Supervisor, name: str
 ) -> None:
     server.script(UNKNOWN[name]())
@@ -148,7 +148,7 @@ def test_without_an_answer_nothing_is_created_unless_the_budget_only_warns(
 
 
 def test_an_api_server_that_is_busy_is_asked_again(server: HostileServer) -> None:
-    server.script(reply(503, b"", ("Retry-After", "1")), reply(429), *says(answer("0.1")))
+    server.script(reply(503, b"", ("Retry-After", "1")), reply(429), *says(totals("0.1")))
 
     run(SeeAnyBudget(200))
 
@@ -158,23 +158,23 @@ def test_an_api_server_that_is_busy_is_asked_again(server: HostileServer) -> Non
 def test_the_api_server_is_found_where_the_supervisor_finds_it_or_where_users_do(
     server: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server.script(*says(answer("0.1")))
+    server.script(*says(totals("0.1")))
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTION_API_SERVER_URL", "http://127.0.0.1:1/execution/")
 
     run(SeeAnyBudget(200))
 
-    assert ask.addresses() == ["http://127.0.0.1:1/seeany/budget", f"{server.url}/airflow/seeany/budget"]
+    assert client.addresses() == ["http://127.0.0.1:1/seeany/budget", f"{server.url}/airflow/seeany/budget"]
 
 
 def test_elsewhere_than_in_a_task_the_error_is_clear(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ask, "supervisor", lambda: None)
+    monkeypatch.setattr(client, "supervisor", lambda: None)
 
     with pytest.raises(SeeAnyBudgetUnknown, match="by a task that Airflow runs"):
         run(SeeAnyBudget(200))
 
 
 def test_nothing_else_is_logged_than_that_the_budget_allows_it(server: HostileServer) -> None:
-    server.script(*says(answer("1.4", in_flight=1, mean=Decimal("0.7"))))
+    server.script(*says(totals("1.4", in_flight=1, mean=Decimal("0.7"))))
     log = RecordedLog()
 
     run(SeeAnyBudget(200), log)

@@ -9,7 +9,7 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowSkipException
 
 from airflow_provider_seeany.budget import check
-from airflow_provider_seeany.budget.question import Answer
+from airflow_provider_seeany.budget.query import SpendTotals
 from airflow_provider_seeany.exceptions import SeeAnyBudgetExceeded, SeeAnyConfigError
 from airflow_provider_seeany.operators.budget import SeeAnyBudget, SeeAnyBudgetOperator
 from airflow_provider_seeany.xcoms.record_key import CREATED_KEY, FIRST_KEY, LAST_KEY, hash_part, read_created_key
@@ -22,14 +22,14 @@ from tests.waits import context
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None]]:
     """What an api-server was asked, for which 2 CNY are spent."""
-    questions: list[tuple[str, str | None]] = []
+    queries: list[tuple[str, str | None]] = []
 
-    def answer(_: Any, *, unit: str, conn_id: str | None) -> Answer:
-        questions.append((unit, conn_id))
-        return Answer(spent=Decimal(2), unpriced=0, in_flight=0, mean=Decimal(1), others={}, ends_at=0)
+    def totals(_: Any, *, unit: str, conn_id: str | None) -> SpendTotals:
+        queries.append((unit, conn_id))
+        return SpendTotals(spent=Decimal(2), unpriced=0, in_flight=0, mean=Decimal(1), others={}, ends_at=0)
 
-    monkeypatch.setattr(check, "ask", answer)
-    return questions
+    monkeypatch.setattr(check, "ask", totals)
+    return queries
 
 
 def operator(**parameters: Any) -> SeeAnyBudgetOperator:

@@ -1,1 +1,1 @@
-"""The api-server's part of a budget: the route that workers ask, and what was spent and is in flight."""
+"""The api-server's part of a budget: the route for workers, and what was spent and is in flight."""

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 from airflow.models.xcom import XComModel
 from sqlalchemy import select
 
-from airflow_provider_seeany.budget.question import Answer
+from airflow_provider_seeany.budget.query import SpendTotals
 from airflow_provider_seeany.web.budget.in_flight import InFlight, find_in_flight
+from airflow_provider_seeany.web.one_at_a_time import OneAtATime
 from airflow_provider_seeany.web.results.spend import (
     CACHE_FACTOR,
     MIN_CACHED_RESULTS,
@@ -28,7 +29,6 @@ from airflow_provider_seeany.web.results.spend import (
     rows_between,
     sums_of,
 )
-from airflow_provider_seeany.web.turns import Turns
 from airflow_provider_seeany.xcoms.record import Record
 from airflow_provider_seeany.xcoms.record_key import (
     FIRST_KEY,
@@ -84,11 +84,11 @@ class _Snapshot:
 
 
 class Totals:
-    """Answers the questions of budgets, one at a time."""
+    """Computes the sums for budgets, one request at a time."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._turns = Turns()
+        self._one_at_a_time = OneAtATime()
         self._snapshots: dict[str, tuple[float, float, _Snapshot]] = {}
         self._means: OrderedDict[tuple[str, Scope, str], tuple[float, Decimal | None]] = OrderedDict()
 
@@ -97,14 +97,14 @@ class Totals:
         self._snapshots.clear()
         self._means.clear()
 
-    def answer(self, session: Session, scope: Scope, unit: str) -> Answer:
+    def compute(self, session: Session, scope: Scope, unit: str) -> SpendTotals:
         """
         Return what was spent today.
 
         :param session: a new session, as this may have to wait.
         :raises TooBusy: if other requests take too long, or too many wait already.
         """
-        with self._turns.turn():
+        with self._one_at_a_time.slot():
             now = self._clock()
             ends_at = (int(now) // _DAY + 1) * _DAY
             snapshot = self._snapshot(session, now, ends_at)
@@ -119,7 +119,7 @@ class Totals:
         here = [each for each in snapshot.in_flight if scope.has(each.dag_id, each.conn_id)]
         for money in (money for each in here for money in each.cost):
             spent[money.unit] = spent.get(money.unit, Decimal()) + money.amount
-        return Answer(
+        return SpendTotals(
             spent=spent.pop(unit, Decimal()),
             unpriced=unpriced,
             in_flight=_count(here),

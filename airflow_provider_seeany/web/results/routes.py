@@ -18,8 +18,8 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from msgspec import DecodeError, ValidationError, json
 from pydantic import BaseModel
 
+from airflow_provider_seeany.web.one_at_a_time import RETRY_AFTER, TooBusy
 from airflow_provider_seeany.web.results import queries, views
-from airflow_provider_seeany.web.turns import RETRY_AFTER, TooBusy
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey, is_storable
 
 MAX_RANGE = 366 * 24 * 3600

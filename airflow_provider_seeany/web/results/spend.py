@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from airflow.models.xcom import XComModel
 from sqlalchemy import select
 
-from airflow_provider_seeany.web.turns import Turns
+from airflow_provider_seeany.web.one_at_a_time import OneAtATime
 from airflow_provider_seeany.xcoms.record import Record
 from airflow_provider_seeany.xcoms.record_key import (
     PROGRESS_KEY,
@@ -88,7 +88,7 @@ class SpendByDay:
     """Computes the sums of days, for one request at a time while a few others wait, and caches large ones."""
 
     def __init__(self) -> None:
-        self._turns = Turns()
+        self._one_at_a_time = OneAtATime()
         self._cache: OrderedDict[tuple[str, str, str], tuple[float, Sums]] = OrderedDict()
 
     def clear_cache(self) -> None:
@@ -102,7 +102,7 @@ class SpendByDay:
         :param session: a new session, as this may have to wait.
         :raises TooBusy: if other requests take too long, or too many wait already.
         """
-        with self._turns.turn():
+        with self._one_at_a_time.slot():
             return self._sums(session, days)
 
     def _sums(self, session: Session, days: Sequence[Day]) -> list[tuple[Day, Sums]]:

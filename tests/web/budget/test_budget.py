@@ -18,7 +18,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.orm import Session
 
-from airflow_provider_seeany.budget.question import HEADER, PATH, Answer, Question, new_token, question_key
+from airflow_provider_seeany.budget.query import HEADER, PATH, SpendQuery, SpendTotals, new_token, query_key
 from airflow_provider_seeany.web.budget import routes, totals
 from airflow_provider_seeany.web.callback.rate_limit import RateLimit
 from airflow_provider_seeany.xcoms.record import BatchCounts, Progress
@@ -29,9 +29,9 @@ from tests.web.conftest import DAGS
 from tests.web.results.history import DAY, fill, plan, push_xcoms, record, repeat, row_of, statements
 
 NOON = int(time.time()) // DAY * DAY + DAY // 2
-ASKING = "dag_0"
+INSTANCE = "dag_0"
 
-Ask = Callable[..., Answer]
+RequestTotals = Callable[..., SpendTotals]
 
 
 @pytest.fixture(autouse=True)
@@ -49,28 +49,28 @@ def client(app: FastAPI, session: Session, monkeypatch: pytest.MonkeyPatch) -> I
     routes.TOTALS.clear_cache()
 
 
-def leave_question(session: Session, *, state: str = "running", **fields: Any) -> tuple[str, TaskInstanceKey]:
+def leave_query(session: Session, *, state: str = "running", **fields: Any) -> tuple[str, TaskInstanceKey]:
     """Do what a worker of the first DAG does before it asks; return the token."""
-    (asking,) = tasks_of(session, ASKING, count=1)
-    session.execute(update(TaskInstance).where(*row_of(asking)).values(state=state, operator="SeeAnyBudgetOperator"))
-    task_instance_id = str(session.scalar(select(TaskInstance.id).where(*row_of(asking))))
-    question = Question(**{"task_instance_id": task_instance_id, "unit": "CNY", **fields})
+    (instance,) = tasks_of(session, INSTANCE, count=1)
+    session.execute(update(TaskInstance).where(*row_of(instance)).values(state=state, operator="SeeAnyBudgetOperator"))
+    task_instance_id = str(session.scalar(select(TaskInstance.id).where(*row_of(instance))))
+    query = SpendQuery(**{"task_instance_id": task_instance_id, "unit": "CNY", **fields})
     token = new_token()
-    push_xcoms(session, asking, {str(question_key(token)): msgspec.to_builtins(question)})
-    return token, asking
+    push_xcoms(session, instance, {str(query_key(token)): msgspec.to_builtins(query)})
+    return token, instance
 
 
 @pytest.fixture
-def ask(client: TestClient, session: Session) -> Ask:
+def request_totals(client: TestClient, session: Session) -> RequestTotals:
     """Ask as a worker does, and return the answer."""
 
-    def ask(**fields: Any) -> Answer:
-        token, _ = leave_question(session, **fields)
+    def request_totals(**fields: Any) -> SpendTotals:
+        token, _ = leave_query(session, **fields)
         response = client.post(PATH, headers={HEADER: token})
         assert response.status_code == 200, response.text
-        return msgspec.json.decode(response.content, type=Answer)
+        return msgspec.json.decode(response.content, type=SpendTotals)
 
-    return ask
+    return request_totals
 
 
 def tasks_of(session: Session, dag_id: str, *, count: int) -> list[TaskInstanceKey]:
@@ -107,7 +107,11 @@ def publish(session: Session, instance: TaskInstanceKey, **fields: Any) -> None:
 # Who is told.
 
 
-@pytest.mark.parametrize("token", ["", "x", "\x00", "a" * 43, new_token(), "a" * 5000])
+@pytest.mark.parametrize(
+    "token",
+    ["", "x", "\x00", "a" * 43, new_token(), "a" * 5000],
+    ids=["none", "short", "a control character", "of its length", "unknown", "long"],
+)
 def test_nobody_else_is_told_anything_nor_that_there_is_such_a_route(client: TestClient, token: str) -> None:
     response = client.post(PATH, headers={HEADER: token} if token.isprintable() else {})
 
@@ -117,17 +121,17 @@ def test_nobody_else_is_told_anything_nor_that_there_is_such_a_route(client: Tes
 
 @pytest.mark.parametrize("state", ["success", "failed", "deferred", "queued", None])
 def test_only_a_task_instance_that_runs_is_told(client: TestClient, session: Session, state: str) -> None:
-    token, _ = leave_question(session, state=state)
+    token, _ = leave_query(session, state=state)
 
     assert client.post(PATH, headers={HEADER: token}).status_code == 404
 
 
 def test_another_try_and_a_deleted_question_are_told_nothing(client: TestClient, session: Session) -> None:
-    token, _ = leave_question(session, task_instance_id="another")
+    token, _ = leave_query(session, task_instance_id="another")
     assert client.post(PATH, headers={HEADER: token}).status_code == 404
-    token, asking = leave_question(session)
+    token, instance = leave_query(session)
     assert client.post(PATH, headers={HEADER: token}).status_code == 200
-    session.execute(delete(XComModel).where(XComModel.run_id == asking.run_id))
+    session.execute(delete(XComModel).where(XComModel.run_id == instance.run_id))
     session.commit()
 
     assert client.post(PATH, headers={HEADER: token}).status_code == 404
@@ -135,8 +139,8 @@ def test_another_try_and_a_deleted_question_are_told_nothing(client: TestClient,
 
 @pytest.mark.parametrize("value", ["x", {}, {"task_instance_id": 1, "unit": "CNY"}, None])
 def test_an_xcom_that_is_no_question_is_no_question(client: TestClient, session: Session, value: Any) -> None:
-    token, asking = leave_question(session)
-    session.execute(update(XComModel).where(XComModel.run_id == asking.run_id).values(value=value))
+    token, instance = leave_query(session)
+    session.execute(update(XComModel).where(XComModel.run_id == instance.run_id).values(value=value))
     session.commit()
 
     assert client.post(PATH, headers={HEADER: token}).status_code == 404
@@ -146,7 +150,7 @@ def test_a_dag_that_asks_too_often_is_told_to_come_back(
     client: TestClient, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(routes, "_questions", RateLimit(per_second=0.5, burst=1))
-    token, _ = leave_question(session)
+    token, _ = leave_query(session)
 
     assert client.post(PATH, headers={HEADER: token}).status_code == 200
     response = client.post(PATH, headers={HEADER: token})
@@ -154,7 +158,7 @@ def test_a_dag_that_asks_too_often_is_told_to_come_back(
 
 
 def test_tokens_that_are_looked_up_at_once_are_few(client: TestClient, session: Session) -> None:
-    token, _ = leave_question(session)
+    token, _ = leave_query(session)
     held = [routes._look_ups.acquire(blocking=False) for _ in range(routes.MAX_LOOK_UPS)]
     try:
         response = client.post(PATH, headers={HEADER: token})
@@ -168,7 +172,9 @@ def test_tokens_that_are_looked_up_at_once_are_few(client: TestClient, session: 
 # What counts.
 
 
-def test_what_was_spent_today_in_the_dag_or_through_the_connection_counts(ask: Ask, session: Session) -> None:
+def test_what_was_spent_today_in_the_dag_or_through_the_connection_counts(
+    request_totals: RequestTotals, session: Session
+) -> None:
     midnight = NOON - DAY // 2
     fill(session, [record(NOON - 60, number=1), record(midnight, number=2)], dag_ids=["dag_0"])
     fill(session, [record(midnight - 1, number=3, cost={"CNY": "50"})], dag_ids=["dag_0"])
@@ -176,27 +182,32 @@ def test_what_was_spent_today_in_the_dag_or_through_the_connection_counts(ask: A
     fill(session, [record(NOON, number=5, cost={"CNY": "20"}, conn_id="studio")], dag_ids=["dag_0"])
     fill(session, [record(NOON, number=6, cost={"USD": "3"})], dag_ids=["dag_0"])
 
-    of_dag, of_connection, of_studio = ask(), ask(conn_id="seeany_default"), ask(conn_id="studio")
+    of_dag = request_totals()
+    of_connection, of_studio = request_totals(conn_id="seeany_default"), request_totals(conn_id="studio")
 
     assert (of_dag.spent, of_dag.others) == (Decimal("21.4"), {"USD": Decimal(3)})
     assert (of_connection.spent, of_connection.others) == (Decimal("11.4"), {"USD": Decimal(3)})
     assert (of_studio.spent, of_studio.others) == (Decimal(20), {})
-    assert ask(unit="USD").spent == 3
+    assert request_totals(unit="USD").spent == 3
     assert of_dag.ends_at == midnight + DAY
 
 
-def test_what_completed_without_a_cost_is_counted_and_what_failed_so_is_not(ask: Ask, session: Session) -> None:
+def test_what_completed_without_a_cost_is_counted_and_what_failed_so_is_not(
+    request_totals: RequestTotals, session: Session
+) -> None:
     fill(
         session,
         [record(NOON, number=1, cost={}), record(NOON, number=2, cost={}, state="failed"), record(NOON, number=3)],
         dag_ids=["dag_0"],
     )
 
-    assert (ask().unpriced, ask().spent) == (1, Decimal("0.7"))
+    assert (request_totals().unpriced, request_totals().spent) == (1, Decimal("0.7"))
 
 
-def test_the_mean_is_that_of_the_last_results_also_of_earlier_days(ask: Ask, session: Session) -> None:
-    assert ask().mean is None
+def test_the_mean_is_that_of_the_last_results_also_of_earlier_days(
+    request_totals: RequestTotals, session: Session
+) -> None:
+    assert request_totals().mean is None
     yesterday = NOON - DAY
     fill(
         session,
@@ -212,11 +223,11 @@ def test_the_mean_is_that_of_the_last_results_also_of_earlier_days(ask: Ask, ses
     )
     fill(session, [record(yesterday, number=5, cost={"CNY": "100"}, conn_id="studio")], dag_ids=["dag_1"])
 
-    assert (ask().spent, ask().mean) == (0, Decimal("2.4"))
-    assert ask(conn_id="studio").mean == 100
+    assert (request_totals().spent, request_totals().mean) == (0, Decimal("2.4"))
+    assert request_totals(conn_id="studio").mean == 100
 
 
-def test_what_a_dag_waits_for_is_in_flight(ask: Ask, session: Session) -> None:
+def test_what_a_dag_waits_for_is_in_flight(request_totals: RequestTotals, session: Session) -> None:
     deferred, poking, batch, ended, other = tasks_of(session, "dag_0", count=5)
     for instance, state, operator in (
         (deferred, "deferred", "SeeAnyTaskSensor"),
@@ -232,12 +243,14 @@ def test_what_a_dag_waits_for_is_in_flight(ask: Ask, session: Session) -> None:
     set_state(session, elsewhere, "deferred")
     publish(session, elsewhere, seeany_task_id="b", conn_id="studio")
 
-    answer = ask()
-    assert (answer.in_flight, answer.spent, answer.others) == (8, Decimal("2.1"), {"USD": Decimal(1)})
-    assert ask(conn_id="studio").in_flight == 2, "and the one whose connection is not known"
+    found = request_totals()
+    assert (found.in_flight, found.spent, found.others) == (8, Decimal("2.1"), {"USD": Decimal(1)})
+    assert request_totals(conn_id="studio").in_flight == 2, "and the one whose connection is not known"
 
 
-def test_what_a_worker_waits_for_is_known_from_its_rendered_fields(ask: Ask, session: Session) -> None:
+def test_what_a_worker_waits_for_is_known_from_its_rendered_fields(
+    request_totals: RequestTotals, session: Session
+) -> None:
     one, many, broken = tasks_of(session, "dag_0", count=3)
     fields: dict[TaskInstanceKey, Any] = {
         one: {"seeany_conn_id": "studio", "seeany_task_id": "a"},
@@ -251,83 +264,85 @@ def test_what_a_worker_waits_for_is_known_from_its_rendered_fields(ask: Ask, ses
         )
     session.commit()
 
-    assert (ask().in_flight, ask(conn_id="studio").in_flight) == (5, 2)
+    assert (request_totals().in_flight, request_totals(conn_id="studio").in_flight) == (5, 2)
 
 
-def test_what_was_created_is_in_flight_once_until_it_has_ended(ask: Ask, session: Session) -> None:
+def test_what_was_created_is_in_flight_once_until_it_has_ended(request_totals: RequestTotals, session: Session) -> None:
     one, two, three = tasks_of(session, "dag_0", count=3)
     for instance, seeany_task_id in ((one, "a"), (two, "video-0s-history-1"), (three, "video-0s-history-2")):
         set_state(session, instance, "success", "SeeAnySubmitOperator")
         note_created(session, instance, seeany_task_id)
-    assert ask().in_flight == 3
+    assert request_totals().in_flight == 3
     (waiting,) = tasks_of(session, "dag_0", count=1)
     set_state(session, waiting, "deferred")
     publish(session, waiting, seeany_task_id="a")
-    assert ask().in_flight == 3
+    assert request_totals().in_flight == 3
 
     # In whichever DAG; after a timeout nobody knows.
     fill(session, [record(NOON, number=1), record(NOON, number=2, state="timed_out", cost={})], dag_ids=["dag_1"])
 
-    assert ask().in_flight == 2
+    assert request_totals().in_flight == 2
 
 
 def test_what_was_created_yesterday_counts_for_an_hour(
-    ask: Ask, session: Session, monkeypatch: pytest.MonkeyPatch
+    request_totals: RequestTotals, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     midnight = NOON - DAY // 2
     for at in (midnight - 600, midnight - 1800):
         (instance,) = tasks_of(session, "dag_0", count=1)
         note_created(session, instance, f"vid_{at}", at=at)
-    assert ask().in_flight == 0
+    assert request_totals().in_flight == 0
 
     monkeypatch.setattr(routes.TOTALS, "_clock", lambda: midnight + 2400)
 
-    assert ask().in_flight == 1
+    assert request_totals().in_flight == 1
 
 
-def test_a_batch_stands_for_what_its_run_has_created(ask: Ask, session: Session) -> None:
+def test_a_batch_stands_for_what_its_run_has_created(request_totals: RequestTotals, session: Session) -> None:
     *submits, batch = tasks_of(session, "dag_0", count=4)
     for number, instance in enumerate(submits):
         set_state(session, instance, "success", "SeeAnySubmitOperator")
         note_created(session, instance, f"vid_{number}")
     set_state(session, batch, "scheduled", "SeeAnyTaskBatchSensor")
-    assert ask().in_flight == 3
+    assert request_totals().in_flight == 3
 
     set_state(session, batch, "deferred", "SeeAnyTaskBatchSensor")
     publish(session, batch, batch=BatchCounts(total=3, completed=1))
-    assert ask().in_flight == 2
+    assert request_totals().in_flight == 2
     set_state(session, batch, "success", "SeeAnyTaskBatchSensor")
-    assert ask().in_flight == 0
+    assert request_totals().in_flight == 0
 
 
-def test_a_key_that_names_another_dag_or_nothing_counts_nowhere(ask: Ask, session: Session) -> None:
+def test_a_key_that_names_another_dag_or_nothing_counts_nowhere(
+    request_totals: RequestTotals, session: Session
+) -> None:
     (instance,) = tasks_of(session, "dag_1", count=1)
     others = created_key(NOON, seeany_task_id="a", dag_id="dag_0", conn_id="studio")
     keys = [others, f"{others}:x", key_at(NOON, CREATED_KEY)]
     push_xcoms(session, instance, dict.fromkeys(keys, "a"))
 
-    assert (ask().in_flight, ask(conn_id="studio").in_flight) == (0, 0)
+    assert (request_totals().in_flight, request_totals(conn_id="studio").in_flight) == (0, 0)
 
 
 # How much it takes.
 
 
 def test_few_results_are_never_old_and_many_are_cached_with_what_is_in_flight(
-    ask: Ask, session: Session, monkeypatch: pytest.MonkeyPatch
+    request_totals: RequestTotals, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert ask().spent == 0
+    assert request_totals().spent == 0
     fill(session, [record(NOON, number=1)], dag_ids=["dag_0"])
-    assert ask().spent == Decimal("0.7")
+    assert request_totals().spent == Decimal("0.7")
 
     monkeypatch.setattr(totals, "MIN_CACHED_RESULTS", 1)
-    assert ask().spent == Decimal("0.7")
+    assert request_totals().spent == Decimal("0.7")
     fill(session, [record(NOON, number=2)], dag_ids=["dag_0"])
     (waiting,) = tasks_of(session, "dag_0", count=1)
     set_state(session, waiting, "deferred")
 
-    assert (ask().spent, ask().in_flight) == (Decimal("0.7"), 0)
+    assert (request_totals().spent, request_totals().in_flight) == (Decimal("0.7"), 0)
     routes.TOTALS.clear_cache()
-    assert (ask().spent, ask().in_flight) == (Decimal("1.4"), 1)
+    assert (request_totals().spent, request_totals().in_flight) == (Decimal("1.4"), 1)
 
 
 @pytest.mark.large
@@ -337,7 +352,7 @@ def test_an_answer_takes_less_than_200_ms_with_100_000_results(
     midnight = NOON - DAY // 2
     fill(session, [record(midnight + 24 * number, number=number) for number in range(3500)], dag_ids=DAGS)
     repeat(session, days=30)
-    token, _ = leave_question(session, conn_id="seeany_default")
+    token, _ = leave_query(session, conn_id="seeany_default")
     settle(session)
     is_sqlite = session.connection().dialect.name == "sqlite"
     clock = time.process_time if is_sqlite else time.perf_counter

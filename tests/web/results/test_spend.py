@@ -22,7 +22,7 @@ from airflow.utils.session import create_session
 from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
-from airflow_provider_seeany.web import turns
+from airflow_provider_seeany.web import one_at_a_time
 from airflow_provider_seeany.web.results import queries, spend, views
 from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY, hash_part, key_at
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
@@ -185,7 +185,7 @@ def test_concurrent_requests_for_the_same_range_cause_one_reading_and_return_own
     today = int(time.time()) // DAY * DAY
     fill(session, [record(today - DAY, number=n) for n in range(40)], dag_ids=["dag_0", "dag_1"])
     filters = views.Filters(since=today - 300 * DAY, until=today)
-    names = [f"dag_{number % 3}" for number in range(1 + turns.MAX_WAITING)]
+    names = [f"dag_{number % 3}" for number in range(1 + one_at_a_time.MAX_WAITING)]
 
     with statements(session.get_bind()) as executed, ThreadPoolExecutor(len(names)) as pool:
         seen = list(pool.map(lambda name: groups_of(name, filters), names))
@@ -218,7 +218,7 @@ def busy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_a_request_that_would_wait_too_long_for_sums_gets_a_503(
     client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turns, "MAX_WAIT", 0.01)
+    monkeypatch.setattr(one_at_a_time, "MAX_WAIT", 0.01)
     client = client_of("admin")
     with busy(monkeypatch):
         response = client.get("/api/summary")
@@ -233,14 +233,16 @@ def test_only_a_few_threads_of_the_api_server_wait_for_sums(
 ) -> None:
     """All of Airflow's own plain routes share these threads, 40 of them."""
     client = client_of("admin")
-    monkeypatch.setattr(turns, "MAX_WAIT", 3600.0)
+    monkeypatch.setattr(one_at_a_time, "MAX_WAIT", 3600.0)
     count = 40
     with ThreadPoolExecutor(count) as pool, busy(monkeypatch):
         pending = [pool.submit(client.get, "/api/summary") for _ in range(count)]
-        rejected = [each.result().status_code for each in islice(as_completed(pending), count - turns.MAX_WAITING)]
-        assert rejected == [503] * (count - turns.MAX_WAITING)
-        assert sum(each.done() for each in pending) == count - turns.MAX_WAITING
-    assert [each.result().status_code for each in pending].count(200) == turns.MAX_WAITING
+        rejected = [
+            each.result().status_code for each in islice(as_completed(pending), count - one_at_a_time.MAX_WAITING)
+        ]
+        assert rejected == [503] * (count - one_at_a_time.MAX_WAITING)
+        assert sum(each.done() for each in pending) == count - one_at_a_time.MAX_WAITING
+    assert [each.result().status_code for each in pending].count(200) == one_at_a_time.MAX_WAITING
 
 
 @pytest.mark.usefixtures("_cached_from_one_on")

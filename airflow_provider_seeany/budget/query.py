@@ -1,4 +1,4 @@
-"""The question that a worker leaves in an XCom, by what token the api-server finds it, and the answer."""
+"""The query that a worker leaves in an XCom, the token by which the api-server finds it, and the response."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import msgspec
 PATH = "/budget"
 """The route, in the application that the plugin mounts."""
 
-HEADER = "Seeany-Question"
+HEADER = "Seeany-Query"
 """The header with the token. Not `Authorization`, which a proxy may want for itself."""
 
-KEY_PREFIX = "_seeany_question_"
+KEY_PREFIX = "_seeany_query_"
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
-class Question(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class SpendQuery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
     The value of the XCom. The DAG is the one whose XCom it is.
 
     :param task_instance_id: Airflow's id of this try, which has to be running.
-    :param conn_id: ask about this connection in place of the DAG.
+    :param conn_id: sum up this connection in place of the DAG.
     """
 
     task_instance_id: str
@@ -33,7 +33,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     conn_id: str | None = None
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class SpendTotals(msgspec.Struct, frozen=True, kw_only=True):
     """
     What was spent today, in one currency.
 
@@ -58,7 +58,7 @@ def new_token() -> str:
     return secrets.token_urlsafe(32)
 
 
-def question_key(token: str) -> str | None:
+def query_key(token: str) -> str | None:
     """Return the key of the XCom, from which nobody can tell the token; ``None`` if it is no token."""
     if not _TOKEN.fullmatch(token):
         return None

@@ -11,24 +11,24 @@ MAX_WAIT = 2.0  # maximum seconds for which a request waits for those of others
 MAX_WAITING = 4
 """Maximum number of requests that wait: each holds one of the 40 threads of all of Airflow's plain routes."""
 
-RETRY_AFTER = 2  # seconds, if a request did not get its turn
+RETRY_AFTER = 2  # seconds, if a request did not get to run
 
 
 class TooBusy(Exception):
     """Raised if other requests take too long."""
 
 
-class Turns:
-    """The turns of requests of one kind."""
+class OneAtATime:
+    """Lets one request of a kind run at a time."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._slots = BoundedSemaphore(1 + MAX_WAITING)
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
+    def slot(self) -> Iterator[None]:
         """
-        Wait for a turn, and take it.
+        Wait until no other request runs.
 
         :raises TooBusy: if other requests take too long, or too many wait already.
         """

@@ -1,4 +1,4 @@
-"""A worker asks the api-server for the sum of a budget; see :mod:`airflow_provider_seeany.budget`."""
+"""A worker's request to the api-server for the sums of a budget; see :mod:`airflow_provider_seeany.budget`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import requests
 from airflow.providers.common.compat.sdk import conf
 from tenacity import RetryCallState, Retrying, retry_if_result, stop_before_delay, wait_random_exponential
 
-from airflow_provider_seeany.budget.question import HEADER, PATH, Answer, Question, new_token, question_key
+from airflow_provider_seeany.budget.query import HEADER, PATH, SpendQuery, SpendTotals, new_token, query_key
 from airflow_provider_seeany.callback.url import MOUNTED_AT
 from airflow_provider_seeany.exceptions import SeeAnyBudgetUnknown
 from airflow_provider_seeany.xcoms.raw import RawXCom, supervisor
@@ -22,40 +22,40 @@ MAX_PAUSE = 10.0
 
 
 @dataclass(frozen=True)
-class _NoAnswer:
-    """Why there was no answer, and how many seconds to wait before the next request."""
+class _Failure:
+    """Why a request failed, and how many seconds to wait before the next one."""
 
     reason: str
     retry_after: float = 0.0
 
 
-def ask(task_instance: Any, *, unit: str, conn_id: str | None) -> Answer:
+def request_totals(task_instance: Any, *, unit: str, conn_id: str | None) -> SpendTotals:
     """
-    Return the api-server's answer.
+    Return the totals that the api-server computes.
 
-    :raises SeeAnyBudgetUnknown: if there is none.
+    :raises SeeAnyBudgetUnknown: if there is no response.
     """
     if supervisor() is None:
         raise SeeAnyBudgetUnknown("A budget is checked by a task that Airflow runs, and not elsewhere.")
     token = new_token()
-    key = question_key(token)
+    key = query_key(token)
     assert key is not None
-    question = Question(task_instance_id=str(task_instance.id), unit=unit, conn_id=conn_id)
+    query = SpendQuery(task_instance_id=str(task_instance.id), unit=unit, conn_id=conn_id)
     xcom = RawXCom(key, TaskInstanceKey.of(task_instance))
-    xcom.set(msgspec.to_builtins(question))
+    xcom.set(msgspec.to_builtins(query))
     try:
-        answer: Answer | _NoAnswer = Retrying(
-            retry=retry_if_result(lambda answer: isinstance(answer, _NoAnswer)),
+        totals: SpendTotals | _Failure = Retrying(
+            retry=retry_if_result(lambda totals: isinstance(totals, _Failure)),
             wait=_pause,
             stop=stop_before_delay(MAX_SECONDS),
             retry_error_callback=lambda state: state.outcome and state.outcome.result(),
-        )(_ask_all, token)
+        )(_request_any, token)
     finally:
         xcom.delete()
-    if isinstance(answer, Answer):
-        return answer
+    if isinstance(totals, SpendTotals):
+        return totals
     raise SeeAnyBudgetUnknown(
-        f"Nobody can tell what was spent: {answer.reason}. The api-server sums it up: it must run, "
+        f"Nobody can tell what was spent: {totals.reason}. The api-server sums it up: it must run, "
         "with this provider installed, where [core] execution_api_server_url or [api] base_url says in this worker."
     )
 
@@ -70,17 +70,17 @@ def addresses() -> list[str]:
     return [f"{address}{MOUNTED_AT}{PATH}" for address in dict.fromkeys(filter(None, found))]
 
 
-def _ask_all(token: str) -> Answer | _NoAnswer:
+def _request_any(token: str) -> SpendTotals | _Failure:
     failures = []
     for address in addresses():
-        answer = _ask(address, token)
-        if isinstance(answer, Answer):
-            return answer
-        failures.append(answer)
-    return _NoAnswer("; ".join(each.reason for each in failures), max(each.retry_after for each in failures))
+        totals = _request(address, token)
+        if isinstance(totals, SpendTotals):
+            return totals
+        failures.append(totals)
+    return _Failure("; ".join(each.reason for each in failures), max(each.retry_after for each in failures))
 
 
-def _ask(address: str, token: str) -> Answer | _NoAnswer:
+def _request(address: str, token: str) -> SpendTotals | _Failure:
     try:
         response = requests.post(
             address,
@@ -91,13 +91,13 @@ def _ask(address: str, token: str) -> Answer | _NoAnswer:
             verify=_certificates(),
         )
     except requests.RequestException as error:
-        return _NoAnswer(f"{address} could not be reached ({type(error).__name__})")
+        return _Failure(f"{address} could not be reached ({type(error).__name__})")
     if response.status_code != 200:
-        return _NoAnswer(f"{address} responded with HTTP {response.status_code}", _retry_after(response))
+        return _Failure(f"{address} responded with HTTP {response.status_code}", _retry_after(response))
     try:
-        return msgspec.json.decode(response.content, type=Answer)
+        return msgspec.json.decode(response.content, type=SpendTotals)
     except msgspec.DecodeError:
-        return _NoAnswer(f"{address} responded with something else")
+        return _Failure(f"{address} responded with something else")
 
 
 def _certificates() -> str | bool:
@@ -113,5 +113,5 @@ def _retry_after(response: requests.Response) -> float:
 def _pause(state: RetryCallState) -> float:
     assert state.outcome is not None
     seconds: float = wait_random_exponential(max=MAX_PAUSE)(state)
-    failure: _NoAnswer = state.outcome.result()
+    failure: _Failure = state.outcome.result()
     return max(seconds, failure.retry_after)
