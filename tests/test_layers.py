@@ -21,6 +21,7 @@ ROOMS: list[set[str]] = [
     {"exceptions"},
     {"provider_info", "links"},
     {"xcoms"},
+    {"metrics", "lineage"},
     {"callback"},
     {"hooks"},
     {"download"},
