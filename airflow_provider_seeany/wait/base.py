@@ -29,6 +29,7 @@ from airflow_provider_seeany.wait.start_from_trigger import TEMPLATE_FIELDS, Sta
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_seeany.api.batch_result import BatchResult
     from airflow_provider_seeany.api.task import SeeAnyTask
@@ -86,6 +87,12 @@ class BaseSeeAnyOperator(BaseOperator):
                 if isinstance(error, SeeAnyTaskTimeout):
                     raise
                 raise self.worker_part.deferral_timed_out() from error
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
+        """Return the files and their cost for OpenLineage, whose listener calls this; nothing for a failure."""
+        from airflow_provider_seeany.lineage import lineage_of
+
+        return None if self.finished is None else lineage_of(self.finished)
 
     def log_skip(self, reason: BaseException | None) -> None:
         """Log why a task is skipped instead of failed; Airflow logs only that it is."""
