@@ -1,5 +1,5 @@
 """
-What OpenLineage is told of a wait: the files it made available, and what they cost.
+What OpenLineage is told: the files that a wait made available and what they cost, and the copies of a download.
 
 Only its listener calls for this, so it may import what ``apache-airflow-providers-openlineage`` brings.
 """
@@ -13,12 +13,15 @@ from urllib.parse import urlsplit
 
 from airflow.providers.openlineage.extractors import OperatorLineage
 from attrs import define
-from openlineage.client.event_v2 import Dataset
+from openlineage.client.event_v2 import Dataset, OutputDataset
 from openlineage.client.facet_v2 import RunFacet
+from openlineage.client.generated.dataset_version_dataset import DatasetVersionDatasetFacet
+from openlineage.client.generated.output_statistics_output_dataset import OutputStatisticsOutputDatasetFacet
 
 from airflow_provider_seeany.api.costs import Costs
 from airflow_provider_seeany.api.result_urls import urls_in
 from airflow_provider_seeany.api.task import SeeAnyTask
+from airflow_provider_seeany.download.manifest import Entry
 
 MAX_DATASETS = 1000  # maximum files of one event, which is sent and stored as a whole
 
@@ -43,6 +46,26 @@ def lineage_of(result: SeeAnyTask | Mapping[str, Any]) -> OperatorLineage[Any, A
         costs.add(result)
         return _lineage(result.result_urls, costs.totals())
     return _lineage([url for task in result["tasks"] for url in urls_in(task)], result["cost"])
+
+
+def lineage_of_copies(entries: Iterable[Entry]) -> OperatorLineage[Any, Any]:
+    """Return the lineage of a download: its sources, and their copies with checksum and size."""
+    told = list(islice(entries, MAX_DATASETS))
+    return OperatorLineage(
+        inputs=[file_dataset(entry.source) for entry in told], outputs=[_copy_dataset(entry) for entry in told]
+    )
+
+
+def _copy_dataset(entry: Entry) -> OutputDataset:
+    scheme, _, rest = entry.path.partition("://")
+    where, _, name = rest.partition("/")
+    return OutputDataset(
+        # As OpenLineage names them: a bucket and a key, or a path of this machine.
+        namespace=scheme if scheme == "file" else f"{scheme}://{where.rpartition('@')[2]}",
+        name=f"/{name}" if scheme == "file" else name,
+        facets={"version": DatasetVersionDatasetFacet(datasetVersion=f"sha256:{entry.sha256}")},
+        outputFacets={"outputStatistics": OutputStatisticsOutputDatasetFacet(size=entry.size, fileCount=1)},
+    )
 
 
 def _lineage(urls: Iterable[str], cost: Mapping[str, float]) -> OperatorLineage[Any, Any]:

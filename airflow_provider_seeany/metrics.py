@@ -153,6 +153,12 @@ def callback_received(result: str, *, conn_id: str | None) -> None:
         _send("incr", "callback.received", 1, {**signed, "result": result})
 
 
+def downloaded(size: int, *, conn_id: str) -> None:
+    """Count the bytes that a download has stored."""
+    if size and is_on():
+        _send("incr", "download.bytes", size, _tags(conn_id, "download"))
+
+
 def code_tag(code: str | None, error: BaseException | None = None) -> str:
     """Return an error code as a tag: a small number, a word, or ``other``; without one, the name of the exception."""
     if code is None:
