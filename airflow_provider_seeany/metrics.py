@@ -14,6 +14,7 @@ import re
 from contextlib import suppress
 from datetime import timedelta
 from functools import cache, lru_cache
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import conf
@@ -49,17 +50,20 @@ def is_on() -> bool:
 async def prepare() -> None:
     """Make this process's backend outside the event loop: it imports, and resolves a host name."""
     if is_on() and os.getpid() not in _prepared:
-        _prepared.add(os.getpid())
         await asyncio.to_thread(_prepare)
 
 
 _prepared: set[int] = set()
+_preparing = Lock()
 
 
 def _prepare() -> None:
-    # Without a name it sends nothing.
-    with suppress(Exception):
-        _stats().timer()
+    with _preparing:
+        if os.getpid() not in _prepared:
+            with suppress(Exception):
+                # Without a name it sends nothing.
+                _stats().timer()
+            _prepared.add(os.getpid())
 
 
 @cache

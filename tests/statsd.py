@@ -51,6 +51,7 @@ TAGS = {"statsd_influxdb_enabled": "True"}
 def receiving() -> Iterator[tuple[Statsd, int]]:
     """Run a server; yield it and its port."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         receiver.bind(("127.0.0.1", 0))
         yield Statsd(receiver), receiver.getsockname()[1]
 

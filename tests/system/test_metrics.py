@@ -61,7 +61,7 @@ def test_every_request_is_counted_in_the_process_that_makes_it(called_back: Call
     }
     for conn_id, url in simulators.items():
         made = requests.get(f"{url}/simulator/requests", timeout=30).json()
-        assert sum(made.values()) == sum(count for (of, _), count in counted.items() if of == conn_id)
+        assert sum(made.values()) == sum(count for (of, _), count in counted.items() if of == conn_id), (made, counted)
     assert {mode for _, mode in counted} == {"deferred", "worker_free", "poke", "batch", "callback"}
 
 
