@@ -26,7 +26,7 @@ from airflow_provider_seeany.sensors.batch import SeeAnyTaskBatchSensor
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 from airflow_provider_seeany.web.app import create_app
 from airflow_provider_seeany.web.callback import routes
-from airflow_provider_seeany.web.callback.handler import CallbackResult, CallbackStatus
+from airflow_provider_seeany.web.callback.handler import AssetStatus, CallbackResult, CallbackStatus
 from airflow_provider_seeany.web.callback.rate_limit import RateLimit
 from tests.conftest import KEY
 from tests.hostile import COMPLETED, FAILED, VIDEO, HostileServer, reply, task
@@ -267,6 +267,7 @@ GOOD, FORGED = (sign_token(TokenClaims("studio"), secret=secret) for secret in (
         (GOOD, b"", None, "conn_id=studio,result=rejected"),
         (GOOD, BODY, CallbackResult(), "conn_id=studio,result=no_wait"),
         (GOOD, BODY, CallbackResult(CallbackStatus.RESUMED, 1), "conn_id=studio,result=resumed"),
+        (GOOD, BODY, CallbackResult(asset=AssetStatus.EVENT), "conn_id=studio,result=asset_event"),
         (GOOD, BODY, CallbackResult(retry_after=10), "conn_id=studio,result=error"),
         (
             GOOD,
@@ -275,7 +276,7 @@ GOOD, FORGED = (sign_token(TokenClaims("studio"), secret=secret) for secret in (
             "conn_id=studio,result=rate_limited",
         ),
     ],
-    ids=["forged", "no id", "no wait", "resumed", "error", "rate-limited"],
+    ids=["forged", "no id", "no wait", "resumed", "asset", "error", "rate-limited"],
 )
 def test_a_callback_is_counted_by_what_became_of_it(
     statsd: Statsd, monkeypatch: pytest.MonkeyPatch, token: str, body: bytes, result: Any, counted: str

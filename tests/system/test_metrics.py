@@ -62,13 +62,13 @@ def test_every_request_is_counted_in_the_process_that_makes_it(called_back: Call
     for conn_id, url in simulators.items():
         made = requests.get(f"{url}/simulator/requests", timeout=30).json()
         assert sum(made.values()) == sum(count for (of, _), count in counted.items() if of == conn_id), (made, counted)
-    assert {mode for _, mode in counted} == {"deferred", "worker_free", "poke", "batch", "callback"}
+    assert {mode for _, mode in counted} == {"deferred", "worker_free", "poke", "batch", "callback", "submit"}
 
 
 def test_every_callback_is_counted_by_what_became_of_it(counts: Counts) -> None:
     received = named("seeany.callback.received", counts)
 
-    assert {conn_id for conn_id, _ in received} == {"calls_back", "calls_back_developer"}
+    assert {conn_id for conn_id, _ in received} == {"calls_back", "calls_back_developer", "starts_dags"}
     # Of those for the two DAGs, a mapped task counts twice, and two waits share one.
     assert received["calls_back", "resumed"] >= 8
     assert received["calls_back", "noted"] >= 1

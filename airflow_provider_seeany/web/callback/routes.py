@@ -103,7 +103,8 @@ def _result_tag(outcome: Response | CallbackResult) -> str:
         return "rate_limited" if outcome.status_code == 429 else "rejected"
     if outcome.retry_after:
         return "rate_limited" if outcome.is_rate_limited else "error"
-    return outcome.status
+    is_of_asset = outcome.status is CallbackStatus.NO_WAIT and outcome.asset is not None
+    return f"asset_{outcome.asset}" if is_of_asset else outcome.status
 
 
 def _result_response(result: CallbackResult) -> Response:
