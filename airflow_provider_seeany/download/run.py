@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
+from airflow_provider_seeany import metrics
 from airflow_provider_seeany.api.batch_result import Failure
 from airflow_provider_seeany.api.errors import ApiError, PermanentError
 from airflow_provider_seeany.api.task import SeeAnyTask
@@ -72,6 +73,8 @@ class Download:
             asyncio.run(self._run(sources))
         except asyncio.CancelledError:
             raise SeeAnyError("The download was ended. What it had stored is kept, and not fetched again") from None
+        finally:
+            metrics.downloaded(self._progress.bytes, conn_id=self._hook.seeany_conn_id)
         entries = [entry for index in sorted(self._entries) for entry in self._entries[index]]
         self._progress.log_end(len(entries))
         if self._failures:
@@ -253,14 +256,14 @@ class _Progress:
     def __init__(self, log: Log) -> None:
         self._log = log
         self._began = self._logged = time.monotonic()
-        self._stored = self._kept = self._failed = self._bytes = 0
+        self._stored = self._kept = self._failed = self.bytes = 0
 
     def add(self, size: int | None) -> None:
         if size is None:
             self._kept += 1
         else:
             self._stored += 1
-            self._bytes += size
+            self.bytes += size
         now = time.monotonic()
         if now >= self._logged + LOG_INTERVAL:
             self._logged = now
@@ -276,7 +279,7 @@ class _Progress:
 
     def __str__(self) -> str:
         seconds = time.monotonic() - self._began
-        rate = f"{format_bytes(self._bytes)} in {seconds:.1f} s, {format_bytes(self._bytes / (seconds or 1))}/s"
+        rate = f"{format_bytes(self.bytes)} in {seconds:.1f} s, {format_bytes(self.bytes / (seconds or 1))}/s"
         kept = f", {format_count(self._kept)} there already" if self._kept else ""
         failed = f", {format_count(self._failed)} failed" if self._failed else ""
         return f"{_count(self._stored)} stored ({rate}){kept}{failed}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_seeany.api.errors import ApiError, TransientError
 from airflow_provider_seeany.exceptions import SeeAnyConfigError, SeeAnyConnectionNotFound
+from airflow_provider_seeany.metrics import RequestCounter
 
 if TYPE_CHECKING:
     from airflow_provider_seeany.api.asynchronous import AsyncClient
@@ -72,15 +73,18 @@ class ReauthenticatingClient:
 
     :param read: reads the connection.
     :param lend: provides a client for settings.
+    :param requests: counts them.
     """
 
     def __init__(
         self,
         read: Callable[[], Awaitable[ApiSettings]],
         lend: Callable[[ApiSettings], AbstractAsyncContextManager[AsyncClient]],
+        requests: RequestCounter,
     ) -> None:
         self._read = read
         self._lend = lend
+        self._requests = requests
         self._reloading = asyncio.Lock()
         self._last_failure: tuple[float, Exception] | None = None
         self._budget = RetryBudget()
@@ -94,6 +98,7 @@ class ReauthenticatingClient:
         return self
 
     async def __aexit__(self, *exception: object) -> None:
+        self._requests.send()
         await self._clients.aclose()
 
     async def get_task(self, seeany_task_id: str) -> SeeAnyTask:
@@ -105,7 +110,8 @@ class ReauthenticatingClient:
         """
         client = self._client
         try:
-            task = await client.get_task(seeany_task_id)
+            with self._requests:
+                task = await client.get_task(seeany_task_id)
         except ApiError as error:
             if not error.refuses_key:
                 self._budget.reset()
@@ -119,7 +125,8 @@ class ReauthenticatingClient:
         else:
             self._budget.reset()
             return task
-        return await self._client.get_task(seeany_task_id)
+        with self._requests:
+            return await self._client.get_task(seeany_task_id)
 
     async def _replace(self, refused: AsyncClient) -> bool:
         """Replace the client with the refused key; return whether there is another key."""

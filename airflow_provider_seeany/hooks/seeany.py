@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import cached_property, partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseHook
 
@@ -24,6 +24,7 @@ from airflow_provider_seeany.api.wait_log import AnomalyLog
 from airflow_provider_seeany.exceptions import SeeAnyConfigError, SeeAnyTaskIdError, api_error, completed_task
 from airflow_provider_seeany.hooks.connection import aread_settings, read_settings
 from airflow_provider_seeany.hooks.reauth import CONNECTION_ERRORS, ReauthenticatingClient, RetryBudget
+from airflow_provider_seeany.metrics import request_counter
 from airflow_provider_seeany.provider_info import CONNECTION_TYPE
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Asset
 
     from airflow_provider_seeany.api.blocking import BlockingClient
+
+Result = TypeVar("Result")
 
 
 class SeeAnyHook(BaseHook):
@@ -49,6 +52,9 @@ class SeeAnyHook(BaseHook):
     default_conn_name = DEFAULT_CONN_ID
     conn_type = CONNECTION_TYPE["connection-type"]
     hook_name = CONNECTION_TYPE["hook-name"]
+
+    mode = "hook"
+    """How the wait that uses this hook waits: a tag of its metrics."""
 
     def __init__(self, seeany_conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -107,7 +113,8 @@ class SeeAnyHook(BaseHook):
         # In a thread: loading aiohttp takes some 0.2 s, which would stop every other trigger for as long.
         transport = await asyncio.to_thread(import_module, "airflow_provider_seeany.api.asynchronous")
         read = partial(aread_settings, self.seeany_conn_id, self)
-        async with ReauthenticatingClient(read, transport.shared_client) as client:
+        requests = request_counter(self.seeany_conn_id, self.mode)
+        async with ReauthenticatingClient(read, transport.shared_client, requests) as client:
             yield client
 
     def get(self, endpoint: str, params: Mapping[str, Any] | None = None) -> Any:
@@ -122,7 +129,7 @@ class SeeAnyHook(BaseHook):
         :raises SeeAnyApiError: if there is no usable response.
         """
         with self._own_exceptions():
-            return call_with_retries(self.client.get_json, endpoint, params)
+            return call_with_retries(self._counted, self.client.get_json, endpoint, params)
 
     def post(self, endpoint: str, payload: Any) -> Any:
         """
@@ -137,7 +144,12 @@ class SeeAnyHook(BaseHook):
             certainly did nothing.
         """
         with self._own_exceptions():
-            return call_once_with_retries(self.client.post_json, endpoint, payload)
+            return call_once_with_retries(self._counted, self.client.post_json, endpoint, payload)
+
+    def _counted(self, send: Callable[..., Result], *args: Any) -> Result:
+        """Make one request, and count it."""
+        with request_counter(self.seeany_conn_id, self.mode):
+            return send(*args)
 
     @contextmanager
     def _own_exceptions(self) -> Iterator[None]:
@@ -190,7 +202,7 @@ class SeeAnyHook(BaseHook):
         checked = checked_id(seeany_task_id)
         client = self.client
         try:
-            task = client.get_task(checked)
+            task = self._counted(client.get_task, checked)
         except ApiError as error:
             if not error.refuses_key:
                 self._budget.reset()
@@ -206,7 +218,7 @@ class SeeAnyHook(BaseHook):
             self._budget.reset()
             return task
         self.close()
-        return self.client.get_task(checked)
+        return self._counted(self.client.get_task, checked)
 
     def wait_for_task(
         self, seeany_task_id: str, interval: float = 10, timeout: float = 300, *, accept_partial: bool = True

@@ -22,7 +22,7 @@ class _ResultLink(BaseOperatorLink):
 
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
         """Return the URL, or an empty string (which hides the button) unless it is an http(s) URL."""
-        return self.url_of(getattr(operator, "finished_task", None))
+        return self.url_of(getattr(operator, "finished", None))
 
     def url_of(self, task: SeeAnyTask | None) -> str:
         """Return the URL to show for a task that has ended, or an empty string."""

@@ -12,7 +12,9 @@ from airflow_provider_seeany.download.settings import FILES, DownloadSettings
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
+    from airflow_provider_seeany.download.manifest import Entry
     from airflow_provider_seeany.download.run import Download
 
 
@@ -48,6 +50,7 @@ class SeeAnyDownloadOperator(BaseOperator):
     ui_color = "#e8f0fe"
 
     _download: Download | None = None
+    _entries: list[Entry] | None = None
 
     def __init__(
         self,
@@ -90,13 +93,22 @@ class SeeAnyDownloadOperator(BaseOperator):
         settings = DownloadSettings.of(self)
         wanted = sources(result=self.result, seeany_task_ids=self.seeany_task_ids)
         store = make_store(self.path, conn_id=self.conn_id, max_file_size=settings.max_file_size)
-        self._download = Download(store, settings, hook=SeeAnyHook(self.seeany_conn_id), log=self.log)
-        stored = manifest(store, self._download.run(wanted), run=_name_of(context["ti"]))
+        hook = SeeAnyHook(self.seeany_conn_id)
+        hook.mode = "download"
+        self._download = Download(store, settings, hook=hook, log=self.log)
+        self._entries = self._download.run(wanted)
+        stored = manifest(store, self._entries, run=_name_of(context["ti"]))
         if self.outlets:
             from airflow_provider_seeany.xcoms.asset_events import download_extra, fill_outlet_events
 
             fill_outlet_events(self, context, download_extra(stored, path=store.url()), alias_uri=store.url())
         return stored
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
+        """Return the files and their copies for OpenLineage, whose listener calls this; nothing for a failure."""
+        from airflow_provider_seeany.lineage import lineage_of_copies
+
+        return None if self._entries is None else lineage_of_copies(self._entries)
 
     def on_kill(self) -> None:
         """Discard what is unfinished when a user or a time limit ends the task."""

@@ -98,7 +98,7 @@ class SeeAnySubmitOperator(BaseTaskWaitOperator):
 
     def execute(self, context: Context) -> Any:
         """Create the task unless an earlier try has; return its id, or wait for it."""
-        with self.recording_failure(context):
+        with self.recording_failure(context, is_wait=False):
             submitter = self._submitter(context)
             created = submitter.submit(self._request(context))
         self.seeany_task_id = created.seeany_task_id
@@ -192,6 +192,7 @@ class SeeAnySubmitOperator(BaseTaskWaitOperator):
         from airflow_provider_seeany.hooks.seeany import SeeAnyHook
 
         hook = SeeAnyHook(self.seeany_conn_id)
+        hook.mode = "submit"
         try:
             return hook.post(self.path, self.payload)
         finally:

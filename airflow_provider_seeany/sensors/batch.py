@@ -80,6 +80,7 @@ class SeeAnyTaskBatchSensor(BaseSeeAnyOperator, BaseSensorOperator):
 
     template_fields: Sequence[str] = ("seeany_task_ids", "seeany_conn_id", "expected_duration")
     ui_color = "#e8f0fe"
+    wait_mode = "batch"
 
     def __init__(
         self,
@@ -195,7 +196,8 @@ class SeeAnyTaskBatchSensor(BaseSeeAnyOperator, BaseSensorOperator):
     def _deliver(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
         from airflow_provider_seeany.xcoms.record import Record
 
-        self.push_record(context, Record.of_batch(result, conn_id=self.seeany_conn_id))
+        self.finished = result
+        self.record_success(context, Record.of_batch(result, conn_id=self.seeany_conn_id))
         if self.outlets:
             from airflow_provider_seeany.xcoms.asset_events import batch_extra, fill_outlet_events
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_seeany import DEFAULT_CONN_ID
+from airflow_provider_seeany import DEFAULT_CONN_ID, metrics
 from airflow_provider_seeany.api.errors import ApiError, BadSettings
 from airflow_provider_seeany.api.expected_duration import expected_seconds
 from airflow_provider_seeany.api.outcome import BadId, Crashed, Misconfigured
@@ -98,6 +98,7 @@ class BaseSeeAnyTrigger(BaseTrigger):
         """Wait, then fire one event."""
         with self._log_if_cancelled():
             await supervisor_api.built(self._ends_at)
+            await metrics.prepare()
             event = await self._event()
         # Nothing is held here: a trigger cancelled at the yield would keep it until garbage collection.
         yield event
@@ -123,6 +124,16 @@ class BaseSeeAnyTrigger(BaseTrigger):
     @property
     def _settings(self) -> WaitSettings:
         raise NotImplementedError
+
+    @property
+    def _mode(self) -> str:
+        """How this waits, as metrics name it."""
+        raise NotImplementedError
+
+    def _hook(self) -> SeeAnyHook:
+        hook = SeeAnyHook(self.seeany_conn_id)
+        hook.mode = self._mode
+        return hook
 
     @property
     def _about(self) -> str:
@@ -224,14 +235,14 @@ async def sleep_until(moment: float | None, clock: Callable[[], float]) -> None:
 
 
 async def poll_through_connection(
-    seeany_conn_id: str,
+    hook: SeeAnyHook,
     poll: Callable[[ReauthenticatingClient], Awaitable[End]],
     connection_failed: Callable[[ApiError, int], End | Pause],
     *,
     was_used: bool,
 ) -> End:
     """
-    Poll with the client of a connection until the wait ends; return its outcome.
+    Poll with the client of a hook until the wait ends; return its outcome.
 
     :param connection_failed: decides what to do if the connection cannot be used, by the error and its number in a row.
     :param was_used: whether an earlier part of the wait has used the connection.
@@ -241,7 +252,7 @@ async def poll_through_connection(
     async with AsyncExitStack() as stack:
         while True:
             try:
-                client = await stack.enter_async_context(SeeAnyHook(seeany_conn_id).async_client())
+                client = await stack.enter_async_context(hook.async_client())
                 break
             except CONNECTION_ERRORS as error:
                 if runs_in_one_process():

@@ -73,6 +73,10 @@ class SeeAnyTaskBatchTrigger(BaseSeeAnyTrigger):
         return self._settings_as(BatchSettings)
 
     @property
+    def _mode(self) -> str:
+        return "batch"
+
+    @property
     def _about(self) -> str:
         ids = self.seeany_task_ids
         if isinstance(ids, str) or not ids:
@@ -106,7 +110,7 @@ class SeeAnyTaskBatchTrigger(BaseSeeAnyTrigger):
         self._collector = batch.results
         with self._progress_publisher() as progress:
             return await poll_through_connection(
-                self.seeany_conn_id,
+                self._hook(),
                 lambda client: _poll_until_end(batch, client, now, progress),
                 lambda error, in_a_row: batch.connection_failed(error, in_a_row=in_a_row, now=now()),
                 was_used=is_restart(began, now()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 
+from airflow_provider_seeany import metrics
 from airflow_provider_seeany.api.clock import ForwardClock
 from airflow_provider_seeany.api.intervals import ExpectedEnd, poll_policy
 from airflow_provider_seeany.api.outcome import Finished, Outcome, Unrendered
@@ -29,6 +31,7 @@ from airflow_provider_seeany.triggers.base import (
     sleep_until,
 )
 from airflow_provider_seeany.triggers.xcoms import NotOwned
+from airflow_provider_seeany.xcoms.record import Record
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -135,6 +138,10 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
         return settings
 
     @property
+    def _mode(self) -> str:
+        return "worker_free" if self.end_from_trigger else "deferred"
+
+    @property
     def _about(self) -> str:
         return f"SeeAny task {sanitize(str(self.seeany_task_id))}"
 
@@ -156,6 +163,9 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
         else:
             do_xcom_push = self._settings.do_xcom_push
             if await self._changed(self.xcoms.push(task, conn_id=self.seeany_conn_id, do_xcom_push=do_xcom_push)):
+                if not self.xcoms.had_result:
+                    record = Record.of_task(task, conn_id=self.seeany_conn_id)
+                    metrics.wait_ended(record, mode=self._mode, seconds=time.time() - self._began())
                 return TaskSuccessEvent()
         # If the task instance is no longer this try's own, Airflow drops the event.
         return TriggerEvent(msgspec.to_builtins(outcome))
@@ -214,7 +224,7 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
             try:
                 async with asyncio.timeout(limit) as timeout:
                     return await poll_through_connection(
-                        self.seeany_conn_id,
+                        self._hook(),
                         poll,
                         lambda error, _: wait.receive(error, now()),
                         was_used=was_used,

@@ -53,6 +53,8 @@ class TriggererXComs:
         self._clears = clears
         self._is_claimed = False
         self._checked_at = 0.0
+        self.had_result = False
+        """Whether this try had a record when it was claimed: an earlier triggerer ended the wait, and was killed."""
 
     async def claim(self, progress: Mapping[str, Any] | None = None) -> None:
         """
@@ -72,7 +74,7 @@ class TriggererXComs:
             await self._xcom(PROGRESS_KEY).aset(msgspec.to_builtins(clearing))
             await self._clear(before.record)
         elif before.owner == self._owner and before.record is not None:
-            self._is_claimed = True
+            self._is_claimed = self.had_result = True
             return
         await self._set_claimed(progress or {})
         self._is_claimed = True

@@ -29,6 +29,7 @@ from airflow_provider_seeany.wait.start_from_trigger import TEMPLATE_FIELDS, Sta
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_seeany.api.batch_result import BatchResult
     from airflow_provider_seeany.api.task import SeeAnyTask
@@ -49,6 +50,20 @@ class BaseSeeAnyOperator(BaseOperator):
     partial_result: BatchResult | None = None
     """What a batch that did not succeed has completed."""
 
+    began: float | None = None
+    """When the wait began, in Unix seconds, if that was in an earlier process."""
+
+    finished: SeeAnyTask | Mapping[str, Any] | None = None
+    """The result, once this process has it: the completed task, or that of a batch."""
+
+    is_resumed = False
+    """Whether the wait was deferred before."""
+
+    @property
+    def wait_mode(self) -> str:
+        """How this waits, as metrics name it."""
+        raise NotImplementedError
+
     @property
     def worker_part(self) -> TaskWait | BatchWait:
         """The worker's part of the wait. Its timeout starts when this is first read."""
@@ -58,6 +73,7 @@ class BaseSeeAnyOperator(BaseOperator):
         """Resume after a deferral; a timeout that Airflow found itself gets the same exception as any other."""
         from airflow_provider_seeany.exceptions import SeeAnyTaskTimeout
 
+        self.is_resumed = True
         with self.recording_failure(context):
             try:
                 return super().resume_execution(next_method, next_kwargs, context)
@@ -72,16 +88,27 @@ class BaseSeeAnyOperator(BaseOperator):
                     raise
                 raise self.worker_part.deferral_timed_out() from error
 
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
+        """Return the files and their cost for OpenLineage, whose listener calls this; nothing for a failure."""
+        from airflow_provider_seeany.lineage import lineage_of
+
+        return None if self.finished is None else lineage_of(self.finished)
+
     def log_skip(self, reason: BaseException | None) -> None:
         """Log why a task is skipped instead of failed; Airflow logs only that it is."""
         if reason is not None:
             self.log.error("Skipped instead of failed: %s: %s", type(reason).__name__, reason)
 
     @contextmanager
-    def recording_failure(self, context: Context) -> Iterator[None]:
-        """Push a record for the UI if the block fails, or is skipped instead."""
+    def recording_failure(self, context: Context, *, is_wait: bool = True) -> Iterator[None]:
+        """
+        Push a record for the UI if the block fails, or is skipped instead.
+
+        :param is_wait: whether that ends a wait, for the metrics.
+        """
         from airflow_provider_seeany.api.task_id import as_task_id
         from airflow_provider_seeany.exceptions import SeeAnyError
+        from airflow_provider_seeany.wait.count import count_end
         from airflow_provider_seeany.xcoms.record import Record
 
         try:
@@ -97,7 +124,16 @@ class BaseSeeAnyOperator(BaseOperator):
                     batch=self.partial_result,
                 )
                 self.push_record(context, record)
+                if is_wait:
+                    count_end(self, context.get("ti"), record, error)
             raise
+
+    def record_success(self, context: Context, record: Record) -> None:
+        """Push the record of a wait that succeeded, and count that."""
+        from airflow_provider_seeany.wait.count import count_end
+
+        self.push_record(context, record)
+        count_end(self, context.get("ti"), record)
 
     def push_record(self, context: Context, record: Record | Progress) -> None:
         """Push a record for the UI, unless the task pushes nothing. An error in this does not fail the task."""
@@ -141,12 +177,6 @@ class BaseTaskWaitOperator(StartsFromTrigger, BaseSeeAnyOperator):
     template_fields: Sequence[str] = TEMPLATE_FIELDS
     operator_extra_links: Sequence[BaseOperatorLink] = RESULT_LINKS
     ui_color = "#e8f0fe"
-
-    finished_task: SeeAnyTask | None = None
-    """The result, once this process has it; the links are made of it."""
-
-    began: float | None = None
-    """When the wait began, in Unix seconds, if that was in an earlier process."""
 
     def __init__(
         self,
@@ -197,7 +227,15 @@ class BaseTaskWaitOperator(StartsFromTrigger, BaseSeeAnyOperator):
             log=self.log,
             began=self.began,
             expected_duration=self.expected_duration,
+            mode=self.wait_mode,
         )
+
+    @property
+    def wait_mode(self) -> str:
+        """How this waits, as metrics name it; an operator that holds its worker does so as a sensor that pokes."""
+        if not self.deferrable:
+            return getattr(self, "mode", "poke")
+        return "worker_free" if self.is_resumed and self.began_in_trigger else "deferred"
 
     def poll(self, context: Context) -> SeeAnyTask | None:
         """
@@ -255,11 +293,11 @@ class BaseTaskWaitOperator(StartsFromTrigger, BaseSeeAnyOperator):
         """
         from airflow_provider_seeany.xcoms.record import Record
 
-        self.finished_task = task
+        self.finished = task
         if self.do_xcom_push:
             for key, value in task.result_fields().items():
                 context["ti"].xcom_push(key=key, value=value)
-        self.push_record(context, Record.of_task(task, conn_id=self.seeany_conn_id))
+        self.record_success(context, Record.of_task(task, conn_id=self.seeany_conn_id))
         if self.outlets:
             from airflow_provider_seeany.xcoms.asset_events import fill_outlet_events, task_extra
 

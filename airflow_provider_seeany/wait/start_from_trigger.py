@@ -133,12 +133,21 @@ class StartsFromTrigger(BaseOperator):
             timeout=settings.defer_timeout,
         )
 
+    @property
+    def began_in_trigger(self) -> bool:
+        """Whether Airflow has started this wait without a worker, of a task that a worker resumes."""
+        return self._written is not None and self._written.start_from_trigger
+
+    @property
+    def _written(self) -> StartsFromTrigger | None:
+        """The task as the DAG has it, as in a worker its templates are rendered; ``None`` if it is mapped."""
+        written = self.dag.task_dict.get(self.task_id) if self.has_dag() else None  # type: ignore[no-untyped-call]
+        return written if isinstance(written, StartsFromTrigger) else None
+
     def log_why_worker(self) -> None:
         """Log why a wait that should be worker-free is in a worker, unless the DAG's author chose that."""
         if self.worker_free and self.deferrable:
-            # Here its templates are rendered already; the DAG still has it as it was written.
-            written = self.dag.task_dict.get(self.task_id) if self.has_dag() else None  # type: ignore[no-untyped-call]
-            reason = worker_needed_because(written if isinstance(written, StartsFromTrigger) else self)
+            reason = worker_needed_because(self._written or self)
             reason = reason or "Airflow starts mapped tasks, and those of `dags test`, in a worker"
             self.log.info("worker_free is on, but this wait starts in a worker: %s", reason)
 

@@ -57,6 +57,7 @@ class TaskWait:
         template may render to something else by then.
     :param began: when the wait began, in Unix seconds, if that was in an earlier process; ``None`` for now.
     :param expected_duration: whatever a template rendered to, for the trigger.
+    :param mode: how it waits, as metrics name it.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class TaskWait:
         log: Log,
         began: float | None = None,
         expected_duration: object = None,
+        mode: str = SeeAnyHook.mode,
     ) -> None:
         # Any template may have rendered it.
         self.seeany_task_id: Any = as_task_id(seeany_task_id)
@@ -76,6 +78,7 @@ class TaskWait:
         self.pause = settings.poll_interval
         """Seconds to sleep before the next poll."""
         self._expected_duration = expected_duration
+        self._mode = mode
         self._log = log
         self._is_resumed = began is not None
         self._clock = ForwardClock() if began is None else ForwardClock(began)
@@ -92,7 +95,9 @@ class TaskWait:
     @cached_property
     def hook(self) -> SeeAnyHook:
         """The hook for the connection."""
-        return SeeAnyHook(self.seeany_conn_id)
+        hook = SeeAnyHook(self.seeany_conn_id)
+        hook.mode = self._mode
+        return hook
 
     def registration(self, task_instance: Any) -> CallbackRegistration:
         """Return the registration by which a callback finds this wait."""

@@ -20,9 +20,11 @@ from airflow_provider_seeany.exceptions import SeeAnyConnectionNotFound
 from airflow_provider_seeany.hooks import reauth
 from airflow_provider_seeany.hooks.reauth import ReauthenticatingClient, RetryBudget
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook
+from airflow_provider_seeany.metrics import request_counter
 from tests.conftest import KEY, settings_for
 from tests.hostile import HostileServer, Responder, accepting, reply, task
 
+COUNTER = request_counter("studio", "hook")
 MISSING = SeeAnyConnectionNotFound("The Airflow connection 'studio' was not found.")
 
 
@@ -94,7 +96,7 @@ async def test_a_connection_that_is_missing_now_and_then_never_ends_a_wait(
     hostile: HostileServer, clock: Clock
 ) -> None:
     connection = Connection(settings_for(hostile))
-    async with ReauthenticatingClient(connection.read, shared_client) as client:
+    async with ReauthenticatingClient(connection.read, shared_client, COUNTER) as client:
         connection.now = MISSING
         for _ in range(3):
             hostile.script(reply(401), task())
@@ -108,7 +110,7 @@ async def test_a_connection_that_is_missing_now_and_then_never_ends_a_wait(
 async def test_a_connection_that_is_read_again_is_there_again(hostile: HostileServer, clock: Clock) -> None:
     hostile.script(reply(401))
     connection = Connection(with_key(hostile, "sk-old"))
-    async with ReauthenticatingClient(connection.read, shared_client) as client:
+    async with ReauthenticatingClient(connection.read, shared_client, COUNTER) as client:
         for key in ("sk-new", "sk-newer"):
             connection.now = MISSING
             with pytest.raises(ApiError):
@@ -164,7 +166,7 @@ async def test_many_waits_that_are_refused_at_once_read_the_connection_once(host
     """Each reading is a request to Airflow's database."""
     hostile.script(accepting("sk-new", task(), otherwise=reply(401)))
     connection = Connection(with_key(hostile, "sk-old"))
-    async with ReauthenticatingClient(connection.read, shared_client) as client:
+    async with ReauthenticatingClient(connection.read, shared_client, COUNTER) as client:
         connection.now = with_key(hostile, "sk-new")
         replies = await asyncio.gather(*(client.get_task("x") for _ in range(20)))
 
@@ -177,7 +179,7 @@ async def test_a_key_that_is_refused_by_the_text_of_an_envelope_is_read_again_to
     hostile.script(accepting(KEY, task(), otherwise=refusal))
     settings = settings_for(hostile, DIALECTS["developer"])
     connection = Connection(msgspec.structs.replace(settings, api_key=Secret("sk-old")))
-    async with ReauthenticatingClient(connection.read, shared_client) as client:
+    async with ReauthenticatingClient(connection.read, shared_client, COUNTER) as client:
         connection.now = settings
         assert isinstance(await client.get_task("x"), SeeAnyTask)
 
@@ -192,7 +194,7 @@ async def test_a_missing_connection_is_read_every_few_seconds_however_many_need_
         requests = (client.get_task("x") for _ in range(20))
         return {type(reply_) for reply_ in await asyncio.gather(*requests, return_exceptions=True)}
 
-    async with ReauthenticatingClient(connection.read, shared_client) as client:
+    async with ReauthenticatingClient(connection.read, shared_client, COUNTER) as client:
         connection.now = MISSING
         assert await poll_results(client) == await poll_results(client) == {TransientError}
         assert connection.reads == 2
@@ -210,7 +212,7 @@ async def test_a_missing_connection_is_read_every_few_seconds_however_many_need_
 async def test_a_connection_that_still_has_the_refused_key_is_read_again_once(hostile: HostileServer) -> None:
     hostile.script(reply(401))
     connection = Connection(settings_for(hostile))
-    async with ReauthenticatingClient(connection.read, shared_client) as client:
+    async with ReauthenticatingClient(connection.read, shared_client, COUNTER) as client:
         for _ in range(5):
             with pytest.raises(ApiError):
                 await client.get_task("x")
@@ -226,7 +228,7 @@ async def test_an_error_that_is_not_about_the_key_reads_no_connection(
     """A batch whose polls all fail would read Airflow's database thousands of times."""
     hostile.script(response)
     connection = Connection(settings_for(hostile))
-    async with ReauthenticatingClient(connection.read, shared_client) as client:
+    async with ReauthenticatingClient(connection.read, shared_client, COUNTER) as client:
         for _ in range(3):
             with pytest.raises(ApiError):
                 await client.get_task("x")

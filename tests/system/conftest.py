@@ -24,6 +24,7 @@ from demo.simulator import running_simulator
 from local_airflow import DagRun, LocalAirflow, TaskInstance
 from local_airflow.client import wait_until
 from tests.hostile import HostileServer, in_background
+from tests.statsd import Statsd, options, receiving
 from tests.system.echoes import ECHOES, KEY
 from tests.system.file_backend import FOLDER_VARIABLE
 from tests.system.table import MODES
@@ -132,6 +133,7 @@ class CalledBack:
     :param silent: that of one that does not.
     :param xcoms: the folder with the XComs of the DAG `backend`.
     :param asset_url: the callback URL that a third simulator calls, which names an asset.
+    :param statsd: the server to which all its processes send their metrics.
     """
 
     airflow: LocalAirflow
@@ -141,6 +143,7 @@ class CalledBack:
     xcoms: Path
     runs: dict[str, DagRun]
     asset_url: str
+    statsd: Statsd
 
 
 CALLED_BACK_DAGS = ("callbacks", "backend", "creates")
@@ -152,7 +155,11 @@ def called_back(shared: ExitStack, database_template: Path, tmp_path_factory: py
     home = tmp_path_factory.mktemp("callback") / "home"
     xcoms = home.with_name("xcoms")
     xcoms.mkdir()
+    statsd, port = shared.enter_context(receiving())
     env = {
+        **options(port),
+        # What Airflow itself sends would be more than a socket that is read at the end keeps.
+        "AIRFLOW__METRICS__METRICS_ALLOW_LIST": r"^seeany\.",
         "AIRFLOW__CORE__XCOM_BACKEND": "tests.system.file_backend.FileXCom",
         FOLDER_VARIABLE: str(xcoms),
         "PYTHONPATH": os.environ["PYTHONPATH"],
@@ -174,7 +181,7 @@ def called_back(shared: ExitStack, database_template: Path, tmp_path_factory: py
     airflow.create_connection("starts_dags", conn_type="seeany", host=host, password=KEY, extra={"api": "developer"})
     airflow.wait_for_dags([*CALLED_BACK_DAGS, "started_by_callback"])
     runs = {dag_id: airflow.trigger_dag(dag_id) for dag_id in CALLED_BACK_DAGS}
-    return CalledBack(airflow, ringing, developer, silent, xcoms, runs, asset_url)
+    return CalledBack(airflow, ringing, developer, silent, xcoms, runs, asset_url, statsd)
 
 
 def started_run(airflow: LocalAirflow, dag_id: str) -> FinishedRun:

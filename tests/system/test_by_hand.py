@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import subprocess
 import sys
@@ -29,9 +30,17 @@ class Home:
 
     settings: Settings
 
+    @property
+    def lineage(self) -> Path:
+        """The beginning of the files to which OpenLineage's listener writes its events."""
+        return self.settings.home / "lineage"
+
     def airflow(self, *arguments: str) -> str:
         """Run a command; return what it wrote."""
-        own = {"AIRFLOW__SEEANY__CALLBACK_SECRET": "a-secret-of-thirty-two-characters"}
+        own = {
+            "AIRFLOW__SEEANY__CALLBACK_SECRET": "a-secret-of-thirty-two-characters",
+            "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps({"type": "file", "log_file_path": str(self.lineage)}),
+        }
         done = subprocess.run(
             [sys.executable, "-m", "airflow", *arguments],
             env=self.settings.environment({}, own),
@@ -86,3 +95,18 @@ def test_a_connection_that_is_nowhere_is_named_at_once(home: Home, logs: dict[st
     assert "The Airflow connection 'seeany_misspelt' was not found" in log
     # As it does in a triggerer, where a connection may be missing for a moment.
     assert "the wait continues" not in log
+
+
+def test_openlineage_gets_the_file_and_the_cost_of_every_wait(home: Home, logs: dict[str, str]) -> None:
+    told: dict[str, tuple[list[str], dict[str, float]]] = {}
+    for file in home.settings.home.glob(f"{home.lineage.name}-*.json"):
+        event = json.loads(file.read_text())
+        dag_id, _, task_id = event["job"]["name"].partition(".")
+        if dag_id == "by_hand" and task_id and event["eventType"] == "COMPLETE":
+            assert task_id not in told
+            urls = [f"{each['namespace']}/{each['name']}" for each in event["outputs"]]
+            told[task_id] = urls, event["run"]["facets"]["seeany"]["cost"]
+
+    assert set(told) == WAITS, logs["by_hand"]
+    assert {task_id: len(urls) for task_id, (urls, _) in told.items()} == {**dict.fromkeys(WAITS, 1), "batch": 2}
+    assert all(cost["CNY"] > 0 for _, cost in told.values())

@@ -29,6 +29,7 @@ from airflow_provider_seeany.callback.token import TokenClaims
 from airflow_provider_seeany.exceptions import SeeAnyError
 from airflow_provider_seeany.hooks.connection import read_settings
 from airflow_provider_seeany.hooks.seeany import checked_id
+from airflow_provider_seeany.metrics import request_counter
 from airflow_provider_seeany.triggers.task import NOTE_SECONDS
 from airflow_provider_seeany.wait.deferral import FIRST_POLL_DELAY
 from airflow_provider_seeany.web.callback.asset_event import FoundAsset, add_event, find_asset, is_too_old
@@ -249,7 +250,9 @@ async def _poll(seeany_conn_id: str, seeany_task_id: str, *, is_certain: bool) -
     try:
         async with asyncio.timeout(POLL_TIMEOUT):
             async with await _secrets.run(partial(_client, seeany_conn_id)) as client:
-                task = validated(await client.get_task(checked_id(seeany_task_id)))
+                with request_counter(seeany_conn_id, "callback"):
+                    task = await client.get_task(checked_id(seeany_task_id))
+                task = validated(task)
     except TimeoutError:
         raise _UpstreamError(f"no response within {POLL_TIMEOUT:g} s") from None
     except (ApiError, SeeAnyError) as error:

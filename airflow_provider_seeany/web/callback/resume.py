@@ -27,6 +27,7 @@ from airflow.utils.state import TaskInstanceState
 from sqlalchemy import and_, delete, select, update
 from sqlalchemy.orm import lazyload
 
+from airflow_provider_seeany import metrics
 from airflow_provider_seeany.api.outcome import Finished
 from airflow_provider_seeany.api.settings import TaskSettings
 from airflow_provider_seeany.api.task import SeeAnyTask
@@ -35,7 +36,7 @@ from airflow_provider_seeany.callback.registration import KEY_PREFIX, Registrati
 from airflow_provider_seeany.callback.token import TokenClaims
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from airflow_provider_seeany.web.callback.session import changed_rows, open_session
-from airflow_provider_seeany.xcoms.record import Claim
+from airflow_provider_seeany.xcoms.record import Claim, Record
 from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY, bypasses_backend
 from airflow_provider_seeany.xcoms.result import result_xcoms
 from airflow_provider_seeany.xcoms.task_instance import KEY_COLUMNS, TaskInstanceKey
@@ -165,8 +166,13 @@ def resume(wait: RegisteredWait, outcome: Finished) -> bool:
             session.rollback()
             return False
         task_instance = session.get_one(TaskInstance, wait.task_instance_id)
-        handle_event_submit(_event(session, wait, outcome), task_instance=task_instance, session=session)
-        return True
+        began, event = task_instance.start_date, _event(session, wait, outcome)
+        handle_event_submit(event, task_instance=task_instance, session=session)
+    if isinstance(event, TaskSuccessEvent):
+        # Otherwise a worker ends the wait, and counts it.
+        record = Record.of_task(SeeAnyTask.from_payload(outcome.payload), conn_id=wait.registration.seeany_conn_id)
+        metrics.wait_ended(record, mode="worker_free", seconds=time.time() - began.timestamp() if began else None)
+    return True
 
 
 def _event(session: Session, wait: RegisteredWait, outcome: Finished) -> TriggerEvent:

@@ -18,7 +18,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from airflow_provider_seeany.callback.token import verify_token
+from airflow_provider_seeany import metrics
+from airflow_provider_seeany.callback.token import TokenClaims, verify_token
 from airflow_provider_seeany.callback.url import callback_secrets, why_unusable
 from airflow_provider_seeany.web.callback.body import MAX_BYTES, seeany_ids
 from airflow_provider_seeany.web.callback.handler import AssetStatus, CallbackResult, CallbackStatus, handle_callback
@@ -55,7 +56,13 @@ class _Callback:
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = await _response(Request(scope, receive))
+        await metrics.prepare()
+        request = Request(scope, receive)
+        secrets: tuple[str, ...] = request.app.state.callback_secrets
+        claims = verify_token(request.path_params["token"], secrets=secrets)
+        outcome = _unsigned(is_on=bool(secrets)) if claims is None else await _outcome(request, claims)
+        metrics.callback_received(_result_tag(outcome), conn_id=claims.seeany_conn_id if claims else None)
+        response = outcome if isinstance(outcome, Response) else _result_response(outcome)
         await response(scope, receive, send)
 
 
@@ -63,14 +70,15 @@ route = Route("/callback/{token}", _Callback())
 """Not FastAPI's, which is for a list of methods."""
 
 
-async def _response(request: Request) -> Response:
-    secrets: tuple[str, ...] = request.app.state.callback_secrets
-    claims = verify_token(request.path_params["token"], secrets=secrets)
-    if claims is None:
-        if secrets and not _warnings.acquire(None):
-            # Rarely, as anyone can cause it; without it, a secret that differs is hard to find.
-            log.warning("A callback got a 404: its URL was not signed with this process's callback_secret")
-        return _json(404, {"detail": "Not Found"})
+def _unsigned(*, is_on: bool) -> Response:
+    if is_on and not _warnings.acquire(None):
+        # Rarely, as anyone can cause it; without it, a secret that differs is hard to find.
+        log.warning("A callback got a 404: its URL was not signed with this process's callback_secret")
+    return _json(404, {"detail": "Not Found"})
+
+
+async def _outcome(request: Request, claims: TokenClaims) -> Response | CallbackResult:
+    """Return what the callback achieved, or the response that rejects it."""
     if request.method != "POST":
         return _json(405, {"detail": "Method Not Allowed"}, allow="POST")
     # Not by the token: a signature can be written in many ways.
@@ -86,7 +94,17 @@ async def _response(request: Request) -> Response:
     ids = seeany_ids(body)
     if not ids and claims.task_instance is None:
         return _json(400, {"detail": "The body is not a JSON object with the id of a task"})
-    return _result_response(await handle_callback(claims, ids))
+    return await handle_callback(claims, ids)
+
+
+def _result_tag(outcome: Response | CallbackResult) -> str:
+    """Return what became of a callback, as metrics name it."""
+    if isinstance(outcome, Response):
+        return "rate_limited" if outcome.status_code == 429 else "rejected"
+    if outcome.retry_after:
+        return "rate_limited" if outcome.is_rate_limited else "error"
+    is_of_asset = outcome.status is CallbackStatus.NO_WAIT and outcome.asset is not None
+    return f"asset_{outcome.asset}" if is_of_asset else outcome.status
 
 
 def _result_response(result: CallbackResult) -> Response:

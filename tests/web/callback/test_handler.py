@@ -20,6 +20,7 @@ from airflow.utils.session import create_session
 from sqlalchemy import delete, select, text, update
 from sqlalchemy.exc import OperationalError
 
+from airflow_provider_seeany import metrics
 from airflow_provider_seeany.api.outcome import Finished
 from airflow_provider_seeany.callback.registration import registration_key
 from airflow_provider_seeany.callback.token import TokenClaims
@@ -30,6 +31,7 @@ from airflow_provider_seeany.web.callback.resume import find_waits, note_callbac
 from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 from tests.hostile import COMPLETED, FAILED, Caller, HostileServer, Responder, about, never_respond, reply, reset, task
+from tests.statsd import metrics_on, options, receiving
 from tests.waits import TASK_SETTINGS, each_dialect, starts_triggers
 from tests.web.callback.waits_in_database import CONNECTION, add_wait, make_database, mark_failed, wait_anew
 
@@ -112,6 +114,28 @@ async def test_one_callback_and_one_poll_resume_the_waits_and_make_the_event_of_
     assert result == CallbackResult(CallbackStatus.RESUMED, 2, asset=AssetStatus.EVENT)
     assert len(hostile.requests) == 1
     assert [state_of(each) for each in waits] == ["scheduled", "success", "deferred"]
+
+
+@starts_triggers
+async def test_a_wait_that_ends_without_a_worker_is_counted_here_and_once(
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics, "SEND_INTERVAL", 0.0)
+    add_wait("x", 1)
+    add_wait("x", 2, worker_free=True)
+    hostile.script(DONE)
+
+    with receiving() as (statsd, port), metrics_on(**options(port)):
+        await handle_callback(CLAIMS, ["x"])
+        await handle_callback(CLAIMS, ["x"])
+
+        counts = [line for line in statsd.lines() if "duration" not in line]
+    tags = f"conn_id={CONNECTION},mode"
+    assert counts == [
+        f"seeany.cost,{tags}=worker_free,unit=CNY:0.7|c",
+        f"seeany.requests,{tags}=callback:1|c",
+        f"seeany.wait.completed,{tags}=worker_free:1|c",
+    ]
 
 
 @each_dialect
