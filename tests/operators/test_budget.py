@@ -20,15 +20,15 @@ from tests.waits import context
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None]]:
-    """What an api-server was asked, for which 2 CNY are spent."""
+def queries(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None]]:
+    """The queries that an api-server received, of which 2 CNY are spent."""
     queries: list[tuple[str, str | None]] = []
 
     def totals(_: Any, *, unit: str, conn_id: str | None) -> SpendTotals:
         queries.append((unit, conn_id))
         return SpendTotals(spent=Decimal(2), unpriced=0, in_flight=0, mean=Decimal(1), others={}, ends_at=0)
 
-    monkeypatch.setattr(check, "ask", totals)
+    monkeypatch.setattr(check, "request_totals", totals)
     return queries
 
 
@@ -37,23 +37,23 @@ def operator(**parameters: Any) -> SeeAnyBudgetOperator:
         return SeeAnyBudgetOperator(task_id="budget", **parameters)
 
 
-def test_it_lets_the_dag_go_on_while_there_is_something_left(asked: list[Any]) -> None:
+def test_it_lets_the_dag_go_on_while_there_is_something_left(queries: list[Any]) -> None:
     operator(limit=3).execute(context())
 
-    assert asked == [("CNY", None)]
+    assert queries == [("CNY", None)]
 
 
 @pytest.mark.parametrize(("on_exceed", "kind"), [("fail", SeeAnyBudgetExceeded), ("skip", AirflowSkipException)])
-def test_it_stops_the_dag_when_nothing_is_left(asked: list[Any], on_exceed: Any, kind: type[Exception]) -> None:
+def test_it_stops_the_dag_when_nothing_is_left(queries: list[Any], on_exceed: Any, kind: type[Exception]) -> None:
     with pytest.raises(kind, match=r"the limit is 2\.9 USD a day for connection studio"):
         operator(limit=2.9, unit="USD", scope="conn_id", seeany_conn_id="studio", on_exceed=on_exceed).execute(
             context()
         )
 
-    assert asked == [("USD", "studio")]
+    assert queries == [("USD", "studio")]
 
 
-def test_amounts_may_be_templates(asked: list[Any]) -> None:
+def test_amounts_may_be_templates(queries: list[Any]) -> None:
     budget: Any = operator(limit="{{ limit }}", expected_cost="{{ cost }}")
     budget.render_template_fields({"limit": "2.5", "cost": "0.5"})
 
@@ -70,17 +70,17 @@ def test_a_parameter_that_means_nothing_is_refused_where_the_dag_is_written(para
         operator(**{"limit": 1, **parameter})
 
 
-def test_a_submission_is_checked_before_it_creates_and_not_when_it_reuses(asked: list[Any]) -> None:
+def test_a_submission_is_checked_before_it_creates_and_not_when_it_reuses(queries: list[Any]) -> None:
     service = Service()
     run = Run(create=service.create, budget=SeeAnyBudget(3))
     run.execute()
     run.execute()
 
-    assert (len(asked), service.created) == (1, 1)
+    assert (len(queries), service.created) == (1, 1)
 
 
 def test_a_submission_beyond_the_budget_creates_nothing_and_the_tab_says_why(
-    asked: list[Any], supervisor: Supervisor
+    queries: list[Any], supervisor: Supervisor
 ) -> None:
     for on_exceed, kind in (("fail", SeeAnyBudgetExceeded), ("skip", AirflowSkipException)):
         service = Service()

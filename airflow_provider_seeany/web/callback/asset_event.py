@@ -6,13 +6,14 @@ All of it blocks: call it in a thread.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow.assets.manager import asset_manager
 from airflow.models.asset import AssetEvent, AssetModel
-from sqlalchemy import or_, select, update
+from sqlalchemy import Text, cast, or_, select, update
 
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.web.callback.session import changed_rows, open_session
@@ -28,8 +29,6 @@ same task need not go back further.
 """
 
 _CLOCK_DIFFERENCE = timedelta(days=1)
-
-_SEEANY_TASK_ID = AssetEvent.extra["seeany_task_id"].as_string()
 
 
 class FoundAsset(NamedTuple):
@@ -71,10 +70,14 @@ def add_event(asset_id: int, task: SeeAnyTask) -> bool:
 
 def _ids_with_event(session: Session, asset_id: int, seeany_ids: Collection[str]) -> set[str]:
     """Return the ids of those SeeAny tasks of which a callback has made an event."""
-    query = select(_SEEANY_TASK_ID).where(
+    # Airflow 3.1 keeps the extra as text, 3.3 as JSON: both can be searched as text, so rows are found by it
+    # and read here. What is not ASCII may be escaped in it.
+    text = cast(AssetEvent.extra, Text)
+    spellings = {spelling for each in seeany_ids for spelling in (each, json.dumps(each)[1:-1])}
+    query = select(AssetEvent.extra).where(
         AssetEvent.asset_id == asset_id,
         AssetEvent.timestamp > datetime.now(UTC) - MAX_AGE - _CLOCK_DIFFERENCE,
         AssetEvent.source_dag_id.is_(None),  # not of a task with this asset as an outlet
-        _SEEANY_TASK_ID.in_(seeany_ids),
+        or_(*(text.contains(spelling, autoescape=True) for spelling in spellings)),
     )
-    return set(session.scalars(query))
+    return {extra.get("seeany_task_id") for extra in session.scalars(query)} & set(seeany_ids)

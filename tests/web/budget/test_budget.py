@@ -43,7 +43,7 @@ def _at_noon(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def client(app: FastAPI, session: Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
     """A client without any permission in Airflow."""
-    monkeypatch.setattr(routes, "_questions", RateLimit(per_second=20, burst=200))
+    monkeypatch.setattr(routes, "_rate_limit", RateLimit(per_second=20, burst=200))
     routes.TOTALS.clear_cache()
     yield TestClient(app)
     routes.TOTALS.clear_cache()
@@ -149,7 +149,7 @@ def test_an_xcom_that_is_no_question_is_no_question(client: TestClient, session:
 def test_a_dag_that_asks_too_often_is_told_to_come_back(
     client: TestClient, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(routes, "_questions", RateLimit(per_second=0.5, burst=1))
+    monkeypatch.setattr(routes, "_rate_limit", RateLimit(per_second=0.5, burst=1))
     token, _ = leave_query(session)
 
     assert client.post(PATH, headers={HEADER: token}).status_code == 200

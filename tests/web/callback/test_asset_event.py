@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from airflow.models.asset import AssetActive, AssetDagRunQueue, AssetEvent, AssetModel, DagScheduleAssetReference
@@ -88,6 +89,17 @@ async def test_a_repeated_callback_makes_no_second_event_and_polls_nothing(hosti
 
     assert [await handle_callback(CLAIMS, ["x"]) for _ in range(3)] == [DUPLICATE] * 3
     assert (len(extras()), len(hostile.requests)) == (1, 1)
+
+
+@pytest.mark.parametrize("odd", ["任务_1", 'a"b\\c', "100%_/x"])
+async def test_a_repeated_callback_about_an_odd_id_makes_no_second_event(hostile: HostileServer, odd: str) -> None:
+    longer = f"{odd}2"
+    for each in (odd, longer):
+        hostile.script(reply(200, completed(id=each)), task_id=quote(each, safe=""))
+
+    results = [await handle_callback(CLAIMS, [each]) for each in (longer, odd, odd)]
+
+    assert results == [EVENT, EVENT, DUPLICATE]
 
 
 async def test_of_simultaneous_callbacks_one_makes_the_event(hostile: HostileServer) -> None:
