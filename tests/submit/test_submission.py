@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import requests
 from airflow.providers.common.compat.sdk import AirflowFailException
-from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
 from airflow_provider_seeany.api.created import CreatedTask
 from airflow_provider_seeany.exceptions import SeeAnyNotCreated, SeeAnySubmissionUnknown
@@ -253,6 +252,7 @@ def test_a_clear_that_reuses_does_so_every_time() -> None:
 
 def test_what_is_kept_never_expires_and_has_no_payload() -> None:
     state, service = State(), Service(wait_time=40)
+    from airflow.sdk.execution_time.context import NEVER_EXPIRE  # since Airflow 3.3
 
     submit(state, service.create)
 
