@@ -81,7 +81,7 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
         return task if task._is_parsed_fully else cls._parse_leniently(payload)
 
     @classmethod
-    def from_xcom(cls, value: object) -> SeeAnyTask:
+    def from_xcom(cls, value: Any) -> SeeAnyTask:
         """
         Parse the ``return_value`` of a wait, or one of the ``tasks`` of a batch; of a table's row it has the fields.
 
