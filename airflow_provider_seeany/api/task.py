@@ -10,6 +10,7 @@ import pendulum
 
 from airflow_provider_seeany.api import fields, quantities, status_words
 from airflow_provider_seeany.api.result_urls import find_video_url, has_results, is_web_url, urls_in, web_url
+from airflow_provider_seeany.api.returned import returned_payload
 from airflow_provider_seeany.api.text import format_count, sanitize, were
 
 
@@ -78,6 +79,16 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
         except ValueError:
             return cls._parse_leniently(payload)
         return task if task._is_parsed_fully else cls._parse_leniently(payload)
+
+    @classmethod
+    def from_xcom(cls, value: Any) -> SeeAnyTask:
+        """
+        Parse the ``return_value`` of a wait, or one of the ``tasks`` of a batch; of a table's row it has the fields.
+
+        :raises TypeError: if it is not one task: ``None``, a list, the result of a batch; the text says what it is.
+        :raises ValueError: if its ``id`` or ``status`` cannot be used; the text names the field.
+        """
+        return cls.from_payload(returned_payload(value))
 
     @classmethod
     def _parse_leniently(cls, payload: Mapping[str, Any]) -> SeeAnyTask:

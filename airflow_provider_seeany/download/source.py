@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from airflow_provider_seeany.api.result_urls import web_url
+from airflow_provider_seeany.api.returned import is_batch_result
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.task_id import BadTaskId, checked_task_id, checked_task_ids
 from airflow_provider_seeany.api.text import truncate
@@ -93,10 +94,8 @@ def _decoded(result: object) -> object:
 
 def _in_result(result: object) -> Iterator[Source]:
     match result:
-        case Mapping() if "detail" in result and "tasks" in result and "total" in result:
-            yield from _in_batch(result)
         case Mapping():
-            yield _in_payload(result)
+            yield from _in_batch(result) if is_batch_result(result) else [_in_payload(result)]
         case str() | int() if not isinstance(result, bool):
             yield Source(checked_task_id(result))
         case None:

@@ -50,6 +50,7 @@ the id of a task says what the task does, in both dialects
 a task that is created has an id that says nothing, and starts at once
   Its prompt says what it does, by <what>-<seconds>s[-<images>x] anywhere in it, else --created.
   imgNum is its number of images. wait_time, the estimate, is up to 30 % off.
+  callback_url, a name that is invented, is called in place of --callback-url.
 
 any key that starts with sk- is accepted, except those starting with
   sk-bad             HTTP 401

@@ -17,15 +17,14 @@ DELAYS: Sequence[float] = (0.0, 1.0, 5.0, 15.0)
 
 
 class CallbackSender:
-    """Posts to one URL."""
+    """Posts to the URL of each callback."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self) -> None:
         self._pending: set[asyncio.Task[None]] = set()
 
-    def send_after(self, seconds: float, task_id: str, body: Body) -> None:
+    def send_after(self, seconds: float, url: str, task_id: str, body: Body) -> None:
         """Call back in so many seconds."""
-        sending = asyncio.create_task(self._send(seconds, task_id, body))
+        sending = asyncio.create_task(self._send(seconds, url, task_id, body))
         self._pending.add(sending)
         sending.add_done_callback(self._pending.discard)
 
@@ -35,19 +34,19 @@ class CallbackSender:
             sending.cancel()
         await asyncio.gather(*self._pending, return_exceptions=True)
 
-    async def _send(self, seconds: float, task_id: str, body: Body) -> None:
+    async def _send(self, seconds: float, url: str, task_id: str, body: Body) -> None:
         await asyncio.sleep(seconds)
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15)) as session:
             for delay in DELAYS:
                 await asyncio.sleep(delay)
-                status = await self._post(session, body)
+                status = await self._post(session, url, body)
                 logger.info("CALLBACK for %s: %s", task_id, status)
                 if status.startswith("2"):
                     return
 
-    async def _post(self, session: aiohttp.ClientSession, body: Body) -> str:
+    async def _post(self, session: aiohttp.ClientSession, url: str, body: Body) -> str:
         try:
-            async with session.post(self._url, json=body, allow_redirects=False) as response:
+            async with session.post(url, json=body, allow_redirects=False) as response:
                 return str(response.status)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return type(error).__name__

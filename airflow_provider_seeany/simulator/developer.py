@@ -75,6 +75,7 @@ class Order:
 
     prompt: str
     images: int | None
+    callback_url: str | None
 
     @classmethod
     def of(cls, body: bytes) -> Order:
@@ -85,12 +86,14 @@ class Order:
             fields = None
         if not isinstance(fields, dict):
             raise ValueError("参数错误: 请求体不是 JSON 对象")
-        prompt, images = fields.get("prompt"), fields.get("imgNum")
+        prompt, images, callback_url = (fields.get(name) for name in ("prompt", "imgNum", "callback_url"))
         if not isinstance(prompt, str) or not prompt.strip():
             raise ValueError("参数错误: prompt 不能为空")
         if images is not None and (type(images) is not int or not 1 <= images <= _MAX_IMAGES):
             raise ValueError(f"参数错误: imgNum 应为 1 到 {_MAX_IMAGES} 的整数")
-        return cls(prompt, images)
+        if callback_url is not None and not str(callback_url).startswith(("http://", "https://")):
+            raise ValueError("参数错误: callback_url 应为 http(s) 地址")
+        return cls(prompt, images, callback_url)
 
 
 def _task(

@@ -41,6 +41,7 @@ CLOCK: web.AppKey[Callable[[], float]] = web.AppKey("CLOCK")
 TASKS: web.AppKey[Tasks] = web.AppKey("TASKS")
 REQUESTS: web.AppKey[list[TaskRequest]] = web.AppKey("REQUESTS")
 CALLBACKS: web.AppKey[CallbackSender] = web.AppKey("CALLBACKS")
+CALLBACK_URL: web.AppKey[str | None] = web.AppKey("CALLBACK_URL")
 
 
 def create_app(
@@ -53,17 +54,17 @@ def create_app(
     """Create a simulated SeeAny without any started task; `clock` returns the Unix time.
 
     `faults` may respond instead of the API, or not at all; before or after the API did what was asked, which matters
-    for what creates a task. When a task ends, the simulator calls `callback_url`. `created` is the scenario of a
-    created task whose prompt has none.
+    for what creates a task. When a task ends, the simulator calls `callback_url`, or the URL that the task was created
+    with. `created` is the scenario of a created task whose prompt has none.
     """
     # A request passes these from left to right. The faults come after _record, so that they are recorded too.
     app = web.Application(middlewares=[_errors_as_json, _record, *faults, _require_user_agent_and_key])
     app[CLOCK] = clock
     app[TASKS] = Tasks(clock, default=created)
     app[REQUESTS] = []
-    if callback_url is not None:
-        app[CALLBACKS] = CallbackSender(callback_url)
-        app.on_shutdown.append(_close_callbacks)
+    app[CALLBACKS] = CallbackSender()
+    app[CALLBACK_URL] = callback_url
+    app.on_shutdown.append(_close_callbacks)
     app.on_response_prepare.append(_name_response)
     app.router.add_get("/v1/tasks/{task_id}", _get_task)
     app.router.add_get("/api/developer/task/status", _get_task)
@@ -117,7 +118,7 @@ async def _create_task(request: web.Request) -> web.Response:
     except ValueError as error:
         return _json(developer.error(developer.BAD_CREATION, str(error)))
     scenario = request.app[TASKS].create(request.path, order.prompt, order.images)
-    _start(request, scenario)
+    _start(request, scenario, order.callback_url)
     return _json(developer.created(scenario.task_id, scenario.wait_time(order.prompt)))
 
 
@@ -125,12 +126,13 @@ async def _get_balance(request: web.Request) -> web.Response:
     return _json(developer.balance())
 
 
-def _start(request: web.Request, scenario: Scenario) -> None:
+def _start(request: web.Request, scenario: Scenario, callback_url: str | None = None) -> None:
     """Start a task, if it has not started, and call back when it ends in the dialect of the request."""
     is_new = request.app[TASKS].start(scenario)
-    if is_new and CALLBACKS in request.app and not isinstance(scenario.at(scenario.seconds), Queued | Processing):
+    url = callback_url or request.app[CALLBACK_URL]
+    if is_new and url and not isinstance(scenario.at(scenario.seconds), Queued | Processing):
         body = _dialect(request).callback(_state(request, scenario, scenario.seconds))
-        request.app[CALLBACKS].send_after(scenario.seconds, scenario.task_id, body)
+        request.app[CALLBACKS].send_after(scenario.seconds, url, scenario.task_id, body)
 
 
 def _state(request: web.Request, scenario: Scenario, age: float) -> Body:

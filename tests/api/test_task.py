@@ -13,7 +13,7 @@ from airflow_provider_seeany.api import quantities
 from airflow_provider_seeany.api.collector import task_row
 from airflow_provider_seeany.api.snapshot import Snapshot
 from airflow_provider_seeany.api.task import SeeAnyTask
-from tests.hostile import COMPLETED, FAILED, PROCESSING, VIDEO
+from tests.hostile import COMPLETED, FAILED, IMAGES, PARTIAL, PROCESSING, VIDEO
 
 
 def completed(**fields: object) -> SeeAnyTask:
@@ -324,14 +324,44 @@ def test_what_has_no_status_is_no_response(status: object) -> None:
         completed(status=status)
 
 
-@pytest.mark.parametrize("payload", [PROCESSING, COMPLETED, FAILED], ids=["processing", "completed", "failed"])
+@pytest.mark.parametrize("payload", [PROCESSING, COMPLETED, FAILED, PARTIAL, IMAGES], ids=lambda each: each["status"])
 def test_a_response_survives_the_way_through_an_xcom(payload: dict[str, Any]) -> None:
     task = SeeAnyTask.from_payload(payload)
 
     stored = json.loads(json.dumps(task.as_json()))
 
-    assert SeeAnyTask.from_payload(stored).as_json() == task.as_json()
-    assert SeeAnyTask.from_payload(stored).completed_at == task.completed_at
+    read = SeeAnyTask.from_xcom(stored)
+    assert msgspec.structs.replace(read, payload=task.payload) == task
+    assert (read.as_json(), read.result_urls, read.is_partial) == (task.as_json(), task.result_urls, task.is_partial)
+
+
+@pytest.mark.parametrize("payload", [COMPLETED, PARTIAL, IMAGES], ids=lambda each: each["status"])
+def test_a_row_of_a_batchs_table_is_read_as_far_as_it_goes(payload: dict[str, Any]) -> None:
+    task = SeeAnyTask.from_payload(payload)
+
+    read = SeeAnyTask.from_xcom(json.loads(json.dumps(task_row(task))))
+
+    assert task_row(read) == task_row(task)
+    assert (read.id, read.usage, read.is_completed) == (task.id, task.usage, True)
+
+
+BATCH = {"total": 1, "completed": 1, "failed": 0, "cost": {}, "detail": "full", "tasks": [COMPLETED], "failures": []}
+NOT_ONE_TASK: dict[str, tuple[object, type[Exception], str]] = {
+    "nothing": (None, TypeError, "None is no SeeAny task: the wait was skipped"),
+    "a batch": (BATCH, TypeError, "the result of a batch .* each of its `tasks`"),
+    "several": ([COMPLETED], TypeError, "a list is not one SeeAny task: read each of its items"),
+    "its text": (json.dumps(COMPLETED), TypeError, "a str is not one SeeAny task$"),
+    "what created it": ({"id": VIDEO}, ValueError, "no usable `status`: None"),
+    "a price": ({"id": VIDEO, "cost": 0.7, "cost_unit": "CNY"}, ValueError, "no usable `status`: None"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_ONE_TASK)
+def test_an_xcom_that_is_not_one_task_is_refused_by_what_it_is(name: str) -> None:
+    value, kind, text = NOT_ONE_TASK[name]
+
+    with pytest.raises(kind, match=text):
+        SeeAnyTask.from_xcom(value)
 
 
 def test_what_a_dag_waits_for_is_there_under_names_of_its_own() -> None:

@@ -20,6 +20,7 @@ class Receiver:
 
     client: aiohttp.ClientSession
     simulator: str
+    url: str
 
     def __init__(self) -> None:
         self.bodies: list[dict[str, Any]] = []
@@ -55,7 +56,7 @@ async def receiver(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Receiver]:
         serve(create_app(callback_url=f"{at}/callback")) as simulator,
         aiohttp.ClientSession(headers=headers) as client,
     ):
-        receiver.client, receiver.simulator = client, simulator
+        receiver.client, receiver.simulator, receiver.url = client, simulator, f"{at}/callback"
         yield receiver
 
 
@@ -95,3 +96,17 @@ async def test_it_calls_back_for_a_created_task_that_nobody_requested(receiver: 
 
     await asyncio.wait_for(receiver.received.wait(), 10)
     assert receiver.bodies == [{"code": 0, "msg": "success", "data": {"task": await receiver.data(task_id)}}]
+
+
+async def test_it_calls_the_url_that_a_task_was_created_with(receiver: Receiver) -> None:
+    async with (
+        serve(create_app()) as simulator,
+        receiver.client.post(
+            f"{simulator}/api/ai/smarttask",
+            json={"prompt": "video-0s", "callback_url": receiver.url},
+        ) as response,
+    ):
+        task_id = (await response.json())["data"]["task_uuid"]
+        await asyncio.wait_for(receiver.received.wait(), 10)
+
+    assert [body["data"]["task"]["task_uuid"] for body in receiver.bodies] == [task_id]

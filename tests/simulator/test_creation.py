@@ -82,6 +82,7 @@ async def test_the_wait_time_is_near_the_truth_and_the_same_for_a_prompt(simulat
         (b'{"prompt": 1}', "prompt"),
         (b'{"prompt": "x", "imgNum": 0}', "imgNum"),
         (b'{"prompt": "x", "imgNum": "2"}', "imgNum"),
+        (b'{"prompt": "x", "callback_url": "airflow.example"}', "callback_url"),
     ],
 )
 async def test_a_bad_body_creates_nothing(simulator: Simulator, body: bytes, text: str) -> None:

@@ -11,7 +11,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from shutil import copytree
+from shutil import copy, copytree
 from typing import Any
 from urllib.parse import urlencode
 
@@ -132,7 +132,7 @@ class CalledBack:
     :param developer: that of another one, whose connection is in the dialect of developers.
     :param silent: that of one that does not.
     :param xcoms: the folder with the XComs of the DAG `backend`.
-    :param asset_url: the callback URL that a third simulator calls, which names an asset.
+    :param asset_url: the callback URL of the example, which names an asset.
     :param statsd: the server to which all its processes send their metrics.
     """
 
@@ -146,7 +146,9 @@ class CalledBack:
     statsd: Statsd
 
 
-CALLED_BACK_DAGS = ("callbacks", "backend", "creates")
+CALLED_BACK_DAGS = ("callbacks", "backend")
+CALLBACK_EXAMPLE = "publish_on_callback.py"
+CREATED_WITH_CALLBACK = {"video": "video-5s", "fails": "fails-5s"}
 
 
 @pytest.fixture(scope="session")
@@ -156,6 +158,8 @@ def called_back(shared: ExitStack, database_template: Path, tmp_path_factory: py
     xcoms = home.with_name("xcoms")
     xcoms.mkdir()
     statsd, port = shared.enter_context(receiving())
+    dags = copytree(HERE / "callback_dags", home.with_name("dags"))
+    copy(REPOSITORY / "example_dags" / CALLBACK_EXAMPLE, dags)
     env = {
         **options(port),
         # What Airflow itself sends would be more than a socket that is read at the end keeps.
@@ -165,22 +169,22 @@ def called_back(shared: ExitStack, database_template: Path, tmp_path_factory: py
         "PYTHONPATH": os.environ["PYTHONPATH"],
     }
     airflow, ringing, silent = shared.enter_context(
-        airflow_with_callbacks(
-            home, HERE / "callback_dags", base_url_path="/airflow", env=env, database_template=database_template
-        )
+        airflow_with_callbacks(home, dags, base_url_path="/airflow", env=env, database_template=database_template)
     )
     conn_id = "calls_back_developer"
     url = callback_url(airflow.environment["AIRFLOW__SEEANY__CALLBACK_SECRET"], airflow.url, conn_id)
     developer = shared.enter_context(running_simulator(home.with_name("developer.log"), callback_url=url))
     airflow.create_connection(conn_id, conn_type="seeany", host=developer, password=KEY, extra={"api": "developer"})
-    claims = TokenClaims("starts_dags", asset="s3://studio/videos")
+    claims = TokenClaims("seeany_developer", asset="seeany_called_back")
     token = sign_token(claims, secret=airflow.environment["AIRFLOW__SEEANY__CALLBACK_SECRET"])
     asset_url = f"{airflow.url}/seeany/callback/{token}"
-    log_file = home.with_name("asset.log")
-    host = shared.enter_context(running_simulator(log_file, callback_url=asset_url))
-    airflow.create_connection("starts_dags", conn_type="seeany", host=host, password=KEY, extra={"api": "developer"})
-    airflow.wait_for_dags([*CALLED_BACK_DAGS, "started_by_callback"])
+    host = shared.enter_context(running_simulator(home.with_name("example.log")))
+    developer_api = {"api": "developer"}
+    airflow.create_connection("seeany_developer", conn_type="seeany", host=host, password=KEY, extra=developer_api)
+    airflow.wait_for_dags([*CALLED_BACK_DAGS, "seeany_create_video", "seeany_publish_on_callback"])
     runs = {dag_id: airflow.trigger_dag(dag_id) for dag_id in CALLED_BACK_DAGS}
+    for name, prompt in CREATED_WITH_CALLBACK.items():
+        runs[name] = airflow.trigger_dag("seeany_create_video", conf={"prompt": prompt})
     return CalledBack(airflow, ringing, developer, silent, xcoms, runs, asset_url, statsd)
 
 
@@ -254,6 +258,7 @@ class FinishedRun:
         return self._log(task_id, map_index=task.map_index, try_number=max(task.try_number, 1))
 
 
+COPYING = ("seeany_keep_images", "seeany_keep_batch")
 DAGS = (
     *(f"outcomes_{mode}" for mode in MODES),
     "xcoms_off",
@@ -267,14 +272,23 @@ DAGS = (
     "seeany_many_videos",
     "seeany_handle_failure",
     "seeany_make_video",
+    "seeany_within_budget",
+    *COPYING,
 )
 
 
 @pytest.fixture(scope="session")
-def run_dag(airflow: LocalAirflow) -> Callable[[str], FinishedRun]:
+def copies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder to which downloads copy files."""
+    return tmp_path_factory.mktemp("copies")
+
+
+@pytest.fixture(scope="session")
+def run_dag(airflow: LocalAirflow, copies: Path) -> Callable[[str], FinishedRun]:
     """Return what the run of a DAG has left. Every DAG runs once; all start together, as they mostly wait."""
     airflow.wait_for_dags([*DAGS, "seeany_publish_videos"])
-    runs = {dag_id: airflow.trigger_dag(dag_id) for dag_id in DAGS}
+    path = {"path": copies.as_uri()}
+    runs = {dag_id: airflow.trigger_dag(dag_id, conf=path if dag_id in COPYING else None) for dag_id in DAGS}
 
     @cache
     def finished(dag_id: str) -> FinishedRun:

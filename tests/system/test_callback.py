@@ -9,7 +9,7 @@ import requests
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
 from airflow_provider_seeany.xcoms.record_key import FIRST_KEY, LAST_KEY
-from tests.system.conftest import CalledBack, FinishedRun, started_run
+from tests.system.conftest import CREATED_WITH_CALLBACK, CalledBack, FinishedRun, started_run
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("callback")]
 
@@ -134,16 +134,19 @@ def test_the_url_has_the_prefix_and_a_token_that_is_changed_finds_nothing(run: R
     assert requests.post(run.url[:-2], json={"id": "x"}, timeout=30).status_code == 404
 
 
-def test_a_callback_starts_the_dag_of_an_asset_once_and_a_failure_starts_none(called_back: CalledBack) -> None:
+def test_example_publish_on_callback_starts_once_and_not_for_a_failure(called_back: CalledBack) -> None:
     airflow = called_back.airflow
-    created = FinishedRun(airflow, airflow.wait_for_run(called_back.runs["creates"]))
-    ids = {name: created.xcoms(name)["return_value"] for name in ("video", "fails")}
+    created = {
+        name: FinishedRun(airflow, airflow.wait_for_run(called_back.runs[name])) for name in CREATED_WITH_CALLBACK
+    }
+    ids = {name: run.xcoms("create")["return_value"] for name, run in created.items()}
 
-    started = started_run(airflow, "started_by_callback")
+    started = started_run(airflow, "seeany_publish_on_callback")
 
-    (extra,) = started.xcoms("read")["return_value"]  # type: ignore[misc]
-    assert extra["seeany_task_id"] == ids["video"]
-    assert extra["video_url"].startswith("http://")
+    ((seeany_task_id, video_url),) = started.xcoms("publish")["return_value"].items()  # type: ignore[attr-defined]
+    assert seeany_task_id == ids["video"]
+    assert f"publishing {video_url} of SeeAny task {seeany_task_id}" in started.log("publish")
+    assert video_url.startswith("http://")
     for name, said in (("video", "duplicate"), ("fails", "failed")):
         again = requests.post(called_back.asset_url, json={"data": {"task_uuid": ids[name]}}, timeout=30)
         assert (again.status_code, again.json()["asset"]) == (200, said)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -204,6 +207,43 @@ def test_example_publish_videos_reads_url_and_cost_from_the_event_that_started_i
 
     assert started.xcoms("publish")["return_value"] == [video]
     assert f"publishing {video}, which cost 0.7 CNY" in started.log("publish")
+
+
+def test_example_keep_images_creates_waits_copies_and_publishes_the_copies(
+    airflow: LocalAirflow, run_dag: RunDag, copies: Path
+) -> None:
+    run = run_dag("seeany_keep_images")
+
+    wait = airflow.client.request("GET", f"/dags/seeany_keep_images/dagRuns/{run.run.run_id}/taskInstances/wait")
+    assert wait["rendered_fields"]["expected_duration"] == str(run.xcoms("submit")["wait_time"])
+
+    seeany_task_id = run.xcoms("submit")["return_value"]
+    paths = run.xcoms("publish")["return_value"]
+    assert paths == [(copies / str(seeany_task_id) / f"image-{number:03}.jpg").as_uri() for number in (1, 2)]
+    for path in paths:
+        copied = Path(urlsplit(path).path)
+        assert f"publishing {path}, {copied.stat().st_size} bytes" in run.log("publish")
+        assert copied.read_bytes()[:3] == b"\xff\xd8\xff"
+
+
+def test_example_keep_batch_copies_what_was_completed_and_names_what_failed(run_dag: RunDag, copies: Path) -> None:
+    run = run_dag("seeany_keep_batch")
+
+    files = {path.relative_to(copies).as_posix() for path in copies.glob("*-batch-*/*") if path.name != "seeany.json"}
+    sets = {f"images-5s-2x-batch-b/image-{number:03}.jpg" for number in (1, 2)}
+    assert files == {"video-5s-batch-a/video.mp4", *sets}
+    log = run.log("report")
+    for line in ("video-5s-batch-a cost 0.7 CNY", "images-5s-2x-batch-b cost 0.4 CNY", "fails-5s-batch-c failed: 生成"):
+        assert line in log
+    assert run.xcoms("report")["return_value"] == {"CNY": 1.1}
+
+
+def test_example_within_budget_creates_what_it_has_money_for_and_skips_the_rest(run_dag: RunDag) -> None:
+    run = run_dag("seeany_within_budget")
+
+    states = Counter(task.state for (task_id, _), task in run.tasks.items() if task_id == "images")
+    assert states == {"success": 2, "skipped": 1}
+    assert len(set(run.xcoms("publish")["return_value"])) == 4
 
 
 def test_example_handle_failure_continues_without_the_video(run_dag: RunDag) -> None:
