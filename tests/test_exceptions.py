@@ -21,7 +21,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 import airflow_provider_seeany
-from airflow_provider_seeany import exceptions
+from airflow_provider_seeany import exceptions, outcomes
 from airflow_provider_seeany.api.batch_result import BatchResult, BatchTimedOut, Failure
 from airflow_provider_seeany.api.errors import (
     ApiError,
@@ -57,9 +57,8 @@ from airflow_provider_seeany.exceptions import (
     SeeAnyTaskNotReady,
     SeeAnyTaskTimeout,
     api_error,
-    completed_task,
-    task_timeout,
 )
+from airflow_provider_seeany.outcomes import completed_task, task_timeout
 from airflow_provider_seeany.xcoms.record import Record
 from tests.hostile import COMPLETED, FAILED, VIDEO
 
@@ -386,10 +385,10 @@ def test_a_key_in_place_of_a_task_id_does_not_show(task_id: str) -> None:
     for error in (
         task_timeout(TimedOut(), seeany_task_id=task_id, timeout=5),
         task_timeout(TimedOut(result_url="https://h/v"), seeany_task_id=task_id, timeout=5),
-        exceptions.batch_timeout(BatchTimedOut(result=result, looked_ended=[task_id]), timeout=5),
+        outcomes.batch_timeout(BatchTimedOut(result=result, looked_ended=[task_id]), timeout=5),
         exceptions.api_error(unknown, seeany_conn_id="c", seeany_task_id=task_id),
     ):
         assert "0123456789" not in str(error)
     with pytest.raises(SeeAnyError) as crash:
-        exceptions.completed_task(Crashed("x"), seeany_task_id=task_id, seeany_conn_id="c", timeout=5)
+        outcomes.completed_task(Crashed("x"), seeany_task_id=task_id, seeany_conn_id="c", timeout=5)
     assert "0123456789" not in str(crash.value)

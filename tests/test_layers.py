@@ -19,6 +19,7 @@ ROOT = "airflow_provider_seeany"
 ROOMS: list[set[str]] = [
     {"api"},
     {"exceptions"},
+    {"outcomes"},
     {"provider_info", "links"},
     {"xcoms"},
     {"metrics"},

@@ -21,10 +21,11 @@ from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.task_id import BadTaskId, checked_task_id
 from airflow_provider_seeany.api.wait import Pause, Wait
 from airflow_provider_seeany.api.wait_log import AnomalyLog
-from airflow_provider_seeany.exceptions import SeeAnyConfigError, SeeAnyTaskIdError, api_error, completed_task
+from airflow_provider_seeany.exceptions import SeeAnyConfigError, SeeAnyTaskIdError, api_error
 from airflow_provider_seeany.hooks.connection import aread_settings, read_settings
 from airflow_provider_seeany.hooks.reauth import CONNECTION_ERRORS, ReauthenticatingClient, RetryBudget
 from airflow_provider_seeany.metrics import request_counter
+from airflow_provider_seeany.outcomes import completed_task
 from airflow_provider_seeany.provider_info import CONNECTION_TYPE
 
 if TYPE_CHECKING:

@@ -24,7 +24,8 @@ from airflow_provider_seeany.api.settings import BatchSettings
 from airflow_provider_seeany.api.task_id import BadTaskId, checked_task_ids
 from airflow_provider_seeany.api.text import format_count, sanitize
 from airflow_provider_seeany.api.wait_log import Log
-from airflow_provider_seeany.exceptions import SeeAnyTaskIdError, SeeAnyTaskTimeout, batch_result, batch_timeout
+from airflow_provider_seeany.exceptions import SeeAnyTaskIdError, SeeAnyTaskTimeout
+from airflow_provider_seeany.outcomes import batch_result, batch_timeout
 from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
 from airflow_provider_seeany.triggers.stored_ids import StoredIds, must_be_stored
 from airflow_provider_seeany.wait.deferral import NO_REPORT, decode_event, first_poll_at

@@ -22,15 +22,10 @@ from airflow_provider_seeany.api.wait import Pause, Wait
 from airflow_provider_seeany.api.wait_log import AnomalyLog, Log, log_abandoned, log_completed
 from airflow_provider_seeany.callback.registration import CallbackRegistration, log_expected
 from airflow_provider_seeany.callback.url import why_no_callback
-from airflow_provider_seeany.exceptions import (
-    SeeAnyTaskNotReady,
-    SeeAnyTaskTimeout,
-    api_error,
-    completed_task,
-    task_timeout,
-)
+from airflow_provider_seeany.exceptions import SeeAnyTaskNotReady, SeeAnyTaskTimeout, api_error
 from airflow_provider_seeany.hooks.reauth import CONNECTION_ERRORS, RetryBudget
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook, checked_id
+from airflow_provider_seeany.outcomes import completed_task, task_timeout
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from airflow_provider_seeany.wait.deferral import NO_REPORT, decode_event, first_poll_at
 

@@ -20,7 +20,7 @@ from airflow_provider_seeany.api.collector import ResultCollector
 from airflow_provider_seeany.api.errors import ApiError, ThrottledError, TransientError
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.wait import Pause
-from airflow_provider_seeany.exceptions import batch_timeout
+from airflow_provider_seeany.outcomes import batch_timeout
 from tests.api.played_batch import DOWN, Played, Reply, batch_of
 from tests.api.tasks import completed, failed, partial, refusal, task_with
 from tests.recorded_log import RecordedLog

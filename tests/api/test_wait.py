@@ -21,7 +21,7 @@ from airflow_provider_seeany.api.outcome import Finished, Refused, TimedOut, dec
 from airflow_provider_seeany.api.snapshot import Snapshot
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.wait import Pause
-from airflow_provider_seeany.exceptions import task_timeout
+from airflow_provider_seeany.outcomes import task_timeout
 from tests.api.single_wait import START, api_error, wait
 from tests.api.tasks import task_with
 from tests.hostile import COMPLETED, FAILED

@@ -18,8 +18,9 @@ from airflow_provider_seeany.api.response import Response
 from airflow_provider_seeany.api.result_urls import is_web_url
 from airflow_provider_seeany.api.task import RESULT_FIELDS, SeeAnyTask
 from airflow_provider_seeany.api.wait import Pause, Wait
-from airflow_provider_seeany.exceptions import SeeAnyError, api_error, completed_task
+from airflow_provider_seeany.exceptions import SeeAnyError, api_error
 from airflow_provider_seeany.links.task import RESULT_LINKS
+from airflow_provider_seeany.outcomes import completed_task
 from tests.conftest import KEY
 from tests.fuzz import examples
 from tests.fuzz.responses import responses

@@ -16,7 +16,8 @@ from sqlalchemy.orm import Session
 from airflow_provider_seeany.api.batch_result import BatchTimedOut
 from airflow_provider_seeany.api.collector import ResultCollector
 from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.exceptions import SeeAnyBatchFailed, batch_timeout
+from airflow_provider_seeany.exceptions import SeeAnyBatchFailed
+from airflow_provider_seeany.outcomes import batch_timeout
 from airflow_provider_seeany.web.results import queries
 from airflow_provider_seeany.xcoms.record import PARTIAL_RESULT_KEY, BatchCounts, Record
 from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY, hash_part, key_at
