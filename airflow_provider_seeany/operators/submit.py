@@ -43,7 +43,8 @@ class SeeAnySubmitOperator(BaseTaskWaitOperator):
         created, and not if an id is reused.
     :param wait: wait for the task as well. The id survives retries of the wait.
     :param on_clear: what to do when this task is cleared: ``create`` another SeeAny task, or ``reuse`` the first one. A
-        wait that ended without the end of its SeeAny task being known, such as by a timeout, is continued in any case.
+        wait that ended without the end of its SeeAny task being known, such as by a timeout or a lost worker, is
+        continued in any case.
     :param on_unknown: what to do when a task may have been created, but nobody knows its id: ``fail``, or ``create``
         another one, which may pay twice.
     :param poll_interval: seconds between two polls; in the triggerer, while the end cannot be estimated.
@@ -115,9 +116,10 @@ class SeeAnySubmitOperator(BaseTaskWaitOperator):
         self.log_why_worker()
         if self.expected_duration is None:
             self.expected_duration = created.wait_time or None
-        with self._continued_by_a_clear(context), self.recording_failure(context):
-            task = self.wait_or_defer(context)
-        return self.deliver(context, task)
+        with self._noting_the_end(context):
+            with self.recording_failure(context):
+                task = self.wait_or_defer(context)
+            return self.deliver(context, task)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume the wait for the task that was created before the deferral."""
@@ -125,7 +127,7 @@ class SeeAnySubmitOperator(BaseTaskWaitOperator):
         # If Airflow ended the deferral, it has replaced the arguments.
         given = arguments.pop("seeany_task_id", None)
         self.seeany_task_id = given or self._submitter(context).stored_id() or "(its id is in the log of this try)"
-        with self._continued_by_a_clear(context):
+        with self._noting_the_end(context):
             return super().resume_execution(next_method, arguments, context)
 
     def defer_wait(self) -> NoReturn:
@@ -174,6 +176,7 @@ class SeeAnySubmitOperator(BaseTaskWaitOperator):
             on_clear=self.on_clear,
             on_unknown=self.on_unknown,
             log=self.log,
+            wait=self.wait,
             check=partial(self._check_budget, context),
         )
 
@@ -199,14 +202,13 @@ class SeeAnySubmitOperator(BaseTaskWaitOperator):
             hook.close()
 
     @contextmanager
-    def _continued_by_a_clear(self, context: Context) -> Iterator[None]:
-        """Let a clear continue the wait, if that ends before the SeeAny task is known to have ended."""
-        from airflow_provider_seeany.exceptions import SeeAnyError, SeeAnyTaskFailed
+    def _noting_the_end(self, context: Context) -> Iterator[None]:
+        """Note the end of the SeeAny task. Until then a clear continues the wait, whatever has ended that."""
+        from airflow_provider_seeany.exceptions import SeeAnyTaskFailed
 
         try:
             yield
         except SeeAnyTaskFailed:
+            self._submitter(context).mark_ended()
             raise
-        except SeeAnyError:
-            self._submitter(context).mark_unfinished()
-            raise
+        self._submitter(context).mark_ended()

@@ -26,7 +26,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     :param max_tries: Airflow's number of tries at that time, which a clear raises and a retry does not.
     :param seeany_task_id: ``None`` for an intent: it is not known whether the task was created.
     :param wait_time: the service's estimate, in seconds.
-    :param is_unfinished: whether the wait for the task ended without its end being known.
+    :param is_unfinished: whether it is waited for, and its end is not known yet.
     """
 
     began_at: float

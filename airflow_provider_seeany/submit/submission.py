@@ -53,6 +53,7 @@ class Submitter:
     """
     Creates the SeeAny task of one task instance.
 
+    :param wait: whether the task instance waits for the end of the task, until :meth:`mark_ended`.
     :param check: raises if no task may be created now. Not called if none is.
     """
 
@@ -66,6 +67,7 @@ class Submitter:
         on_clear: OnClear,
         on_unknown: OnUnknown,
         log: Log,
+        wait: bool = False,
         check: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = SubmissionStore(context)
@@ -73,6 +75,7 @@ class Submitter:
         self._on_clear = on_clear
         self._on_unknown = on_unknown
         self._log = log
+        self._wait = wait
         self._check = check
 
     def submit(self, create: Callable[[], Any]) -> CreatedTask:
@@ -101,7 +104,7 @@ class Submitter:
             "Nothing is created: SeeAny task %s was created at %s", sanitize(found.seeany_task_id), found.moment
         )
         # Also what a person has set, so that the next clear is known as one.
-        self._store.save(msgspec.structs.replace(found, max_tries=self._max_tries, is_unfinished=False))
+        self._store.save(msgspec.structs.replace(found, max_tries=self._max_tries, is_unfinished=self._wait))
         left = None if found.wait_time is None else found.began_at + found.wait_time - time.time()
         self.began_at = found.began_at
         return CreatedTask(found.seeany_task_id, left if left is not None and left > 0 else None)
@@ -132,7 +135,8 @@ class Submitter:
         # At once, as the log may be the only place that keeps it.
         self._log.info("Created SeeAny task %s", sanitize(created.seeany_task_id))
         self.began_at = intent.began_at
-        self._keep(msgspec.structs.replace(intent, **msgspec.structs.asdict(created)))
+        # From the beginning: who loses its worker, or is ended by a person, can note nothing any more.
+        self._keep(msgspec.structs.replace(intent, **msgspec.structs.asdict(created), is_unfinished=self._wait))
         return created
 
     def _keep(self, submission: Submission) -> None:
@@ -147,14 +151,14 @@ class Submitter:
                 error,
             )
 
-    def mark_unfinished(self) -> None:
-        """Note that the wait ended without the end of the SeeAny task being known, so that a clear continues it."""
+    def mark_ended(self) -> None:
+        """Note that the end of the SeeAny task is known, so that a clear does not continue the wait for it."""
         try:
             found = self._store.load()
-            if found is not None and found.seeany_task_id is not None:
-                self._store.save(msgspec.structs.replace(found, is_unfinished=True))
+            if found is not None and found.is_unfinished:
+                self._store.save(msgspec.structs.replace(found, is_unfinished=False))
         except Exception as error:
-            self._log.warning("A clear of this task would not continue its wait: %s: %s", type(error).__name__, error)
+            self._log.warning("A clear would wait for the same SeeAny task: %s: %s", type(error).__name__, error)
 
     def stored_id(self) -> str | None:
         """Return the id that is kept."""

@@ -209,6 +209,20 @@ def test_a_clear_continues_a_wait_that_ended_before_its_task(hostile: HostileSer
 
 
 @waits
+def test_a_clear_continues_a_wait_of_which_no_end_is_known(hostile: HostileServer) -> None:
+    """Such as one that a person ended, or a time limit, or that lost its last worker."""
+    hostile.script(task())
+    service = Service()
+    run = Run(create=service.create, wait=True)
+    run.deferral()
+
+    run.max_tries = 1
+
+    assert run.deferral().trigger.seeany_task_id == "wtask_1"
+    assert service.created == 1
+
+
+@waits
 def test_a_clear_after_the_task_has_failed_creates_another_one(hostile: HostileServer) -> None:
     hostile.script(task())
     service = Service()
@@ -276,6 +290,8 @@ POSTS: dict[str, tuple[Responder, type[Exception], bool]] = {
     "redirected": (reply(307, b"", ("Location", "http://other/")), SeeAnyRequestError, True),
     "found elsewhere": (reply(303, b"", ("Location", "http://other/")), SeeAnySubmissionUnknown, False),
     "late": (reply(200, {"code": 1006, "msg": "请求超时"}), SeeAnySubmissionUnknown, False),
+    "success in a code of its own": (reply(200, {"code": 1, "msg": "success"}), SeeAnySubmissionUnknown, False),
+    "created before": (reply(200, {"code": 1007, "msg": "请勿重复提交，请稍后查看"}), SeeAnySubmissionUnknown, False),
     "500": (reply(500), SeeAnySubmissionUnknown, False),
     "503": (reply(503), SeeAnySubmissionUnknown, False),
     "reset": (reset, SeeAnySubmissionUnknown, False),
