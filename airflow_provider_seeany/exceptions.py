@@ -109,13 +109,15 @@ class SeeAnyTaskNotReady(SeeAnyError):
 class SeeAnyApiError(SeeAnyError):
     """A request brought no usable response. Retried as the task's ``retries`` say; subclasses may not be."""
 
+    was_not_carried_out = False
+    """Of a POST: certainly, so that sending it again cannot pay twice. A GET tells nothing of a POST before it."""
+
     def __init__(self, text: str, error: ApiError) -> None:
         super().__init__(text)
         self.http_status = error.http_status  # None if there was no response
         self.error_code = error.code  # the service's own, like its message
         self.server_message = error.message
         self.request_id = error.request_id  # for the platform's support
-        self.was_not_carried_out = error.was_not_carried_out  # certainly: sending it again cannot pay twice
 
 
 class SeeAnyRequestError(SeeAnyApiError, AirflowFailException):

@@ -43,8 +43,11 @@ _UNCLEAR_REFUSALS = frozenset({408, 409, 425, 499})
 """408 and 499 may be a proxy's word for a slow service, 409 may be about an earlier request."""
 
 
-_FAULT = re.compile(r"time.?out|timed out|超时|internal|server error|系统错误|系统异常|内部错误|服务异常|服务器")
-"""Of the service's own errors only these leave open what it had done by then; "busy" does not."""
+_MAY_BE_DONE = re.compile(
+    r"time.?out|timed out|超时|internal|server error|系统错误|系统异常|内部错误|服务异常|服务器"
+    r"|(?<!un)(?<!not )success|(?<![不未])成功|duplicate|already (?:created|submitted)|重复|任务已(?:创建|提交|受理)"
+)
+"""Of the service's own errors only these leave open what it had done by then, or earlier; "busy" does not."""
 
 
 def was_never_sent(error: BaseException) -> bool:
@@ -73,7 +76,7 @@ def is_rejected(error: BodyError, payload: Mapping[str, Any]) -> bool:
         return False
     if error.code == str(error.http_status):
         return is_refused(error.http_status or 0, {})
-    return _FAULT.search(normalize("NFKC", error.message or "").casefold()) is None
+    return _MAY_BE_DONE.search(normalize("NFKC", error.message or "").casefold()) is None
 
 
 def _layers(error: BaseException) -> Iterator[BaseException]:

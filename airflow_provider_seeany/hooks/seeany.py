@@ -144,7 +144,7 @@ class SeeAnyHook(BaseHook):
         :raises SeeAnyApiError: if there is no usable response; ``was_not_carried_out`` says whether the service
             certainly did nothing.
         """
-        with self._own_exceptions():
+        with self._own_exceptions(is_post=True):
             return call_once_with_retries(self._counted, self.client.post_json, endpoint, payload)
 
     def _counted(self, send: Callable[..., Result], *args: Any) -> Result:
@@ -153,13 +153,15 @@ class SeeAnyHook(BaseHook):
             return send(*args)
 
     @contextmanager
-    def _own_exceptions(self) -> Iterator[None]:
+    def _own_exceptions(self, *, is_post: bool = False) -> Iterator[None]:
         try:
             yield
         except BadSettings as error:
             raise SeeAnyConfigError(str(error)) from None
         except ApiError as error:
-            raise api_error(error, seeany_conn_id=self.seeany_conn_id) from None
+            raised = api_error(error, seeany_conn_id=self.seeany_conn_id)
+            raised.was_not_carried_out = is_post and error.was_not_carried_out
+            raise raised from None
 
     def get_task(self, seeany_task_id: str) -> SeeAnyTask:
         """

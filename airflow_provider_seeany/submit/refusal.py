@@ -32,19 +32,23 @@ def is_refusal(error: BaseException) -> bool:
         return True
     if isinstance(error, AirflowException) and _HTTP_HOOK.match(str(error)) and error.__context__ is not None:
         error = error.__context__
-    return was_never_sent(error) or _is_refused_response(error)
-
-
-def _is_refused_response(error: BaseException) -> bool:
-    """Judge the HTTP status in an exception of requests, httpx, aiohttp or urllib, or of a client made with them."""
     response = _attribute(error, "response")
+    if _method(error, response) in ("GET", "HEAD"):
+        # A look at something else, perhaps at the task that was just created.
+        return False
+    return was_never_sent(error) or _is_refused_response(error, response)
+
+
+def _method(error: BaseException, response: Any) -> str:
+    request = _attribute(response, "request") or _attribute(error, "request") or _attribute(error, "request_info")
+    return str(_attribute(request, "method") or "POST").upper()
+
+
+def _is_refused_response(error: BaseException, response: Any) -> bool:
+    """Judge the HTTP status in an exception of requests, httpx, aiohttp or urllib, or of a client made with them."""
     places = ((response, "status_code"), (error, "status_code"), (error, "status"), (error, "code"))
     status = next((found for place in places if isinstance(found := _attribute(*place), int)), None)
     if status is None:
-        return False
-    request = _attribute(response, "request") or _attribute(error, "request") or _attribute(error, "request_info")
-    if str(_attribute(request, "method") or "POST").upper() in ("GET", "HEAD"):
-        # A look at something else, perhaps at the task that was just created.
         return False
     headers = _attribute(error if response is None else response, "headers")
     return is_refused(status, headers if isinstance(headers, Mapping) else {})

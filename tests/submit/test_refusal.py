@@ -20,6 +20,7 @@ from airflow_provider_seeany import exceptions
 from airflow_provider_seeany.api.errors import ApiError, PermanentError, TransientError
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.exceptions import api_error
+from airflow_provider_seeany.hooks.seeany import SeeAnyHook
 from airflow_provider_seeany.submit.refusal import is_refusal
 from tests.hostile import FAILED, HostileServer, reply
 
@@ -54,7 +55,10 @@ def of_http_hook(error: Exception, text: str) -> AirflowException:
 
 
 def of_our_hook(error: ApiError) -> Exception:
-    return api_error(error, seeany_conn_id="c")
+    """Return what the hook's `post` raises."""
+    raised = api_error(error, seeany_conn_id="c")
+    raised.was_not_carried_out = error.was_not_carried_out
+    return raised
 
 
 NOTHING_CREATED: dict[str, BaseException] = {
@@ -95,6 +99,10 @@ IN_DOUBT: dict[str, BaseException] = {
     "aiohttp 502": of_aiohttp(502),
     "a look after it": of_requests(404, method="GET"),
     "a look after it, httpx": of_httpx(404, method="HEAD"),
+    "no connection for a look after it": requests.ConnectTimeout(
+        request=requests.Request("GET", "http://h/").prepare()
+    ),
+    "no connection for a look after it, httpx": httpx.ConnectError("no", request=httpx.Request("GET", "http://h/")),
     "HttpHook 500": of_http_hook(of_requests(500), "500:Internal Server Error"),
     "while another error was handled": of_http_hook(of_requests(404), "no id in the response"),
     "no JSON in a success": requests.exceptions.JSONDecodeError("?", "", 0),
@@ -114,6 +122,16 @@ def test_a_refusal_and_a_request_that_never_left_create_nothing(name: str) -> No
 @pytest.mark.parametrize("name", IN_DOUBT)
 def test_after_anything_else_a_task_may_exist(name: str) -> None:
     assert not is_refusal(IN_DOUBT[name])
+
+
+def test_a_look_after_it_by_our_hook_tells_nothing(hostile: HostileServer, connect: Callable[..., None]) -> None:
+    """Such as for a task that was just created, and is not visible yet."""
+    connect(host=hostile.url)
+    hostile.script(reply(404))
+    for look in (SeeAnyHook().get_task, SeeAnyHook().get):
+        with pytest.raises(exceptions.SeeAnyApiError) as error:
+            look("w")
+        assert not is_refusal(error.value)
 
 
 def post_by_requests(url: str) -> None:

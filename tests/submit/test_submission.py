@@ -189,6 +189,8 @@ RETURNED: dict[str, tuple[dict[str, Any], bool]] = {
     "too late": ({"code": 1004, "msg": "请求超时"}, False),
     "a fault": ({"code": 500, "msg": ""}, False),
     "a fault in words": ({"code": 1, "msg": "系统异常"}, False),
+    "success in the message": ({"code": 1, "msg": "提交成功"}, False),
+    "no success": ({"code": 1, "msg": "提交不成功"}, True),
     "success in another word": ({"code": "SUCCESS", "msg": "no"}, False),
     "success in another number": ({"code": 201, "msg": "no"}, False),
     "data that is not understood": ({"code": 10000, "msg": "no", "data": {"order": "x"}}, False),
