@@ -47,7 +47,7 @@ class Folder:
     def _read_index(self) -> list[Entry]:
         try:
             return msgspec.json.decode(self._store.read(self.source.folder, INDEX) or b"[]", type=list[Entry])
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return []
 
     def kept(self, file: ResultFile) -> Entry | None:

@@ -6,6 +6,7 @@ import ipaddress
 import socket
 from typing import Any
 
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
@@ -29,7 +30,8 @@ def is_public(address: str) -> bool:
     if isinstance(ip, ipaddress.IPv6Address):
         if (embedded := _embedded(ip)) is not None:
             ip = embedded
-        elif ip.is_site_local:
+        elif ip not in _GLOBAL_UNICAST:
+            # What is reserved may be translated to a private address, too.
             return False
     return ip.is_global and not ip.is_multicast
 

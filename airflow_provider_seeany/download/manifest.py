@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 
+from airflow_provider_seeany.download.source import path_segment
 from airflow_provider_seeany.download.store import Store
 
 MAX_MANIFEST_BYTES = 48 * 1024  # maximum size of a manifest as an XCom: Airflow keeps it in its database
@@ -42,6 +42,6 @@ def manifest(store: Store, entries: list[Entry], *, run: str) -> list[dict[str, 
     content = json.dumps(rows)
     if len(content) <= MAX_MANIFEST_BYTES:
         return rows
-    name = f"manifest-{quote(run, safe='')}.json"
+    name = f"manifest-{path_segment(run)}.json"
     store.write(content.encode(), name)
     return {"manifest": store.url(name), "files": len(entries), "bytes": sum(entry.size for entry in entries)}

@@ -18,7 +18,7 @@ from airflow_provider_seeany.api.task_id import BadTaskId, checked_task_id, chec
 from airflow_provider_seeany.api.text import truncate
 from airflow_provider_seeany.exceptions import SeeAnyConfigError, SeeAnyTaskIdError
 
-_MAX_FOLDER = 120  # maximum characters of a folder's name; file systems take 255 bytes
+_MAX_SEGMENT = 120  # maximum characters that are kept of a long name; file systems take 255 bytes
 _EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,5}")
 _HINT = "Give it the output of a SeeAny sensor or operator: result=wait.output"
 
@@ -32,10 +32,7 @@ class Source(NamedTuple):
     @property
     def folder(self) -> str:
         """The name of the folder for its files: the id, escaped to be one segment of a path."""
-        name = quote(self.seeany_task_id, safe="")
-        if len(name) <= _MAX_FOLDER:
-            return name
-        return f"{name[:_MAX_FOLDER]}-{sha256(self.seeany_task_id.encode()).hexdigest()[:16]}"
+        return path_segment(self.seeany_task_id)
 
 
 class ResultFile(NamedTuple):
@@ -51,6 +48,14 @@ class ResultFile(NamedTuple):
         dot = segment.rfind(".")
         extension = segment[dot:] if dot > 0 else ""
         return extension.lower() if _EXTENSION.fullmatch(extension) else ""
+
+
+def path_segment(name: str) -> str:
+    """Return a name escaped to be one segment of a path, and short enough to be one."""
+    escaped = quote(name, safe="")
+    if len(escaped) <= _MAX_SEGMENT:
+        return escaped
+    return f"{escaped[:_MAX_SEGMENT]}-{sha256(name.encode()).hexdigest()[:16]}"
 
 
 def sources(*, result: object, seeany_task_ids: object) -> list[Source]:

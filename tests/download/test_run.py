@@ -25,6 +25,7 @@ from airflow_provider_seeany.exceptions import (
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook
 from airflow_provider_seeany.operators.download import SeeAnyDownloadOperator
 from tests.conftest import KEY
+from tests.download import conftest
 from tests.download.cdn import Cdn
 from tests.download.conftest import Copy, video
 from tests.hostile import HostileServer, page, reply
@@ -69,15 +70,15 @@ def test_what_is_there_is_not_fetched_again_by_a_retry_or_another_run(cdn: Cdn, 
     assert cdn.requests == []
 
 
-@pytest.mark.parametrize("index", ["missing", "broken"])
+@pytest.mark.parametrize("index", [None, b"{", b'[{"id": "\xff"}]'], ids=["missing", "broken", "no UTF-8"])
 def test_a_file_without_an_index_is_read_for_its_checksum_and_not_fetched_again(
-    cdn: Cdn, copy: Copy, tmp_path: Path, index: str
+    cdn: Cdn, copy: Copy, tmp_path: Path, index: bytes | None
 ) -> None:
     result = video(cdn.add("/v.mp4", CONTENT))
     first = copy(result)
     (tmp_path / "vid_1/seeany.json").unlink()
-    if index == "broken":
-        (tmp_path / "vid_1/seeany.json").write_text("{")
+    if index is not None:
+        (tmp_path / "vid_1/seeany.json").write_bytes(index)
     cdn.requests.clear()
 
     assert copy(result) == first
@@ -279,6 +280,18 @@ def test_more_files_than_an_xcom_takes_are_listed_in_a_file_beside_them(cdn: Cdn
     assert listed == {"manifest": f"file://{tmp_path}/manifest-dag-keep-run%2F1.json", "files": 300, "bytes": 300}
     manifest = json.loads((tmp_path / "manifest-dag-keep-run%2F1.json").read_text())
     assert [each["file"] for each in manifest] == [f"image-{n:03}" for n in range(1, 301)]
+
+
+def test_a_list_of_files_has_a_name_that_a_file_system_takes_however_long_that_of_the_run_is(
+    cdn: Cdn, copy: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = [{"url": cdn.add(f"/{n}.png", b"x")} for n in range(300)]
+    listed = set()
+    for end in "ab":
+        monkeypatch.setattr(conftest._TaskInstance, "run_id", "夜" * 240 + end)
+        listed.add(copy({"id": "set_1", "status": "completed", "images": images})["manifest"])
+
+    assert len(listed) == 2, "each run has its own"
 
 
 def test_nothing_to_download_is_a_success(copy: Copy) -> None:
