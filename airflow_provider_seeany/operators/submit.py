@@ -164,6 +164,8 @@ class SeeAnySubmitOperator(BaseTaskWaitOperator):
 
     def _check_budget(self, context: Context) -> None:
         if self.budget is not None:
+            if not self.do_xcom_push:
+                self.log.warning("With do_xcom_push=False budgets do not count what this task creates")
             from airflow_provider_seeany.budget.check import check_budget
 
             check_budget(self.budget, context, seeany_conn_id=self.seeany_conn_id, log=self.log)

@@ -79,6 +79,14 @@ def test_a_submission_is_checked_before_it_creates_and_not_when_it_reuses(querie
     assert (len(queries), service.created) == (1, 1)
 
 
+def test_a_submission_that_its_own_budget_cannot_see_says_so(
+    queries: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    Run(create=Service().create, budget=SeeAnyBudget(3), do_xcom_push=False).execute()
+
+    assert "With do_xcom_push=False budgets do not count what this task creates" in caplog.text
+
+
 def test_a_submission_beyond_the_budget_creates_nothing_and_the_tab_says_why(
     queries: list[Any], supervisor: Supervisor
 ) -> None:
