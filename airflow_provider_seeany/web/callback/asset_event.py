@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MAX_AGE = timedelta(days=7)
 """
 Maximum time since a SeeAny task was completed. A later callback is a replay, and a search for an earlier event of the
-same task need not go back further.
+same task need not go back further, unless SeeAny does not tell when that was.
 """
 
 _CLOCK_DIFFERENCE = timedelta(days=1)
@@ -58,6 +58,11 @@ def is_too_old(task: SeeAnyTask) -> bool:
 
 def add_event(asset_id: int, task: SeeAnyTask) -> bool:
     """Add the event of a completed task, which starts DAGs; return whether it was this call that did."""
+    if task.completed_at is None:
+        # A callback about it may be of any age. In a session of its own, as this may take long, and must not lock.
+        with open_session() as session:
+            if _ids_with_event(session, asset_id, [task.id], max_age=None):
+                return False
     with open_session() as session:
         # A write, so it locks: until the commit, no other callback gets past it.
         unchanged = {"updated_at": AssetModel.updated_at}
@@ -68,16 +73,19 @@ def add_event(asset_id: int, task: SeeAnyTask) -> bool:
         return asset_manager.register_asset_change(asset=asset, extra=task_extra(task), session=session) is not None
 
 
-def _ids_with_event(session: Session, asset_id: int, seeany_ids: Collection[str]) -> set[str]:
-    """Return the ids of those SeeAny tasks of which a callback has made an event."""
+def _ids_with_event(
+    session: Session, asset_id: int, seeany_ids: Collection[str], *, max_age: timedelta | None = MAX_AGE
+) -> set[str]:
+    """Return the ids of those SeeAny tasks of which a callback has made an event, ever if there is no maximum age."""
     # Airflow 3.1 keeps the extra as text, 3.3 as JSON: both can be searched as text, so rows are found by it
     # and read here. What is not ASCII may be escaped in it.
     text = cast(AssetEvent.extra, Text)
     spellings = {spelling for each in seeany_ids for spelling in (each, json.dumps(each)[1:-1])}
     query = select(AssetEvent.extra).where(
         AssetEvent.asset_id == asset_id,
-        AssetEvent.timestamp > datetime.now(UTC) - MAX_AGE - _CLOCK_DIFFERENCE,
         AssetEvent.source_dag_id.is_(None),  # not of a task with this asset as an outlet
         or_(*(text.contains(spelling, autoescape=True) for spelling in spellings)),
     )
+    if max_age is not None:
+        query = query.where(AssetEvent.timestamp > datetime.now(UTC) - max_age - _CLOCK_DIFFERENCE)
     return {extra.get("seeany_task_id") for extra in session.scalars(query)} & set(seeany_ids)

@@ -166,6 +166,16 @@ async def test_a_replay_after_the_event_is_forgotten_starts_nothing(hostile: Hos
     assert await handle_callback(CLAIMS, ["x"]) == CallbackResult(asset=AssetStatus.TOO_OLD)
 
 
+async def test_a_replay_about_a_task_without_a_time_starts_nothing_either(hostile: HostileServer) -> None:
+    hostile.script(reply(200, completed(completed_at=None)))
+    await handle_callback(CLAIMS, ["x"])
+    with create_session(scoped=False) as session:
+        session.execute(update(AssetEvent).values(timestamp=datetime.now(UTC) - timedelta(days=30)))
+
+    assert await handle_callback(CLAIMS, ["x"]) == DUPLICATE
+    assert len(extras()) == 1
+
+
 async def test_another_id_in_the_body_that_is_no_task_changes_nothing(hostile: HostileServer) -> None:
     hostile.script(reply(404), task_id="evt_1")
     hostile.script(reply(200, completed()), task_id="x")
