@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -105,7 +105,9 @@ class Fetcher:
             route = await asyncio.to_thread(route_to, url)
         except BadSettings as error:
             raise PermanentError(str(error)) from None
-        host = urlsplit(url).hostname or ""
+        # As it is written: another form would not match its signature.
+        sent = URL(_without_user(url), encoded=url.isascii())
+        host = (sent.host or "").rstrip(".")
         if not self._allow_private_addresses and (is_loopback(host) or _is_private_literal(host)):
             raise PrivateAddressError(f"{host} {PrivateAddressError.TEXT}")
         more: dict[str, Any] = {}
@@ -113,8 +115,6 @@ class Fetcher:
             more = {"proxy": URL(route.proxy.url), "proxy_headers": route.proxy.headers}
             if url.startswith("http:"):
                 headers = {**headers, **route.proxy.headers}
-        # As it is written: another form would not match its signature.
-        sent = URL(_without_user(url), encoded=url.isascii())
         session = await self._session(route)
         return await session.get(sent, headers=headers, allow_redirects=False, ssl=route.tls or True, **more)
 
@@ -172,10 +172,12 @@ def _redirected(url: str, location: str) -> str:
 
 
 def _is_private_literal(host: str) -> bool:
+    """Tell whether a host is a private address, also in a spelling that only C libraries know, such as ``127.1``."""
     try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
+        host = socket.inet_ntoa(socket.inet_aton(host))
+    except (OSError, UnicodeError):
+        if ":" not in host:
+            return False
     return not is_public(host)
 
 
@@ -188,7 +190,7 @@ def _request_error(error: Exception) -> ApiError:
             return _private(refused)
         case aiohttp.ClientConnectorError():
             return TransientError(f"no connection to {error.host}: {sanitize(str(error.os_error))}")
-        case aiohttp.InvalidURL():
+        case ValueError():  # InvalidURL, or a port or a host that cannot be
             return PermanentError("its URL cannot be requested")
         case aiohttp.ClientPayloadError() | ConnectionError():
             return TransientError("the connection broke off")

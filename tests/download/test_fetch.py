@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from airflow_provider_seeany.api.errors import ApiError
+from airflow_provider_seeany.api.errors import ApiError, PermanentError
 from airflow_provider_seeany.download import fetch
 from airflow_provider_seeany.download.fetch import open_fetcher, public_url
 from airflow_provider_seeany.download.fetched import Fetched
@@ -280,6 +280,12 @@ def test_a_private_address_is_refused_however_it_is_written(cdn: Cdn, host: str)
     assert cdn.requests == []
 
 
+@pytest.mark.parametrize("url", ["http://cdn.example:99999/", "http://cdn.example:0x/"])
+def test_a_url_that_cannot_be_requested_is_refused_at_once(url: str) -> None:
+    with pytest.raises(PermanentError, match="cannot be requested"):
+        get(url)
+
+
 def test_a_name_that_resolves_to_a_private_address_is_refused(cdn: Cdn, monkeypatch: pytest.MonkeyPatch) -> None:
     resolves_to(monkeypatch, "10.0.0.1")
 
@@ -304,8 +310,17 @@ def test_through_a_proxy_private_addresses_are_refused_as_far_as_they_can_be_tol
     cdn.add("http://cdn.example/a.mp4", CONTENT)
 
     assert get("http://cdn.example/a.mp4", private=False)[0].content == CONTENT
-    with pytest.raises(ApiError, match="private address"):
-        get("http://10.0.0.1/a.mp4", private=False)
+    for host in (
+        "10.0.0.1",
+        "10.1",
+        "167772161",
+        "0x0a.1",
+        "[::ffff:10.0.0.1]",
+        "10\N{IDEOGRAPHIC FULL STOP}0.0.1",
+        "localhost.",
+    ):
+        with pytest.raises(ApiError, match="private address"):
+            get(f"http://{host}/a.mp4", private=False)
     assert [request.target for request in cdn.requests] == ["http://cdn.example/a.mp4"]
 
 
