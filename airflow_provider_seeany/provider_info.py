@@ -83,8 +83,8 @@ def get_provider_info() -> dict[str, Any]:
                         "default": None,
                     },
                     "publish_progress": {
-                        "description": "Let a wait in the triggerer publish its progress for the UI as an XCom "
-                        "(Airflow 3.3+): when it has changed, and at most every 10 s.",
+                        "description": "Let a wait in the triggerer (Airflow 3.3+) and a download publish their "
+                        "progress for the UI as an XCom: when it has changed, and at most every 10 s.",
                         "version_added": "0.1.0",
                         "type": "boolean",
                         "example": "False",

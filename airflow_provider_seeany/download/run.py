@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,18 +12,18 @@ from airflow_provider_seeany import metrics
 from airflow_provider_seeany.api.batch_result import Failure
 from airflow_provider_seeany.api.errors import ApiError, PermanentError
 from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.api.text import format_count, sanitize
+from airflow_provider_seeany.api.text import sanitize
 from airflow_provider_seeany.api.wait_log import Log
 from airflow_provider_seeany.download.fetch import EXPIRED_STATUSES, Fetcher, open_fetcher
 from airflow_provider_seeany.download.fetched import Fetched, Sink
 from airflow_provider_seeany.download.folder import Folder
 from airflow_provider_seeany.download.manifest import Entry
 from airflow_provider_seeany.download.memory import return_large_blocks
-from airflow_provider_seeany.download.settings import DownloadSettings, format_bytes
+from airflow_provider_seeany.download.progress import DownloadProgress, Push
+from airflow_provider_seeany.download.settings import DownloadSettings
 from airflow_provider_seeany.download.source import ResultFile, Source, files_of
 from airflow_provider_seeany.download.store import Store, StoreError
 from airflow_provider_seeany.exceptions import (
-    MAX_FAILURES_SHOWN,
     SeeAnyAuthError,
     SeeAnyConfigError,
     SeeAnyConnectionNotFound,
@@ -36,8 +35,6 @@ from airflow_provider_seeany.exceptions import (
 )
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook
 
-LOG_INTERVAL = 10.0  # minimum seconds between two log lines on progress
-
 MAX_STORE_FAILURES = 3
 """After so many failures of the storage in a row nothing else is fetched: it would be paid for in vain."""
 
@@ -47,13 +44,16 @@ class Download:
     A download of the files of some tasks.
 
     :param hook: requests tasks that came without their response, and those whose URLs have expired.
+    :param push: pushes what the UI's tab shows.
     """
 
-    def __init__(self, store: Store, settings: DownloadSettings, *, hook: SeeAnyHook, log: Log) -> None:
+    def __init__(
+        self, store: Store, settings: DownloadSettings, *, hook: SeeAnyHook, log: Log, push: Push | None = None
+    ) -> None:
         self._store = store
         self._settings = settings
         self._hook = hook
-        self._progress = _Progress(log)
+        self.progress = DownloadProgress(log, push)
         self._failures: list[Failure] = []
         self._can_retry = False
         self._entries: dict[int, list[Entry]] = {}
@@ -69,14 +69,16 @@ class Download:
         :raises SeeAnyDownloadError: if some could not be stored. All others are.
         """
         return_large_blocks()
+        kinds = self._settings.files
+        self.progress.begin([len(files_of(each.task, kinds)) if each.task else None for each in sources])
         try:
             asyncio.run(self._run(sources))
         except asyncio.CancelledError:
             raise SeeAnyError("The download was ended. What it had stored is kept, and not fetched again") from None
         finally:
-            metrics.downloaded(self._progress.bytes, conn_id=self._hook.seeany_conn_id)
+            metrics.downloaded(self.progress.bytes, conn_id=self._hook.seeany_conn_id)
         entries = [entry for index in sorted(self._entries) for entry in self._entries[index]]
-        self._progress.log_end(len(entries))
+        self.progress.end(entries, folder=self._store.url())
         if self._failures:
             kind = SeeAnyDownloadError if self._can_retry else SeeAnyDownloadRefused
             raise kind(self._failures, stored=len(entries))
@@ -136,11 +138,10 @@ class Download:
         if self._store_failures >= MAX_STORE_FAILURES:
             raise StoreError("not tried, as the storage had failed several times in a row")
 
-    def add(self, size: int | None) -> None:
-        """Count a file that is stored; its size is ``None`` if it was there before."""
-        if size is not None:
-            self._store_failures = 0
-        self._progress.add(size)
+    def add(self, size: int) -> None:
+        """Count a file that was stored."""
+        self._store_failures = 0
+        self.progress.add(size)
 
     def fail(self, seeany_task_id: str, file: str, error: Exception, *, asking: Exception | None = None) -> None:
         """
@@ -157,7 +158,7 @@ class Download:
         if may_appear or not isinstance(asking or error, PermanentError | AirflowFailException):
             self._can_retry = True
         self._failures.append(Failure(seeany_task_id, sanitize(reason)))
-        self._progress.fail(self._failures[-1])
+        self.progress.fail(self._failures[-1])
 
 
 class _TaskDownload:
@@ -181,11 +182,13 @@ class _TaskDownload:
             self._all.check_store()
             await asyncio.to_thread(self._folder.read)
             files = files_of(self._folder.source.task or await self._ask(), self._settings.files)
+            if self._folder.source.task is None:
+                self._all.progress.learn(len(files))
             if not files:
                 raise PermanentError(f"its result has no {', '.join(self._settings.files)}")
             kept = await asyncio.to_thread(self._kept, files)
-            for _ in kept:
-                self._all.add(None)
+            for entry in kept.values():
+                self._all.progress.add(entry.size, is_kept=True)
             if len(kept) < len(files):
                 await asyncio.to_thread(self._folder.sweep)
             stored = await asyncio.gather(*(self._store(file) for file in files if file.name not in kept))
@@ -248,42 +251,3 @@ class _TaskDownload:
         if self._asking is None:
             self._asking = asyncio.ensure_future(self._all.ask(self._id))
         return await self._asking
-
-
-class _Progress:
-    """Logs how far a download is, when that has changed and some time has passed."""
-
-    def __init__(self, log: Log) -> None:
-        self._log = log
-        self._began = self._logged = time.monotonic()
-        self._stored = self._kept = self._failed = self.bytes = 0
-
-    def add(self, size: int | None) -> None:
-        if size is None:
-            self._kept += 1
-        else:
-            self._stored += 1
-            self.bytes += size
-        now = time.monotonic()
-        if now >= self._logged + LOG_INTERVAL:
-            self._logged = now
-            self._log.info("%s", self)
-
-    def fail(self, failure: Failure) -> None:
-        self._failed += 1
-        if self._failed <= MAX_FAILURES_SHOWN:
-            self._log.warning("Not stored, of SeeAny task %s: %s", sanitize(failure.id), failure.reason)
-
-    def log_end(self, files: int) -> None:
-        self._log.info("Done: %s. In all: %s", self, _count(files))
-
-    def __str__(self) -> str:
-        seconds = time.monotonic() - self._began
-        rate = f"{format_bytes(self.bytes)} in {seconds:.1f} s, {format_bytes(self.bytes / (seconds or 1))}/s"
-        kept = f", {format_count(self._kept)} there already" if self._kept else ""
-        failed = f", {format_count(self._failed)} failed" if self._failed else ""
-        return f"{_count(self._stored)} stored ({rate}){kept}{failed}"
-
-
-def _count(files: int) -> str:
-    return "1 file" if files == 1 else f"{format_count(files)} files"

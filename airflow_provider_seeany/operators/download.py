@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_seeany.download.manifest import Entry
+    from airflow_provider_seeany.download.progress import Push
     from airflow_provider_seeany.download.run import Download
 
 
@@ -95,7 +96,7 @@ class SeeAnyDownloadOperator(BaseOperator):
         store = make_store(self.path, conn_id=self.conn_id, max_file_size=settings.max_file_size)
         hook = SeeAnyHook(self.seeany_conn_id)
         hook.mode = "download"
-        self._download = Download(store, settings, hook=hook, log=self.log)
+        self._download = Download(store, settings, hook=hook, log=self.log, push=self._push(context))
         self._entries = self._download.run(wanted)
         stored = manifest(store, self._entries, run=_name_of(context["ti"]))
         if self.outlets:
@@ -103,6 +104,24 @@ class SeeAnyDownloadOperator(BaseOperator):
 
             fill_outlet_events(self, context, download_extra(stored, path=store.url()), alias_uri=store.url())
         return stored
+
+    def _push(self, context: Context) -> Push | None:
+        """Return what pushes the progress for the UI, unless that is off or there is none."""
+        from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_2_PLUS
+
+        from airflow_provider_seeany.hooks.connection import runs_in_one_process
+        from airflow_provider_seeany.xcoms.record import Progress
+        from airflow_provider_seeany.xcoms.result import publishes_progress, push_record
+        from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
+
+        if not (self.do_xcom_push and publishes_progress()):
+            return None
+        # There, no message may be sent while another thread sends one.
+        if not AIRFLOW_V_3_2_PLUS or runs_in_one_process():
+            return None
+        return lambda copies: push_record(
+            Progress.of_copies(copies, conn_id=self.seeany_conn_id), TaskInstanceKey.of(context["ti"])
+        )
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
         """Return the files and their copies for OpenLineage, whose listener calls this; nothing for a failure."""

@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any, ClassVar
 
 import msgspec
-from airflow.providers.common.compat.sdk import XCom, conf
+from airflow.providers.common.compat.sdk import XCom
 
 from airflow_provider_seeany.api.collector import ResultCollector
 from airflow_provider_seeany.api.snapshot import Snapshot
@@ -16,6 +16,7 @@ from airflow_provider_seeany.api.text import sanitize
 from airflow_provider_seeany.api.wait_log import Log
 from airflow_provider_seeany.triggers.xcoms import NotOwned, TriggererXComs
 from airflow_provider_seeany.xcoms.record import BatchCounts, Progress, exact_amounts
+from airflow_provider_seeany.xcoms.result import publishes_progress
 
 MIN_INTERVAL = 10.0  # minimum seconds between two writes of one wait
 
@@ -43,9 +44,7 @@ class ProgressPublisher:
         self._conn_id = conn_id
         self._log = log
         self._seeany_task_id = seeany_task_id
-        self._is_enabled = (
-            xcoms is not None and conf.getboolean("seeany", "publish_progress", fallback=True) and hasattr(XCom, "aset")
-        )
+        self._is_enabled = xcoms is not None and publishes_progress() and hasattr(XCom, "aset")
         self._published: Progress | None = None
         self._next_at = 0.0
         self._writing: asyncio.Task[None] | None = None

@@ -3,7 +3,7 @@ What a wait pushes for the UI: its progress and its claim while it waits, and on
 
 - ``_seeany_20261124T203015Z:…``: the record, under a key with all that sums are made of (see ``record_key``)
 - ``_seeany``: the progress and the claim while the wait is in the triggerer; after that, the key of the record, by
-  which it is deleted before another one is pushed
+  which it is deleted before another one is pushed; of a download, which has no record, its progress and its copies
 
 Nothing of this is pushed if ``do_xcom_push`` is off.
 """
@@ -35,7 +35,8 @@ MAX_URL = 2000
 MAX_TEXT_LENGTH = 1000
 MAX_FAILURES_SHOWN = 20
 MAX_FILES_SHOWN = 20
-MAX_FILES_LENGTH = 8000  # maximum characters of these files' URLs together
+MAX_COPIES_SHOWN = 50
+MAX_FILES_LENGTH = 8000  # maximum characters of the URLs of files or copies together
 
 _MAX_AGE = 10 * 366 * 24 * 3600.0
 _MAX_CLOCK_DIFFERENCE = 3600.0
@@ -55,11 +56,36 @@ class BatchCounts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         return cls(total=batch.total, completed=batch.completed, failed=batch.failed, partial=batch.partial)
 
 
+class Copies(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """
+    How many files a download has stored so far, and at its end where they are.
+
+    :param total: number of files in all, as soon as that is known.
+    :param size: their bytes.
+    :param folder: where they are; only at the end, as are the paths of the first ones.
+    """
+
+    files: int
+    total: int | None = None
+    size: int = 0
+    failed: int = 0
+    folder: str | None = None
+    paths: list[str] = []
+
+    @classmethod
+    def of(cls, paths: Sequence[str], *, size: int, failed: int, folder: str) -> Copies:
+        """Return what is shown at the end."""
+        shown = [sanitize(path, limit=MAX_TEXT_LENGTH) for path in paths[:MAX_COPIES_SHOWN]]
+        folder = sanitize(folder, limit=MAX_TEXT_LENGTH)
+        return cls(files=len(paths), size=size, failed=failed, folder=folder, paths=_within_limit(shown))
+
+
 class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
     The progress of a wait at a moment in Unix seconds; of a batch, the cost so far too, as in :class:`Record`.
 
     :param is_created: whether the SeeAny task was only created, and nothing waits for it here.
+    :param copies: of a download, which is no wait and has nothing else of this.
     """
 
     conn_id: str
@@ -70,11 +96,17 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     batch: BatchCounts | None = None
     cost: dict[str, str] = {}
     is_created: bool = False
+    copies: Copies | None = None
 
     @classmethod
     def of_created(cls, seeany_task_id: str, *, conn_id: str) -> Progress:
         """Return what is shown of a task that was created."""
         return cls(conn_id=conn_id, at=int(time.time()), seeany_task_id=sanitize(seeany_task_id), is_created=True)
+
+    @classmethod
+    def of_copies(cls, copies: Copies, *, conn_id: str) -> Progress:
+        """Return what is shown of a download."""
+        return cls(conn_id=conn_id, at=int(time.time()), copies=copies)
 
     def xcoms(self, _: TaskInstanceKey) -> dict[str, Any]:
         """Return the XCom to push, by key."""
@@ -241,7 +273,10 @@ def web_url(url: object) -> str | None:
 
 def _first_urls(urls: Sequence[str]) -> list[str]:
     """Return the first URLs, as many as a record has room for."""
-    shown = [url for url in urls[:MAX_FILES_SHOWN] if web_url(url)]
+    return _within_limit([url for url in urls[:MAX_FILES_SHOWN] if web_url(url)])
+
+
+def _within_limit(shown: list[str]) -> list[str]:
     while sum(map(len, shown)) > MAX_FILES_LENGTH:
         shown.pop()
     return shown

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_seeany.links.task import RESULT_LINKS
 from airflow_provider_seeany.xcoms.raw import RawXCom
@@ -31,6 +32,11 @@ def result_xcoms(
         "return_value": task.as_json(),
         **Record.of_task(task, conn_id=conn_id).xcoms(task_instance),
     }
+
+
+def publishes_progress() -> bool:
+    """Return whether progress is published for the UI, as ``[seeany] publish_progress`` says."""
+    return bool(conf.getboolean("seeany", "publish_progress", fallback=True))
 
 
 def push_record(record: Record | Progress, task_instance: TaskInstanceKey) -> None:

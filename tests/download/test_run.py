@@ -14,7 +14,7 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowException, AirflowFailException, Asset, AssetAlias
 from airflow.sdk.execution_time.context import OutletEventAccessors
 
-from airflow_provider_seeany.download import run, store
+from airflow_provider_seeany.download import progress, run, store
 from airflow_provider_seeany.download.settings import DownloadSettings
 from airflow_provider_seeany.download.source import sources
 from airflow_provider_seeany.exceptions import (
@@ -337,7 +337,7 @@ def test_a_task_that_is_ended_in_the_middle_leaves_no_half_file(cdn: Cdn, tmp_pa
 def test_the_log_tells_how_far_a_download_is_and_how_it_ended(
     cdn: Cdn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "LOG_INTERVAL", 0.0)
+    monkeypatch.setattr(progress, "INTERVAL", 0.0)
     log = RecordedLog()
     files = store.make_store(f"file://{tmp_path}", conn_id=None, max_file_size=1 << 30)
     settings = DownloadSettings(

@@ -32,6 +32,7 @@ ARGUMENTS = [
 ]
 ENDED = {
     "finished": "success",
+    "kept": "success",
     "failed": "failed",
     "timed_out": "failed",
     "image_set": "success",

@@ -207,6 +207,58 @@ def test_a_partial_result_is_marked_on_the_page(ui: Ui, open_page: OpenPage, lan
     assert serious_findings(page, our_part(page, "SeeAny 结果" if language == "zh" else "SeeAny results")) == []
 
 
+def test_a_download_lists_its_copies_and_is_no_result_on_the_page(ui: Ui, open_page: OpenPage) -> None:
+    page = open_page(ui.task("kept"))
+
+    expect(page.get_by_text("2 files", exact=True)).to_be_visible()
+    expect(page.get_by_text(re.compile("^file://.*/kept/video-3s-red-shoes/video.mp4$"))).to_be_visible()
+    expect(page.get_by_text("Completed", exact=True)).to_be_visible()
+    page = open_page(ui.page)
+    expect(page.get_by_role("link", name="finished", exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name="kept", exact=True)).to_have_count(0)
+
+
+DOWNLOADS = {
+    "en": ("3 of 4 files · 1.5 MiB", "Only 2 of 3 are listed.", "The download failed", "Failed: 1. The log lists"),
+    "zh": ("3 / 4 个文件 · 1.5 MiB", "仅列出 3 个中的 2 个。", "下载失败", "失败 1 个，原因见日志。"),
+}
+
+
+@pytest.mark.parametrize(("language", "dark"), [("en", False), ("zh", True)])
+@pytest.mark.parametrize("state", ["downloading", "completed", "failed"])
+def test_a_download_shows_how_far_it_is_and_then_its_copies(
+    ui: Ui, open_page: OpenPage, state: str, language: str, dark: bool
+) -> None:
+    paths = ["s3://studio/autumn/vid_1/video.mp4", "s3://studio/autumn/vid_2/video.mp4"]
+    download = {"files": 3, "total": 4, "size": 3 << 19, "failed": 0, "folder": None, "paths": []}
+    if state != "downloading":
+        download |= {"failed": 1 if state == "failed" else 0, "folder": "s3://studio/autumn", "paths": paths}
+
+    def respond(route: Route) -> None:
+        view = route.fetch().json()
+        result = {**view["result"], "state": state, "seeany_task_id": None}
+        route.fulfill(json={**view, "result": result, "download": download})
+
+    page = open_page(
+        ui.task("finished"),
+        dark=dark,
+        language=language,
+        before=lambda page: page.route("**/seeany/api/dags/**", respond),
+    )
+
+    under_way, listed, title, failures = DOWNLOADS[language]
+    if state == "downloading":
+        expect(page.get_by_text(under_way, exact=True)).to_be_visible()
+        expect(page.get_by_label("进度" if language == "zh" else "Progress").first).to_be_visible()
+    else:
+        for text in ("1.5 MiB", "s3://studio/autumn", *paths, listed):
+            expect(page.get_by_text(text, exact=True)).to_be_visible()
+        expect(page.get_by_role("link", name=re.compile("video.mp4"))).to_have_count(0)
+    expect(page.get_by_text(title, exact=True)).to_have_count(1 if state == "failed" else 0)
+    expect(page.get_by_text(failures)).to_have_count(1 if state == "failed" else 0)
+    assert serious_findings(page, our_part(page, "SeeAny")) == []
+
+
 def test_a_batch_marks_and_counts_partial_results(ui: Ui, open_page: OpenPage) -> None:
     def respond(route: Route) -> None:
         view = route.fetch().json()

@@ -12,7 +12,7 @@ from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.exceptions import SeeAnyTaskFailed
 from airflow_provider_seeany.wait.base import BaseTaskWaitOperator
 from airflow_provider_seeany.xcoms import record as record_module
-from airflow_provider_seeany.xcoms.record import Record
+from airflow_provider_seeany.xcoms.record import Copies, Progress, Record
 from airflow_provider_seeany.xcoms.record_key import FIRST_KEY, LAST_KEY, PROGRESS_KEY, key_at
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 from tests.supervisor import Supervisor
@@ -102,6 +102,20 @@ def test_the_record_of_a_partial_failure_lists_the_first_files_and_stays_small(
     assert (record.state, record.is_partial, record.results) == ("failed", True, count)
     assert record.result_urls == urls[:listed]
     assert len(json.dumps(record.xcoms(KEY))) < 12_000
+
+
+@pytest.mark.parametrize(("count", "length", "listed"), [(3, 50, 3), (5000, 60, 50), (50, 900, 8), (1, 9000, 1)])
+def test_of_a_download_the_first_copies_are_listed_and_it_is_no_record(count: int, length: int, listed: int) -> None:
+    paths = [f"s3://bucket/{number:04}/".ljust(length, "x") for number in range(count)]
+    copies = Copies.of(paths, size=7, failed=2, folder="s3://bucket")
+
+    xcoms = Progress.of_copies(copies, conn_id="c").xcoms(KEY)
+
+    assert list(xcoms) == [PROGRESS_KEY]
+    shown = xcoms[PROGRESS_KEY]["copies"]
+    assert (shown["files"], shown["size"], shown["failed"], shown["folder"]) == (count, 7, 2, "s3://bucket")
+    assert [path[:16] for path in shown["paths"]] == [path[:16] for path in paths[:listed]]
+    assert len(json.dumps(xcoms)) < 10_000
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -10,6 +10,7 @@ one task instance are found by the primary key, however many there are.
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from sqlalchemy import and_, false, func, literal, select, tuple_
 from airflow_provider_seeany.web.results.spend import Day, SpendByDay, SpendKey
 from airflow_provider_seeany.web.results.views import (
     Cursor,
+    Download,
     Filters,
     Group,
     Result,
@@ -32,7 +34,7 @@ from airflow_provider_seeany.web.results.views import (
     batch_rows,
     result_urls,
 )
-from airflow_provider_seeany.xcoms.record import PARTIAL_RESULT_KEY, Progress, Record
+from airflow_provider_seeany.xcoms.record import PARTIAL_RESULT_KEY, Copies, Progress, Record
 from airflow_provider_seeany.xcoms.record_key import (
     FIRST_KEY,
     LAST_KEY,
@@ -60,6 +62,7 @@ SPEND = SpendByDay()  # the sums for all viewers of this process
 
 OUR_TRIGGERS = "airflow_provider_seeany.triggers."
 _ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed", "up_for_retry"})
+_NOT_STARTED = frozenset({None, "scheduled", "queued"})
 
 
 def ended_waits(
@@ -160,6 +163,8 @@ def task_view(session: Session, key: TaskInstanceKey) -> TaskView | None:
         return None
     xcoms, record = _xcoms(session, task.dag_run_id, key)
     progress = convert(xcoms.get(PROGRESS_KEY), Progress)
+    if progress is not None and progress.copies is not None:
+        return _download_view(task.state, progress, progress.copies, key)
     has_our_trigger = (task.classpath or "").startswith(OUR_TRIGGERS)
     if not (record or progress or has_our_trigger or task.operator in OUR_OPERATORS):
         return TaskView(is_seeany=False, task_state=task.state)
@@ -174,6 +179,16 @@ def task_view(session: Session, key: TaskInstanceKey) -> TaskView | None:
         result_urls=result_urls(xcoms.get("result_urls", record.result_urls)),
         batch=batch_rows(xcoms.get("return_value", xcoms.get(PARTIAL_RESULT_KEY)), record) if record.batch else [],
     )
+
+
+def _download_view(state: str | None, progress: Progress, copies: Copies, key: TaskInstanceKey) -> TaskView:
+    if state in _NOT_STARTED:
+        return TaskView(is_seeany=False, task_state=state)  # what an earlier try has pushed
+    result = Result.of(progress, key)
+    if state in _ENDED:
+        # Also of a worker that was killed before it could push the end.
+        result = replace(result, state="completed" if state == "success" else "failed")
+    return TaskView(is_seeany=True, task_state=state, result=result, download=Download.of(copies))
 
 
 def _xcoms(session: Session, dag_run_id: int, key: TaskInstanceKey) -> tuple[dict[str, Any], Record | None]:

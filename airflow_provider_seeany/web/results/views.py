@@ -13,7 +13,7 @@ import msgspec
 from airflow_provider_seeany.api.costs import NO_CURRENCY
 from airflow_provider_seeany.api.result_urls import urls_in
 from airflow_provider_seeany.api.task_id import MAX_TASKS
-from airflow_provider_seeany.xcoms.record import Progress, Record, web_url
+from airflow_provider_seeany.xcoms.record import MAX_COPIES_SHOWN, MAX_TEXT_LENGTH, Copies, Progress, Record, web_url
 from airflow_provider_seeany.xcoms.record_key import State as RecordState
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 from airflow_provider_seeany.xcoms.untrusted import (
@@ -27,8 +27,10 @@ from airflow_provider_seeany.xcoms.untrusted import (
 )
 
 State = Literal["waiting", RecordState]
+Shown = State | Literal["created", "downloading"]
 
 MAX_FILES = 100_000
+MAX_SIZE = 10**15  # bytes, or files, of a download
 LAST_SECOND = 253_402_300_799  # of the calendar, in Unix seconds
 
 
@@ -64,7 +66,7 @@ class Result:
     run_id: str
     task_id: str
     map_index: int
-    state: State | Literal["created"]
+    state: Shown
     at: int | None = None
     conn_id: str | None = None
     seeany_task_id: str | None = None
@@ -98,9 +100,11 @@ class Result:
         )
 
 
-def _state(pushed: Record | Progress | None) -> State | Literal["created"]:
+def _state(pushed: Record | Progress | None) -> Shown:
     if isinstance(pushed, Record):
         return pushed.state
+    if pushed and pushed.copies:
+        return "downloading"
     return "created" if pushed and pushed.is_created else "waiting"
 
 
@@ -151,14 +155,34 @@ class BatchRow:
 
 
 @dataclass(frozen=True)
+class Download:
+    """The :class:`Copies` of a download."""
+
+    files: int
+    total: int | None
+    size: int
+    failed: int
+    folder: str | None
+    paths: list[str]
+
+    @classmethod
+    def of(cls, copies: Copies) -> Download:
+        """Convert what a download has pushed."""
+        numbers = {name: _bounded(MAX_SIZE)(getattr(copies, name)) for name in ("files", "total", "size", "failed")}
+        paths = [path[:MAX_TEXT_LENGTH] for path in copies.paths[:MAX_COPIES_SHOWN]]
+        return cls(**numbers, folder=read_text(copies.folder), paths=paths)
+
+
+@dataclass(frozen=True)
 class TaskView:
-    """One task instance, which may be another provider's; with all result files, or all tasks of a batch."""
+    """One task instance, which may be another provider's; with all result files, all tasks of a batch, or copies."""
 
     is_seeany: bool
     task_state: str | None = None
     result: Result | None = None
     result_urls: list[str] = field(default_factory=list)
     batch: list[BatchRow] = field(default_factory=list)
+    download: Download | None = None
 
 
 def result_urls(value: object) -> list[str]:

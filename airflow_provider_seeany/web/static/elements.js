@@ -17,6 +17,7 @@ const { Badge, Box, Button, Flex, Text } = Chakra;
 const PALETTES = {
   waiting: "deferred",
   created: "scheduled",
+  downloading: "running",
   completed: "success",
   failed: "failed",
   timed_out: "up_for_retry",
@@ -155,6 +156,23 @@ export function Notice({ title, children, status = "error", ...more }) {
       h(Alert.Title, null, title),
       h(Alert.Description, { wordBreak: "break-word", whiteSpace: "pre-wrap" }, children),
     ),
+  );
+}
+
+/**
+ * Names and values, without those that are not known.
+ * @param {{ facts: [string, string | null][] }} props
+ */
+export function FactList({ facts }) {
+  return h(
+    Box,
+    { as: "dl", display: "grid", gridTemplateColumns: "max-content minmax(0, 1fr)", columnGap: 6, rowGap: 2 },
+    facts
+      .filter(([, value]) => value)
+      .flatMap(([name, value]) => [
+        h(Text, { as: "dt", key: name, color: "fg.muted" }, name),
+        h(Text, { as: "dd", key: `${name} value`, fontWeight: "medium", m: 0, overflowWrap: "anywhere" }, value),
+      ]),
   );
 }
 

@@ -89,6 +89,13 @@ export function countText(count, language) {
   return new Intl.NumberFormat(language, { maximumFractionDigits: 2 }).format(count);
 }
 
+/** @param {number} bytes @param {string} language a size with a unit, such as 1.5 GiB */
+export function bytesText(bytes, language) {
+  const units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+  const power = bytes < 1024 ? 0 : Math.min(Math.floor(Math.log2(bytes) / 10), units.length - 1);
+  return `${countText(bytes / 1024 ** power, language)} ${units[power]}`;
+}
+
 /**
  * A time in the viewer's time zone; a dash if it is beyond the range of dates.
  * @param {number} seconds Unix time

@@ -33,13 +33,18 @@ export function WaitProgress({ result, words, language, isWaiting, isCurrent }) 
           ),
           left !== null && left > 0 && h(Quiet, null, words.left(left)),
         ),
-    h(
-      Progress.Root,
-      { value: percent, min: 0, max: 100, size: "lg", colorPalette: "brand", striped: true, animated: true },
-      h(Progress.Track, { borderRadius: "full", "aria-label": words.progress }, h(Progress.Range)),
-    ),
+    h(ProgressBar, { value: percent, words }),
     result.total !== null && h(BatchTotals, { result, words, language }),
     result.at !== null && h(Quiet, { mt: 3 }, `${words.lastUpdate}: ${momentText(result.at, language)}`),
+  );
+}
+
+/** @param {{ value: number | null, words: Words }} props */
+export function ProgressBar({ value, words }) {
+  return h(
+    Progress.Root,
+    { value, min: 0, max: 100, size: "lg", colorPalette: "brand", striped: true, animated: true },
+    h(Progress.Track, { borderRadius: "full", "aria-label": words.progress }, h(Progress.Range)),
   );
 }
 

@@ -1,14 +1,15 @@
-/** The tab of a task instance: how far the wait is, or its result. */
+/** The tab of a task instance: how far the wait or the download is, or its result. */
 
 import { address, usePoll } from "./api.js";
 import { BatchTable } from "./batch.js";
-import { Chakra, CopyButton, h, LoadError, Notice, Quiet, StateBadge } from "./elements.js";
+import { Download } from "./download.js";
+import { Chakra, CopyButton, FactList, h, LoadError, Notice, Quiet, StateBadge } from "./elements.js";
 import { costText, countText, isWebUrl, momentText } from "./format.js";
 import { FileGrid, Player } from "./media.js";
 import { WaitProgress } from "./progress.js";
 import { useWords } from "./words.js";
 
-const { Box, Button, Flex, Heading, Text } = Chakra;
+const { Box, Button, Flex, Heading } = Chakra;
 
 /** @typedef {import("./types").Result} Result */
 /** @typedef {import("./types").TaskView} TaskView */
@@ -48,16 +49,23 @@ export function TaskTab({ dagId, runId, taskId, mapIndex }) {
     { direction: "column", gap: 4, p: { base: 2, md: 4 }, maxW: "6xl" },
     error && h(LoadError, { error, words }),
     h(Head, { result: view.result, words }),
-    view.result.state === "waiting"
-      ? h(WaitProgress, {
-          result: view.result,
-          words,
-          language,
-          isWaiting: !NOT_STARTED.has(view.task_state),
-          isCurrent: error === null,
-        })
-      : h(view.result.state === "created" ? Created : Ended, { view, result: view.result, words, language }),
+    h(contentOf(view), {
+      view,
+      result: view.result,
+      download: view.download,
+      words,
+      language,
+      isWaiting: !NOT_STARTED.has(view.task_state),
+      isCurrent: error === null,
+    }),
   );
+}
+
+/** @param {TaskView} view */
+function contentOf(view) {
+  if (view.download) return Download;
+  if (view.result?.state === "waiting") return WaitProgress;
+  return view.result?.state === "created" ? Created : Ended;
 }
 
 /** @param {{ result: Result, words: Words, language: string }} props */
@@ -151,13 +159,6 @@ function Facts({ result, words, language }) {
     [words.resolution, result.resolution],
     [words.result, !result.video_url && result.results ? words.files(result.results) : null],
     [words.finishedAt, result.at === null ? null : momentText(result.at, language)],
-  ]).filter(([, value]) => value);
-  return h(
-    Box,
-    { as: "dl", display: "grid", gridTemplateColumns: "max-content minmax(0, 1fr)", columnGap: 6, rowGap: 2 },
-    facts.flatMap(([name, value]) => [
-      h(Text, { as: "dt", key: name, color: "fg.muted" }, name),
-      h(Text, { as: "dd", key: `${name} value`, fontWeight: "medium", m: 0, overflowWrap: "anywhere" }, value),
-    ]),
-  );
+  ]);
+  return h(FactList, { facts });
 }

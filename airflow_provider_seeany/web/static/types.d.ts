@@ -7,7 +7,7 @@ export interface PluginProps {
   mapIndex?: string | number;
 }
 
-export type State = "waiting" | "created" | "completed" | "failed" | "timed_out";
+export type State = "waiting" | "created" | "downloading" | "completed" | "failed" | "timed_out";
 
 /** The amount is a decimal number as text: a float would lose digits. */
 export interface Money {
@@ -54,12 +54,23 @@ export interface BatchRow {
   is_partial: boolean;
 }
 
+/** What a download has stored so far; the folder, and the first paths in it, only at its end. */
+export interface Download {
+  files: number;
+  total: number | null;
+  size: number;
+  failed: number;
+  folder: string | null;
+  paths: string[];
+}
+
 export interface TaskView {
   is_seeany: boolean;
   task_state: string | null;
   result: Result | null;
   result_urls: string[];
   batch: BatchRow[];
+  download: Download | null;
 }
 
 export interface ResultsResponse {

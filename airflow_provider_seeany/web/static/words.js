@@ -7,7 +7,14 @@ export const ENGLISH = {
   intro:
     "Results and cost of the SeeAny tasks that Airflow waited for. This is the spend visible to Airflow: " +
     "only tasks that a DAG you may read waited for. It is not the account's bill.",
-  states: { waiting: "Waiting", created: "Created", completed: "Completed", failed: "Failed", timed_out: "Timed out" },
+  states: {
+    waiting: "Waiting",
+    created: "Created",
+    downloading: "Downloading",
+    completed: "Completed",
+    failed: "Failed",
+    timed_out: "Timed out",
+  },
   dag: "DAG",
   connection: "Connection",
   state: "State",
@@ -38,6 +45,14 @@ export const ENGLISH = {
   seconds: (/** @type {string} */ seconds) => `${seconds} s`,
   video: "Video",
   files: (/** @type {number} */ count) => `${count} ${count === 1 ? "file" : "files"}`,
+  filesOf: (/** @type {string} */ count, /** @type {string} */ total) => `${count} of ${total} files`,
+  copies: "Copies",
+  size: "Size",
+  folder: "Folder",
+  downloadFailed: "The download failed",
+  downloadFailures: (/** @type {string} */ stored, /** @type {number} */ failed) =>
+    `Files stored: ${stored}, which a retry keeps. ` +
+    (failed ? `Failed: ${failed}. The log lists the failures.` : "See the log."),
   image: (/** @type {number} */ number) => `Image ${number}`,
   copyUrl: (/** @type {number} */ count) => `Copy ${count === 1 ? "URL" : "URLs"}`,
   copied: "Copied",
@@ -91,7 +106,14 @@ const CHINESE = {
   intro:
     "Airflow 等待过的 SeeAny 任务：结果与花费。" +
     "这里只统计 Airflow 可见的花费，即您有权查看的 DAG 等待过的任务，并非账户账单。",
-  states: { waiting: "等待中", created: "已创建", completed: "已完成", failed: "失败", timed_out: "超时" },
+  states: {
+    waiting: "等待中",
+    created: "已创建",
+    downloading: "下载中",
+    completed: "已完成",
+    failed: "失败",
+    timed_out: "超时",
+  },
   dag: "DAG",
   connection: "连接",
   state: "状态",
@@ -122,6 +144,13 @@ const CHINESE = {
   seconds: (seconds) => `${seconds} 秒`,
   video: "视频",
   files: (count) => `${count} 个文件`,
+  filesOf: (count, total) => `${count} / ${total} 个文件`,
+  copies: "副本",
+  size: "大小",
+  folder: "目录",
+  downloadFailed: "下载失败",
+  downloadFailures: (stored, failed) =>
+    `已存储 ${stored} 个文件，重试时保留。` + (failed ? `失败 ${failed} 个，原因见日志。` : "详情见日志。"),
   image: (number) => `图片 ${number}`,
   copyUrl: () => "复制链接",
   copied: "已复制",

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import os
+
 from airflow.sdk import DAG, task
 
+from airflow_provider_seeany.operators.download import SeeAnyDownloadOperator
 from airflow_provider_seeany.sensors.batch import SeeAnyTaskBatchSensor
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 
 with DAG("shoe_videos", schedule=None):
-    SeeAnyTaskSensor(task_id="finished", seeany_task_id="video-3s-red-shoes", deferrable=False, poke_interval=1)
+    finished = SeeAnyTaskSensor(
+        task_id="finished", seeany_task_id="video-3s-red-shoes", deferrable=False, poke_interval=1
+    )
+    SeeAnyDownloadOperator(
+        task_id="kept",
+        result=finished.output,
+        path=f"file://{os.environ['AIRFLOW_HOME']}/kept",
+        allow_private_addresses=True,
+    )
     SeeAnyTaskSensor.partial(task_id="colours").expand(seeany_task_id=["video-3s-blue-shoes", "video-3s-green-shoes"])
     SeeAnyTaskSensor(task_id="under_way", seeany_task_id="video-900s-winter-boots")
     SeeAnyTaskSensor(task_id="poking", seeany_task_id="never-clogs", deferrable=False, poke_interval=5)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
@@ -20,7 +21,7 @@ from airflow_provider_seeany.api.collector import ResultCollector
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.exceptions import SeeAnyBatchFailed, SeeAnyTaskFailed
 from airflow_provider_seeany.web.results import queries, views
-from airflow_provider_seeany.xcoms.record import Progress, Record
+from airflow_provider_seeany.xcoms.record import Copies, Progress, Record
 from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY, key_at
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 from airflow_provider_seeany.xcoms.untrusted import Money
@@ -166,6 +167,38 @@ def test_a_task_that_was_only_created_is_shown_after_its_airflow_task_has_ended(
     assert shown is not None
     assert (shown.state, shown.seeany_task_id, shown.conn_id) == ("created", "wtask_1", "studio")
     assert waiting(session) == []
+
+
+@pytest.mark.parametrize(
+    ("task_state", "shown"),
+    [("running", "downloading"), ("success", "completed"), ("failed", "failed"), ("up_for_retry", "failed")],
+)
+def test_a_download_is_shown_on_its_tab_alone(session: Session, task_state: str, shown: str) -> None:
+    (instance,) = tasks(session)
+    push_xcoms(session, instance, Progress.of_copies(Copies(files=2, size=7), conn_id="studio").xcoms(instance))
+    session.execute(update(TaskInstance).where(*row_of(instance)).values(state=task_state))
+    session.commit()
+
+    seen = view(session, instance)
+
+    assert seen.result is not None
+    assert seen.download is not None
+    assert (seen.result.state, seen.result.conn_id, seen.download.files) == (shown, "studio", 2)
+    assert waiting(session) == []
+    assert queries.ended_waits(session, readable=["dag_0", "dag_1"], filters=EVERYTHING, before=None, limit=10) == (
+        [],
+        None,
+    )
+    assert queries.groups(session, readable=["dag_0", "dag_1"], filters=EVERYTHING, zone=ZoneInfo("UTC")) == []
+
+
+def test_a_download_that_was_cleared_does_not_show_the_copies_of_its_last_try_before_it_runs(session: Session) -> None:
+    (instance,) = tasks(session)
+    push_xcoms(session, instance, Progress.of_copies(Copies(files=2), conn_id="studio").xcoms(instance))
+    session.execute(update(TaskInstance).where(*row_of(instance)).values(state="queued"))
+    session.commit()
+
+    assert view(session, instance).download is None
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,61 @@
+/** A download on the tab: how far it is, then where the copies are. */
+
+import { Chakra, FactList, h, Notice, Panel, Quiet } from "./elements.js";
+import { bytesText, countText, momentText } from "./format.js";
+import { ProgressBar } from "./progress.js";
+
+const { Box, Text } = Chakra;
+
+/** @typedef {import("./types").Download} Copies */
+/** @typedef {{ download: Copies, result: import("./types").Result, words: import("./types").Words, language: string }} Props */
+
+/** @param {Props} props */
+export function Download(props) {
+  return props.result.state === "downloading" ? h(UnderWay, props) : h(Ended, props);
+}
+
+/** @param {Props} props */
+function UnderWay({ download, result, words, language }) {
+  const { files, total, size } = download;
+  const stored = total === null ? words.files(files) : words.filesOf(...counts([files, total], language));
+  return h(
+    Panel,
+    null,
+    h(Text, { fontWeight: "semibold", fontSize: "lg", mb: 2 }, `${stored} · ${bytesText(size, language)}`),
+    h(ProgressBar, { value: total ? Math.min(100, (100 * files) / total) : null, words }),
+    result.at !== null && h(Quiet, { mt: 3 }, `${words.lastUpdate}: ${momentText(result.at, language)}`),
+  );
+}
+
+/** @param {Props} props */
+function Ended({ download, result, words, language }) {
+  const { files, size, failed, folder, paths } = download;
+  return h(
+    Box,
+    null,
+    result.state === "failed" &&
+      h(Notice, { title: words.downloadFailed, mb: 4 }, words.downloadFailures(countText(files, language), failed)),
+    h(FactList, {
+      facts: [
+        [words.copies, words.files(files)],
+        [words.size, bytesText(size, language)],
+        [words.folder, folder],
+        [words.lastUpdate, result.at === null ? null : momentText(result.at, language)],
+      ],
+    }),
+    paths.length > 0 &&
+      h(
+        Box,
+        { as: "ul", "aria-label": words.copies, mt: 4, ps: 5, listStyleType: "disc", fontSize: "sm" },
+        paths.map((path) => h(Box, { as: "li", key: path, overflowWrap: "anywhere" }, path)),
+      ),
+    paths.length > 0 &&
+      paths.length < files &&
+      h(Quiet, { mt: 2 }, words.shownOnly(...counts([paths.length, files], language))),
+  );
+}
+
+/** @param {[number, number]} numbers @param {string} language */
+function counts([first, second], language) {
+  return /** @type {[string, string]} */ ([countText(first, language), countText(second, language)]);
+}
