@@ -21,6 +21,8 @@ from local_airflow.settings import Keys, Settings, free_port
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("by_hand")]
 
 DAGS = Path(__file__).parent / "command_dags"
+TRIED_OUT = ".tried-out"
+"""The suffix of the lineage of DAGs that were tried out; that of a single task comes beside it."""
 WAITS = {"deferrable", "poke", "reschedule", "expect_callback", "worker_free", "operator", "submit", "batch"}
 
 
@@ -74,7 +76,10 @@ def logs(home: Home) -> dict[str, str]:
     """What both commands wrote: they run at one time, as the waits mostly wait."""
     dag_ids = ("by_hand", "by_hand_misspelt")
     with ThreadPoolExecutor() as threads:
-        return dict(zip(dag_ids, threads.map(partial(home.airflow, "dags", "test"), dag_ids), strict=True))
+        written = dict(zip(dag_ids, threads.map(partial(home.airflow, "dags", "test"), dag_ids), strict=True))
+    for file in home.lineage.parent.glob(f"{home.lineage.name}-*.json"):
+        file.rename(file.with_suffix(TRIED_OUT))
+    return written
 
 
 def test_every_kind_of_wait_ends_well_in_a_dag_that_is_tried_out(home: Home, logs: dict[str, str]) -> None:
@@ -99,7 +104,7 @@ def test_a_connection_that_is_nowhere_is_named_at_once(home: Home, logs: dict[st
 
 def test_openlineage_gets_the_file_and_the_cost_of_every_wait(home: Home, logs: dict[str, str]) -> None:
     told: dict[str, tuple[list[str], dict[str, float]]] = {}
-    for file in home.settings.home.glob(f"{home.lineage.name}-*.json"):
+    for file in home.lineage.parent.glob(f"{home.lineage.name}-*{TRIED_OUT}"):
         event = json.loads(file.read_text())
         dag_id, _, task_id = event["job"]["name"].partition(".")
         if dag_id == "by_hand" and task_id and event["eventType"] == "COMPLETE":

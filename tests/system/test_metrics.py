@@ -66,9 +66,10 @@ def test_every_request_is_counted_in_the_process_that_makes_it(called_back: Call
 
 
 def test_every_callback_is_counted_by_what_became_of_it(counts: Counts) -> None:
-    received = named("seeany.callback.received", counts)
+    # A URL that is not signed, as another test calls, names no connection.
+    received = {tags: count for tags, count in named("seeany.callback.received", counts).items() if len(tags) == 2}
 
-    assert {conn_id for conn_id, _ in received} == {"calls_back", "calls_back_developer", "starts_dags"}
+    assert {conn_id for conn_id, _ in received} == {"calls_back", "calls_back_developer", "seeany_developer"}
     # Of those for the two DAGs, a mapped task counts twice, and two waits share one.
     assert received["calls_back", "resumed"] >= 8
     assert received["calls_back", "noted"] >= 1
