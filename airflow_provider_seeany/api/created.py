@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from airflow_provider_seeany.api import fields, lenient_json, quantities
 from airflow_provider_seeany.api.task_id import ID_KEYS, BadTaskId, checked_task_id, payload_parts
+
+_NO_ID = re.compile(r"""[\s<>\[\]{}"']""")
+"""What a text has that is returned by mistake: a web page, a message, or JSON other than an object."""
 
 
 class CreatedTask(msgspec.Struct, frozen=True):
@@ -34,6 +38,8 @@ def read_created(returned: object) -> CreatedTask:
             raise BadTaskId("a text in braces that is no JSON") from None
     # The innermost first: what is around a task, such as an event or a request, may have an id of its own.
     parts = [*payload_parts(returned)][::-1]
+    if isinstance(returned, str) and _NO_ID.search(returned.strip()):
+        raise BadTaskId("a text that cannot be an id, such as a web page or a message")
     if not parts:
         return CreatedTask(_checked(returned))
     # The most special name first: beside a `task_uuid`, the `id` may be a number of the service's own database.

@@ -96,7 +96,7 @@ def _request(address: str, token: str) -> SpendTotals | _Failure:
         return _Failure(f"{address} responded with HTTP {response.status_code}", _retry_after(response))
     try:
         return msgspec.json.decode(response.content, type=SpendTotals)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return _Failure(f"{address} responded with something else")
 
 

@@ -14,7 +14,7 @@ from airflow_provider_seeany.api.errors import ApiError, PermanentError
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.text import sanitize
 from airflow_provider_seeany.api.wait_log import Log
-from airflow_provider_seeany.download.fetch import EXPIRED_STATUSES, Fetcher, open_fetcher
+from airflow_provider_seeany.download.fetch import EXPIRED_STATUSES, Fetcher, open_fetcher, public_url
 from airflow_provider_seeany.download.fetched import Fetched, Sink
 from airflow_provider_seeany.download.folder import Folder
 from airflow_provider_seeany.download.manifest import Entry
@@ -242,10 +242,13 @@ class _TaskDownload:
     async def _fresh(self, file: ResultFile) -> ResultFile:
         """Return a file with its URL of today."""
         files = files_of(await self._ask(), self._settings.files)
-        found = next((fresh for fresh in files if fresh.name == file.name), None)
-        if found is None:
+        # By its path if that is one file's alone, as the number of an image is only its place in the list of today.
+        same = [fresh for fresh in files if public_url(fresh.url) == public_url(file.url)]
+        if len(same) != 1:
+            same = [fresh for fresh in files if fresh.name == file.name]
+        if not same:
             raise SeeAnyError("the result has no such file any more")
-        return found
+        return file._replace(url=same[0].url)
 
     async def _ask(self) -> SeeAnyTask:
         if self._asking is None:

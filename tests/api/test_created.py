@@ -30,6 +30,13 @@ def test_the_id_and_the_estimate_are_found(name: str) -> None:
     assert read_created(returned) == created
 
 
+@pytest.mark.parametrize("text", ["<html>no</html>", '["vid_1"]', '"vid_1"', "no credit", "{{ id }}"])
+def test_a_text_that_no_service_has_for_an_id_is_none(text: str) -> None:
+    """Else it would be kept, and the id of what may have been paid for would be lost without a word."""
+    with pytest.raises(BadTaskId):
+        read_created(text)
+
+
 @pytest.mark.parametrize(
     "returned", [None, "", "None", True, 1.5, [], ["vid_1"], {}, {"data": None}, {"id": None}, {"id": {}}, "{", b"x"]
 )

@@ -191,6 +191,33 @@ def test_an_expired_url_is_replaced_by_one_request_to_the_api(
         assert KEY not in str(request)
 
 
+def test_each_file_gets_its_own_new_url_although_their_order_has_changed(
+    cdn: Cdn, copy: Copy, api: Api, tmp_path: Path
+) -> None:
+    cdn.expected_query = "X-Sig=new"
+    urls = [cdn.add(f"/{n}.png", f"{n}".encode()) for n in range(3)]
+    old = {"id": "set_1", "status": "completed", "images": [{"url": f"{url}?X-Sig=old"} for url in urls]}
+    api.tasks({**old, "images": [{"url": f"{url}?X-Sig=new"} for url in reversed(urls)]})
+
+    copy(old)
+
+    assert [(tmp_path / f"set_1/image-00{n + 1}.png").read_text() for n in range(3)] == ["0", "1", "2"]
+
+
+def test_files_whose_urls_differ_in_their_query_alone_are_told_apart_by_their_place(
+    cdn: Cdn, copy: Copy, api: Api
+) -> None:
+    expired, file = reply(403, ""), reply(200, b"x")
+    url = cdn.respond("/get", expired, file, expired, file)
+    old, new = ([{"url": f"{url}?n={n}&{sig}"} for n in range(2)] for sig in ("old", "new"))
+    result = {"id": "set_1", "status": "completed"}
+    api.tasks({**result, "images": new})
+
+    copy({**result, "images": old}, max_active_files=1)
+
+    assert [request.target for request in cdn.requests][1::2] == ["/get?n=0&new", "/get?n=1&new"]
+
+
 def test_a_url_that_stays_expired_fails_with_both_reasons_and_is_asked_for_once(cdn: Cdn, copy: Copy, api: Api) -> None:
     result = video(cdn.respond("/v.mp4", reply(403, "")) + "?X-Sig=secret")
     api.tasks(result)

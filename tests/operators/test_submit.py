@@ -81,9 +81,9 @@ def test_it_pushes_nothing_that_is_not_there_or_not_wanted() -> None:
 
 def test_the_callable_gets_its_arguments_and_the_values_of_the_context_that_it_names() -> None:
     def create(prompt: str, *, size: str, ds: str) -> str:
-        return f"{prompt} {size} {ds}"
+        return f"{prompt}-{size}-{ds}"
 
-    assert Run(create=create, op_args=["cat"], op_kwargs={"size": "2K"}).execute() == "cat 2K 2026-11-26"
+    assert Run(create=create, op_args=["cat"], op_kwargs={"size": "2K"}).execute() == "cat-2K-2026-11-26"
 
 
 WRONG: list[tuple[Callable[..., Any], dict[str, Any]]] = [
