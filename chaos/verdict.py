@@ -117,6 +117,7 @@ def _batch_result(tasks: list[SeeAnyTask]) -> dict[str, Any]:
         "total": len(tasks),
         "completed": len(completed),
         "failed": len(failures),
+        "partial": sum(task.is_partial for task in completed),
         "cost": {"CNY": cents / 100},
         "detail": "full",
         "tasks": [task.as_json() for task in completed],

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from airflow_provider_seeany.api.collector import ResultCollector
 from chaos.plan import WAITS, PlannedWait
 from chaos.verdict import Observed, Service, expected_xcoms, problems, seconds_late
 
@@ -33,6 +34,15 @@ def observed_by(wait: PlannedWait) -> Observed:
 
 def problems_of(wait: PlannedWait, observed: Observed) -> str:
     return "\n".join(problems(wait, observed, SERVICE))
+
+
+def test_a_batch_is_expected_to_return_what_it_returns_without_faults() -> None:
+    wait = some_wait("completed", kind="batch")
+    collector = ResultCollector(wait.seeany_task_ids)
+    for index, task in enumerate(map(SERVICE.task, wait.seeany_task_ids)):
+        collector.add(index, task) if task.is_completed else collector.fail(index, task.failure_reason)
+
+    assert expected_xcoms(wait, SERVICE) == {"return_value": collector.result().as_json()}
 
 
 @pytest.mark.parametrize("wait", WAITS, ids=lambda wait: wait.task_id)
