@@ -10,6 +10,7 @@ import requests
 from airflow.providers.common.compat.sdk import conf
 from tenacity import RetryCallState, Retrying, retry_if_result, stop_before_delay, wait_random_exponential
 
+from airflow_provider_seeany.api.parse import read_retry_after
 from airflow_provider_seeany.budget.query import HEADER, PATH, SpendQuery, SpendTotals, new_token, query_key
 from airflow_provider_seeany.callback.url import MOUNTED_AT
 from airflow_provider_seeany.exceptions import SeeAnyBudgetUnknown
@@ -106,8 +107,7 @@ def _certificates() -> str | bool:
 
 
 def _retry_after(response: requests.Response) -> float:
-    text = response.headers.get("Retry-After", "")
-    return min(float(text), MAX_PAUSE) if text.isdecimal() else 0.0
+    return min(read_retry_after(response.headers) or 0.0, MAX_PAUSE)
 
 
 def _pause(state: RetryCallState) -> float:
