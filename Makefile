@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOWEST := .venv-lowest
+# What `make demo` needs, and what everything else needs: both in one environment.
+DEMO := $(VENV)/.demo-ready
 READY := $(VENV)/.ready
 BENCH := build/bench-venv
 WORKERS ?= 2
@@ -16,7 +18,7 @@ ROOT := $(if $(filter 0,$(shell id -u)),env,sudo)
 help:  ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: $(READY)  ## Show it at work: a real Airflow against the simulator (KEEP=1 leaves it running)
+demo: $(DEMO)  ## Show it at work: a real Airflow against the simulator (KEEP=1 leaves it running)
 	@$(BIN)/python -m demo
 
 test: $(READY)  ## Run all tests, some on real Airflow processes, but those of the next two targets
@@ -32,8 +34,8 @@ test-ui: $(READY) node_modules/.ready  ## Check the UI's JavaScript, then test t
 	SEEANY_UI_PICTURES=$(PICTURES) $(BIN)/python -m pytest tests/ui
 
 lowest:  ## Run the fast tests with the lowest versions that pyproject.toml allows
-	$(PYTHON) -m venv --clear $(LOWEST)
-	$(LOWEST)/bin/python -m pip install --quiet --constraint constraints-lowest.txt --editable '.[dev]'
+	@rm -rf $(LOWEST)
+	@PYTHON=$(PYTHON) .ci/install $(LOWEST) constraints-lowest.txt --editable '.[dev]'
 	$(LOWEST)/bin/python -m pytest -m "not system and not ui and not large" -n $(WORKERS) --dist loadgroup -p no:cacheprovider -q
 
 audit: $(READY)  ## Check for withdrawn and vulnerable versions among the dependencies
@@ -73,20 +75,23 @@ node_modules/.ready: package.json
 	npm install --silent --no-audit --no-fund
 	@touch $@
 
-$(READY): pyproject.toml constraints.txt
+$(DEMO): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed; name it with: make PYTHON=/path/to/python3.12 …"; exit 1; }
-	@echo "Installing Airflow and the provider into $(VENV), the first time only: some minutes …"
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@echo "Installing Airflow and the provider into $(VENV), the first time only: less than a minute …"
+	@PYTHON=$(PYTHON) .ci/install $(VENV) constraints.txt --editable '.[demo]'
+	@touch $@
+
+$(READY): $(DEMO)
+	@echo "Installing what the tests need …"
+	@.ci/install $(VENV) constraints.txt --editable '.[dev]'
 	@touch $@
 
 # A provider to compare with that does not install is left out; the results say so.
 $(BENCH)/.ready: pyproject.toml benchmarks/constraints.txt benchmarks/peers.txt
-	$(PYTHON) -m venv $(BENCH)
-	$(BENCH)/bin/python -m pip install --quiet --constraint benchmarks/constraints.txt --editable .
+	@PYTHON=$(PYTHON) .ci/install $(BENCH) benchmarks/constraints.txt --editable .
 	@while read -r peer; do \
-		$(BENCH)/bin/python -m pip install --quiet --constraint benchmarks/constraints.txt "$$peer" \
+		.ci/install $(BENCH) benchmarks/constraints.txt "$$peer" \
 			|| echo "$$peer does not install: it is left out"; \
 	done < benchmarks/peers.txt
 	@touch $@
