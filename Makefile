@@ -3,17 +3,18 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-LOWEST := .venv-lowest
 # What `make demo` needs, and what everything else needs: both in one environment.
 DEMO := $(VENV)/.demo-ready
 READY := $(VENV)/.ready
 BENCH := build/bench-venv
 WORKERS ?= 2
+PYTHONS ?= 3.11 3.12 3.13
+AIRFLOWS ?= 3.1.8 3.2.2 3.3.2
 # In front of what installs system packages; root needs no sudo.
 ROOT := $(if $(filter 0,$(shell id -u)),env,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-large test-ui chaos lowest audit check format wheel bench bench-short constraints clean
+.PHONY: help demo test test-large test-ui chaos lowest matrix audit check format release bench bench-short constraints clean
 
 help:  ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,9 +35,10 @@ test-ui: $(READY) node_modules/.ready  ## Check the UI's JavaScript, then test t
 	SEEANY_UI_PICTURES=$(PICTURES) $(BIN)/python -m pytest tests/ui
 
 lowest:  ## Run the fast tests with the lowest versions that pyproject.toml allows
-	@rm -rf $(LOWEST)
-	@PYTHON=$(PYTHON) .ci/install $(LOWEST) constraints-lowest.txt --editable '.[dev]'
-	$(LOWEST)/bin/python -m pytest -m "not system and not ui and not large" -n $(WORKERS) --dist loadgroup -p no:cacheprovider -q
+	@WORKERS=$(WORKERS) .ci/matrix $$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])') 3.1.8
+
+matrix:  ## Run the fast tests with each Python and Airflow, or only PYTHONS="3.12" AIRFLOWS="3.2.2 3.3.2"
+	@WORKERS=$(WORKERS) .ci/matrix "$(PYTHONS)" "$(AIRFLOWS)"
 
 audit: $(READY)  ## Check for withdrawn and vulnerable versions among the dependencies
 	$(BIN)/python tests/audit.py
@@ -53,8 +55,8 @@ format: $(READY)  ## Format, and fix what the linter can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-wheel: $(READY)  ## Build the wheel, install it into a clean environment and check that Airflow lists the provider
-	$(BIN)/python tests/wheel.py
+release: $(READY)  ## Build what a release uploads into dist/, check it and install it into a clean environment; no upload
+	$(BIN)/python -m tests.release
 
 bench: $(BENCH)/.ready  ## Measure what a wait costs next to other providers, into benchmarks/RESULTS.md; some 35 minutes
 	$(BENCH)/bin/python -m benchmarks $(PARTS)
@@ -62,14 +64,16 @@ bench: $(BENCH)/.ready  ## Measure what a wait costs next to other providers, in
 bench-short: $(READY)  ## The same without the others, in a minute; fails on large regressions only
 	@home=$$(mktemp -d) && AIRFLOW_HOME=$$home $(BIN)/python -m benchmarks.short; status=$$?; rm -rf $$home; exit $$status
 
-constraints:  ## Resolve the pinned versions anew, the lowest ones too (needs uv)
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
-		--no-emit-index-url --no-annotate --no-header --upgrade --quiet --output-file constraints.txt
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --resolution lowest-direct \
-		--no-emit-index-url --no-annotate --no-header --upgrade --quiet --output-file constraints-lowest.txt
+COMPILE := uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+	--no-emit-index-url --no-annotate --no-header --upgrade --quiet
+
+constraints:  ## Resolve the pinned versions anew, the lowest ones and those of Airflow 3.2, too (needs uv)
+	$(COMPILE) --output-file constraints.txt
+	$(COMPILE) --resolution lowest-direct --output-file constraints-lowest.txt
+	echo 'apache-airflow==3.2.2' | $(COMPILE) --constraint - --output-file constraints-airflow-3.2.txt
 
 clean:  ## Remove what the commands above made
-	rm -rf $(VENV) $(LOWEST) .demo build dist node_modules
+	rm -rf $(VENV) .demo build dist node_modules
 
 node_modules/.ready: package.json
 	npm install --silent --no-audit --no-fund
