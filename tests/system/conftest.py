@@ -262,6 +262,7 @@ COPYING = ("seeany_keep_images", "seeany_keep_batch")
 DAGS = (
     *(f"outcomes_{mode}" for mode in MODES),
     "xcoms_off",
+    "deferred_by_0_1",
     "ids_from_upstream",
     "batches",
     "budget_spent",
