@@ -194,6 +194,9 @@ RETURNED: dict[str, tuple[dict[str, Any], bool]] = {
     "success in another word": ({"code": "SUCCESS", "msg": "no"}, False),
     "success in another number": ({"code": 201, "msg": "no"}, False),
     "data that is not understood": ({"code": 10000, "msg": "no", "data": {"order": "x"}}, False),
+    "an earlier one": ({"code": 1002, "msg": "任务已存在"}, False),
+    "an earlier one, with a status": ({"code": 400, "msg": "The task already exists"}, False),
+    "an earlier one, by its code": ({"error": {"code": "DUPLICATE_TASK", "message": "no"}}, False),
     "a message": ({"message": "created"}, False),
     "nothing": ({"code": 0, "data": None}, False),
 }
