@@ -61,7 +61,7 @@ _MAY_BE_DONE = re.compile(
 
 
 def was_never_sent(error: BaseException) -> bool:
-    """Tell whether an error of an HTTP client means that the service cannot have got the request, nor got it earlier."""
+    """Tell whether an error of an HTTP client means that the service cannot have got the request, now or earlier."""
     layers = list(_layers(error))
     is_unsent = any(
         isinstance(each, ssl.SSLCertVerificationError) or not _NEVER_SENT.isdisjoint(_names(type(each)))

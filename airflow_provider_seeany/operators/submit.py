@@ -103,9 +103,12 @@ class SeeAnySubmitOperator(BaseTaskWaitOperator):
             submitter = self._submitter(context)
             created = submitter.submit(self._request(context))
         self.seeany_task_id = created.seeany_task_id
-        self._note_created(context, submitter.began_at)
+        # The task exists: failing because of one of these would lose its id, or create another one.
+        with self._warning("Budgets do not count this SeeAny task before it has ended"):
+            self._note_created(context, submitter.began_at)
         if created.wait_time is not None and self.do_xcom_push:
-            context["ti"].xcom_push(key="wait_time", value=created.wait_time)
+            with self._warning("wait_time could not be pushed"):
+                context["ti"].xcom_push(key="wait_time", value=created.wait_time)
         if not self.wait:
             self._show_created(context)
             if self.outlets:
@@ -146,7 +149,7 @@ class SeeAnySubmitOperator(BaseTaskWaitOperator):
         self.push_record(context, Progress.of_created(self.seeany_task_id, conn_id=self.seeany_conn_id))
 
     def _note_created(self, context: Context, began_at: float | None) -> None:
-        """Push what budgets find while nothing else is known of the task. An error in this does not fail this one."""
+        """Push what budgets find while nothing else is known of the task."""
         if not self.do_xcom_push or began_at is None:
             return
         from airflow_provider_seeany.api.text import sanitize
@@ -157,10 +160,15 @@ class SeeAnySubmitOperator(BaseTaskWaitOperator):
         ti = TaskInstanceKey.of(context["ti"])
         seeany_task_id = sanitize(self.seeany_task_id)
         key = created_key(began_at, seeany_task_id=seeany_task_id, dag_id=ti.dag_id, conn_id=self.seeany_conn_id)
+        RawXCom(key, ti).set(seeany_task_id)
+
+    @contextmanager
+    def _warning(self, what: str) -> Iterator[None]:
+        """Log an error in the block, which does not fail the task."""
         try:
-            RawXCom(key, ti).set(seeany_task_id)
+            yield
         except Exception:
-            self.log.warning("Budgets do not count this SeeAny task before it has ended", exc_info=True)
+            self.log.warning(what, exc_info=True)
 
     def _check_budget(self, context: Context) -> None:
         if self.budget is not None:

@@ -87,8 +87,12 @@ class Submitter:
         """
         if not self._store.keeps:
             self._log.warning(NO_STORE)
-        found = self._store.load()
-        step = decide(found, max_tries=self._max_tries, on_clear=self._on_clear, on_unknown=self._on_unknown)
+        found, step = self._found()
+        if step == "create":
+            self._check()
+            # That may take long, and this try may have been given up: the next one may have begun to create meanwhile.
+            # Later than this, Airflow lets a try that was given up write no intent.
+            found, step = self._found()
         if found is not None and step == "stop":
             raise self._unknown(found, f"Try {found.try_number} was about to create a SeeAny task at {found.moment}, ")
         if found is not None and step == "reuse":
@@ -98,19 +102,23 @@ class Submitter:
             self._log.warning("Creating another SeeAny task, besides %s created at %s", earlier, found.moment)
         return self._created(create)
 
+    def _found(self) -> tuple[Submission | None, Literal["create", "reuse", "stop"]]:
+        found = self._store.load()
+        step = decide(found, max_tries=self._max_tries, on_clear=self._on_clear, on_unknown=self._on_unknown)
+        return found, step
+
     def _reused(self, found: Submission) -> CreatedTask:
         assert found.seeany_task_id is not None
         self._log.info(
             "Nothing is created: SeeAny task %s was created at %s", sanitize(found.seeany_task_id), found.moment
         )
         # Also what a person has set, so that the next clear is known as one.
-        self._store.save(msgspec.structs.replace(found, max_tries=self._max_tries, is_unfinished=self._wait))
+        self._keep(msgspec.structs.replace(found, max_tries=self._max_tries, is_unfinished=self._wait))
         left = None if found.wait_time is None else found.began_at + found.wait_time - time.time()
         self.began_at = found.began_at
         return CreatedTask(found.seeany_task_id, left if left is not None and left > 0 else None)
 
     def _created(self, create: Callable[[], Any]) -> CreatedTask:
-        self._check()
         intent = self._store.intent()
         self._store.save(intent)
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -113,6 +114,21 @@ def test_a_worker_that_dies_at_any_moment_costs_one_task_at_most(when: str) -> N
         assert service.created == created
         submit(state, service.create, max_tries=3, on_unknown="create")
         assert service.created == created + 1
+
+
+@pytest.mark.parametrize("has_ended", [True, False])
+def test_a_try_that_was_given_up_during_its_budget_check_creates_nothing_beside_the_next_one(has_ended: bool) -> None:
+    service = Service()
+    state = State(dies_after="second set" if has_ended else "set")
+
+    def check() -> None:
+        with pytest.raises(Killed):
+            submit(state, service.create)
+
+    with nullcontext() if has_ended else pytest.raises(SeeAnySubmissionUnknown):
+        submit(state, service.create, check=check)
+
+    assert service.created == int(has_ended)
 
 
 def test_a_person_who_found_the_task_hands_its_id_over() -> None:
