@@ -120,8 +120,8 @@ def _repeats_nothing(error: BaseException) -> bool:
 
     A session with a ``Retry`` of its own may repeat a POST. Only the ``Retry`` that gives up knows, in the traceback.
     """
-    frames = [frame for frame, _ in walk_tb(error.__traceback__) if frame.f_code.co_name == "increment"]
-    retries = [retry for frame in frames if hasattr(retry := frame.f_locals.get("self"), "history")]
+    callers = [frame.f_locals.get("self") for frame, _ in walk_tb(error.__traceback__)]
+    retries = [each for each in callers if ("urllib3", "Retry") in _names(type(each))]
     if not retries:
         return ("urllib3", "MaxRetryError") not in _names(type(error))
     return all(were_never_sent(retry.history) for retry in retries)

@@ -121,7 +121,7 @@ def test_a_try_that_was_given_up_during_its_budget_check_creates_nothing_beside_
     service = Service()
     state = State(dies_after="second set" if has_ended else "set")
 
-    def check() -> None:
+    def check(_: Any) -> None:
         with pytest.raises(Killed):
             submit(state, service.create)
 
@@ -293,7 +293,7 @@ def test_without_a_store_the_log_says_what_cannot_be_promised_and_exceptions_are
 def test_a_check_that_refuses_leaves_nothing_and_is_not_made_if_nothing_is_created() -> None:
     state, service, checks = State(), Service(), []
 
-    def refuse() -> None:
+    def refuse(_: Any) -> None:
         checks.append("refused")
         raise AirflowFailException
 
