@@ -120,7 +120,7 @@ def _repeats_nothing(error: BaseException) -> bool:
 
     A session with a ``Retry`` of its own may repeat a POST. Only the ``Retry`` that gives up knows, in the traceback.
     """
-    callers = [frame.f_locals.get("self") for frame, _ in walk_tb(error.__traceback__)]
+    callers: list[Any] = [frame.f_locals.get("self") for frame, _ in walk_tb(error.__traceback__)]
     retries = [each for each in callers if ("urllib3", "Retry") in _names(type(each))]
     if not retries:
         return ("urllib3", "MaxRetryError") not in _names(type(error))

@@ -60,8 +60,8 @@ class Submitter:
 
     created: Mapping[str, float] = {}
     """
-    The task that :meth:`submit` returned, and what that replaced after a clear, within a day and unless it was free: their
-    ids, and when they were created, in Unix seconds.
+    The task that :meth:`submit` returned, and what that replaced after a clear, within a day and unless it was free:
+    their ids, and when they were created, in Unix seconds.
     """
 
     def __init__(
