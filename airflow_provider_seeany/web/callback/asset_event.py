@@ -7,9 +7,9 @@ All of it blocks: call it in a thread.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow.assets.manager import asset_manager
 from airflow.models.asset import AssetEvent, AssetModel
@@ -93,7 +93,7 @@ def _has_event(
     # Airflow 3.1 keeps the extra as text, 3.3 as JSON: both can be searched as text, so rows are found by it
     # and read here. What is not ASCII may be escaped in it.
     text = cast(AssetEvent.extra, Text)
-    ids = {*seeany_ids, *other_ids}
+    ids = [*seeany_ids, *other_ids]
     spellings = {spelling for each in ids for spelling in (each, json.dumps(each)[1:-1])}
     query = select(AssetEvent.extra).where(
         AssetEvent.asset_id == asset_id,
@@ -102,7 +102,12 @@ def _has_event(
     )
     if max_age is not None:
         query = query.where(AssetEvent.timestamp > datetime.now(UTC) - max_age - _CLOCK_DIFFERENCE)
-    return any(
-        extra.get("seeany_task_id") in ids or not set(seeany_ids).isdisjoint(extra.get("other_ids", ()))
-        for extra in session.scalars(query)
+    return any(_is_of(extra, ids, seeany_ids) for extra in session.scalars(query))
+
+
+def _is_of(extra: Mapping[str, Any], ids: Collection[str], seeany_ids: Collection[str]) -> bool:
+    # A user may have made an event with anything in it.
+    others = extra.get("other_ids")
+    return extra.get("seeany_task_id") in ids or (
+        isinstance(others, list) and any(each in others for each in seeany_ids)
     )

@@ -178,6 +178,17 @@ async def test_the_event_of_a_task_with_the_asset_as_its_outlet_does_not_count(h
     assert await handle_callback(CLAIMS, ["x"]) == EVENT
 
 
+@pytest.mark.parametrize("extra", [{"x": "x"}, {"seeany_task_id": ["x"]}, {"other_ids": 7, "about": "x"}])
+async def test_an_event_that_a_user_made_with_anything_in_it_does_no_harm(
+    hostile: HostileServer, extra: dict[str, Any]
+) -> None:
+    hostile.script(reply(200, completed()))
+    with create_session(scoped=False) as session:
+        session.add(AssetEvent(asset_id=session.scalar(select(AssetModel.id)), extra=extra))
+
+    assert await handle_callback(CLAIMS, ["x"]) == EVENT
+
+
 async def test_a_partial_result_makes_an_event_that_says_so(hostile: HostileServer) -> None:
     hostile.script(reply(200, PARTIAL))
 
