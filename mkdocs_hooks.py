@@ -1,0 +1,68 @@
+"""Makes README, changelog and the like pages of the documentation site, and turns links into those of the site."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from posixpath import dirname, join, normpath
+from typing import TYPE_CHECKING
+
+from mkdocs.structure.files import File, Files
+
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).parent
+
+PAGES = {
+    "README.md": "index.md",
+    "README.zh.md": "index.zh.md",
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "security.md",
+}
+"""The files of the repository that are pages of the site, and their names there."""
+
+_SOURCES = {page: source for source, page in PAGES.items()}
+_CODE_BLOCKS = re.compile(r"(^```.*?^```)", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]+)\)")
+# The site has a menu of its own for what the line below a page's title links.
+_OTHER_LANGUAGE = re.compile(r"^\[(?:中文|English)\]\(.*\n", re.MULTILINE)
+_ROLE = re.compile(r":\w+:<code>~?(?:\w+\.)*(\w+)</code>")
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages whose text is outside docs/."""
+    for page in _SOURCES:
+        files.append(File(page, config.docs_dir, config.site_dir, config.use_directory_urls))
+    return files
+
+
+def on_page_read_source(page: Page, config: MkDocsConfig) -> str:
+    """Return a page's text with the links of the site."""
+    path = _SOURCES.get(page.file.src_uri, f"docs/{page.file.src_uri}")
+    text = _OTHER_LANGUAGE.sub("", (ROOT / path).read_text("utf-8"))
+    parts = _CODE_BLOCKS.split(text)
+    parts[::2] = [_LINK.sub(lambda link: _site_link(path, *link.groups()), part) for part in parts[::2]]
+    text = "".join(parts)
+    # Of an English page among the Chinese ones, links lead to Chinese pages, whose headings have other anchors.
+    is_stand_in = page.file.locale != page.file.locale_alternate_of  # type: ignore[attr-defined]
+    return re.sub(r"(\.md)#[^)]+\)", r"\1)", text) if is_stand_in else text
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Draw a docstring's reference to a class as code."""
+    return _ROLE.sub(r"<code>\1</code>", html)
+
+
+def _site_link(source: str, text: str, target: str) -> str:
+    """Return a link of a file as the site has it: what is not on the site is only named."""
+    path, hash_, anchor = target.partition("#")
+    if not path or "://" in target:
+        return f"[{text}]({target})"
+    path = normpath(join(dirname(source), path))
+    page = PAGES.get(path) or (path.removeprefix("docs/") if path.startswith("docs/") else None)
+    if page is None:
+        return f"`{text}`" if re.fullmatch(r"[\w./-]+", text) else text
+    return f"[{text}]({page}{hash_}{anchor})"
