@@ -9,6 +9,7 @@ import ast
 import json
 import re
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,14 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSen
 
 from airflow_provider_seeany import exceptions
 from airflow_provider_seeany.exceptions import SeeAnyError
+from airflow_provider_seeany.operators.budget import SeeAnyBudgetOperator
+from airflow_provider_seeany.operators.download import SeeAnyDownloadOperator
+from airflow_provider_seeany.operators.submit import SeeAnySubmitOperator
+from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
 from airflow_provider_seeany.provider_info import get_provider_info
+from airflow_provider_seeany.sensors.batch import SeeAnyTaskBatchSensor
+from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
+from airflow_provider_seeany.wait.base import BaseTaskWaitOperator
 from tests.waits import starts_triggers
 
 ROOT = Path(__file__).parents[1]
@@ -167,6 +175,24 @@ def test_the_reference_has_every_public_class(name: str) -> None:
     listed = re.findall(r"^::: (\S+)$", (DOCS / name).read_text("utf-8"), re.MULTILINE)
 
     assert public - set(listed) == set()
+
+
+@pytest.mark.parametrize("name", ["{}.md", "{}.zh.md"])
+@pytest.mark.parametrize(
+    ("page", "kinds"),
+    {
+        "sensor": [BaseTaskWaitOperator, SeeAnyTaskSensor, SeeAnyTaskResultOperator],
+        "waiting": [SeeAnyTaskBatchSensor],
+        "submit": [SeeAnySubmitOperator],
+        "download": [SeeAnyDownloadOperator],
+        "budget": [SeeAnyBudgetOperator],
+    }.items(),
+)
+def test_every_parameter_is_explained(page: str, kinds: list[Any], name: str) -> None:
+    text = (DOCS / name.format(page)).read_text("utf-8")
+    parameters = {parameter for kind in kinds for parameter in signature(kind.__init__).parameters}
+
+    assert {name for name in parameters - {"self", "kwargs"} if not re.search(rf"`{name}\b|\b{name}=", text)} == set()
 
 
 def options(tree: Any) -> dict[str, str]:
