@@ -32,6 +32,10 @@ _CODE_BLOCKS = re.compile(r"(^```.*?^```)", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]+)\)")
 # The site has a menu of its own for what the line below a page's title links.
 _OTHER_LANGUAGE = re.compile(r"^\[(?:中文|English)\]\(.*\n", re.MULTILINE)
+# A line break within Chinese text, which a browser would draw as a space.
+_LINE_BREAK = re.compile(
+    r"(?<=[\u3000-\u9fff\uff00-\uffef])\n *(?=[\u3000-\u9fff\uff00-\uffef])|(?<=[、。，；：）])\n *(?=[A-Za-z`\[])"
+)
 _ROLE = re.compile(r":\w+:<code>~?(?:\w+\.)*(\w+)</code>")
 
 
@@ -49,7 +53,9 @@ def on_page_read_source(page: Page, config: MkDocsConfig) -> str:
     path = _SOURCES.get(page.file.src_uri, f"docs/{page.file.src_uri}")
     text = _OTHER_LANGUAGE.sub("", (ROOT / path).read_text("utf-8"))
     parts = _CODE_BLOCKS.split(text)
-    parts[::2] = [_LINK.sub(lambda link: _site_link(path, *link.groups()), part) for part in parts[::2]]
+    parts[::2] = [
+        _LINK.sub(lambda link: _site_link(path, *link.groups()), _LINE_BREAK.sub("", part)) for part in parts[::2]
+    ]
     text = "".join(parts)
     # Of an English page among the Chinese ones, links lead to Chinese pages, whose headings have other anchors.
     is_stand_in = page.file.locale != page.file.locale_alternate_of
