@@ -22,7 +22,7 @@ demo: $(READY)  ## Show it at work: a real Airflow against the simulator (KEEP=1
 test: $(READY)  ## Run all tests, some on real Airflow processes, but those of the next two targets
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not ui and not large"
 
-test-large: $(READY)  ## Run the tests that take long: very many rows, several triggerers and api-servers
+test-large: $(READY)  ## Run the tests that take long: very many rows, several triggerers and api-servers, the local Airflow itself
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m large
 
 test-ui: $(READY) node_modules/.ready  ## Check the UI's JavaScript, then test the UI in a real browser (PICTURES=1 renews docs/images)
