@@ -54,6 +54,10 @@ format: $(READY)  ## Format, and fix what the linter can fix
 docs: $(VENV)/.docs-ready  ## Build the documentation site into build/site; a broken link fails
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
+$(VENV)/.docs-ready: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
 wheel: $(READY)  ## Build the wheel, install it into a clean environment and check that Airflow lists the provider
 	$(BIN)/python tests/wheel.py
 
@@ -82,10 +86,6 @@ $(READY): pyproject.toml constraints.txt
 	@echo "Installing Airflow and the provider into $(VENV), the first time only: some minutes …"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	@touch $@
-
-$(VENV)/.docs-ready: $(READY)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	@touch $@
 
 # A provider to compare with that does not install is left out; the results say so.
