@@ -14,7 +14,7 @@ AIRFLOWS ?= 3.1.8 3.2.2 3.3.2
 ROOT := $(if $(filter 0,$(shell id -u)),env,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-large test-ui chaos lowest matrix audit check format release bench bench-short constraints clean
+.PHONY: help demo test test-large test-ui chaos lowest matrix audit check format docs release bench bench-short constraints clean
 
 help:  ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,7 +25,7 @@ demo: $(DEMO)  ## Show it at work: a real Airflow against the simulator (KEEP=1 
 test: $(READY)  ## Run all tests, some on real Airflow processes, but those of the next two targets
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not ui and not large"
 
-test-large: $(READY)  ## Run the tests that take long: very many rows, several triggerers and api-servers
+test-large: $(READY)  ## Run the tests that take long: very many rows, several triggerers and api-servers, the local Airflow itself
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m large
 
 test-ui: $(READY) node_modules/.ready  ## Check the UI's JavaScript, then test the UI in a real browser (PICTURES=1 renews docs/images)
@@ -55,6 +55,13 @@ format: $(READY)  ## Format, and fix what the linter can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(VENV)/.docs-ready  ## Build the documentation site into build/site; a broken link fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
+$(VENV)/.docs-ready: $(READY)
+	@.ci/install $(VENV) constraints.txt --editable '.[docs]'
+	@touch $@
+
 release: $(READY)  ## Build what a release uploads into dist/, check it and install it into a clean environment; no upload
 	$(BIN)/python -m tests.release
 
@@ -64,7 +71,7 @@ bench: $(BENCH)/.ready  ## Measure what a wait costs next to other providers, in
 bench-short: $(READY)  ## The same without the others, in a minute; fails on large regressions only
 	@home=$$(mktemp -d) && AIRFLOW_HOME=$$home $(BIN)/python -m benchmarks.short; status=$$?; rm -rf $$home; exit $$status
 
-COMPILE := uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+COMPILE := uv pip compile pyproject.toml --extra dev --extra docs --universal --python-version 3.11 \
 	--no-emit-index-url --no-annotate --no-header --upgrade --quiet
 
 constraints:  ## Resolve the pinned versions anew, the lowest ones and those of Airflow 3.2, too (needs uv)
