@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from urllib.parse import urljoin
 
 import aiohttp
 from yarl import URL
@@ -20,6 +20,7 @@ from airflow_provider_seeany.api.errors import (
     PermanentError,
     TransientError,
 )
+from airflow_provider_seeany.api.public_url import without_user
 from airflow_provider_seeany.api.result_urls import is_web_url
 from airflow_provider_seeany.api.retries import acall_with_retries
 from airflow_provider_seeany.api.route import Route, is_loopback, route_to
@@ -106,7 +107,7 @@ class Fetcher:
         except BadSettings as error:
             raise PermanentError(str(error)) from None
         # As it is written: another form would not match its signature.
-        sent = URL(_without_user(url), encoded=url.isascii())
+        sent = URL(without_user(url), encoded=url.isascii())
         host = (sent.host or "").rstrip(".")
         if not self._allow_private_addresses and (is_loopback(host) or _is_private_literal(host)):
             raise PrivateAddressError(f"{host} {PrivateAddressError.TEXT}")
@@ -147,17 +148,6 @@ async def open_fetcher(*, allow_private_addresses: bool) -> AsyncIterator[Fetche
     """Provide a fetcher for the running event loop."""
     async with AsyncExitStack() as stack:
         yield Fetcher(stack, allow_private_addresses=allow_private_addresses)
-
-
-def public_url(url: str) -> str:
-    """Return a URL without what may be secret: user, query and fragment."""
-    parts = urlsplit(_without_user(url))
-    return urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
-
-
-def _without_user(url: str) -> str:
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if "@" in parts.netloc else url
 
 
 def _redirected(url: str, location: str) -> str:

@@ -7,7 +7,7 @@ import mimetypes
 
 import msgspec
 
-from airflow_provider_seeany.download.fetch import public_url
+from airflow_provider_seeany.api.public_url import public_url
 from airflow_provider_seeany.download.fetched import Fetched
 from airflow_provider_seeany.download.manifest import Entry
 from airflow_provider_seeany.download.source import ResultFile, Source

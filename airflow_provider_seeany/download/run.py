@@ -11,10 +11,11 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow_provider_seeany import metrics
 from airflow_provider_seeany.api.batch_result import Failure
 from airflow_provider_seeany.api.errors import ApiError, PermanentError
+from airflow_provider_seeany.api.public_url import public_url
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.text import sanitize
 from airflow_provider_seeany.api.wait_log import Log
-from airflow_provider_seeany.download.fetch import EXPIRED_STATUSES, Fetcher, open_fetcher, public_url
+from airflow_provider_seeany.download.fetch import EXPIRED_STATUSES, Fetcher, open_fetcher
 from airflow_provider_seeany.download.fetched import Fetched, Sink
 from airflow_provider_seeany.download.folder import Folder
 from airflow_provider_seeany.download.manifest import Entry

@@ -13,7 +13,7 @@ import pytest
 
 from airflow_provider_seeany.api.errors import ApiError, PermanentError
 from airflow_provider_seeany.download import fetch
-from airflow_provider_seeany.download.fetch import open_fetcher, public_url
+from airflow_provider_seeany.download.fetch import open_fetcher
 from airflow_provider_seeany.download.fetched import Fetched
 from airflow_provider_seeany.download.guard import public_socket
 from tests.download.cdn import Cdn
@@ -362,10 +362,6 @@ def test_errors_do_not_show_the_signature(cdn: Cdn) -> None:
         with pytest.raises(ApiError) as caught:
             get(f"{cdn.url}{path}?X-Signature=secret")
         assert "secret" not in str(caught.value)
-
-
-def test_the_source_is_shown_without_query_user_and_fragment() -> None:
-    assert public_url("https://user:secret@cdn.example:8443/a.mp4?sig=secret#x") == "https://cdn.example:8443/a.mp4"
 
 
 def test_a_server_that_falls_silent_is_given_up(cdn: Cdn, monkeypatch: pytest.MonkeyPatch) -> None:
