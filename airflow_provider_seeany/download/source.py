@@ -50,12 +50,13 @@ class ResultFile(NamedTuple):
         return extension.lower() if _EXTENSION.fullmatch(extension) else ""
 
 
-def path_segment(name: str) -> str:
-    """Return a name escaped to be one segment of a path, and short enough to be one."""
-    escaped = quote(name, safe="")
+def path_segment(*names: str) -> str:
+    """Return names escaped to be one segment of a path, and short enough to be one; other names give another one."""
+    # Escaped names have no comma.
+    escaped = ",".join(quote(name, safe="") for name in names)
     if len(escaped) <= _MAX_SEGMENT:
         return escaped
-    return f"{escaped[:_MAX_SEGMENT]}-{sha256(name.encode()).hexdigest()[:16]}"
+    return f"{escaped[:_MAX_SEGMENT]}-{sha256(escaped.encode()).hexdigest()[:16]}"
 
 
 def sources(*, result: object, seeany_task_ids: object) -> list[Source]:

@@ -98,7 +98,7 @@ class SeeAnyDownloadOperator(BaseOperator):
         hook.mode = "download"
         self._download = Download(store, settings, hook=hook, log=self.log, push=self._push(context))
         self._entries = self._download.run(wanted)
-        stored = manifest(store, self._entries, run=_name_of(context["ti"]))
+        stored = manifest(store, self._entries, run=_names_of(context["ti"]))
         if self.outlets:
             from airflow_provider_seeany.xcoms.asset_events import download_extra, fill_outlet_events
 
@@ -135,7 +135,6 @@ class SeeAnyDownloadOperator(BaseOperator):
             self._download.cancel()
 
 
-def _name_of(task_instance: Any) -> str:
+def _names_of(task_instance: Any) -> tuple[str, ...]:
     key = (task_instance.dag_id, task_instance.task_id, task_instance.run_id)
-    index = () if task_instance.map_index < 0 else (str(task_instance.map_index),)
-    return "-".join((*key, *index))
+    return key if task_instance.map_index < 0 else (*key, str(task_instance.map_index))

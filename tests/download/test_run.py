@@ -304,8 +304,8 @@ def test_more_files_than_an_xcom_takes_are_listed_in_a_file_beside_them(cdn: Cdn
 
     listed = copy({"id": "set_1", "status": "completed", "images": images})
 
-    assert listed == {"manifest": f"file://{tmp_path}/manifest-dag-keep-run%2F1.json", "files": 300, "bytes": 300}
-    manifest = json.loads((tmp_path / "manifest-dag-keep-run%2F1.json").read_text())
+    assert listed == {"manifest": f"file://{tmp_path}/manifest-dag,keep,run%2F1.json", "files": 300, "bytes": 300}
+    manifest = json.loads((tmp_path / "manifest-dag,keep,run%2F1.json").read_text())
     assert [each["file"] for each in manifest] == [f"image-{n:03}" for n in range(1, 301)]
 
 
