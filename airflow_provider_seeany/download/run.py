@@ -101,7 +101,10 @@ class Download:
         left = iter(enumerate(sources))
         try:
             async with (
-                open_fetcher(allow_private_addresses=self._settings.allow_private_addresses) as fetcher,
+                open_fetcher(
+                    allow_private_addresses=self._settings.allow_private_addresses,
+                    min_rate=self._settings.min_bytes_per_second,
+                ) as fetcher,
                 asyncio.TaskGroup() as group,
             ):
                 for _ in range(min(active, len(sources))):

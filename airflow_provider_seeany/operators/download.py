@@ -42,6 +42,8 @@ class SeeAnyDownloadOperator(BaseOperator):
     :param files: what to copy: some of ``video``, ``thumbnail`` and ``images``, which are all other files.
     :param max_active_files: maximum files that are fetched at once. Each takes up to some 12 MiB of memory.
     :param max_file_size: the largest file to fetch, in bytes or as text: ``500MB``, ``2GiB``.
+    :param min_bytes_per_second: a connection that is slower for 30 s is replaced by another one, which continues where
+        it was; after three in a row the file fails, and a retry of the task tries again. In bytes or as text: ``4KiB``.
     :param overwrite: fetch files that are there already, too.
     :param allow_private_addresses: allow URLs that lead to private, loopback and link-local addresses, such as those of
         a simulator. Otherwise they are refused, as the workers' network is not for a response to choose.
@@ -64,6 +66,7 @@ class SeeAnyDownloadOperator(BaseOperator):
         files: Sequence[str] = FILES,
         max_active_files: int = 4,
         max_file_size: int | str = "2GiB",
+        min_bytes_per_second: int | str = "4KiB",
         overwrite: bool = False,
         allow_private_addresses: bool = False,
         **kwargs: Any,
@@ -77,6 +80,7 @@ class SeeAnyDownloadOperator(BaseOperator):
         self.files = files
         self.max_active_files = max_active_files
         self.max_file_size = max_file_size
+        self.min_bytes_per_second = min_bytes_per_second
         self.overwrite = overwrite
         self.allow_private_addresses = allow_private_addresses
         if (result is None) == (seeany_task_ids is None):

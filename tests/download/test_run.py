@@ -368,7 +368,12 @@ def test_the_log_tells_how_far_a_download_is_and_how_it_ended(
     log = RecordedLog()
     files = store.make_store(f"file://{tmp_path}", conn_id=None, max_file_size=1 << 30)
     settings = DownloadSettings(
-        files=("video",), max_active_files=1, max_file_size=1 << 30, overwrite=False, allow_private_addresses=True
+        files=("video",),
+        max_active_files=1,
+        max_file_size=1 << 30,
+        min_bytes_per_second=1,
+        overwrite=False,
+        allow_private_addresses=True,
     )
     wanted = sources(result=[video(cdn.add(f"/{n}.mp4", CONTENT), f"vid_{n}") for n in range(2)], seeany_task_ids=None)
 
