@@ -239,8 +239,10 @@ class _TaskDownload:
             name, writer = self._folder.writer(file, extension)
             return writer
 
-        fetched = Fetched(file.url, open_sink, max_size=self._settings.max_file_size)
-        await self._fetcher.fetch(fetched)
+        progress, max_size = self._all.progress, self._settings.max_file_size
+        fetched = Fetched(file.url, open_sink, max_size=max_size, on_written=progress.report)
+        with progress.receiving(fetched):
+            await self._fetcher.fetch(fetched)
         return self._folder.add(file, name, fetched)
 
     async def _fresh(self, file: ResultFile) -> ResultFile:

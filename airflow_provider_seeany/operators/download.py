@@ -123,8 +123,8 @@ class SeeAnyDownloadOperator(BaseOperator):
         # There, no message may be sent while another thread sends one.
         if not AIRFLOW_V_3_2_PLUS or runs_in_one_process():
             return None
-        return lambda copies: push_record(
-            Progress.of_copies(copies, conn_id=self.seeany_conn_id), TaskInstanceKey.of(context["ti"])
+        return lambda copies, percent: push_record(
+            Progress.of_copies(copies, percent=percent, conn_id=self.seeany_conn_id), TaskInstanceKey.of(context["ti"])
         )
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:

@@ -384,6 +384,7 @@ def test_the_log_tells_how_far_a_download_is_and_how_it_ended(
         run.Download(files, settings, hook=SeeAnyHook(), log=log).run(wanted)
 
     text = "\n".join(log.infos + log.warnings)
+    assert "0 files stored, 1 being fetched (293.0 KiB in " in text
     assert "1 file stored (293.0 KiB in " in text
     assert "Done: 2 files stored (585.9 KiB in " in text
     assert "Not stored, of SeeAny task vid_0: video: HTTP 400" in text
