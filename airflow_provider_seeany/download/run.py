@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
@@ -197,6 +198,10 @@ class _TaskDownload:
                 await asyncio.to_thread(self._folder.sweep)
             stored = await asyncio.gather(*(self._store(file) for file in files if file.name not in kept))
             await asyncio.to_thread(self._folder.write_index)
+        except asyncio.CancelledError:
+            with suppress(StoreError):
+                await asyncio.to_thread(self._folder.write_index)
+            raise
         except (AirflowException, ApiError, StoreError) as error:
             self._all.fail(self._id, "", error)
             return []

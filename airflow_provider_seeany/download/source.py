@@ -36,10 +36,11 @@ class Source(NamedTuple):
 
 
 class ResultFile(NamedTuple):
-    """A file of a result: its name without extension, and its URL."""
+    """A file of a result: its name without extension, its URL, and whether its name is only its place in the result."""
 
     name: str
     url: str
+    is_numbered: bool = False
 
     @property
     def extension(self) -> str:
@@ -145,5 +146,7 @@ def files_of(task: SeeAnyTask, kinds: Iterable[str]) -> list[ResultFile]:
     files = {"video": [ResultFile("video", video)] if video else []}
     files["thumbnail"] = [ResultFile("thumbnail", thumbnail)] if thumbnail else []
     others = [url for url in task.result_urls if url not in (video, thumbnail)]
-    files["images"] = [ResultFile(f"image-{number:03}", url) for number, url in enumerate(others, start=1)]
+    files["images"] = [
+        ResultFile(f"image-{number:03}", url, is_numbered=True) for number, url in enumerate(others, start=1)
+    ]
     return [file for kind in dict.fromkeys(kinds) for file in files[kind]]
