@@ -54,7 +54,7 @@ format: $(READY)  ## Format, and fix what the linter can fix
 wheel: $(READY)  ## Build the wheel, install it into a clean environment and check that Airflow lists the provider
 	$(BIN)/python tests/wheel.py
 
-bench: $(BENCH)/.ready  ## Measure what a wait costs next to other providers, into benchmarks/RESULTS.md; some 35 minutes
+bench: $(BENCH)/.ready  ## Measure what a wait costs next to other providers, into benchmarks/RESULTS.md; some 40 minutes
 	$(BENCH)/bin/python -m benchmarks $(PARTS)
 
 bench-short: $(READY)  ## The same without the others, in a minute; fails on large regressions only
@@ -81,10 +81,10 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-# A provider to compare with that does not install is left out; the results say so.
+# A provider to compare with that does not install is left out; the results say so. The others run an S3 server.
 $(BENCH)/.ready: pyproject.toml benchmarks/constraints.txt benchmarks/peers.txt
 	$(PYTHON) -m venv $(BENCH)
-	$(BENCH)/bin/python -m pip install --quiet --constraint benchmarks/constraints.txt --editable .
+	$(BENCH)/bin/python -m pip install --quiet --constraint benchmarks/constraints.txt --editable . 'moto[s3]' flask flask-cors s3fs
 	@while read -r peer; do \
 		$(BENCH)/bin/python -m pip install --quiet --constraint benchmarks/constraints.txt "$$peer" \
 			|| echo "$$peer does not install: it is left out"; \
