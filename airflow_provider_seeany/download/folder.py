@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import mimetypes
+from contextlib import suppress
 
 import msgspec
 
@@ -11,7 +12,7 @@ from airflow_provider_seeany.api.public_url import public_url
 from airflow_provider_seeany.download.fetched import Fetched
 from airflow_provider_seeany.download.manifest import Entry
 from airflow_provider_seeany.download.source import ResultFile, Source
-from airflow_provider_seeany.download.store import Store, Writer
+from airflow_provider_seeany.download.store import Store, StoreError, Writer
 
 INDEX = "seeany.json"
 """The name of the file that lists the others of its folder, with their checksums."""
@@ -112,4 +113,6 @@ class Folder:
             rows = msgspec.to_builtins(sorted(self._entries.values(), key=lambda entry: entry.file))
             self._store.write(json.dumps(rows, indent=1, ensure_ascii=False).encode(), self.source.folder, INDEX)
         for name in self._replaced:
-            self._store.delete(self.source.folder, name)
+            # Writing does not need the permission to delete, and the index says which one counts.
+            with suppress(StoreError):
+                self._store.delete(self.source.folder, name)

@@ -16,15 +16,16 @@ async def no_slower_than(bytes_per_second: int, pieces: AsyncIterable[bytes]) ->
     """
     Pass on what arrives. Only the time until it arrives counts, not that in which it is stored.
 
-    :raises TooSlow: after a piece with which the rate of a window is too low; silence is for another time limit.
+    :raises TooSlow: when there is more after a window whose rate was too low; silence is for another time limit.
     """
-    waited, came, began = 0.0, 0, monotonic()
+    waited, came, is_slow, began = 0.0, 0, False, monotonic()
     async for piece in pieces:
+        if is_slow:
+            raise TooSlow
         waited += monotonic() - began
         came += len(piece)
         yield piece
         if waited >= WINDOW:
-            if came < bytes_per_second * waited:
-                raise TooSlow
+            is_slow = came < bytes_per_second * waited
             waited, came = 0.0, 0
         began = monotonic()

@@ -59,6 +59,7 @@ def passed_on(clock: Clock, pieces: list[tuple[float, int]], *, seconds_to_store
         pytest.param([(29, 1), (1, 3000)] * 3, 6, True, id="stalls in between"),
         pytest.param([(1, 9000)] * 30 + [(1, 1)] * 60, 60, False, id="fast at first"),
         pytest.param([(29, 1)], 1, True, id="a small file"),
+        pytest.param([(1, 99)] * 30, 30, True, id="too slow, but at its end"),
     ],
 )
 def test_the_rate_of_a_window_counts(

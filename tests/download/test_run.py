@@ -116,6 +116,24 @@ def test_an_image_is_not_taken_for_another_whose_number_it_has_in_a_later_run(
     assert cdn.paths() == {"/a.png": 1, "/b.jpg": 1}, "the last one has its place still"
 
 
+def test_a_replaced_image_that_may_not_be_deleted_fails_nothing(
+    cdn: Cdn, copy: Copy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: object, *names: str) -> None:
+        raise store.StoreError("the storage failed: AccessDenied")
+
+    monkeypatch.setattr(store.Store, "delete", refuse)
+    copy(image_set(cdn.add("/a.png", b"a")))
+    latest = image_set(cdn.add("/b.jpg", b"b"))
+    copy(latest)
+    cdn.requests.clear()
+
+    (listed,) = copy(latest)
+
+    assert listed["path"] == f"file://{tmp_path}/set_1/image-001.jpg"
+    assert cdn.requests == []
+
+
 def test_an_image_that_no_index_describes_is_fetched_again(cdn: Cdn, copy: Copy, tmp_path: Path) -> None:
     result = image_set(cdn.add("/a.png", b"a"))
     copy(result)
