@@ -11,7 +11,7 @@ WORKERS ?= 2
 ROOT := $(if $(filter 0,$(shell id -u)),env,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-large test-ui chaos lowest audit check format wheel bench bench-short constraints clean
+.PHONY: help demo test test-large test-ui chaos lowest audit check format docs wheel bench bench-short constraints clean
 
 help:  ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,7 +22,7 @@ demo: $(READY)  ## Show it at work: a real Airflow against the simulator (KEEP=1
 test: $(READY)  ## Run all tests, some on real Airflow processes, but those of the next two targets
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not ui and not large"
 
-test-large: $(READY)  ## Run the tests that take long: very many rows, several triggerers and api-servers
+test-large: $(READY)  ## Run the tests that take long: very many rows, several triggerers and api-servers, the local Airflow itself
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m large
 
 test-ui: $(READY) node_modules/.ready  ## Check the UI's JavaScript, then test the UI in a real browser (PICTURES=1 renews docs/images)
@@ -51,6 +51,13 @@ format: $(READY)  ## Format, and fix what the linter can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(VENV)/.docs-ready  ## Build the documentation site into build/site; a broken link fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
+$(VENV)/.docs-ready: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
 wheel: $(READY)  ## Build the wheel, install it into a clean environment and check that Airflow lists the provider
 	$(BIN)/python tests/wheel.py
 
@@ -61,7 +68,7 @@ bench-short: $(READY)  ## The same without the others, in a minute; fails on lar
 	@home=$$(mktemp -d) && AIRFLOW_HOME=$$home $(BIN)/python -m benchmarks.short; status=$$?; rm -rf $$home; exit $$status
 
 constraints:  ## Resolve the pinned versions anew, the lowest ones too (needs uv)
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+	uv pip compile pyproject.toml --extra dev --extra docs --universal --python-version 3.11 \
 		--no-emit-index-url --no-annotate --no-header --upgrade --quiet --output-file constraints.txt
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --resolution lowest-direct \
 		--no-emit-index-url --no-annotate --no-header --upgrade --quiet --output-file constraints-lowest.txt

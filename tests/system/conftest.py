@@ -26,6 +26,7 @@ from local_airflow.client import wait_until
 from tests.hostile import HostileServer, in_background
 from tests.s3 import running_s3, s3_connection
 from tests.statsd import Statsd, options, receiving
+from tests.system.counted import Counted
 from tests.system.echoes import ECHOES, KEY
 from tests.system.file_backend import FOLDER_VARIABLE
 from tests.system.table import MODES
@@ -206,6 +207,20 @@ def started_run(airflow: LocalAirflow, dag_id: str) -> FinishedRun:
     wait_until(lambda: bool(runs()), timeout=120, describe=lambda: f"nothing has started {dag_id}")
     (run,) = map(DagRun.from_json, runs())
     return FinishedRun(airflow, airflow.wait_for_run(run, timeout=120))
+
+
+@pytest.fixture(scope="session")
+def counted(called_back: CalledBack) -> Counted:
+    """Wait until all has ended, and count, before any test lets a wait begin again."""
+    for run in called_back.runs.values():
+        called_back.airflow.wait_for_run(run, timeout=240)
+    started_run(called_back.airflow, "seeany_publish_on_callback")
+    simulators = {
+        "calls_back": called_back.ringing,
+        "calls_back_developer": called_back.developer,
+        "silent": called_back.silent,
+    }
+    return Counted.by(called_back.statsd, simulators)
 
 
 class FinishedRun:
