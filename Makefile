@@ -65,7 +65,7 @@ $(VENV)/.docs-ready: $(READY)
 release: $(READY)  ## Build what a release uploads into dist/, check it and install it into a clean environment; no upload
 	$(BIN)/python -m tests.release
 
-bench: $(BENCH)/.ready  ## Measure what a wait costs next to other providers, into benchmarks/RESULTS.md; some 35 minutes
+bench: $(BENCH)/.ready  ## Measure what a wait costs next to other providers, into benchmarks/RESULTS.md; some 40 minutes
 	$(BENCH)/bin/python -m benchmarks $(PARTS)
 
 bench-short: $(READY)  ## The same without the others, in a minute; fails on large regressions only
@@ -98,9 +98,9 @@ $(READY): $(DEMO)
 	@.ci/install $(VENV) constraints.txt --editable '.[dev]'
 	@touch $@
 
-# A provider to compare with that does not install is left out; the results say so.
+# A provider to compare with that does not install is left out; the results say so. The others run an S3 server.
 $(BENCH)/.ready: pyproject.toml benchmarks/constraints.txt benchmarks/peers.txt
-	@PYTHON=$(PYTHON) .ci/install $(BENCH) benchmarks/constraints.txt --editable .
+	@PYTHON=$(PYTHON) .ci/install $(BENCH) benchmarks/constraints.txt --editable . 'moto[s3]' flask flask-cors s3fs
 	@while read -r peer; do \
 		.ci/install $(BENCH) benchmarks/constraints.txt "$$peer" \
 			|| echo "$$peer does not install: it is left out"; \

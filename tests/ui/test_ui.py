@@ -236,7 +236,7 @@ def test_a_download_shows_how_far_it_is_and_then_its_copies(
 
     def respond(route: Route) -> None:
         view = route.fetch().json()
-        result = {**view["result"], "state": state, "seeany_task_id": None}
+        result = {**view["result"], "state": state, "seeany_task_id": None, "percent": 81.5}
         route.fulfill(json={**view, "result": result, "download": download})
 
     page = open_page(
@@ -249,7 +249,8 @@ def test_a_download_shows_how_far_it_is_and_then_its_copies(
     under_way, listed, title, failures = DOWNLOADS[language]
     if state == "downloading":
         expect(page.get_by_text(under_way, exact=True)).to_be_visible()
-        expect(page.get_by_label("进度" if language == "zh" else "Progress").first).to_be_visible()
+        bar = page.get_by_label("进度" if language == "zh" else "Progress").first
+        expect(bar).to_have_attribute("aria-valuenow", "81.5")
     else:
         for text in ("1.5 MiB", "s3://studio/autumn", *paths, listed):
             expect(page.get_by_text(text, exact=True)).to_be_visible()
