@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
-from sqlalchemy import and_, select
+from sqlalchemy import select, tuple_
 
 from airflow_provider_seeany.download.source import path_segment
 from airflow_provider_seeany.web.results.views import Download, Result
@@ -28,17 +28,22 @@ def with_copies(session: Session, results: list[Result]) -> list[Result]:
     """Return the results with the paths of their copies: those in a folder of the SeeAny task's name."""
     if not any(result.video_url or result.first_result for result in results):
         return results
-    query = (
-        select(XComModel.dag_id, XComModel.run_id, XComModel.value)
-        .select_from(TaskInstance)
-        .join(XComModel, and_(*(getattr(XComModel, column) == getattr(TaskInstance, column) for column in KEY_COLUMNS)))
+    instance = [getattr(TaskInstance, column) for column in KEY_COLUMNS]
+    downloads = session.execute(
+        select(*instance)
         .where(
             TaskInstance.dag_id.in_({result.dag_id for result in results}),
             TaskInstance.run_id.in_({result.run_id for result in results}),
             TaskInstance.operator == "SeeAnyDownloadOperator",
-            XComModel.key == PROGRESS_KEY,
         )
         .limit(MAX_DOWNLOADS)
+    ).all()
+    if not downloads:
+        return results
+    query = select(XComModel.dag_id, XComModel.run_id, XComModel.value).where(
+        tuple_(*(getattr(XComModel, column) for column in KEY_COLUMNS)).in_([tuple(row) for row in downloads]),
+        # Not by its index: every wait has an XCom under this key.
+        XComModel.key.concat("") == PROGRESS_KEY,
     )
     paths: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for row in session.execute(query):
