@@ -132,7 +132,11 @@ export function LinkedPreview({ result, words, playing }) {
 
 /** @param {{ result: Result, words: Words, playing: boolean, language: string, isCompact: boolean }} props */
 function CardTop({ result, words, playing, language, isCompact }) {
-  if (result.video_url || result.first_result) {
+  const batch =
+    result.total !== null &&
+    `${words.batch} · ${countText(result.completed ?? 0, language)} / ${countText(result.total, language)}`;
+  if (result.video_url || result.first_result || result.thumbnail_url) {
+    const length = result.duration === null ? null : words.seconds(countText(result.duration, language));
     return h(
       Box,
       { position: "relative" },
@@ -140,17 +144,11 @@ function CardTop({ result, words, playing, language, isCompact }) {
       h(
         Flex,
         { position: "absolute", bottom: 2, insetEnd: 2, gap: 1, pointerEvents: "none" },
-        h(
-          Tag,
-          null,
-          result.duration === null ? words.files(result.results) : words.seconds(countText(result.duration, language)),
-        ),
+        h(Tag, null, batch || length || words.files(result.results)),
       ),
     );
   }
-  const batch =
-    result.total !== null &&
-    `${words.batch} · ${countText(result.completed ?? 0, language)} / ${countText(result.total, language)}`;
+  if (isCompact && !batch && result.state !== "waiting") return null;
   return h(
     Flex,
     {

@@ -66,7 +66,7 @@ export function Spend({ summary, chosen, choose, since, until, words, language }
     isOpen &&
       h(
         Flex,
-        { id, direction: "column", gap: 6, px: 4, pb: 4 },
+        { id, direction: "column", gap: 6, px: 4, pt: 3, pb: 4 },
         sums.map((total) =>
           h(Currency, { key: total.unit, total, groups, chosen, choose, since, until, words, language }),
         ),

@@ -6,12 +6,14 @@ import re
 import time
 from datetime import UTC, datetime
 from decimal import Decimal
+from types import ModuleType
 
 import msgspec
 import pytest
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from airflow_provider_seeany.api.batch_result import BatchTimedOut
@@ -20,7 +22,7 @@ from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.exceptions import SeeAnyBatchFailed
 from airflow_provider_seeany.outcomes import batch_timeout
 from airflow_provider_seeany.web import one_at_a_time
-from airflow_provider_seeany.web.results import by_cost, queries
+from airflow_provider_seeany.web.results import by_cost, queries, views
 from airflow_provider_seeany.web.results.by_cost import MAX_LISTED
 from airflow_provider_seeany.xcoms.record import PARTIAL_RESULT_KEY, BatchCounts, Copies, Progress, Record
 from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY, hash_part, key_at
@@ -218,6 +220,14 @@ def test_a_search_finds_a_whole_seeany_id_or_a_part_of_a_dags_or_a_runs_name(
 
     assert [int(row["seeany_task_id"].rpartition("-")[2]) for row in response["results"]] == found
     assert response["total"] == len(found)
+
+
+@pytest.mark.parametrize("database", [mysql, postgresql, sqlite])
+def test_the_conditions_of_a_list_are_known_to_every_database_of_airflow(database: ModuleType) -> None:
+    filters = views.Filters(since=0, until=DAY, conn_id="studio", state="failed", search="50%_of")
+
+    statement = select(XComModel.key).where(*queries._conditions(["dag_0", "dag_1"], filters))
+    assert "run_id" in str(statement.compile(dialect=database.dialect()))
 
 
 def test_a_search_finds_one_run(client_of: ClientOf, session: Session) -> None:
