@@ -28,6 +28,7 @@ from airflow_provider_seeany.xcoms.untrusted import (
 
 State = Literal["waiting", RecordState]
 Shown = State | Literal["created", "downloading"]
+Order = Literal["newest", "oldest", "highest_cost", "lowest_cost"]
 
 MAX_FILES = 100_000
 MAX_SIZE = 10**15  # bytes, or files, of a download
@@ -60,7 +61,11 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 
 @dataclass(frozen=True)
 class Result:
-    """A wait: the fields of its :class:`Record`, or of its :class:`Progress` if it has published any."""
+    """
+    A wait: the fields of its :class:`Record`, or of its :class:`Progress` if it has published any.
+
+    :param copy_paths: where downloads of the same DAG run have stored its files; only in a list of results.
+    """
 
     dag_id: str
     run_id: str
@@ -86,6 +91,12 @@ class Result:
     completed: int | None = None
     failed: int | None = None
     partial: int | None = None
+    copy_paths: list[str] = field(default_factory=list)
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """The names of which a search finds a part."""
+        return self.dag_id, self.run_id
 
     @classmethod
     def of(cls, pushed: Record | Progress | None, task_instance: TaskInstanceKey) -> Result:
@@ -110,23 +121,23 @@ def _state(pushed: Record | Progress | None) -> Shown:
 
 @dataclass(frozen=True)
 class Filters:
-    """The results to return, from ``since`` to before ``until`` in Unix seconds."""
+    """
+    The results to return, from ``since`` to before ``until`` in Unix seconds.
+
+    :param search: a whole SeeAny id, or a part of the name of a DAG or a run, in upper or lower case.
+    """
 
     since: int
     until: int
     dag_id: str | None = None
     conn_id: str | None = None
     state: State | None = None
+    search: str | None = None
 
-
-@dataclass(frozen=True)
-class Cursor:
-    """The last result of a page, after which the next page begins."""
-
-    key: str
-    dag_run_id: int
-    task_id: str
-    map_index: int
+    def finds(self, result: Result) -> bool:
+        """Return whether the search finds a result."""
+        wanted = (self.search or "").lower()
+        return result.seeany_task_id == self.search or any(wanted in name.lower() for name in result.names)
 
 
 @dataclass(frozen=True)
@@ -148,6 +159,7 @@ class BatchRow:
     id: str
     state: Literal["completed", "failed"]
     url: str | None = None
+    thumbnail_url: str | None = None
     results: int = 0
     cost: Money | None = None
     reason: str | None = None
@@ -219,6 +231,7 @@ def _completed(task: Mapping[str, Any]) -> BatchRow:
         id=str(task.get("id")),
         state="completed",
         url=video_url or next(iter(files), None),
+        thumbnail_url=web_url(task.get("thumbnail_url")),
         results=len(files),
         cost=Money(str(paid.get("cost_unit") or NO_CURRENCY)[:MAX_UNIT_LENGTH], amount) if amount is not None else None,
         is_partial=task.get("is_partial") is True,

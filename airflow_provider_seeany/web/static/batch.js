@@ -1,6 +1,6 @@
 /** A batch on the tab: its totals, and its table of tasks. */
 
-import { Chakra, h, Name, OutLink, Quiet, StateBadge } from "./elements.js";
+import { Chakra, h, Name, OutLink, Quiet, StateBadge, useState } from "./elements.js";
 import { costText, countText, isPicture, moneyText } from "./format.js";
 
 const { Box, Table, Text } = Chakra;
@@ -33,6 +33,20 @@ export function BatchTotals({ result, words, language }) {
 function fileText({ url, results }, words) {
   if (results > 1) return words.files(results);
   return isPicture(url ?? "") ? words.image(1) : words.openOriginal;
+}
+
+/** A small picture, which the link beside it names. @param {{ url: string }} props */
+function Thumbnail({ url }) {
+  const [failed, setFailed] = useState(false);
+  if (failed) return null;
+  return h("img", {
+    src: url,
+    alt: "",
+    loading: "lazy",
+    referrerPolicy: "no-referrer",
+    style: { width: "5rem", aspectRatio: "16 / 9", objectFit: "cover", borderRadius: "4px", marginBottom: "4px" },
+    onError: () => setFailed(true),
+  });
 }
 
 /** @param {{ view: TaskView, result: Result, words: Words, language: string }} props */
@@ -82,6 +96,7 @@ export function BatchTable({ view, result, words, language }) {
                   h(
                     Table.Cell,
                     null,
+                    row.thumbnail_url && h(Thumbnail, { url: row.thumbnail_url }),
                     row.url && h(OutLink, { href: row.url, whiteSpace: "nowrap" }, fileText(row, words)),
                     row.url && row.reason && " · ",
                     row.reason ?? (row.url ? null : "–"),

@@ -96,7 +96,7 @@ export function CopyButton({ urls, words }) {
 }
 
 /** @param {string} text */
-async function copy(text) {
+export async function copy(text) {
   if (navigator.clipboard) {
     await navigator.clipboard.writeText(text);
     return;
