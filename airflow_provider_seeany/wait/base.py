@@ -97,7 +97,7 @@ class BaseSeeAnyOperator(BaseOperator):
     def log_skip(self, reason: BaseException | None) -> None:
         """Log why a task is skipped instead of failed; Airflow logs only that it is."""
         if reason is not None:
-            self.log.error("Skipped instead of failed: %s: %s", type(reason).__name__, reason)
+            self.log.warning("Skipped instead of failed: %s: %s", type(reason).__name__, reason)
 
     @contextmanager
     def recording_failure(self, context: Context, *, is_wait: bool = True) -> Iterator[None]:
