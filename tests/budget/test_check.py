@@ -107,7 +107,7 @@ def test_a_budget_that_is_exceeded_may_skip_or_warn(server: HostileServer) -> No
     server.script(*says(totals("200"), totals("200")))
     log = RecordedLog()
 
-    with pytest.raises(AirflowSkipException, match="¥200.00 a day for connection studio"):
+    with pytest.raises(AirflowSkipException, match=r"¥200\.00 a day for connection studio"):
         run(SeeAnyBudget(200, on_exceed="skip", scope="conn_id"))
     run(SeeAnyBudget(200, on_exceed="warn"), log)
 

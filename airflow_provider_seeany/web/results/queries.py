@@ -23,7 +23,9 @@ from airflow.models.xcom import XComModel
 from sqlalchemy import and_, false, func, literal, select, tuple_
 
 from airflow_provider_seeany.web.results.spend import Day, SpendByDay, SpendKey
+from airflow_provider_seeany.web.results.task_states import with_task_states
 from airflow_provider_seeany.web.results.views import (
+    FINAL_STATES,
     Cursor,
     Download,
     Filters,
@@ -61,7 +63,7 @@ MAX_TRIED_RECORDS = 5  # maximum number of a task instance's newest XComs that a
 SPEND = SpendByDay()  # the sums for all viewers of this process
 
 OUR_TRIGGERS = "airflow_provider_seeany.triggers."
-_ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed", "up_for_retry"})
+_ENDED = FINAL_STATES | {"up_for_retry"}
 _NOT_STARTED = frozenset({None, "scheduled", "queued"})
 
 
@@ -82,9 +84,10 @@ def ended_waits(
     rows = session.execute(query).all()
     has_next = len(rows) > limit
     rows = rows[:limit]
-    results = [
+    found = [
         Result.of(record, TaskInstanceKey.of(row)) for row in rows if (record := convert(row.value, Record)) is not None
     ]
+    results = with_task_states(session, found)
     end = rows[-1] if has_next else None
     return results, Cursor(end.key, end.dag_run_id, end.task_id, end.map_index) if end else None
 
@@ -154,7 +157,13 @@ def _midnight(day: date, zone: ZoneInfo) -> int:
 def task_view(session: Session, key: TaskInstanceKey) -> TaskView | None:
     """Return what the tab shows of a task instance; ``None`` if there is no such task instance."""
     task = session.execute(
-        select(TaskInstance.state, TaskInstance.operator, Trigger.classpath, DagRun.id.label("dag_run_id"))
+        select(
+            TaskInstance.state,
+            TaskInstance.start_date,
+            TaskInstance.operator,
+            Trigger.classpath,
+            DagRun.id.label("dag_run_id"),
+        )
         .join(DagRun, and_(DagRun.dag_id == TaskInstance.dag_id, DagRun.run_id == TaskInstance.run_id))
         .outerjoin(Trigger, Trigger.id == TaskInstance.trigger_id)
         .where(*(getattr(TaskInstance, column) == value for column, value in key.columns().items()))
@@ -169,13 +178,16 @@ def task_view(session: Session, key: TaskInstanceKey) -> TaskView | None:
     if not (record or progress or has_our_trigger or task.operator in OUR_OPERATORS):
         return TaskView(is_seeany=False, task_state=task.state)
     if task.state not in _ENDED or (record is None and progress is not None and progress.is_created):
-        return TaskView(is_seeany=True, task_state=task.state, result=Result.of(progress, key))
+        result = Result.of(progress, key)
+        if result.began is None and task.start_date is not None:
+            result = replace(result, began=int(task.start_date.timestamp()))
+        return TaskView(is_seeany=True, task_state=task.state, result=result)
     if record is None:
         return TaskView(is_seeany=True, task_state=task.state)
     return TaskView(
         is_seeany=True,
         task_state=task.state,
-        result=Result.of(record, key),
+        result=Result.of(record, key).in_task(task.state),
         result_urls=result_urls(xcoms.get("result_urls", record.result_urls)),
         batch=batch_rows(xcoms.get("return_value", xcoms.get(PARTIAL_RESULT_KEY)), record) if record.batch else [],
     )
@@ -187,7 +199,7 @@ def _download_view(state: str | None, progress: Progress, copies: Copies, key: T
     result = Result.of(progress, key)
     if state in _ENDED:
         # Also of a worker that was killed before it could push the end.
-        result = replace(result, state="completed" if state == "success" else "failed")
+        result = replace(result, state="completed" if state == "success" else "failed").in_task(state)
     return TaskView(is_seeany=True, task_state=state, result=result, download=Download.of(copies))
 
 
