@@ -184,6 +184,7 @@ class BatchRow:
     id: str
     state: Literal["completed", "failed"]
     url: str | None = None
+    thumbnail_url: str | None = None
     results: int = 0
     cost: Money | None = None
     reason: str | None = None
@@ -255,6 +256,7 @@ def _completed(task: Mapping[str, Any]) -> BatchRow:
         id=str(task.get("id")),
         state="completed",
         url=video_url or next(iter(files), None),
+        thumbnail_url=web_url(task.get("thumbnail_url")),
         results=len(files),
         cost=Money(str(paid.get("cost_unit") or NO_CURRENCY)[:MAX_UNIT_LENGTH], amount) if amount is not None else None,
         is_partial=task.get("is_partial") is True,

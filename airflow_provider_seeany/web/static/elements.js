@@ -1,6 +1,6 @@
 /** React and Chakra, which Airflow shares with plugins, and the elements that page and tab both use. */
 
-import { isWebUrl } from "./format.js";
+import { isWebUrl, momentText, shortMomentText, zonedMomentText } from "./format.js";
 
 /** @type {any} */
 const shared = globalThis;
@@ -20,7 +20,9 @@ const PALETTES = {
   downloading: "running",
   completed: "success",
   failed: "failed",
-  timed_out: "up_for_retry",
+  timed_out: "failed",
+  retrying: "up_for_retry",
+  skipped: "skipped",
 };
 
 /**
@@ -70,10 +72,19 @@ export function InLink({ to, children, ...more }) {
 }
 
 /**
- * Copies URLs, one per line.
- * @param {{ urls: string[], words: import("./types").Words }} props
+ * A time as Airflow's UI writes it; its title has the time zone.
+ * @param {{ at: number, isShort?: boolean, language: string }} props
  */
-export function CopyButton({ urls, words }) {
+export function Moment({ at, isShort = false, language }) {
+  const text = isShort ? shortMomentText(at) : momentText(at);
+  return h("time", { title: zonedMomentText(at, language), style: { whiteSpace: "nowrap" } }, text);
+}
+
+/**
+ * Copies URLs, one per line, or with a label of its own another text.
+ * @param {{ urls: string[], label?: string, words: import("./types").Words }} props
+ */
+export function CopyButton({ urls, label = "", words }) {
   const [outcome, setOutcome] = useState("");
   useEffect(() => {
     if (!outcome) return undefined;
@@ -91,7 +102,7 @@ export function CopyButton({ urls, words }) {
           () => setOutcome(words.notCopied),
         ),
     },
-    h("span", { "aria-live": "polite" }, outcome || words.copyUrl(urls.length)),
+    h("span", { "aria-live": "polite" }, outcome || label || words.copyUrl(urls.length)),
   );
 }
 
@@ -148,7 +159,7 @@ export function Notice({ title, children, status = "error", ...more }) {
   const { Alert } = Chakra;
   return h(
     Alert.Root,
-    { status, alignItems: "start", ...more },
+    { status, variant: "surface", alignItems: "start", ...more },
     h(Alert.Indicator, { "aria-hidden": true }),
     h(
       Alert.Content,
@@ -161,7 +172,7 @@ export function Notice({ title, children, status = "error", ...more }) {
 
 /**
  * Names and values, without those that are not known.
- * @param {{ facts: [string, string | null][] }} props
+ * @param {{ facts: [string, any][] }} props the values are texts or elements
  */
 export function FactList({ facts }) {
   return h(

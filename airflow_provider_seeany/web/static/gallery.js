@@ -48,7 +48,7 @@ function Card({ result, words, language }) {
       Flex,
       { justify: "space-between", gap: 2, align: "baseline" },
       h(InLink, { to: tabPath(result) }, taskName(result)),
-      h(Text, { fontWeight: "semibold", whiteSpace: "nowrap" }, costText(result.cost, language)),
+      h(Text, { fontWeight: "semibold", whiteSpace: "nowrap" }, costText(result.cost)),
     ),
     h(Quiet, { truncate: true, title: result.dag_id }, result.dag_id),
     h(
@@ -57,7 +57,7 @@ function Card({ result, words, language }) {
       h(StateBadge, { state: result.state, isPartial: result.is_partial, words }),
       result.at !== null &&
         result.state !== "waiting" &&
-        h(Quiet, { as: "span", title: momentText(result.at, language) }, shortMomentText(result.at, language)),
+        h(Quiet, { as: "span", title: momentText(result.at) }, shortMomentText(result.at)),
     ),
   );
 }

@@ -49,7 +49,7 @@ export function Spend({ summary, chosen, choose, since, until, words, language }
             Flex,
             { justify: "space-between", align: "baseline", mb: 3, gap: 3 },
             h(Heading, { as: "h2", size: "sm" }, `${words.spendPerDay} (${total.unit})`),
-            h(Text, { fontSize: "xl", fontWeight: "semibold" }, moneyText(total, language)),
+            h(Text, { fontSize: "xl", fontWeight: "semibold" }, moneyText(total)),
           ),
           h(DayChart, { unit: total.unit, bars: bars(total.unit, "day", days), words, language }),
         ),

@@ -7,7 +7,8 @@ export interface PluginProps {
   mapIndex?: string | number;
 }
 
-export type State = "waiting" | "created" | "downloading" | "completed" | "failed" | "timed_out" | "retrying" | "skipped";
+export type State =
+  "waiting" | "created" | "downloading" | "completed" | "failed" | "timed_out" | "retrying" | "skipped";
 
 /** The amount is a decimal number as text: a float would lose digits. */
 export interface Money {
@@ -59,6 +60,7 @@ export interface BatchRow {
   id: string;
   state: "completed" | "failed";
   url: string | null;
+  thumbnail_url: string | null;
   results: number;
   cost: Money | null;
   reason: string | null;

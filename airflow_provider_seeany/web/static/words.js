@@ -5,8 +5,8 @@ import { useSyncExternalStore } from "./elements.js";
 export const ENGLISH = {
   title: "SeeAny results",
   intro:
-    "Results and cost of the SeeAny tasks that Airflow waited for. This is the spend visible to Airflow: " +
-    "only tasks that a DAG you may read waited for. It is not the account's bill.",
+    "Results and cost of the SeeAny tasks that your DAGs waited for, as far as you may read them. " +
+    "Not your account's bill.",
   states: {
     waiting: "Waiting",
     created: "Created",
@@ -14,6 +14,8 @@ export const ENGLISH = {
     completed: "Completed",
     failed: "Failed",
     timed_out: "Timed out",
+    retrying: "Retrying",
+    skipped: "Skipped",
   },
   dag: "DAG",
   connection: "Connection",
@@ -35,9 +37,16 @@ export const ENGLISH = {
   result: "Result",
   cost: "Cost",
   finishedAt: "Finished at",
+  waitEndedAt: "Wait ended at",
   createdAt: "Created at",
   createdOnly: "This task created it, and does not wait for it.",
   lastUpdate: "Last update",
+  waitingFor: "Waiting for",
+  givesUpAt: "Gives up at",
+  nextPoll: "Next poll",
+  inSeconds: (/** @type {number} */ seconds) => (seconds < 1 ? "now" : `in ${Math.ceil(seconds)} s`),
+  /** A name before a value. */
+  named: (/** @type {string} */ name, /** @type {string} */ value) => `${name}: ${value}`,
   day: "Day",
   seeanyTask: "SeeAny task",
   duration: "Duration",
@@ -54,7 +63,15 @@ export const ENGLISH = {
     `Files stored: ${stored}, which a retry keeps. ` +
     (failed ? `Failed: ${failed}. The log lists the failures.` : "See the log."),
   image: (/** @type {number} */ number) => `Image ${number}`,
-  copyUrl: (/** @type {number} */ count) => `Copy ${count === 1 ? "URL" : "URLs"}`,
+  copyUrl: (/** @type {number} */ count) => (count === 1 ? "Copy URL" : `Copy all ${count} URLs`),
+  copyId: "Copy id",
+  downloadAll: "Download all",
+  downloadedOf: (/** @type {number} */ count, /** @type {number} */ total) => `Downloading ${count} of ${total} …`,
+  downloadedAll: "Downloaded",
+  onlyListed: (/** @type {number} */ count) =>
+    `The site of ${count === 1 ? "1 file" : `${count} files`} allows no download from here. ` +
+    "urls.txt has the URLs, for a download manager.",
+  dagResults: "Results of this DAG",
   copied: "Copied",
   notCopied: "Not copied",
   openOriginal: "Open original",
@@ -64,13 +81,50 @@ export const ENGLISH = {
     if (seconds < 100) return `about ${Math.round(seconds)} s left`;
     return seconds < 6000 ? `about ${Math.round(seconds / 60)} min left` : `about ${Math.round(seconds / 3600)} h left`;
   },
-  noProgress: "Waiting. The log shows the progress.",
+  noProgress: "Nothing is known of the progress yet.",
   notStarted: "The wait has not started yet.",
   notSeeAny: "This task does not wait for SeeAny.",
   noRecord: "This wait ended without a record to show. See the log.",
+  retryingNoRecord: "This try ended without a record. Airflow tries again; see the log.",
   notRun: "This task did not wait: it did not run.",
   failedWith: "SeeAny's error",
   failedAs: { failed: "The wait failed", timed_out: "The wait timed out" },
+  willRetry: "Airflow will try this wait again.",
+  wasSkipped: "Airflow skipped this task instead of failing it.",
+  taskFailed: "The result is there, but the Airflow task failed afterwards. Its log has the reason.",
+  textOfLog: "Text in the log",
+  /** By the kind of the provider's exception: what happened, given its numbers. */
+  errors: /** @type {Record<string, (numbers: Record<string, number>) => string>} */ ({
+    timed_out: ({ seconds, left, total }) =>
+      left === undefined
+        ? `The wait timed out after ${seconds} s`
+        : `The wait timed out after ${seconds} s; ${left} of ${total} tasks had not ended`,
+    timed_out_unclear: ({ seconds }) => `The wait timed out after ${seconds} s, but the task may have ended`,
+    batch_failed: ({ failed, total }) => `${failed} of ${total} SeeAny tasks failed`,
+    bad_config: () => "The connection or a parameter cannot be used",
+    no_connection: () => "Airflow did not find the connection",
+    bad_id: () => "This cannot be the id of a SeeAny task",
+    not_ready: () => "The SeeAny task has not ended yet",
+    request_failed: ({ http_status: status }) =>
+      status === undefined ? "SeeAny did not respond" : `The request failed with HTTP ${status}`,
+    request_refused: ({ http_status: status }) => `SeeAny refused the request with HTTP ${status}`,
+    key_refused: ({ http_status: status }) => `SeeAny refused the API key with HTTP ${status}`,
+    not_found: () => "SeeAny does not know this task",
+    invalid_response: () => "The response was invalid",
+    not_created: () => "No SeeAny task was created",
+    budget_exceeded: () => "The budget does not allow another SeeAny task",
+    budget_unknown: () => "What was spent is not known, so no SeeAny task was created",
+    submission_unknown: () => "Nobody can tell whether a SeeAny task was created",
+    broke_off: () => "The wait broke off",
+  }),
+  /** By the same kind: what to do, where the text in the log says no more. */
+  advice: /** @type {Record<string, string>} */ ({
+    timed_out: "SeeAny may still finish it, and charge for it. To wait longer, raise timeout and clear the task.",
+    timed_out_unclear: "It may have been charged: look at it on the platform before you create it again.",
+    batch_failed: "The table has each of them with its reason.",
+    key_refused: "Check the API key of the connection.",
+    no_connection: "Check that the connection exists and that the secrets backend is available.",
+  }),
   partial: "Partial",
   partialResult: "Partial result: some of the files failed",
   batchTotals: (
@@ -103,9 +157,7 @@ export const ENGLISH = {
 /** @type {typeof ENGLISH} */
 const CHINESE = {
   title: "SeeAny 结果",
-  intro:
-    "Airflow 等待过的 SeeAny 任务：结果与花费。" +
-    "这里只统计 Airflow 可见的花费，即您有权查看的 DAG 等待过的任务，并非账户账单。",
+  intro: "您有权查看的 DAG 所等待的 SeeAny 任务的结果与花费，并非账户账单。",
   states: {
     waiting: "等待中",
     created: "已创建",
@@ -113,6 +165,8 @@ const CHINESE = {
     completed: "已完成",
     failed: "失败",
     timed_out: "超时",
+    retrying: "等待重试",
+    skipped: "已跳过",
   },
   dag: "DAG",
   connection: "连接",
@@ -134,9 +188,15 @@ const CHINESE = {
   result: "结果",
   cost: "花费",
   finishedAt: "完成时间",
+  waitEndedAt: "等待结束时间",
   createdAt: "创建时间",
   createdOnly: "由此任务创建，此任务不等待其完成。",
   lastUpdate: "最近更新",
+  waitingFor: "已等待",
+  givesUpAt: "超时时间",
+  nextPoll: "下次查询",
+  inSeconds: (seconds) => (seconds < 1 ? "现在" : `${Math.ceil(seconds)} 秒后`),
+  named: (name, value) => `${name}：${value}`,
   day: "日期",
   seeanyTask: "SeeAny 任务",
   duration: "时长",
@@ -152,7 +212,13 @@ const CHINESE = {
   downloadFailures: (stored, failed) =>
     `已存储 ${stored} 个文件，重试时保留。` + (failed ? `失败 ${failed} 个，原因见日志。` : "详情见日志。"),
   image: (number) => `图片 ${number}`,
-  copyUrl: () => "复制链接",
+  copyUrl: (count) => (count === 1 ? "复制链接" : `复制全部 ${count} 个链接`),
+  copyId: "复制 id",
+  downloadAll: "全部下载",
+  downloadedOf: (count, total) => `正在下载第 ${count} 个，共 ${total} 个 …`,
+  downloadedAll: "已下载",
+  onlyListed: (count) => `有 ${count} 个文件所在的站点不允许从此页面下载，链接已存入 urls.txt，可用下载工具下载。`,
+  dagResults: "此 DAG 的结果",
   copied: "已复制",
   notCopied: "复制失败",
   openOriginal: "打开原文件",
@@ -162,13 +228,48 @@ const CHINESE = {
     if (seconds < 100) return `约剩 ${Math.round(seconds)} 秒`;
     return seconds < 6000 ? `约剩 ${Math.round(seconds / 60)} 分钟` : `约剩 ${Math.round(seconds / 3600)} 小时`;
   },
-  noProgress: "等待中，进度见日志。",
+  noProgress: "暂无进度信息。",
   notStarted: "尚未开始等待。",
   notSeeAny: "此任务不等待 SeeAny。",
   noRecord: "此等待已结束，没有可显示的记录，详情见日志。",
+  retryingNoRecord: "此次尝试已结束，没有可显示的记录；Airflow 将重试，详情见日志。",
   notRun: "此任务没有运行，也就没有等待。",
   failedWith: "SeeAny 错误",
   failedAs: { failed: "等待失败", timed_out: "等待超时" },
+  willRetry: "Airflow 将重试此等待。",
+  wasSkipped: "Airflow 已跳过此任务，未记为失败。",
+  taskFailed: "结果已生成，但 Airflow 任务随后失败，原因见日志。",
+  textOfLog: "日志原文",
+  errors: {
+    timed_out: ({ seconds, left, total }) =>
+      left === undefined
+        ? `等待 ${seconds} 秒后超时`
+        : `等待 ${seconds} 秒后超时，${total} 个任务中有 ${left} 个未结束`,
+    timed_out_unclear: ({ seconds }) => `等待 ${seconds} 秒后超时，但任务可能已结束`,
+    batch_failed: ({ failed, total }) => `${total} 个 SeeAny 任务中有 ${failed} 个失败`,
+    bad_config: () => "连接或参数不可用",
+    no_connection: () => "Airflow 找不到该连接",
+    bad_id: () => "这不是有效的 SeeAny 任务 id",
+    not_ready: () => "SeeAny 任务尚未结束",
+    request_failed: ({ http_status: status }) =>
+      status === undefined ? "SeeAny 没有响应" : `请求失败（HTTP ${status}）`,
+    request_refused: ({ http_status: status }) => `SeeAny 拒绝了请求（HTTP ${status}）`,
+    key_refused: ({ http_status: status }) => `SeeAny 拒绝了 API Key（HTTP ${status}）`,
+    not_found: () => "SeeAny 中没有此任务",
+    invalid_response: () => "响应无效",
+    not_created: () => "没有创建 SeeAny 任务",
+    budget_exceeded: () => "预算不允许再创建 SeeAny 任务",
+    budget_unknown: () => "无法得知已花费金额，因此没有创建 SeeAny 任务",
+    submission_unknown: () => "无法确定 SeeAny 任务是否已创建",
+    broke_off: () => "等待中断",
+  },
+  advice: {
+    timed_out: "SeeAny 可能仍会完成该任务并计费。如需等待更久，请调大 timeout 并清除（clear）此任务。",
+    timed_out_unclear: "可能已经计费：重新创建之前，请先在平台上查看。",
+    batch_failed: "各任务的失败原因见下表。",
+    key_refused: "请检查连接中的 API Key。",
+    no_connection: "请检查该连接是否存在，以及 secrets backend 是否可用。",
+  },
   partial: "部分成功",
   partialResult: "部分成功：部分文件生成失败",
   batchTotals: (completed, total, failed, partial) =>
