@@ -26,10 +26,12 @@ const PALETTES = {
 };
 
 /**
- * A state, and behind it a mark if the result is partial.
- * @param {{ state: import("./types").State, isPartial: boolean, words: import("./types").Words }} props
+ * A state, and behind it a mark if the result is partial, or the Airflow task has failed after it.
+ * @param {{
+ *   state: import("./types").State, isPartial: boolean, isTaskFailed?: boolean, words: import("./types").Words
+ * }} props
  */
-export function StateBadge({ state, isPartial, words }) {
+export function StateBadge({ state, isPartial, isTaskFailed = false, words }) {
   return h(
     Flex,
     { as: "span", alignItems: "center", gap: 1.5, display: "inline-flex", fontSize: "sm", whiteSpace: "nowrap" },
@@ -43,7 +45,9 @@ export function StateBadge({ state, isPartial, words }) {
       "aria-hidden": true,
     }),
     h("span", null, words.states[state]),
-    isPartial && h(Badge, { colorPalette: "orange", variant: "surface", fontWeight: "normal" }, words.partial),
+    [isPartial && words.partial, isTaskFailed && words.taskFailedMark]
+      .filter(Boolean)
+      .map((mark) => h(Badge, { key: mark, colorPalette: "orange", variant: "surface", fontWeight: "normal" }, mark)),
   );
 }
 
@@ -82,9 +86,9 @@ export function Moment({ at, isShort = false, language }) {
 
 /**
  * Copies URLs, one per line, or with a label of its own another text.
- * @param {{ urls: string[], label?: string, words: import("./types").Words }} props
+ * @param {{ urls: string[], label?: string, size?: string, words: import("./types").Words }} props
  */
-export function CopyButton({ urls, label = "", words }) {
+export function CopyButton({ urls, label = "", size = "sm", words }) {
   const [outcome, setOutcome] = useState("");
   useEffect(() => {
     if (!outcome) return undefined;
@@ -94,7 +98,7 @@ export function CopyButton({ urls, label = "", words }) {
   return h(
     Button,
     {
-      size: "sm",
+      size,
       variant: "outline",
       onClick: () =>
         void copy(urls.join("\n")).then(
@@ -159,7 +163,7 @@ export function Notice({ title, children, status = "error", ...more }) {
   const { Alert } = Chakra;
   return h(
     Alert.Root,
-    { status, variant: "surface", alignItems: "start", ...more },
+    { status, variant: "outline", alignItems: "start", ...more },
     h(Alert.Indicator, { "aria-hidden": true }),
     h(
       Alert.Content,

@@ -2,6 +2,7 @@
 
 import { Chakra, h, InLink, Panel, Quiet, StateBadge, Tag, useState } from "./elements.js";
 import { costText, countText, momentText, resultKey, shortMomentText, tabPath, taskName } from "./format.js";
+import { failureText } from "./failure.js";
 import { Preview } from "./media.js";
 
 const { Box, Flex, Progress, Text } = Chakra;
@@ -54,7 +55,7 @@ function Card({ result, words, language }) {
     h(
       Flex,
       { justify: "space-between", gap: 2, align: "center", wrap: "wrap", mt: "auto" },
-      h(StateBadge, { state: result.state, isPartial: result.is_partial, words }),
+      h(StateBadge, { state: result.state, isPartial: result.is_partial, isTaskFailed: result.is_task_failed, words }),
       result.at !== null &&
         result.state !== "waiting" &&
         h(Quiet, { as: "span", title: momentText(result.at) }, shortMomentText(result.at)),
@@ -97,8 +98,9 @@ function CardTop({ result, words, playing, language }) {
       overflow: "hidden",
     },
     batch && h(Text, { fontWeight: "medium", textAlign: "center" }, batch),
-    result.error_code && h(Text, { fontSize: "sm", fontWeight: "semibold", wordBreak: "break-all" }, result.error_code),
+    h(Text, { fontSize: "sm", fontWeight: "semibold", wordBreak: "break-word" }, failureText(result, words)),
     result.error_message &&
+      !result.is_own_message &&
       !batch &&
       h(Text, { fontSize: "sm", lineClamp: 3, wordBreak: "break-word" }, result.error_message),
     result.state === "waiting" && h(SmallProgress, { percent: result.percent, words }),

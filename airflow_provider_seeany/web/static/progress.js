@@ -6,7 +6,7 @@ import { durationText } from "./format.js";
 
 const { Box, Flex, Progress, Text } = Chakra;
 
-const MAX_OVERDUE = 10; // seconds in which the next poll is shown as due
+const MAX_OVERDUE = 30; // seconds in which the next poll is shown as due
 
 /** @typedef {import("./types").Result} Result */
 /** @typedef {import("./types").Words} Words */

@@ -2,6 +2,7 @@
 
 import { batchText } from "./batch.js";
 import { Chakra, h, InLink, Name, OutLink, StateBadge } from "./elements.js";
+import { failureText } from "./failure.js";
 import { costText, momentText, resultKey, shortMomentText, tabPath, taskName } from "./format.js";
 
 const { Box, Table, Text } = Chakra;
@@ -11,7 +12,7 @@ const { Box, Table, Text } = Chakra;
 
 /** @param {{ results: Result[], words: Words, language: string }} props */
 export function ResultsTable({ results, words, language }) {
-  const names = [words.task, words.dag, words.state, words.result, words.cost, words.connection, words.finishedAt];
+  const names = [words.task, words.dag, words.state, words.result, words.cost, words.connection, words.endedAt];
   return h(
     Box,
     { overflowX: "auto", tabIndex: 0, role: "region", "aria-label": words.results, focusVisibleRing: "outside" },
@@ -36,7 +37,16 @@ export function ResultsTable({ results, words, language }) {
             { key: resultKey(result) },
             h(Table.Cell, null, h(Name, null, h(InLink, { to: tabPath(result) }, taskName(result)))),
             h(Table.Cell, null, h(Name, null, result.dag_id)),
-            h(Table.Cell, null, h(StateBadge, { state: result.state, isPartial: result.is_partial, words })),
+            h(
+              Table.Cell,
+              null,
+              h(StateBadge, {
+                state: result.state,
+                isPartial: result.is_partial,
+                isTaskFailed: result.is_task_failed,
+                words,
+              }),
+            ),
             h(Table.Cell, { maxW: "24rem" }, h(ResultCell, { result, words, language })),
             h(Table.Cell, { whiteSpace: "nowrap" }, costText(result.cost) || "–"),
             h(Table.Cell, null, h(Name, null, result.conn_id ?? "–")),
@@ -59,5 +69,5 @@ function ResultCell({ result, words, language }) {
     return h(OutLink, { href: result.first_result, whiteSpace: "nowrap" }, words.files(result.results));
   if (result.total !== null) return batchText(result, words, language);
   if (result.percent !== null) return `${Math.floor(result.percent)} %`;
-  return h(Text, { lineClamp: 2 }, result.error_code ?? result.error_message ?? "–");
+  return h(Text, { lineClamp: 2 }, failureText(result, words) || "–");
 }

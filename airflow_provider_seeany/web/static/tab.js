@@ -94,8 +94,8 @@ function Head({ result, words }) {
       { as: "h2", size: "md", wordBreak: "break-all" },
       result.seeany_task_id ?? (result.total === null ? "SeeAny" : words.batch),
     ),
-    h(StateBadge, { state: result.state, isPartial: result.is_partial, words }),
-    result.seeany_task_id && h(CopyButton, { urls: [result.seeany_task_id], label: words.copyId, words }),
+    h(StateBadge, { state: result.state, isPartial: result.is_partial, isTaskFailed: result.is_task_failed, words }),
+    result.seeany_task_id && h(CopyButton, { urls: [result.seeany_task_id], label: words.copyId, size: "xs", words }),
     result.conn_id && h(Quiet, { as: "span", overflowWrap: "anywhere" }, words.named(words.connection, result.conn_id)),
     h(InLink, { to: dagPath(result.dag_id), fontSize: "sm" }, words.dagResults),
   );
