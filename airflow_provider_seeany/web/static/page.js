@@ -71,7 +71,7 @@ export function ResultsPage() {
         Flex,
         { as: "nav", "aria-label": words.page, gap: 2, justify: "center", align: "center" },
         h(PageButton, { name: words.newer, go: pages.length > 0 ? () => setPages(pages.slice(0, -1)) : null }),
-        h(Text, { fontSize: "sm" }, `${words.page} ${pages.length + 1}`),
+        h(Text, { fontSize: "sm" }, words.pageNumber(pages.length + 1)),
         h(PageButton, {
           name: words.older,
           go: list.data?.next ? () => setPages([...pages, /** @type {string} */ (list.data?.next)]) : null,
