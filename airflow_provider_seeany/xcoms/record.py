@@ -214,7 +214,15 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Return the record of a batch that succeeded, from its result as JSON."""
         counts = BatchCounts(**{name: result[name] for name in BatchCounts.__struct_fields__})
         cost = exact_amounts(result["cost"])
-        return cls(state="completed", conn_id=conn_id, at=_ended_at(None), cost=cost, batch=counts)
+        thumbnails = (web_url(task.get("thumbnail_url")) for task in result["tasks"])
+        return cls(
+            state="completed",
+            conn_id=conn_id,
+            at=_ended_at(None),
+            cost=cost,
+            thumbnail_url=next(filter(None, thumbnails), None),
+            batch=counts,
+        )
 
     @classmethod
     def of_error(

@@ -28,6 +28,7 @@ from airflow_provider_seeany.xcoms.untrusted import (
 
 State = Literal["waiting", RecordState]
 Shown = State | Literal["created", "downloading", "retrying", "skipped"]
+Order = Literal["newest", "oldest", "highest_cost", "lowest_cost"]
 
 MAX_FILES = 100_000
 MAX_NUMBERS = 5  # of an error
@@ -78,6 +79,7 @@ class Result:
     """
     A wait: the fields of its :class:`Record`, or of its :class:`Progress` if it has published any.
 
+    :param copy_paths: where downloads of the same DAG run have stored its files; only in a list of results.
     :param is_task_failed: whether the Airflow task has failed although the result is there.
     """
 
@@ -112,6 +114,12 @@ class Result:
     completed: int | None = None
     failed: int | None = None
     partial: int | None = None
+    copy_paths: list[str] = field(default_factory=list)
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """The names of which a search finds a part."""
+        return self.dag_id, self.run_id
 
     @classmethod
     def of(cls, pushed: Record | Progress | None, task_instance: TaskInstanceKey) -> Result:
@@ -146,23 +154,23 @@ def _state(pushed: Record | Progress | None) -> Shown:
 
 @dataclass(frozen=True)
 class Filters:
-    """The results to return, from ``since`` to before ``until`` in Unix seconds."""
+    """
+    The results to return, from ``since`` to before ``until`` in Unix seconds.
+
+    :param search: a whole SeeAny id, or a part of the name of a DAG or a run, in upper or lower case.
+    """
 
     since: int
     until: int
     dag_id: str | None = None
     conn_id: str | None = None
     state: State | None = None
+    search: str | None = None
 
-
-@dataclass(frozen=True)
-class Cursor:
-    """The last result of a page, after which the next page begins."""
-
-    key: str
-    dag_run_id: int
-    task_id: str
-    map_index: int
+    def finds(self, result: Result) -> bool:
+        """Return whether the search finds a result."""
+        wanted = (self.search or "").lower()
+        return result.seeany_task_id == self.search or any(wanted in name.lower() for name in result.names)
 
 
 @dataclass(frozen=True)

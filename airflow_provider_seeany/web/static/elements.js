@@ -3,7 +3,7 @@
 import { isWebUrl, momentText, shortMomentText, zonedMomentText } from "./format.js";
 
 /** @type {any} */
-const shared = globalThis;
+export const shared = globalThis;
 
 export const React = shared.React;
 export const Chakra = shared.ChakraUI;
@@ -111,7 +111,7 @@ export function CopyButton({ urls, label = "", size = "sm", words }) {
 }
 
 /** @param {string} text */
-async function copy(text) {
+export async function copy(text) {
   if (navigator.clipboard) {
     await navigator.clipboard.writeText(text);
     return;

@@ -11,9 +11,10 @@ const { Box, Text } = Chakra;
  * What happened, in one line; empty for a success.
  * @param {Result} result @param {Words} words
  */
-export function failureText({ error_kind: kind, error_numbers: numbers, error_code, error_message }, words) {
+export function failureText({ error_kind: kind, error_numbers: numbers, is_own_message: isOwn, ...result }, words) {
   const known = kind === null ? undefined : words.errors[kind];
-  return known ? known(numbers) : (error_code ?? error_message ?? "");
+  const texts = [known ? known(numbers) : result.error_code, known && isOwn ? null : result.error_message];
+  return texts.filter(Boolean).join(": ");
 }
 
 /** @param {{ result: Result, words: Words }} props */

@@ -172,11 +172,21 @@ export function tabPath({ dag_id, run_id, task_id, map_index }) {
 }
 
 /** @param {string} dag_id @returns {string} the path of the page, filtered by a DAG */
-export function dagPath(dag_id) {
+export function resultsPath(dag_id) {
   return `/plugin/seeany?dag=${encodeURIComponent(dag_id)}`;
 }
 
 /** @param {{ task_id: string, map_index: number }} task */
 export function taskName({ task_id, map_index }) {
   return map_index >= 0 ? `${task_id} [${map_index}]` : task_id;
+}
+
+/** @param {{ dag_id: string }} of @returns {string} the path of a DAG's page */
+export function dagPath({ dag_id }) {
+  return `/dags/${encodeURIComponent(dag_id)}`;
+}
+
+/** @param {{ dag_id: string, run_id: string }} of @returns {string} the path of a DAG run's page */
+export function runPath({ dag_id, run_id }) {
+  return `${dagPath({ dag_id })}/runs/${encodeURIComponent(run_id)}`;
 }

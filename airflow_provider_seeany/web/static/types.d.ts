@@ -54,6 +54,8 @@ export interface Result {
   failed: number | null;
   /** How many of the completed tasks of a batch are partial. */
   partial: number | null;
+  /** Where downloads of the same DAG run have stored its files. */
+  copy_paths: string[];
 }
 
 export interface BatchRow {
@@ -89,7 +91,8 @@ export interface TaskView {
 export interface ResultsResponse {
   waiting: Result[];
   results: Result[];
-  next: string | null;
+  /** How many there are in all; one more than can be paged through if there are more. */
+  total: number;
 }
 
 export interface Group {
@@ -104,6 +107,12 @@ export interface Group {
 export interface Summary {
   zone: string;
   groups: Group[];
+  /** Those to choose from. */
+  connections: string[];
+}
+
+export interface Setup {
+  has_connection: boolean | null;
 }
 
 /** The texts of the UI in one language. */

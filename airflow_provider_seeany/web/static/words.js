@@ -2,11 +2,18 @@
 
 import { useSyncExternalStore } from "./elements.js";
 
+/** @type {Record<string, string>} */
+const SPEND_RANGES = {
+  1: "last 24 hours",
+  7: "last 7 days",
+  30: "last 30 days",
+  90: "last 90 days",
+  366: "last year",
+};
+
 export const ENGLISH = {
   title: "SeeAny results",
-  intro:
-    "Results and cost of the SeeAny tasks that your DAGs waited for, as far as you may read them. " +
-    "Not your account's bill.",
+  intro: "Results and cost of the SeeAny tasks that your DAGs waited for. Not your account's bill.",
   states: {
     waiting: "Waiting",
     created: "Created",
@@ -22,14 +29,16 @@ export const ENGLISH = {
   state: "State",
   time: "Time",
   all: "All",
-  ranges: { 1: "Last 24 hours", 7: "Last 7 days", 30: "Last 30 days", 90: "Last 90 days", 366: "Last year" },
+  ranges: /** @type {Record<string, string>} */ ({
+    1: "Last 24 hours",
+    7: "Last 7 days",
+    30: "Last 30 days",
+    90: "Last 90 days",
+    366: "Last year",
+  }),
   gallery: "Gallery",
   table: "Table",
   view: "View",
-  newer: "Newer",
-  older: "Older",
-  page: "Page",
-  pageNumber: (/** @type {number} */ number) => `Page ${number}`,
   spendPerDay: "Spend per day",
   spendPerDag: "Spend per DAG",
   andMore: (/** @type {string} */ count) => `and ${count} more`,
@@ -144,8 +153,7 @@ export const ENGLISH = {
   batchEmpty: "The batch is too large for a table here. Its results stay available by their ids.",
   emptyTitle: "Nothing here yet",
   emptyFiltered: "No result matches these filters.",
-  emptyHow:
-    "Add a connection of type SeeAny, then a task like this one to a DAG. Its result appears here when it ends.",
+  emptyHow: "Add this DAG and run it. Its result appears here when its task ends.",
   connections: "To the connections",
   loading: "Loading …",
   failedToLoad: "Could not load",
@@ -155,12 +163,38 @@ export const ENGLISH = {
   noResponse: "Airflow does not respond. Retrying …",
   busy: "Airflow is busy. Retrying …",
   httpError: (/** @type {number} */ status) => `Airflow responded with HTTP ${status}. See its log.`,
+  search: "Search",
+  searchFor: "SeeAny id, DAG or run",
+  filters: "Filters",
+  clearFilters: "Clear filters",
+  sort: "Sort by",
+  orders: { newest: "Newest", oldest: "Oldest", highest_cost: "Highest cost", lowest_cost: "Lowest cost" },
+  run: "Run",
+  copyAt: "Copy: ",
+  shownOf: (/** @type {string} */ range, /** @type {string} */ total) => `${range} of ${total}`,
+  waitingCount: (/** @type {string} */ count) => `${count} waiting`,
+  pages: "Pages",
+  pageNumber: (/** @type {string} */ number) => `Page ${number}`,
+  previous: "Previous",
+  next: "Next",
+  exportCsv: "Export CSV",
+  exportSums: "Export sums as CSV",
+  copyAllUrls: "Copy all URLs",
+  copyDag: "Copy DAG",
+  spend: "Spend",
+  spendIn: (/** @type {string} */ days) => `Spend, ${SPEND_RANGES[days]}: `,
+  spendBefore: (/** @type {string} */ cost, /** @type {string} */ change) =>
+    `Period before: ${cost}${change && ` (${change})`}`,
+  nothingBefore: "Period before: nothing",
+  spendPerConnection: "Spend per connection",
+  less: "Show less",
+  emptyConnect: "Add a connection of type SeeAny, then this DAG. Its result appears here when its task ends.",
 };
 
 /** @type {typeof ENGLISH} */
 const CHINESE = {
   title: "SeeAny 结果",
-  intro: "您有权查看的 DAG 所等待的 SeeAny 任务的结果与花费，并非账户账单。",
+  intro: "您的 DAG 等待过的 SeeAny 任务的结果与花费，并非账户账单。",
   states: {
     waiting: "等待中",
     created: "已创建",
@@ -180,10 +214,6 @@ const CHINESE = {
   gallery: "画廊",
   table: "表格",
   view: "视图",
-  newer: "较新",
-  older: "较早",
-  page: "页",
-  pageNumber: (number) => `第 ${number} 页`,
   spendPerDay: "每日花费",
   spendPerDag: "各 DAG 花费",
   andMore: (count) => `另有 ${count} 个`,
@@ -286,7 +316,7 @@ const CHINESE = {
   batchEmpty: "批次过大，无法在此列表显示；结果仍可按 id 获取。",
   emptyTitle: "暂无内容",
   emptyFiltered: "没有符合筛选条件的结果。",
-  emptyHow: "添加一个 SeeAny 类型的连接，再在 DAG 中加入如下任务；任务结束后，结果会显示在这里。",
+  emptyHow: "添加并运行如下 DAG；任务结束后，结果会显示在这里。",
   connections: "前往连接",
   loading: "加载中 …",
   failedToLoad: "无法加载",
@@ -296,6 +326,31 @@ const CHINESE = {
   noResponse: "Airflow 没有响应，正在重试 …",
   busy: "Airflow 正忙，正在重试 …",
   httpError: (status) => `Airflow 返回错误（HTTP ${status}），详情见其日志。`,
+  search: "搜索",
+  searchFor: "SeeAny id、DAG 或运行",
+  filters: "筛选",
+  clearFilters: "清除筛选条件",
+  sort: "排序",
+  orders: { newest: "最新", oldest: "最早", highest_cost: "花费从高到低", lowest_cost: "花费从低到高" },
+  run: "运行",
+  copyAt: "副本：",
+  shownOf: (range, total) => `第 ${range} 条，共 ${total} 条`,
+  waitingCount: (count) => `${count} 个等待中`,
+  pages: "分页",
+  pageNumber: (number) => `第 ${number} 页`,
+  previous: "上一页",
+  next: "下一页",
+  exportCsv: "导出 CSV",
+  exportSums: "导出汇总 CSV",
+  copyAllUrls: "复制全部链接",
+  copyDag: "复制 DAG",
+  spend: "花费",
+  spendIn: (days) => `${CHINESE.ranges[days]}花费：`,
+  spendBefore: (cost, change) => `上一周期：${cost}${change && `（${change}）`}`,
+  nothingBefore: "上一周期：无",
+  spendPerConnection: "各连接花费",
+  less: "收起",
+  emptyConnect: "添加一个 SeeAny 类型的连接，再添加如下 DAG；任务结束后，结果会显示在这里。",
 };
 
 function language() {

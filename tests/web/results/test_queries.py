@@ -187,10 +187,7 @@ def test_a_download_is_shown_on_its_tab_alone(session: Session, task_state: str,
     assert seen.download is not None
     assert (seen.result.state, seen.result.conn_id, seen.download.files) == (shown, "studio", 2)
     assert waiting(session) == []
-    assert queries.ended_waits(session, readable=["dag_0", "dag_1"], filters=EVERYTHING, before=None, limit=10) == (
-        [],
-        None,
-    )
+    assert queries.ended_waits(session, readable=["dag_0", "dag_1"], filters=EVERYTHING, limit=10) == ([], 0)
     assert queries.groups(session, readable=["dag_0", "dag_1"], filters=EVERYTHING, zone=ZoneInfo("UTC")) == []
 
 
@@ -361,14 +358,14 @@ def test_deeply_nested_json_under_our_keys_is_no_error(session: Session, value: 
     assert shown is not None
     assert dataclasses.replace(shown, began=None) == views.Result(**instance.columns(), state="waiting")
     assert [wait.percent for wait in waiting(session)] == [None]
-    assert queries.ended_waits(session, readable=["dag_0"], filters=EVERYTHING, before=None, limit=10) == ([], None)
+    assert queries.ended_waits(session, readable=["dag_0"], filters=EVERYTHING, limit=10)[0] == []
 
 
 def test_a_first_file_that_is_no_web_url_is_no_link(session: Session) -> None:
     odd = record(NOW - 60, video_url=None, first_result="javascript:alert(1)")
     fill(session, [odd, record(NOW - 61, video_url=None, first_result="https://cdn.example/1.jpg")], dag_ids=["dag_0"])
 
-    results, _ = queries.ended_waits(session, readable=["dag_0"], filters=EVERYTHING, before=None, limit=10)
+    results, _ = queries.ended_waits(session, readable=["dag_0"], filters=EVERYTHING, limit=10)
     assert [result.first_result for result in results] == [None, "https://cdn.example/1.jpg"]
 
 
