@@ -325,7 +325,7 @@ def test_a_result_on_the_page_is_what_airflow_has_made_of_it(session: Session) -
     session.commit()
 
     results, _ = queries.ended_waits(
-        session, readable=["dag_0", "dag_1"], filters=EVERYTHING, before=None, limit=len(instances)
+        session, readable=["dag_0", "dag_1"], filters=EVERYTHING, limit=len(instances)
     )
 
     assert [(result.state, result.is_task_failed) for result in results] == [
