@@ -172,7 +172,7 @@ export function tabPath({ dag_id, run_id, task_id, map_index }) {
 }
 
 /** @param {string} dag_id @returns {string} the path of the page, filtered by a DAG */
-export function dagPath(dag_id) {
+export function resultsPath(dag_id) {
   return `/plugin/seeany?dag=${encodeURIComponent(dag_id)}`;
 }
 

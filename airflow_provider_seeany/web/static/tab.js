@@ -5,7 +5,7 @@ import { BatchTable } from "./batch.js";
 import { Download } from "./download.js";
 import { Chakra, CopyButton, FactList, h, InLink, LoadError, Moment, Notice, Quiet, StateBadge } from "./elements.js";
 import { Failure } from "./failure.js";
-import { costText, countText, dagPath, isWebUrl } from "./format.js";
+import { costText, countText, resultsPath, isWebUrl } from "./format.js";
 import { FileButtons, FileGrid, Player } from "./media.js";
 import { WaitProgress } from "./progress.js";
 import { useWords } from "./words.js";
@@ -97,7 +97,7 @@ function Head({ result, words }) {
     h(StateBadge, { state: result.state, isPartial: result.is_partial, isTaskFailed: result.is_task_failed, words }),
     result.seeany_task_id && h(CopyButton, { urls: [result.seeany_task_id], label: words.copyId, size: "xs", words }),
     result.conn_id && h(Quiet, { as: "span", overflowWrap: "anywhere" }, words.named(words.connection, result.conn_id)),
-    h(InLink, { to: dagPath(result.dag_id), fontSize: "sm" }, words.dagResults),
+    h(InLink, { to: resultsPath(result.dag_id), fontSize: "sm" }, words.dagResults),
   );
 }
 
