@@ -74,8 +74,8 @@ function contentOf(view) {
   return view.result?.state === "created" ? Created : Ended;
 }
 
-/** @param {{ result: Result, words: Words, language: string }} props */
-function Created({ result, words, language }) {
+/** @param {{ result: Result, words: Words }} props */
+function Created({ result, words }) {
   return h(
     Box,
     null,
