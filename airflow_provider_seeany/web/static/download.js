@@ -23,8 +23,7 @@ function UnderWay({ download, result, words, language }) {
     null,
     h(Text, { fontWeight: "semibold", fontSize: "lg", mb: 2 }, `${stored} · ${bytesText(size, language)}`),
     h(ProgressBar, { value: total ? Math.min(100, (100 * files) / total) : null, words }),
-    result.at !== null &&
-      h(Quiet, { mt: 3 }, [`${words.lastUpdate} `, h(Moment, { key: "at", at: result.at, language })]),
+    result.at !== null && h(Quiet, { mt: 3 }, [`${words.lastUpdate} `, h(Moment, { key: "at", at: result.at })]),
   );
 }
 
@@ -41,7 +40,7 @@ function Ended({ download, result, words, language }) {
         [words.copies, words.files(files)],
         [words.size, bytesText(size, language)],
         [words.folder, folder],
-        [words.lastUpdate, result.at === null ? null : h(Moment, { at: result.at, language })],
+        [words.lastUpdate, result.at === null ? null : h(Moment, { at: result.at })],
       ],
     }),
     paths.length > 0 &&

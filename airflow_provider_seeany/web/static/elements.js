@@ -1,6 +1,6 @@
 /** React and Chakra, which Airflow shares with plugins, and the elements that page and tab both use. */
 
-import { isWebUrl, momentText, shortMomentText, zonedMomentText } from "./format.js";
+import { isWebUrl, momentText, shortMomentText } from "./format.js";
 
 /** @type {any} */
 export const shared = globalThis;
@@ -76,12 +76,12 @@ export function InLink({ to, children, ...more }) {
 }
 
 /**
- * A time as Airflow's UI writes it; its title has the time zone.
- * @param {{ at: number, isShort?: boolean, language: string }} props
+ * A time as Airflow's UI writes it, with the same in UTC as its title.
+ * @param {{ at: number, isShort?: boolean }} props
  */
-export function Moment({ at, isShort = false, language }) {
+export function Moment({ at, isShort = false }) {
   const text = isShort ? shortMomentText(at) : momentText(at);
-  return h("time", { title: zonedMomentText(at, language), style: { whiteSpace: "nowrap" } }, text);
+  return h("time", { title: `${momentText(at, "UTC")} UTC`, style: { whiteSpace: "nowrap" } }, text);
 }
 
 /**

@@ -90,28 +90,20 @@ export function bytesText(bytes, language) {
 }
 
 /**
- * A time as Airflow's UI writes it, 2026-11-26 07:57:24, in the viewer's time zone; a dash if beyond the range of dates.
+ * A time as Airflow's UI writes it, 2026-11-26 07:57:24; a dash if it is beyond the range of dates.
  * @param {number} seconds Unix time
+ * @param {string} [zone] of the viewer by default
  */
-export function momentText(seconds) {
+export function momentText(seconds, zone = viewersZone()) {
   const date = new Date(seconds * 1000);
   if (Number.isNaN(date.getTime())) return "–";
-  const style = /** @type {const} */ ({ dateStyle: "short", timeStyle: "medium", timeZone: viewersZone() });
+  const style = /** @type {const} */ ({ dateStyle: "short", timeStyle: "medium", timeZone: zone });
   return new Intl.DateTimeFormat("sv-SE", style).format(date);
 }
 
 /** @param {number} seconds Unix time */
 export function shortMomentText(seconds) {
   return momentText(seconds).replace(/:\d\d$/, "");
-}
-
-/** @param {number} seconds Unix time @param {string} language the same with its time zone, such as GMT+8 */
-export function zonedMomentText(seconds, language) {
-  const style = /** @type {const} */ ({ timeZoneName: "short", timeZone: viewersZone() });
-  const date = new Date(seconds * 1000);
-  if (Number.isNaN(date.getTime())) return "–";
-  const parts = new Intl.DateTimeFormat(language, style).formatToParts(date);
-  return `${momentText(seconds)} ${parts.find(({ type }) => type === "timeZoneName")?.value ?? ""}`;
 }
 
 /** @param {number} seconds a duration as Airflow's UI writes it: 00:01:05, 1d02:03:04 */

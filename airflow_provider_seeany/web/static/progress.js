@@ -34,15 +34,15 @@ export function WaitProgress({ result, words, language, isWaiting, isCurrent }) 
       : h(Quiet, { mb: 3 }, isWaiting ? words.noProgress : words.notStarted),
     h(ProgressBar, { value: percent, words }),
     result.total !== null && h(BatchTotals, { result, words, language }),
-    h(Box, { mt: 4 }, h(Times, { result, now, words, language })),
+    h(Box, { mt: 4 }, h(Times, { result, now, words })),
   );
 }
 
-/** @param {{ result: Result, now: number, words: Words, language: string }} props */
-function Times({ result, now, words, language }) {
+/** @param {{ result: Result, now: number, words: Words }} props */
+function Times({ result, now, words }) {
   const { began, deadline, next_poll_at: next, at } = result;
   /** @param {number | null} moment */
-  const shown = (moment) => moment !== null && h(Moment, { at: moment, language });
+  const shown = (moment) => moment !== null && h(Moment, { at: moment });
   const facts = /** @type {[string, any][]} */ ([
     [words.waitingFor, began !== null && durationText(now - began)],
     // A poll that is long overdue was not published, because nothing had changed, or the triggerer is away.

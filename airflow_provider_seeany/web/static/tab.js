@@ -74,13 +74,13 @@ function contentOf(view) {
   return view.result?.state === "created" ? Created : Ended;
 }
 
-/** @param {{ result: Result, words: Words, language: string }} props */
-function Created({ result, words, language }) {
+/** @param {{ result: Result, words: Words }} props */
+function Created({ result, words }) {
   return h(
     Box,
     null,
     h(Quiet, { role: "status", mb: 3 }, words.createdOnly),
-    result.at !== null && h(FactList, { facts: [[words.createdAt, h(Moment, { at: result.at, language })]] }),
+    result.at !== null && h(FactList, { facts: [[words.createdAt, h(Moment, { at: result.at })]] }),
   );
 }
 
@@ -162,7 +162,7 @@ function Facts({ result, words, language }) {
     [words.result, !result.video_url && result.results ? words.files(result.results) : null],
     [
       result.state === "completed" ? words.finishedAt : words.waitEndedAt,
-      result.at !== null && h(Moment, { at: result.at, language }),
+      result.at !== null && h(Moment, { at: result.at }),
     ],
   ]);
   return h(FactList, { facts });
