@@ -3,11 +3,8 @@ Queries Airflow's database for results, progress and spend.
 
 Results are found through the index of XComs by key: the keys of records begin with moments, so a page of results is
 one short walk along that index, and nothing older or newer is read. Where few match, and to count up to ``MAX_LISTED``
-of them, the walk goes on to the end of the range, which takes 0.15 s for 100 000 results.
-
-DAG ids are compared in a way that no index serves: one index begins with the DAG, and a planner that chose it would
-read every XCom that the DAG ever pushed. The XComs of one task instance are found by the primary key, however many
-there are.
+of them, the walk goes on to the end of the range, which takes 0.15 s for 100 000 results. The XComs of one task
+instance are found by the primary key, however many there are.
 """
 
 from __future__ import annotations
@@ -25,10 +22,10 @@ from airflow.models.taskinstance import TaskInstance
 from airflow.models.trigger import Trigger
 from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
-from sqlalchemy import and_, false, func, literal, or_, select, tuple_
+from sqlalchemy import and_, func, literal, select, tuple_
 
-from airflow_provider_seeany.api.text import sanitize
 from airflow_provider_seeany.web.results.by_cost import MAX_LISTED, RECORD_COLUMNS, RECORD_ORDER, ByCost
+from airflow_provider_seeany.web.results.conditions import chosen_dags, conditions_of
 from airflow_provider_seeany.web.results.copies import with_copies
 from airflow_provider_seeany.web.results.spend import Day, SpendByDay, SpendKey
 from airflow_provider_seeany.web.results.task_states import with_task_states
@@ -50,10 +47,7 @@ from airflow_provider_seeany.xcoms.record_key import (
     LAST_KEY,
     PROGRESS_KEY,
     connection_part,
-    dag_part,
     key_at,
-    seeany_task_part,
-    state_part,
 )
 from airflow_provider_seeany.xcoms.task_instance import KEY_COLUMNS, TaskInstanceKey
 from airflow_provider_seeany.xcoms.untrusted import Money, convert, decode_json
@@ -64,7 +58,6 @@ if TYPE_CHECKING:
 
 MAX_WAITING = 100  # maximum number of current waits in a response
 EXPORTED_AT_ONCE = 1000  # number of results that an export has in memory
-MAX_COMPARED_IN_KEY = 100  # maximum number of DAGs that are compared with the keys first
 
 OUR_OPERATORS = frozenset(
     {"SeeAnyTaskSensor", "SeeAnyTaskResultOperator", "SeeAnyTaskBatchSensor", "SeeAnySubmitOperator"}
@@ -93,15 +86,15 @@ def ended_waits(
 
     :raises TooBusy: if other requests that sort by cost take too long, or too many wait already.
     """
-    conditions = _conditions(readable, filters)
+    conditions = conditions_of(readable, filters)
     if order in ("newest", "oldest"):
         columns = (column.desc() if order == "newest" else column for column in RECORD_ORDER)
         query = select(*RECORD_COLUMNS).where(*conditions).order_by(*columns).limit(limit).offset(offset)
         rows = session.execute(query).all()
     else:
         by_cost = ByCost(
-            dag_ids=_chosen(readable, filters.dag_id),
-            of_keys=_conditions(readable, filters, is_checked_later=True),
+            dag_ids=chosen_dags(readable, filters.dag_id),
+            of_keys=conditions_of(readable, filters, is_checked_later=True),
             of_rows=conditions,
         )
         rows = by_cost.rows(session, is_descending=order == "highest_cost", offset=offset, limit=limit)
@@ -114,7 +107,7 @@ def ended_waits(
 
 def all_ended_waits(readable: Collection[str], filters: Filters) -> Iterator[Sequence[Row[Any]]]:
     """Yield the rows of all results, the newest first, in parts; a reader may take its time between two of them."""
-    conditions = _conditions(readable, filters)
+    conditions = conditions_of(readable, filters)
     query = select(*RECORD_COLUMNS).order_by(*(column.desc() for column in RECORD_ORDER)).limit(EXPORTED_AT_ONCE)
     after: list[ColumnElement[bool]] = []
     while True:
@@ -152,7 +145,7 @@ def current_waits(session: Session, *, readable: Collection[str], filters: Filte
             ),
         )
         .where(Trigger.classpath.startswith(OUR_TRIGGERS, autoescape=True), TaskInstance.state == "deferred")
-        .where(TaskInstance.dag_id.in_(_chosen(readable, filters.dag_id)))
+        .where(TaskInstance.dag_id.in_(chosen_dags(readable, filters.dag_id)))
         .order_by(Trigger.id.desc())
         .limit(MAX_WAITING)
     )
@@ -162,7 +155,7 @@ def current_waits(session: Session, *, readable: Collection[str], filters: Filte
 
 def groups(session: Session, *, readable: Collection[str], filters: Filters, zone: ZoneInfo) -> list[Group]:
     """Return the sums of the results of each day, DAG, connection and state; a day counts a SeeAny task once."""
-    dags = set(_chosen(readable, filters.dag_id))
+    dags = set(chosen_dags(readable, filters.dag_id))
     connection = None if filters.conn_id is None else connection_part(filters.conn_id)
     days = [] if filters.state == "waiting" else _days(filters, zone)
     return [
@@ -273,55 +266,3 @@ def _xcoms(session: Session, dag_run_id: int, key: TaskInstanceKey) -> tuple[dic
     )
     records = (convert(row.value, Record) for row in session.execute(newest.limit(MAX_TRIED_RECORDS)))
     return xcoms, next((record for record in records if record is not None), None)
-
-
-def _chosen(readable: Collection[str], dag_id: str | None) -> list[str]:
-    return [name for name in readable if dag_id in (None, name)]
-
-
-def _conditions(
-    readable: Collection[str], filters: Filters, *, is_checked_later: bool = False
-) -> list[ColumnElement[bool]]:
-    """
-    Return the conditions for the records of these results.
-
-    :param is_checked_later: whether the DAG that has pushed a record is compared afterwards, so that the key will do.
-    """
-    if filters.state == "waiting":
-        return [false()]
-    parts = [] if filters.state is None else [state_part(filters.state)]
-    parts += [] if filters.conn_id is None else [connection_part(filters.conn_id)]
-    chosen = _chosen(readable, filters.dag_id)
-    return [
-        XComModel.key >= max(key_at(filters.since), FIRST_KEY),
-        XComModel.key < min(key_at(filters.until), LAST_KEY),
-        # For databases whose collation ignores punctuation.
-        XComModel.key.startswith(f"{PROGRESS_KEY}_", autoescape=True),
-        *(_has_part(part) for part in parts),
-        *([] if is_checked_later else [_of_dags(chosen)]),
-        *([_is_found(filters.search, chosen)] if filters.search else []),
-    ]
-
-
-def _is_found(search: str, dag_ids: list[str]) -> ColumnElement[bool]:
-    found = [dag_id for dag_id in dag_ids if search.lower() in dag_id.lower()]
-    return or_(
-        _has_part(seeany_task_part(sanitize(search))),
-        XComModel.run_id.icontains(search, autoescape=True),
-        *([_of_dags(found)] if found else []),
-    )
-
-
-def _of_dags(dag_ids: list[str]) -> ColumnElement[bool]:
-    is_of = XComModel.dag_id.concat("").in_(dag_ids)
-    if not 0 < len(dag_ids) <= MAX_COMPARED_IN_KEY:
-        return is_of
-    # The key alone, which the index has, excludes the rows of most other DAGs.
-    parts = [dag_part(dag_id) for dag_id in dag_ids]
-    start, text = parts[0]
-    return and_(func.substr(XComModel.key, start + 1, len(text)).in_([each for _, each in parts]), is_of)
-
-
-def _has_part(part: tuple[int, str]) -> ColumnElement[bool]:
-    start, text = part
-    return func.substr(XComModel.key, start + 1, len(text)) == text

@@ -24,6 +24,7 @@ from airflow_provider_seeany.outcomes import batch_timeout
 from airflow_provider_seeany.web import one_at_a_time
 from airflow_provider_seeany.web.results import by_cost, queries, views
 from airflow_provider_seeany.web.results.by_cost import MAX_LISTED
+from airflow_provider_seeany.web.results.conditions import conditions_of
 from airflow_provider_seeany.xcoms.record import PARTIAL_RESULT_KEY, BatchCounts, Copies, Progress, Record
 from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY, hash_part, key_at
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
@@ -226,7 +227,7 @@ def test_a_search_finds_a_whole_seeany_id_or_a_part_of_a_dags_or_a_runs_name(
 def test_the_conditions_of_a_list_are_known_to_every_database_of_airflow(database: ModuleType) -> None:
     filters = views.Filters(since=0, until=DAY, conn_id="studio", state="failed", search="50%_of")
 
-    statement = select(XComModel.key).where(*queries._conditions(["dag_0", "dag_1"], filters))
+    statement = select(XComModel.key).where(*conditions_of(["dag_0", "dag_1"], filters))
     assert "run_id" in str(statement.compile(dialect=database.dialect()))
 
 
