@@ -324,9 +324,7 @@ def test_a_result_on_the_page_is_what_airflow_has_made_of_it(session: Session) -
         session.execute(update(TaskInstance).where(*row_of(instance)).values(state=task_state))
     session.commit()
 
-    results, _ = queries.ended_waits(
-        session, readable=["dag_0", "dag_1"], filters=EVERYTHING, limit=len(instances)
-    )
+    results, _ = queries.ended_waits(session, readable=["dag_0", "dag_1"], filters=EVERYTHING, limit=len(instances))
 
     assert [(result.state, result.is_task_failed) for result in results] == [
         (shown, is_failed) for _, shown, is_failed in made_of_it.values()
