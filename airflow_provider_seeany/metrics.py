@@ -150,6 +150,12 @@ def wait_ended(record: Record, *, mode: str, seconds: float | None, error: BaseE
             _send("incr", "cost", cost, {**tags, "unit": unit_tag(unit)})
 
 
+def wait_killed(*, conn_id: str, mode: str) -> None:
+    """Count a wait that something else than its outcome or its own timeout has ended for good."""
+    if is_on():
+        _send("incr", "wait.killed", 1, _tags(conn_id, mode))
+
+
 def callback_received(result: str, *, conn_id: str | None) -> None:
     """Count a callback by what became of it; ``conn_id`` is ``None`` if its URL was not signed."""
     if is_on():

@@ -11,7 +11,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipException, Stats, TaskDeferred
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+    Stats,
+    TaskDeferred,
+)
 from airflow.triggers.base import TaskSuccessEvent
 from fastapi.testclient import TestClient
 
@@ -32,7 +38,7 @@ from tests.conftest import KEY
 from tests.hostile import COMPLETED, FAILED, VIDEO, HostileServer, reply, task
 from tests.statsd import Statsd, metrics_on, options, receiving
 from tests.supervisor import Supervisor
-from tests.waits import LOST, context, finished, starts_triggers, task_trigger, wait
+from tests.waits import LOST, batch_trigger, context, finished, starts_triggers, task_trigger, wait
 
 pytestmark = pytest.mark.usefixtures("_connected")
 
@@ -159,6 +165,62 @@ def test_a_try_that_is_followed_by_another_one_is_no_end_of_a_wait(statsd: Stats
         with pytest.raises(AirflowException):
             wait(SeeAnyTaskSensor).resume_execution(*CRASHED, worker(try_number=try_number, max_tries=2))
         assert len(statsd.counted("wait.failed")) == (1 if try_number == 3 else 0)
+
+
+@pytest.mark.parametrize(
+    ("ended_by", "tries", "counted"),
+    [
+        ("a user", {}, 1),
+        ("a user", {"max_tries": 3}, 1),
+        ("execution_timeout", {}, 1),
+        ("execution_timeout", {"max_tries": 3}, 0),
+        ("execution_timeout", {"try_number": 4, "max_tries": 3}, 1),
+    ],
+)
+def test_a_wait_in_a_worker_that_a_user_or_a_time_limit_ends_is_counted_once_and_as_nothing_else(
+    statsd: Statsd, hostile: HostileServer, ended_by: str, tries: dict[str, Any], counted: int
+) -> None:
+    hostile.script(task(status="processing"))
+    waiting = wait(SeeAnyTaskResultOperator, deferrable=False)
+
+    def kill(*_: object) -> None:
+        if ended_by == "execution_timeout":
+            raise AirflowTaskTimeout
+        waiting.on_kill()
+        waiting.on_kill()
+        # The process may go on for a moment.
+        raise SeeAnyConfigError("closed")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "sleep", kill)
+        try:
+            waiting.execute(worker(**tries))
+        except AirflowTaskTimeout:
+            waiting.on_kill()
+        except SeeAnyConfigError:
+            pass
+
+    assert statsd.counted("wait.*") == [f"killed,{CONNECTION},mode=poke:1|c"] * counted
+
+
+@starts_triggers
+@pytest.mark.parametrize("state", ["failed", "success", "deferred", "running"])
+@pytest.mark.parametrize("mode", ["deferred", "worker_free", "batch"])
+async def test_a_deferred_wait_that_a_user_ends_is_counted_in_the_triggerer(
+    statsd: Statsd, supervisor: Supervisor, mode: str, state: str
+) -> None:
+    supervisor.state = state
+    trigger: Any = task_trigger("x", end_from_trigger=mode == "worker_free")
+    if mode == "batch":
+        trigger = batch_trigger(["x"])
+    trigger.task_instance = SimpleNamespace(
+        dag_id="dag", run_id="run", task_id="wait", map_index=-1, id="try-1", try_number=1
+    )
+
+    await trigger.on_kill()
+
+    is_ended = state in ("failed", "success")
+    assert statsd.counted("wait.*") == [f"killed,{CONNECTION},mode={mode}:1|c"] * is_ended
 
 
 def test_a_task_that_was_not_created_is_no_wait(statsd: Statsd) -> None:

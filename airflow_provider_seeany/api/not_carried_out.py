@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from traceback import walk_tb
 from typing import Any
 from unicodedata import normalize
 
 from airflow_provider_seeany.api import fields
-from airflow_provider_seeany.api.error_body import BodyError
+from airflow_provider_seeany.api.error_body import BodyError, code_and_message
 from airflow_provider_seeany.api.task_id import task_ids_in
 
 _NEVER_SENT = frozenset(
@@ -36,6 +37,8 @@ _NEVER_SENT = frozenset(
 )
 """Errors of a request that has not left, by package and name: no address, no connection, no certificate to trust."""
 
+_MAX_TEXT = 2000  # maximum characters of an error that are judged
+
 _REFUSED_REDIRECTS = frozenset({301, 307, 308})
 """These ask for the request itself at another address. After 302 and 303 it may have been carried out."""
 
@@ -43,23 +46,43 @@ _UNCLEAR_REFUSALS = frozenset({408, 409, 425, 499})
 """408 and 499 may be a proxy's word for a slow service, 409 may be about an earlier request."""
 
 
+_MAY_BE_DONE_EARLIER = re.compile(
+    r"duplicat|exists? already|already (?:be(?:en|ing) )?"
+    r"(?:exist|creat|submit|accept|receiv|process|queue|start|running|in )"
+    r"|重复|已经?(?:被|在)?(?:存在|创建|提交|受理|接收|处理)"
+)
+"""What an error says that is about an earlier request: that may have created a task."""
+
 _MAY_BE_DONE = re.compile(
     r"time.?out|timed out|超时|internal|server error|系统错误|系统异常|内部错误|服务异常|服务器"
-    r"|(?<!un)(?<!not )success|(?<![不未])成功|duplicate|already (?:created|submitted)|重复|任务已(?:创建|提交|受理)"
+    r"|(?<!un)(?<!not )success|(?<![不未])成功"
 )
-"""Of the service's own errors only these leave open what it had done by then, or earlier; "busy" does not."""
+"""Of the service's own errors only these leave open what it had done by then; "busy" does not."""
 
 
 def was_never_sent(error: BaseException) -> bool:
-    """Tell whether an error of an HTTP client means that the service cannot have got the request."""
-    return any(
+    """Tell whether an error of an HTTP client means that the service cannot have got the request, now or earlier."""
+    layers = list(_layers(error))
+    is_unsent = any(
         isinstance(each, ssl.SSLCertVerificationError) or not _NEVER_SENT.isdisjoint(_names(type(each)))
-        for each in _layers(error)
+        for each in layers
     )
+    return is_unsent and all(map(_repeats_nothing, layers))
 
 
-def is_refused(status: int, headers: Mapping[str, Any]) -> bool:
-    """Tell whether an HTTP status says that the service did not carry out the request."""
+def were_never_sent(history: Iterable[Any]) -> bool:
+    """Tell the same of the attempts that urllib3 made before, as its ``Retry`` and its responses keep them."""
+    return all(each.error is not None and was_never_sent(each.error) for each in history)
+
+
+def is_refused(status: int, headers: Mapping[str, Any], body: object) -> bool:
+    """
+    Tell whether an HTTP status says that the service did not carry out the request, nor an earlier one.
+
+    :param body: decoded, or its text.
+    """
+    if _MAY_BE_DONE_EARLIER.search(_normalized(_words(body))):
+        return False
     if status == 503:
         # With the header the service itself asks for patience; without, it may be a gateway's word for a broken line.
         return "retry-after" in {str(name).lower() for name in headers}
@@ -75,8 +98,33 @@ def is_rejected(error: BodyError, payload: Mapping[str, Any]) -> bool:
     if task_ids_in(payload) or not fields.is_empty(payload.get("data")):
         return False
     if error.code == str(error.http_status):
-        return is_refused(error.http_status or 0, {})
-    return _MAY_BE_DONE.search(normalize("NFKC", error.message or "").casefold()) is None
+        return is_refused(error.http_status or 0, {}, payload)
+    text = _normalized(f"{error.code or ''} {error.message or ''}")
+    return _MAY_BE_DONE.search(text) is None and _MAY_BE_DONE_EARLIER.search(text) is None
+
+
+def _words(body: object) -> str:
+    """Return what an error says, or else the whole body: that may repeat the request."""
+    if isinstance(body, Mapping) and any(found := code_and_message(body)):
+        return " ".join(filter(None, found))
+    return body if isinstance(body, str) else str(body or "")
+
+
+def _normalized(text: str) -> str:
+    return normalize("NFKC", text[:_MAX_TEXT]).casefold().replace("_", " ")
+
+
+def _repeats_nothing(error: BaseException) -> bool:
+    """
+    Tell whether urllib3 had sent nothing before the attempt that ended with this error.
+
+    A session with a ``Retry`` of its own may repeat a POST. Only the ``Retry`` that gives up knows, in the traceback.
+    """
+    callers: list[Any] = [frame.f_locals.get("self") for frame, _ in walk_tb(error.__traceback__)]
+    retries = [each for each in callers if ("urllib3", "Retry") in _names(type(each))]
+    if not retries:
+        return ("urllib3", "MaxRetryError") not in _names(type(error))
+    return all(were_never_sent(retry.history) for retry in retries)
 
 
 def _layers(error: BaseException) -> Iterator[BaseException]:

@@ -98,7 +98,9 @@ def _http_error(response: Response, dialect: Dialect) -> ApiError:
         request_id=_request_id(response, payload),
         retry_after=retry_after,
         is_web_page=_is_html(response),
-        was_not_carried_out=is_refused(response.status, response.headers),
+        was_not_carried_out=is_refused(
+            response.status, response.headers, response.body.decode("utf-8", "replace") if payload is None else payload
+        ),
     )
 
 

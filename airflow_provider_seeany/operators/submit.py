@@ -103,9 +103,11 @@ class SeeAnySubmitOperator(BaseTaskWaitOperator):
             submitter = self._submitter(context)
             created = submitter.submit(self._request(context))
         self.seeany_task_id = created.seeany_task_id
-        self._note_created(context, submitter.began_at)
+        # The task exists: failing because of one of these would lose its id, or create another one.
+        self._note_created(context, submitter.created)
         if created.wait_time is not None and self.do_xcom_push:
-            context["ti"].xcom_push(key="wait_time", value=created.wait_time)
+            with self._warning("wait_time could not be pushed"):
+                context["ti"].xcom_push(key="wait_time", value=created.wait_time)
         if not self.wait:
             self._show_created(context)
             if self.outlets:
@@ -145,9 +147,13 @@ class SeeAnySubmitOperator(BaseTaskWaitOperator):
 
         self.push_record(context, Progress.of_created(self.seeany_task_id, conn_id=self.seeany_conn_id))
 
-    def _note_created(self, context: Context, began_at: float | None) -> None:
-        """Push what budgets find while nothing else is known of the task. An error in this does not fail this one."""
-        if not self.do_xcom_push or began_at is None:
+    def _note_created(self, context: Context, created: Mapping[str, float]) -> None:
+        """
+        Push what budgets find while nothing else is known of these tasks.
+
+        Those that a clear has replaced are paid as well, but it has deleted their results.
+        """
+        if not self.do_xcom_push:
             return
         from airflow_provider_seeany.api.text import sanitize
         from airflow_provider_seeany.xcoms.raw import RawXCom
@@ -155,14 +161,22 @@ class SeeAnySubmitOperator(BaseTaskWaitOperator):
         from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 
         ti = TaskInstanceKey.of(context["ti"])
-        seeany_task_id = sanitize(self.seeany_task_id)
-        key = created_key(began_at, seeany_task_id=seeany_task_id, dag_id=ti.dag_id, conn_id=self.seeany_conn_id)
-        try:
-            RawXCom(key, ti).set(seeany_task_id)
-        except Exception:
-            self.log.warning("Budgets do not count this SeeAny task before it has ended", exc_info=True)
+        with self._warning("Budgets do not count this SeeAny task before it has ended"):
+            for each, began_at in created.items():
+                task_id = sanitize(each)
+                key = created_key(began_at, seeany_task_id=task_id, dag_id=ti.dag_id, conn_id=self.seeany_conn_id)
+                RawXCom(key, ti).set(task_id)
 
-    def _check_budget(self, context: Context) -> None:
+    @contextmanager
+    def _warning(self, what: str) -> Iterator[None]:
+        """Log an error in the block, which does not fail the task."""
+        try:
+            yield
+        except Exception:
+            self.log.warning(what, exc_info=True)
+
+    def _check_budget(self, context: Context, replaced: Mapping[str, float]) -> None:
+        self._note_created(context, replaced)
         if self.budget is not None:
             if not self.do_xcom_push:
                 self.log.warning("With do_xcom_push=False budgets do not count what this task creates")
@@ -210,7 +224,7 @@ class SeeAnySubmitOperator(BaseTaskWaitOperator):
 
         try:
             yield
-        except SeeAnyTaskFailed:
-            self._submitter(context).mark_ended()
+        except SeeAnyTaskFailed as failed:
+            self._submitter(context).mark_ended(was_free=not failed.task.usage.cost and not failed.task.is_partial)
             raise
         self._submitter(context).mark_ended()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
+from urllib.error import HTTPError as UrllibError
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
 
-from airflow_provider_seeany.api.not_carried_out import is_refused, was_never_sent
+from airflow_provider_seeany.api import lenient_json
+from airflow_provider_seeany.api.not_carried_out import is_refused, was_never_sent, were_never_sent
 from airflow_provider_seeany.exceptions import (
     SeeAnyApiError,
     SeeAnyConfigError,
@@ -50,8 +53,25 @@ def _is_refused_response(error: BaseException, response: Any) -> bool:
     status = next((found for place in places if isinstance(found := _attribute(*place), int)), None)
     if status is None:
         return False
+    retries = _attribute(_attribute(response, "raw"), "retries")
+    if not were_never_sent(_attribute(retries, "history") or ()):
+        return False
     headers = _attribute(error if response is None else response, "headers")
-    return is_refused(status, headers if isinstance(headers, Mapping) else {})
+    return is_refused(status, headers if isinstance(headers, Mapping) else {}, _body(error, response))
+
+
+def _body(error: BaseException, response: Any) -> object:
+    """Return the decoded body or its text, as far as the exception has it; else the exception's own text."""
+    text = _attribute(response, "text")
+    if isinstance(error, UrllibError):
+        with suppress(Exception):
+            text = error.read().decode("utf-8", "replace")
+    if not isinstance(text, str) or not text:
+        return str(error)
+    try:
+        return lenient_json.decode(text.encode())
+    except (ValueError, RecursionError):
+        return text
 
 
 def _attribute(thing: Any, name: str) -> Any:

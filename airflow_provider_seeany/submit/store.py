@@ -18,6 +18,9 @@ STATE_KEY = "seeany_submission"
 """The key in the store. In its place a person may set a task's id, which the next try takes."""
 
 
+_DAY = 24 * 3600
+
+
 class Submission(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
     That a task is about to be created, or that it was.
@@ -27,6 +30,8 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     :param seeany_task_id: ``None`` for an intent: it is not known whether the task was created.
     :param wait_time: the service's estimate, in seconds.
     :param is_unfinished: whether it is waited for, and its end is not known yet.
+    :param was_free: whether it failed and cost nothing.
+    :param earlier: what it replaced after a clear, within a day: ids, and when they began.
     """
 
     began_at: float
@@ -35,6 +40,15 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     seeany_task_id: str | None = None
     wait_time: float | None = None
     is_unfinished: bool = False
+    was_free: bool = False
+    earlier: dict[str, float] = {}
+
+    def replaced(self) -> dict[str, float]:
+        """Return what ``earlier`` is of the one that replaces this one."""
+        if self.seeany_task_id is None or self.was_free:
+            return self.earlier
+        known = {**self.earlier, self.seeany_task_id: self.began_at}
+        return {each: began for each, began in known.items() if began > time.time() - _DAY}
 
     @property
     def moment(self) -> str:
@@ -86,7 +100,9 @@ class SubmissionStore:
 
             self._store.set(STATE_KEY, msgspec.to_builtins(submission), retention=NEVER_EXPIRE)
 
-    def forget(self) -> None:
-        """Keep nothing."""
-        if self.keeps:
+    def restore(self, submission: Submission | None) -> None:
+        """Keep what was kept before an intent, or nothing."""
+        if submission is not None:
+            self.save(submission)
+        elif self.keeps:
             self._store.delete(STATE_KEY)

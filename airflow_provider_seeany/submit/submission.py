@@ -54,11 +54,15 @@ class Submitter:
     Creates the SeeAny task of one task instance.
 
     :param wait: whether the task instance waits for the end of the task, until :meth:`mark_ended`.
-    :param check: raises if no task may be created now. Not called if none is.
+    :param check: raises if no task may be created now. Not called if none is. It gets what :attr:`created` would be if
+        none were.
     """
 
-    began_at: float | None = None
-    """When the task was created that :meth:`submit` returned, in Unix seconds."""
+    created: Mapping[str, float] = {}
+    """
+    The task that :meth:`submit` returned, and what that replaced after a clear, within a day and unless it was free:
+    their ids, and when they were created, in Unix seconds.
+    """
 
     def __init__(
         self,
@@ -68,7 +72,7 @@ class Submitter:
         on_unknown: OnUnknown,
         log: Log,
         wait: bool = False,
-        check: Callable[[], None] = lambda: None,
+        check: Callable[[Mapping[str, float]], None] = lambda _: None,
     ) -> None:
         self._store = SubmissionStore(context)
         self._max_tries: int = context["ti"].max_tries
@@ -87,8 +91,12 @@ class Submitter:
         """
         if not self._store.keeps:
             self._log.warning(NO_STORE)
-        found = self._store.load()
-        step = decide(found, max_tries=self._max_tries, on_clear=self._on_clear, on_unknown=self._on_unknown)
+        found, step = self._found()
+        if step == "create":
+            self._check(found.replaced() if found is not None else {})
+            # That may take long, and this try may have been given up: the next one may have begun to create meanwhile.
+            # Later than this, Airflow lets a try that was given up write no intent.
+            found, step = self._found()
         if found is not None and step == "stop":
             raise self._unknown(found, f"Try {found.try_number} was about to create a SeeAny task at {found.moment}, ")
         if found is not None and step == "reuse":
@@ -96,7 +104,12 @@ class Submitter:
         if found is not None:
             earlier = sanitize(found.seeany_task_id) if found.seeany_task_id else "one that may have been"
             self._log.warning("Creating another SeeAny task, besides %s created at %s", earlier, found.moment)
-        return self._created(create)
+        return self._created(create, found)
+
+    def _found(self) -> tuple[Submission | None, Literal["create", "reuse", "stop"]]:
+        found = self._store.load()
+        step = decide(found, max_tries=self._max_tries, on_clear=self._on_clear, on_unknown=self._on_unknown)
+        return found, step
 
     def _reused(self, found: Submission) -> CreatedTask:
         assert found.seeany_task_id is not None
@@ -104,20 +117,20 @@ class Submitter:
             "Nothing is created: SeeAny task %s was created at %s", sanitize(found.seeany_task_id), found.moment
         )
         # Also what a person has set, so that the next clear is known as one.
-        self._store.save(msgspec.structs.replace(found, max_tries=self._max_tries, is_unfinished=self._wait))
+        self._keep(msgspec.structs.replace(found, max_tries=self._max_tries, is_unfinished=self._wait))
         left = None if found.wait_time is None else found.began_at + found.wait_time - time.time()
-        self.began_at = found.began_at
+        self.created = {**found.earlier, found.seeany_task_id: found.began_at}
         return CreatedTask(found.seeany_task_id, left if left is not None and left > 0 else None)
 
-    def _created(self, create: Callable[[], Any]) -> CreatedTask:
-        self._check()
-        intent = self._store.intent()
+    def _created(self, create: Callable[[], Any], found: Submission | None) -> CreatedTask:
+        earlier = found.replaced() if found is not None else {}
+        intent = msgspec.structs.replace(self._store.intent(), earlier=earlier)
         self._store.save(intent)
         try:
             returned = create()
         except Exception as error:
             if is_refusal(error):
-                self._store.forget()
+                self._store.restore(found)
                 raise
             if self._on_unknown == "create":
                 raise
@@ -127,14 +140,14 @@ class Submitter:
             created = read_created(returned)
         except BadTaskId as error:
             if (rejection := _rejection(returned)) is not None:
-                self._store.forget()
+                self._store.restore(found)
                 raise rejection from None
             # Also with on_unknown="create": a callable that returns no id never does, and would pay at each try.
             reason = f"The request to create a SeeAny task at {intent.moment} succeeded and returned {error}, "
             raise self._unknown(intent, reason) from None
         # At once, as the log may be the only place that keeps it.
         self._log.info("Created SeeAny task %s", sanitize(created.seeany_task_id))
-        self.began_at = intent.began_at
+        self.created = {**earlier, created.seeany_task_id: intent.began_at}
         # From the beginning: who loses its worker, or is ended by a person, can note nothing any more.
         self._keep(msgspec.structs.replace(intent, **msgspec.structs.asdict(created), is_unfinished=self._wait))
         return created
@@ -151,12 +164,12 @@ class Submitter:
                 error,
             )
 
-    def mark_ended(self) -> None:
+    def mark_ended(self, *, was_free: bool = False) -> None:
         """Note that the end of the SeeAny task is known, so that a clear does not continue the wait for it."""
         try:
             found = self._store.load()
             if found is not None and found.is_unfinished:
-                self._store.save(msgspec.structs.replace(found, is_unfinished=False))
+                self._store.save(msgspec.structs.replace(found, is_unfinished=False, was_free=was_free))
         except Exception as error:
             self._log.warning("A clear would wait for the same SeeAny task: %s: %s", type(error).__name__, error)
 

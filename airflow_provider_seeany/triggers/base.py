@@ -185,7 +185,7 @@ class BaseSeeAnyTrigger(BaseTrigger):
 
     async def _log_killed(self) -> str | None:
         """
-        Log whether the wait was given up, and return the state of its task instance.
+        Log and count whether the wait was given up, and return the state of its task instance.
 
         Airflow ends a trigger also when another triggerer takes it over, or when something else than the trigger has
         resumed the task, or ended it with its result.
@@ -196,6 +196,7 @@ class BaseSeeAnyTrigger(BaseTrigger):
             self.log.info("The wait for %s ended in this triggerer; the Airflow task is %s", self._about, state)
         else:
             log_abandoned(self._about, self.log)
+            metrics.wait_killed(conn_id=self.seeany_conn_id, mode=self._mode)
         return state
 
     @contextmanager

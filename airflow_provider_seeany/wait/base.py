@@ -59,6 +59,12 @@ class BaseSeeAnyOperator(BaseOperator):
     finished: SeeAnyTask | Mapping[str, Any] | None = None
     """The result, once this process has it: the completed task, or that of a batch."""
 
+    waiting_ti: Any = None
+    """The task instance, as soon as it waits."""
+
+    is_killed = False
+    """Whether Airflow has ended the wait in this process."""
+
     _shows_at = 0.0
 
     is_resumed = False
@@ -116,6 +122,8 @@ class BaseSeeAnyOperator(BaseOperator):
         from airflow_provider_seeany.wait.count import count_end
         from airflow_provider_seeany.xcoms.record import Record
 
+        if is_wait:
+            self.waiting_ti = context.get("ti")
         try:
             yield
         except AirflowException as error:
@@ -325,7 +333,10 @@ class BaseTaskWaitOperator(StartsFromTrigger, BaseSeeAnyOperator):
     def on_kill(self) -> None:
         """Close connections when a user or a time limit ends the wait in a worker."""
         if "worker_part" in self.__dict__:
+            from airflow_provider_seeany.wait.count import count_killed
+
             self.worker_part.abandon()
+            count_killed(self)
 
 
 def _deferral_timeout() -> type[AirflowException]:

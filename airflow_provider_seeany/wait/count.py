@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
+    AirflowTaskTimeout,
 )
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
@@ -26,7 +28,7 @@ def count_end(operator: Any, ti: Any, record: Record, error: AirflowException | 
     :param operator: a :class:`~airflow_provider_seeany.wait.base.BaseSeeAnyOperator`.
     :param error: the exception by which the task ends, if it does not succeed.
     """
-    if not metrics.is_on():
+    if not metrics.is_on() or operator.is_killed:
         return
     try:
         if _is_final(error) or ti.try_number > ti.max_tries:
@@ -34,6 +36,21 @@ def count_end(operator: Any, ti: Any, record: Record, error: AirflowException | 
             metrics.wait_ended(record, mode=operator.wait_mode, seconds=_seconds(operator, ti), error=reason)
     except Exception:
         operator.log.warning("The metrics of this wait could not be sent", exc_info=True)
+
+
+def count_killed(operator: Any) -> None:
+    """
+    Count a wait in a worker that a user or ``execution_timeout`` ends, once: Airflow may say so several times.
+
+    Airflow calls ``on_kill`` for both, and for the second one while it handles the exception.
+    """
+    if operator.is_killed or operator.finished is not None:
+        return
+    operator.is_killed = True
+    ti = operator.waiting_ti
+    if isinstance(sys.exc_info()[1], AirflowTaskTimeout) and ti is not None and ti.try_number <= ti.max_tries:
+        return
+    metrics.wait_killed(conn_id=operator.seeany_conn_id, mode=operator.wait_mode)
 
 
 def _is_final(error: AirflowException | None) -> bool:

@@ -21,9 +21,10 @@ MAX_EXTRA_BYTES = 8 * 1024
 Extra = dict[str, Any]
 
 
-def task_extra(task: SeeAnyTask) -> Extra:
-    """Return the extra for a completed task: its id, and its fields under the keys of their XComs."""
-    return _fitting({"seeany_task_id": task.id, **task.result_fields()})
+def task_extra(task: SeeAnyTask, other_ids: Sequence[str] = ()) -> Extra:
+    """Return the extra for a completed task: its id, others that it has, its fields under the keys of their XComs."""
+    others = {"other_ids": other_ids} if other_ids else {}
+    return _fitting({"seeany_task_id": task.id, **others, **task.result_fields()})
 
 
 def batch_extra(result: Mapping[str, Any]) -> Extra:

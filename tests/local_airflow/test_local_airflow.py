@@ -17,7 +17,7 @@ import requests
 from local_airflow import ComponentDiedError, DagRun, LocalAirflow
 from local_airflow.guardian import is_alive
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("local_airflow")]
+pytestmark = [pytest.mark.system, pytest.mark.large, pytest.mark.xdist_group("local_airflow")]
 
 DAGS = Path(__file__).parent / "dags"
 SECRET = "a secret of the person's shell"

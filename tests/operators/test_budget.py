@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from decimal import Decimal
 from typing import Any
 
@@ -10,9 +11,15 @@ from airflow.providers.common.compat.sdk import DAG, AirflowSkipException
 
 from airflow_provider_seeany.budget import check
 from airflow_provider_seeany.budget.query import SpendTotals
-from airflow_provider_seeany.exceptions import SeeAnyBudgetExceeded, SeeAnyConfigError
+from airflow_provider_seeany.exceptions import (
+    SeeAnyBudgetExceeded,
+    SeeAnyConfigError,
+    SeeAnyNotCreated,
+    SeeAnyTaskFailed,
+)
 from airflow_provider_seeany.operators.budget import SeeAnyBudget, SeeAnyBudgetOperator
 from airflow_provider_seeany.xcoms.record_key import CREATED_KEY, FIRST_KEY, LAST_KEY, hash_part, read_created_key
+from tests.hostile import FAILED, HostileServer, reply, task
 from tests.operators.test_submit import Run
 from tests.submit.state import Service
 from tests.supervisor import Supervisor
@@ -100,6 +107,56 @@ def test_a_submission_beyond_the_budget_creates_nothing_and_the_tab_says_why(
         assert (service.created, run.state.values) == (0, {})
         (record,) = (value for key, value in supervisor.xcoms.items() if FIRST_KEY <= key < LAST_KEY)
         assert "The budget does not allow another SeeAny task" in record["error_message"]
+
+
+def test_what_a_clear_replaces_is_noted_too_and_before_the_check(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clear deletes its result, but it was paid."""
+    noted: list[list[str]] = []
+
+    def note(*_: Any, **__: Any) -> None:
+        noted.append([value for key, value in supervisor.xcoms.items() if key.startswith(CREATED_KEY)])
+
+    monkeypatch.setattr(check, "check_budget", note)
+    run = Run(create=Service().create, budget=SeeAnyBudget(3))
+    for run.max_tries in range(4):
+        supervisor.xcoms.clear()
+        if run.max_tries == 3:
+            # The day is over.
+            run.state.edit(began_at=time.time() - 25 * 3600, earlier={})
+        run.execute()
+    note()
+
+    assert noted == [[], ["wtask_1"], ["wtask_1", "wtask_2"], [], ["wtask_4"]]
+
+
+@pytest.mark.usefixtures("_connected")
+@pytest.mark.parametrize(("cost", "noted"), [(0, ["wtask_2"]), (0.7, ["wtask_1", "wtask_2"])])
+def test_what_failed_and_cost_nothing_is_not_counted_when_it_is_replaced(
+    supervisor: Supervisor, hostile: HostileServer, cost: float, noted: list[str]
+) -> None:
+    hostile.script(reply(200, {**FAILED, "id": "wtask_1", "usage": {"cost": cost, "cost_unit": "CNY"}}))
+    run = Run(create=Service().create, wait=True)
+    with pytest.raises(SeeAnyTaskFailed):
+        run.execute()
+    run.max_tries = 1
+    supervisor.xcoms.clear()
+    hostile.script(task())
+    run.deferral()
+
+    assert [value for key, value in supervisor.xcoms.items() if key.startswith(CREATED_KEY)] == noted
+
+
+def test_what_was_created_before_a_clear_is_known_after_a_refusal(supervisor: Supervisor) -> None:
+    run = Run(create=Service().create)
+    run.execute()
+    run.max_tries = 1
+    with pytest.raises(SeeAnyNotCreated):
+        run.execute(create=lambda: Service().fail(SeeAnyNotCreated("busy")))
+    run.execute()
+
+    assert set(run.state.submission.earlier) == {"wtask_1"}
 
 
 def test_what_was_created_is_noted_also_after_a_retry_whose_xcoms_airflow_deletes(supervisor: Supervisor) -> None:

@@ -6,10 +6,10 @@ import json
 import logging
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, TaskDeferred
+from airflow.providers.common.compat.sdk import DAG, Asset, TaskDeferred
 from airflow.sdk.definitions._internal.contextmanager import DagContext
 
 from airflow_provider_seeany.exceptions import (
@@ -23,6 +23,7 @@ from airflow_provider_seeany.exceptions import (
     SeeAnyTaskTimeout,
 )
 from airflow_provider_seeany.operators.submit import SeeAnySubmitOperator
+from airflow_provider_seeany.xcoms.raw import RawXCom
 from tests.conftest import KEY
 from tests.hostile import COMPLETED, FAILED, VIDEO, HostileServer, Responder, never_respond, page, reply, reset, task
 from tests.submit.state import Service, State
@@ -71,6 +72,36 @@ def test_it_returns_the_id_and_pushes_the_estimate() -> None:
 
     assert run.execute() == "wtask_1"
     assert run.ti.pushed == {"wait_time": 40}
+
+
+def test_what_cannot_be_pushed_or_stored_fails_nothing_once_the_task_exists(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any, **__: Any) -> NoReturn:
+        raise RuntimeError("no")
+
+    run = Run(create=Service(wait_time=40).create, outlets=[Asset("s3://studio/videos")])
+    run.state = State(fails_at="second set")
+    monkeypatch.setattr(run.ti, "xcom_push", fail)
+    monkeypatch.setattr(RawXCom, "set", fail)
+
+    assert run.execute() == "wtask_1"
+    for what in (
+        "The id of SeeAny task wtask_1 could not be stored",
+        "wait_time could not be pushed",
+        "Budgets do not count this SeeAny task",
+        "The UI's record",
+        "The asset event",
+    ):
+        assert what in caplog.text
+
+
+def test_an_id_that_is_known_is_returned_even_if_the_store_takes_nothing() -> None:
+    run = Run(create=Service().create)
+    run.execute()
+    run.state.fails_at = "set"
+
+    assert run.execute() == "wtask_1"
 
 
 def test_it_pushes_nothing_that_is_not_there_or_not_wanted() -> None:

@@ -26,7 +26,7 @@ class State:
         self.retentions: set[Any] = set()
         self._dies_before = dies_before
         self._dies_after = dies_after
-        self._fails_at = fails_at
+        self.fails_at = fails_at
         self._sets = 0
 
     @property
@@ -40,7 +40,7 @@ class State:
 
     def get(self, key: str) -> Any:
         """Return a value, or ``None``."""
-        if self._fails_at == "get":
+        if self.fails_at == "get":
             raise RuntimeError("get")
         return self.values.get(key)
 
@@ -48,7 +48,7 @@ class State:
         """Keep a value."""
         self._sets += 1
         name = "set" if self._sets == 1 else "second set"
-        if self._fails_at == name:
+        if self.fails_at in ("set", name):
             raise RuntimeError(name)
         if self._dies_before == name:
             self._dies_before = ""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Thread
 from typing import Any
 from urllib.error import HTTPError as UrllibError
 
@@ -23,19 +26,28 @@ from airflow_provider_seeany.exceptions import api_error
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook
 from airflow_provider_seeany.submit.refusal import is_refusal
 from tests.hostile import FAILED, HostileServer, reply
+from tests.waits import each_dialect
 
 
-def of_requests(status: int, method: str = "POST", **headers: str) -> requests.HTTPError:
+def of_requests(status: int, method: str = "POST", body: str = "", **headers: str) -> requests.HTTPError:
     response = requests.Response()
     response.status_code = status
+    response._content = body.encode()
     response.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
     response.request = requests.Request(method, "http://h/").prepare()
     return requests.HTTPError("no", response=response)
 
 
-def of_httpx(status: int, method: str = "POST") -> httpx.HTTPStatusError:
+def of_httpx(status: int, method: str = "POST", body: str = "") -> httpx.HTTPStatusError:
     request = httpx.Request(method, "http://h/")
-    return httpx.HTTPStatusError("no", request=request, response=httpx.Response(status, request=request))
+    return httpx.HTTPStatusError("no", request=request, response=httpx.Response(status, request=request, text=body))
+
+
+def given_up(error: Exception) -> urllib3.exceptions.MaxRetryError:
+    """Return what urllib3 raises without a second attempt."""
+    with pytest.raises(urllib3.exceptions.MaxRetryError) as raised:
+        urllib3.Retry(0).increment("POST", "/", error=error)
+    return raised.value
 
 
 def of_aiohttp(status: int, method: str = "POST") -> aiohttp.ClientResponseError:
@@ -82,11 +94,24 @@ NOTHING_CREATED: dict[str, BaseException] = {
     "httpx pool": httpx.PoolTimeout("full"),
     "proxy": requests.exceptions.ProxyError(urllib3.exceptions.ProxyError("no", OSError("no"))),
     "a certificate": requests.exceptions.SSLError(
-        urllib3.exceptions.MaxRetryError(None, "/", urllib3.exceptions.SSLError(ssl.SSLCertVerificationError("self")))  # type: ignore[arg-type]
+        given_up(urllib3.exceptions.SSLError(ssl.SSLCertVerificationError("self")))
     ),
 }
 
+ABOUT_AN_EARLIER_REQUEST = (
+    '{"error": {"code": "duplicate_request", "message": "no"}}',
+    '{"code": 400, "msg": "\\u4efb\\u52a1\\u5df2\\u5b58\\u5728"}',  # 任务已存在
+    '{"msg": "请勿重复提交"}',
+    '{"detail": [{"msg": "Task already exists"}]}',
+    "The task is already being processed",
+)
+
 IN_DOUBT: dict[str, BaseException] = {
+    **{f"requests, {body}": of_requests(400, body=body) for body in ABOUT_AN_EARLIER_REQUEST},
+    "requests 429, duplicate": of_requests(429, body="duplicate"),
+    "httpx, duplicate": of_httpx(422, body=ABOUT_AN_EARLIER_REQUEST[0]),
+    "urllib, duplicate": UrllibError("http://h/", 400, "no", {}, io.BytesIO(b"duplicate")),  # type: ignore[arg-type]
+    "its own text, duplicate": UrllibError("http://h/", 400, "Duplicate", {}, None),  # type: ignore[arg-type]
     "read timeout": requests.ReadTimeout(),
     "reset": requests.ConnectionError(urllib3.exceptions.ProtocolError("aborted", ConnectionResetError())),
     "broken TLS": requests.exceptions.SSLError(ssl.SSLError("decryption failed")),
@@ -171,6 +196,74 @@ def test_it_is_told_from_what_the_clients_really_raise(
             post(url)
 
     assert is_refusal(error.value) == (where not in ("500", "reset"))
+
+
+@each_dialect
+@pytest.mark.parametrize("body", ABOUT_AN_EARLIER_REQUEST)
+def test_our_hook_says_the_same_of_an_error_about_an_earlier_request_and_repeats_nothing(
+    hostile: HostileServer, connect: Callable[..., None], body: str
+) -> None:
+    connect(host=hostile.url)
+    hostile.script(reply(429, body.encode()))
+
+    with pytest.raises(exceptions.SeeAnyApiError) as error:
+        SeeAnyHook().post("x", {})
+
+    assert not is_refusal(error.value)
+    assert len(hostile.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("responses", "options", "is_refused"),
+    [
+        (["reset", "closed"], {}, False),
+        (["reset", "closed"], {"connect": False}, False),
+        (["500", "closed"], {}, False),
+        (["reset", "400"], {}, False),
+        (["500", "400"], {}, False),
+        (["closed"], {}, True),
+        (["closed"], {"connect": 0}, True),
+        (["400"], {}, True),
+    ],
+)
+def test_a_session_that_repeats_a_post_by_itself_may_have_created_a_task(
+    responses: list[str], options: dict[str, Any], is_refused: bool
+) -> None:
+    """As with a `Retry` that has `allowed_methods=None`."""
+    retry = urllib3.Retry(2, allowed_methods=None, status_forcelist=[500], **options)
+    with answering(responses) as url, requests.Session() as session:
+        session.mount("http://", requests.adapters.HTTPAdapter(max_retries=retry))
+        with pytest.raises(Exception) as error:  # noqa: PT011
+            session.post(url, timeout=5).raise_for_status()
+
+    assert is_refusal(error.value) == is_refused
+
+
+@contextmanager
+def answering(responses: list[str]) -> Iterator[str]:
+    """Answer one connection after the other, and none after that: nobody listens then."""
+    server = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{server.getsockname()[1]}"
+
+    def answer() -> None:
+        with server:
+            for response in responses:
+                if response == "closed":
+                    return
+                connection, _ = server.accept()
+                with connection:
+                    if response == responses[-1] or responses[responses.index(response) + 1] == "closed":
+                        server.close()
+                    connection.recv(65536)
+                    if response != "reset":
+                        connection.sendall(f"HTTP/1.1 {response} No\r\nContent-Length: 0\r\n\r\n".encode())
+
+    thread = Thread(target=answer)
+    thread.start()
+    if responses[0] == "closed":
+        thread.join()
+    yield url
+    thread.join()
 
 
 async def _reset(caller: Any) -> None:

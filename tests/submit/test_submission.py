@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -115,6 +116,21 @@ def test_a_worker_that_dies_at_any_moment_costs_one_task_at_most(when: str) -> N
         assert service.created == created + 1
 
 
+@pytest.mark.parametrize("has_ended", [True, False])
+def test_a_try_that_was_given_up_during_its_budget_check_creates_nothing_beside_the_next_one(has_ended: bool) -> None:
+    service = Service()
+    state = State(dies_after="second set" if has_ended else "set")
+
+    def check(_: Any) -> None:
+        with pytest.raises(Killed):
+            submit(state, service.create)
+
+    with nullcontext() if has_ended else pytest.raises(SeeAnySubmissionUnknown):
+        submit(state, service.create, check=check)
+
+    assert service.created == int(has_ended)
+
+
 def test_a_person_who_found_the_task_hands_its_id_over() -> None:
     state, service = State(), Service()
     for handed_over in ("wtask_by_hand", 42):
@@ -194,6 +210,9 @@ RETURNED: dict[str, tuple[dict[str, Any], bool]] = {
     "success in another word": ({"code": "SUCCESS", "msg": "no"}, False),
     "success in another number": ({"code": 201, "msg": "no"}, False),
     "data that is not understood": ({"code": 10000, "msg": "no", "data": {"order": "x"}}, False),
+    "an earlier one": ({"code": 1002, "msg": "任务已存在"}, False),
+    "an earlier one, with a status": ({"code": 400, "msg": "The task already exists"}, False),
+    "an earlier one, by its code": ({"error": {"code": "DUPLICATE_TASK", "message": "no"}}, False),
     "a message": ({"message": "created"}, False),
     "nothing": ({"code": 0, "data": None}, False),
 }
@@ -274,7 +293,7 @@ def test_without_a_store_the_log_says_what_cannot_be_promised_and_exceptions_are
 def test_a_check_that_refuses_leaves_nothing_and_is_not_made_if_nothing_is_created() -> None:
     state, service, checks = State(), Service(), []
 
-    def refuse() -> None:
+    def refuse(_: Any) -> None:
         checks.append("refused")
         raise AirflowFailException
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 SENSOR_MODES = ("poke", "reschedule", "deferred", "mapped", "worker_free")
 OPERATOR_MODES = ("operator", "operator_blocking", "operator_worker_free")
 MODES = (*SENSOR_MODES, *OPERATOR_MODES)
-REFUSING = ("poke", "deferred", "worker_free", "operator", "operator_worker_free")
-"""Modes that refusals are tried in: the others wait as one of these does."""
+PROCESSES = ("poke", "deferred", "operator", "operator_worker_free")
+"""A mode in which a worker waits, two in which it defers to a triggerer, and one that starts no worker."""
 
 # For each outcome in a dialect an id that the simulator understands. The label makes each cell's task one of its own.
 SEEANY_IDS = {
@@ -79,11 +79,11 @@ _MODES_OF = {
     ("v1", "unauthorized"): ("poke", "deferred", "worker_free"),
     ("developer", "completed"): MODES,
     ("developer", "partial"): tuple(mode for mode in MODES if mode != "mapped"),
-    ("developer", "partial_refused"): REFUSING,
-    ("developer", "failed"): MODES,
-    ("developer", "timeout"): (*REFUSING, "operator_blocking"),
-    ("developer", "not_found"): REFUSING,
-    ("developer", "unauthorized"): REFUSING,
+    ("developer", "partial_refused"): PROCESSES,
+    ("developer", "failed"): PROCESSES,
+    ("developer", "timeout"): PROCESSES,
+    ("developer", "not_found"): PROCESSES,
+    ("developer", "unauthorized"): PROCESSES,
 }
 _SOFT = (
     ("poke", "failed"),

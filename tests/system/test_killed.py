@@ -62,6 +62,7 @@ def test_a_wait_that_a_user_ends_logs_what_continues(airflow: LocalAirflow, held
 
 
 RESUME = f"""
+import sys
 from sqlalchemy import select
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.trigger import handle_event_submit
@@ -69,7 +70,7 @@ from airflow.triggers.base import TriggerEvent
 from airflow.utils.session import create_session
 
 with create_session() as session:
-    query = select(TaskInstance).where(TaskInstance.dag_id == "held", TaskInstance.task_id == "resumed")
+    query = select(TaskInstance).where(TaskInstance.run_id == sys.argv[1], TaskInstance.task_id == "resumed")
     waiting = session.scalars(query.with_for_update()).one()
     payload = {{"id": "{HELD["resumed"]}", "status": "completed"}}
     handle_event_submit(
@@ -81,7 +82,7 @@ with create_session() as session:
 @pytest.mark.skipif(not has_on_kill, reason="before 3.3 a trigger cannot know why it was cancelled")
 def test_a_wait_that_something_else_resumes_does_not_warn(airflow: LocalAirflow, held: DagRun) -> None:
     """As the api-server does after a callback for a task that has ended."""
-    subprocess.run([sys.executable, "-c", RESUME], env=airflow.environment, check=True)
+    subprocess.run([sys.executable, "-c", RESUME, held.run_id], env=airflow.environment, check=True)
 
     airflow.wait_for_task(held, "resumed", {"success"})
     _wait_for_log(airflow, held, "resumed", "ended in this triggerer")

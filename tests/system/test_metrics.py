@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Mapping
-
 import pytest
-import requests
 
-from tests.system.conftest import CalledBack
+from tests.system.counted import Counted, Counts
 from tests.waits import starts_triggers
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("callback"), starts_triggers]
 
-Counts = Mapping[tuple[str, ...], float]
 
-
-@pytest.fixture(scope="module")
-def counts(called_back: CalledBack) -> Counts:
-    """The sums of what was counted when all waits have ended, by name and tags."""
-    for run in called_back.runs.values():
-        called_back.airflow.wait_for_run(run, timeout=240)
-    sums: Counter[tuple[str, ...]] = Counter()
-    for line in called_back.statsd.lines():
-        name, value, kind = re.split(r"[:|]", line)
-        if kind == "c":
-            sums[tuple(re.sub(r",\w+=", ",", name).split(","))] += float(value)  # type: ignore[assignment]
-    return sums
+@pytest.fixture
+def counts(counted: Counted) -> Counts:
+    return counted.metrics
 
 
 def test_every_wait_is_counted_once_by_its_end_and_by_how_it_waited(counts: Counts) -> None:
@@ -52,17 +37,11 @@ def test_every_wait_is_counted_once_by_its_end_and_by_how_it_waited(counts: Coun
     assert set(named("seeany.cost", counts)) == {(*tags, "CNY") for tags in paid}
 
 
-def test_every_request_is_counted_in_the_process_that_makes_it(called_back: CalledBack, counts: Counts) -> None:
-    counted = named("seeany.requests", counts)
-    simulators = {
-        "calls_back": called_back.ringing,
-        "calls_back_developer": called_back.developer,
-        "silent": called_back.silent,
-    }
-    for conn_id, url in simulators.items():
-        made = requests.get(f"{url}/simulator/requests", timeout=30).json()
-        assert sum(made.values()) == sum(count for (of, _), count in counted.items() if of == conn_id), (made, counted)
-    assert {mode for _, mode in counted} == {"deferred", "worker_free", "poke", "batch", "callback", "submit"}
+def test_every_request_is_counted_in_the_process_that_makes_it(counted: Counted, counts: Counts) -> None:
+    requests = named("seeany.requests", counts)
+    for conn_id, made in counted.requests.items():
+        assert made == sum(count for (of, _), count in requests.items() if of == conn_id), (made, requests)
+    assert {mode for _, mode in requests} == {"deferred", "worker_free", "poke", "batch", "callback", "submit"}
 
 
 def test_every_callback_is_counted_by_what_became_of_it(counts: Counts) -> None:

@@ -10,6 +10,7 @@ import pytest
 from airflow_provider_seeany.api.task import RESULT_FIELDS
 from local_airflow import LocalAirflow
 from tests.system.conftest import CalledBack, FinishedRun
+from tests.system.counted import Counted
 from tests.system.file_backend import DAG_ID, PREFIX
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("callback")]
@@ -28,8 +29,8 @@ class Left:
 
 
 @pytest.fixture(scope="module")
-def left(called_back: CalledBack) -> Left:
-    """A run in which one wait was cleared and ended twice."""
+def left(called_back: CalledBack, counted: Counted) -> Left:
+    """A run in which one wait was cleared and ended twice, after the metrics were counted: there it has ended once."""
     airflow = called_back.airflow
     run = airflow.wait_for_run(called_back.runs[DAG_ID], timeout=240)
     airflow.client.request(

@@ -38,6 +38,7 @@ class Trigger(BaseSeeAnyTrigger):
     """A trigger whose wait raises an exception."""
 
     _about = "SeeAny task x"
+    _mode = "deferred"
 
     def __init__(self) -> None:
         super().__init__(settings={})

@@ -104,26 +104,26 @@ def _task(seeany_task_id: object) -> str | None:
 
 
 def _created(session: Session, since: float, until: float) -> list[InFlight]:
-    query = select(XComModel.key, XComModel.dag_id, XComModel.run_id).where(
+    noted = (
         XComModel.key >= key_at(since, CREATED_KEY),
         XComModel.key < key_at(until, CREATED_KEY),
         XComModel.key.startswith(f"{CREATED_KEY}_", autoescape=True),
     )
     found = []
-    for row in session.execute(query):
+    for row in session.execute(select(XComModel.key, XComModel.dag_id, XComModel.run_id).where(*noted)):
         parts = read_created_key(row.key)
         if parts is not None and parts[1] == hash_part(row.dag_id):
             found.append((row.run_id, InFlight(row.dag_id, parts[2], parts[0])))
-    runs = {(each.dag_id, run_id) for run_id, each in found}
-    of_batches = _runs_with_batch(session, runs) if runs else set()
+    of_batches = _runs_with_batch(session, noted) if found else set()
     return [each for run_id, each in found if (each.dag_id, run_id) not in of_batches]
 
 
-def _runs_with_batch(session: Session, runs: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
-    query = select(TaskInstance.dag_id, TaskInstance.run_id).where(
-        TaskInstance.dag_id.in_({dag_id for dag_id, _ in runs}),
-        TaskInstance.run_id.in_({run_id for _, run_id in runs}),
-        TaskInstance.operator == BATCH,
-        TaskInstance.state.in_(_STARTED),
+def _runs_with_batch(session: Session, noted: Collection[Any]) -> set[tuple[str, str]]:
+    # Joined, as a day may have more runs than a database takes parameters.
+    runs = select(XComModel.dag_id, XComModel.run_id).where(*noted).distinct().subquery()
+    query = (
+        select(TaskInstance.dag_id, TaskInstance.run_id)
+        .join(runs, and_(TaskInstance.dag_id == runs.c.dag_id, TaskInstance.run_id == runs.c.run_id))
+        .where(TaskInstance.operator == BATCH, TaskInstance.state.in_(_STARTED))
     )
     return {(row.dag_id, row.run_id) for row in session.execute(query)}

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from functools import partial
@@ -32,7 +32,7 @@ from airflow_provider_seeany.hooks.seeany import checked_id
 from airflow_provider_seeany.metrics import request_counter
 from airflow_provider_seeany.triggers.task import NOTE_SECONDS
 from airflow_provider_seeany.wait.deferral import FIRST_POLL_DELAY
-from airflow_provider_seeany.web.callback.asset_event import FoundAsset, add_event, find_asset, is_too_old
+from airflow_provider_seeany.web.callback.asset_event import add_event, find_asset, is_too_old
 from airflow_provider_seeany.web.callback.rate_limit import RateLimit
 from airflow_provider_seeany.web.callback.resume import RegisteredWait, find_waits, note_callback, resume
 from airflow_provider_seeany.web.callback.threads import Threads
@@ -118,11 +118,12 @@ class _UpstreamError(Exception):
     """Raised when SeeAny could not be polled; the text is for the log."""
 
 
-class _Ended(msgspec.Struct):
-    """What is to be done once a SeeAny task has ended."""
+class _Named(msgspec.Struct):
+    """What a callback names: the waits for it, whether the asset may get an event of it, and the task once it ended."""
 
     waits: list[RegisteredWait] = []
-    asset_id: int | None = None
+    is_for_asset: bool = False
+    ended: SeeAnyTask | None = None
 
 
 async def handle_callback(claims: TokenClaims, seeany_ids: Sequence[str]) -> CallbackResult:
@@ -131,38 +132,44 @@ async def handle_callback(claims: TokenClaims, seeany_ids: Sequence[str]) -> Cal
     waits = await _attempt(_database.run(partial(find_waits, claims, seeany_ids)), conn_id, deadline)
     if isinstance(waits, CallbackResult):
         return waits
-    tasks: dict[str, _Ended] = {}
+    tasks: dict[str, _Named] = {}
     steps: list[Awaitable[CallbackResult]] = []
     for wait in waits:
         if wait.is_resumable:
-            tasks.setdefault(wait.registration.seeany_task_id, _Ended()).waits.append(wait)
+            tasks.setdefault(wait.registration.seeany_task_id, _Named()).waits.append(wait)
         else:
             steps.append(_attempt(_note(wait), conn_id, deadline))
     results: list[CallbackResult] = []
+    # The first is likely to be the one that polls use: that of a wait, or else the innermost and last of the body.
+    ids = list(dict.fromkeys([*(wait.registration.seeany_task_id for wait in waits), *reversed(seeany_ids)]))
+    asset_id: int | None = None
     if claims.asset is not None:
-        ids = dict.fromkeys([*seeany_ids, *(wait.registration.seeany_task_id for wait in waits)])
-        found = await _attempt(_find_asset(claims.asset, list(ids)), conn_id, deadline)
+        found = await _attempt(_find_asset(claims.asset, ids), conn_id, deadline)
         if isinstance(found, CallbackResult):
             results.append(found)
         else:
-            if len(found.missing) < len(ids):
-                results.append(CallbackResult(asset=AssetStatus.DUPLICATE))
-            for seeany_task_id in found.missing:
-                tasks.setdefault(seeany_task_id, _Ended()).asset_id = found.asset_id
-    steps += [_poll_and_finish(conn_id, each, ended, deadline) for each, ended in tasks.items()]
-    result = CallbackResult.of_all([*results, *await asyncio.gather(*steps)])
+            asset_id = found
+            for each in ids:
+                tasks.setdefault(each, _Named()).is_for_asset = True
+    steps += [_poll_and_finish(conn_id, each, named, deadline) for each, named in tasks.items()]
+    results += await asyncio.gather(*steps)
+    if asset_id is not None:
+        ended = [task for each in ids if (task := tasks[each].ended) is not None]
+        results.append(await _attempt(_add_event(asset_id, ids, ended), conn_id, deadline))
+    result = CallbackResult.of_all(results)
     if result.asset is AssetStatus.NO_TASK:
         log.warning("SeeAny called back through connection %r, but knows no task that the callback names", conn_id)
         return msgspec.structs.replace(result, retry_after=RETRY_AFTER)  # it may not be visible yet
     return result
 
 
-async def _find_asset(asset: str, seeany_ids: Sequence[str]) -> FoundAsset | CallbackResult:
+async def _find_asset(asset: str, seeany_ids: Collection[str]) -> int | CallbackResult:
+    """Return the id of the asset if it may get an event of what a callback names."""
     found = await _database.run(partial(find_asset, asset, seeany_ids))
-    if found is not None:
-        return found
-    log.warning("SeeAny called back for asset %r, which no DAG uses", asset)
-    return CallbackResult(asset=AssetStatus.NO_ASSET)
+    if found is None:
+        log.warning("SeeAny called back for asset %r, which no DAG uses", asset)
+        return CallbackResult(asset=AssetStatus.NO_ASSET)
+    return CallbackResult(asset=AssetStatus.DUPLICATE) if found.has_event else found.asset_id
 
 
 async def _attempt(step: Awaitable[Step], seeany_conn_id: str, deadline: float) -> Step | CallbackResult:
@@ -194,26 +201,25 @@ async def _note(wait: RegisteredWait) -> CallbackResult:
     return CallbackResult(CallbackStatus.NOTED, 1)
 
 
-async def _poll_and_finish(conn_id: str, seeany_task_id: str, ended: _Ended, deadline: float) -> CallbackResult:
-    """Poll a SeeAny task; if it has ended, resume the waits for it and add the event of the asset."""
+async def _poll_and_finish(conn_id: str, seeany_task_id: str, named: _Named, deadline: float) -> CallbackResult:
+    """Poll a SeeAny task; if it has ended, resume the waits for it."""
     retry_after = _polls.acquire((conn_id, seeany_task_id))
-    if not ended.waits:
+    if not named.waits:
         retry_after = max(retry_after, _polls_for_assets.acquire(conn_id))
     if retry_after:
         return CallbackResult(retry_after=retry_after, is_rate_limited=True)
-    outcome = await _attempt(_poll(conn_id, seeany_task_id, is_certain=bool(ended.waits)), conn_id, deadline)
+    outcome = await _attempt(_poll(conn_id, seeany_task_id, is_certain=bool(named.waits)), conn_id, deadline)
     if isinstance(outcome, CallbackResult):
         return outcome
     if outcome is None:
         return CallbackResult(
-            CallbackStatus.STILL_RUNNING if ended.waits else CallbackStatus.NO_WAIT,
-            asset=None if ended.asset_id is None else AssetStatus.STILL_RUNNING,
+            CallbackStatus.STILL_RUNNING if named.waits else CallbackStatus.NO_WAIT,
+            asset=AssetStatus.STILL_RUNNING if named.is_for_asset else None,
         )
-    steps: list[Awaitable[CallbackResult]] = [_resume(wait, outcome) for wait in ended.waits]
-    if ended.asset_id is not None:
-        steps.append(_add_event(ended.asset_id, SeeAnyTask.from_payload(outcome.payload)))
-    result = CallbackResult.of_all(await asyncio.gather(*(_attempt(step, conn_id, deadline) for step in steps)))
-    if ended.waits:
+    named.ended = SeeAnyTask.from_payload(outcome.payload)
+    steps = [_attempt(_resume(wait, outcome), conn_id, deadline) for wait in named.waits]
+    result = CallbackResult.of_all(await asyncio.gather(*steps))
+    if named.waits:
         # Fewer than were found, if a trigger or another callback was faster.
         resumed = result.task_instances
         log.info(
@@ -227,18 +233,28 @@ async def _resume(wait: RegisteredWait, outcome: Finished) -> CallbackResult:
     return CallbackResult(CallbackStatus.RESUMED, 1) if is_resumed else CallbackResult()
 
 
-async def _add_event(asset_id: int, task: SeeAnyTask) -> CallbackResult:
-    """Add the event of a task that has ended, unless it has failed: an event would start what needs its result."""
-    if not task.is_completed:
-        log.warning("SeeAny called back: task %s failed, so the asset gets no event", sanitize(task.id))
-        return CallbackResult(asset=AssetStatus.FAILED)
-    if is_too_old(task):
-        log.warning("SeeAny called back: task %s was completed long ago, so the asset gets no event", sanitize(task.id))
-        return CallbackResult(asset=AssetStatus.TOO_OLD)
-    if not await _database.run(partial(add_event, asset_id, task)):
-        return CallbackResult(asset=AssetStatus.DUPLICATE)
-    log.info("SeeAny called back: task %s is completed, which made an asset event", sanitize(task.id))
-    return CallbackResult(asset=AssetStatus.EVENT)
+async def _add_event(asset_id: int, seeany_ids: Collection[str], ended: Iterable[SeeAnyTask]) -> CallbackResult:
+    """
+    Add one event, of the first that may have one: a callback is about one SeeAny task, under all the ids in it.
+
+    A task that has failed has none: an event would start what needs its result.
+    """
+    result = CallbackResult()
+    for task in ended:
+        if not task.is_completed:
+            log.warning("SeeAny called back: task %s failed, so the asset gets no event", sanitize(task.id))
+            result = CallbackResult(asset=AssetStatus.FAILED)
+        elif is_too_old(task):
+            log.warning(
+                "SeeAny called back: task %s was completed long ago, so the asset gets no event", sanitize(task.id)
+            )
+            result = CallbackResult(asset=AssetStatus.TOO_OLD)
+        elif await _database.run(partial(add_event, asset_id, task, seeany_ids)):
+            log.info("SeeAny called back: task %s is completed, which made an asset event", sanitize(task.id))
+            return CallbackResult(asset=AssetStatus.EVENT)
+        else:
+            return CallbackResult(asset=AssetStatus.DUPLICATE)
+    return result
 
 
 async def _poll(seeany_conn_id: str, seeany_task_id: str, *, is_certain: bool) -> Finished | CallbackResult | None:

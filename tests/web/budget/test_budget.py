@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from airflow.models.dagrun import DagRun
 from airflow.models.renderedtifields import RenderedTaskInstanceFields
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
@@ -26,6 +27,7 @@ from airflow_provider_seeany.xcoms.record_key import CREATED_KEY, PROGRESS_KEY, 
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 from tests.copies import settle
 from tests.web.conftest import DAGS
+from tests.web.results import history
 from tests.web.results.history import DAY, fill, plan, push_xcoms, record, repeat, row_of, statements
 
 NOON = int(time.time()) // DAY * DAY + DAY // 2
@@ -313,6 +315,31 @@ def test_a_batch_stands_for_what_its_run_has_created(request_totals: RequestTota
     assert request_totals().in_flight == 2
     set_state(session, batch, "success", "SeeAnyTaskBatchSensor")
     assert request_totals().in_flight == 0
+
+
+def test_no_number_of_runs_is_too_many_for_the_database(
+    request_totals: RequestTotals, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database takes some ten thousand parameters; a run more must not add one."""
+    runs = 500
+    monkeypatch.setattr(history, "TASKS_PER_RUN", 1)
+    instances = tasks_of(session, "dag_0", count=runs)
+    dag_run_ids = {row.run_id: row.id for row in session.execute(select(DagRun.run_id, DagRun.id))}
+    keys = [created_key(NOON, seeany_task_id=each.run_id, dag_id="dag_0", conn_id="c") for each in instances]
+    session.execute(
+        insert(XComModel),
+        [
+            {**each.columns(), "dag_run_id": dag_run_ids[each.run_id], "key": key, "value": "x"}
+            for each, key in zip(instances, keys, strict=True)
+        ],
+    )
+    for each in instances[:2]:
+        set_state(session, each, "deferred", "SeeAnyTaskBatchSensor")
+        publish(session, each, batch=BatchCounts(total=10))
+    with statements(session.get_bind(), about="") as executed:
+        assert request_totals().in_flight == runs - 2 + 20
+
+    assert max(len(parameters) for _, parameters in executed) < 100
 
 
 def test_a_key_that_names_another_dag_or_nothing_counts_nowhere(

@@ -119,12 +119,72 @@ async def test_each_task_makes_an_event_of_its_own(hostile: HostileServer) -> No
     assert [extra["seeany_task_id"] for extra in extras()] == ["x", "y"]
 
 
+TWO_NAMES = {"id": 7, "task_uuid": "wtask_1"}
+CALLBACKS = {
+    "one with both": [["7", "wtask_1"]],
+    "both, twice": [["7", "wtask_1"], ["7", "wtask_1"]],
+    "one with each": [["7"], ["wtask_1"]],
+    "one with each, the other way round": [["wtask_1"], ["7"]],
+    "one, then both": [["wtask_1"], ["7", "wtask_1"]],
+}
+
+
+@pytest.mark.parametrize("api", ["v1", "developer"])
+@pytest.mark.parametrize("callbacks", CALLBACKS.values(), ids=CALLBACKS)
+async def test_a_task_with_two_names_makes_one_event(
+    hostile: HostileServer, connect: Callable[..., None], api: str, callbacks: list[list[str]]
+) -> None:
+    connect(CONNECTION, host=hostile.url, extra={"api": api})
+    for name in ("7", "wtask_1"):
+        asked = {"id": name} if api == "v1" else {}
+        payload = completed(task_id=7, **TWO_NAMES | asked)
+        hostile.script(reply(200, payload if api == "v1" else {"code": 0, "data": payload}), task_id=name)
+
+    results = [await handle_callback(CLAIMS, names) for names in callbacks]
+
+    assert results == [EVENT, DUPLICATE][: len(callbacks)]
+    assert len(extras()) == 1
+
+
+async def test_a_callback_with_two_names_makes_one_event_whatever_seeany_calls_the_task(
+    hostile: HostileServer,
+) -> None:
+    """The event has the name that the API uses: of a body the last, as that of the service's database comes first."""
+    for each in ("7", "wtask_1"):
+        hostile.script(reply(200, completed(id=each)), task_id=each)
+
+    results = await asyncio.gather(*(handle_callback(CLAIMS, ["7", "wtask_1"]) for _ in range(4)))
+
+    assert sorted(result.asset or "" for result in results) == ["duplicate"] * 3 + ["event"]
+    assert [extra["seeany_task_id"] for extra in extras()] == ["wtask_1"]
+
+
+async def test_a_caller_cannot_take_the_event_from_another_task(hostile: HostileServer) -> None:
+    for each in ("x", "y"):
+        hostile.script(reply(200, completed(id=each, task_id="an order of both")), task_id=each)
+    await handle_callback(CLAIMS, ["y", "x"])
+
+    assert await handle_callback(CLAIMS, ["y"]) == EVENT
+    assert [extra["seeany_task_id"] for extra in extras()] == ["x", "y"]
+
+
 async def test_the_event_of_a_task_with_the_asset_as_its_outlet_does_not_count(hostile: HostileServer) -> None:
     """Such as that of the operator which has created the SeeAny task."""
     hostile.script(reply(200, completed()))
     with create_session(scoped=False) as session:
         asset_id = session.scalar(select(AssetModel.id))
         session.add(AssetEvent(asset_id=asset_id, extra={"seeany_task_id": "x"}, source_dag_id="producer"))
+
+    assert await handle_callback(CLAIMS, ["x"]) == EVENT
+
+
+@pytest.mark.parametrize("extra", [{"x": "x"}, {"seeany_task_id": ["x"]}, {"other_ids": 7, "about": "x"}])
+async def test_an_event_that_a_user_made_with_anything_in_it_does_no_harm(
+    hostile: HostileServer, extra: dict[str, Any]
+) -> None:
+    hostile.script(reply(200, completed()))
+    with create_session(scoped=False) as session:
+        session.add(AssetEvent(asset_id=session.scalar(select(AssetModel.id)), extra=extra))
 
     assert await handle_callback(CLAIMS, ["x"]) == EVENT
 

@@ -187,12 +187,12 @@ def push_foreign(session: Session, key: str, value: object = "x", *, map_index: 
 
 
 @contextmanager
-def statements(engine: Any) -> Iterator[list[tuple[str, Any]]]:
-    """Note the statements about XComs."""
+def statements(engine: Any, *, about: str = "xcom") -> Iterator[list[tuple[str, Any]]]:
+    """Note the statements about XComs, or another word."""
     executed: list[tuple[str, Any]] = []
 
     def note(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if "xcom" in statement:
+        if about in statement:
             executed.append((statement, tuple(parameters.items()) if isinstance(parameters, dict) else parameters))
 
     event.listen(engine, "before_cursor_execute", note)
