@@ -28,7 +28,9 @@ from airflow_provider_seeany.web.results.by_cost import MAX_LISTED, RECORD_COLUM
 from airflow_provider_seeany.web.results.conditions import chosen_dags, conditions_of
 from airflow_provider_seeany.web.results.copies import with_copies
 from airflow_provider_seeany.web.results.spend import Day, SpendByDay, SpendKey
+from airflow_provider_seeany.web.results.task_states import with_task_states
 from airflow_provider_seeany.web.results.views import (
+    FINAL_STATES,
     Download,
     Filters,
     Group,
@@ -66,7 +68,7 @@ MAX_TRIED_RECORDS = 5  # maximum number of a task instance's newest XComs that a
 SPEND = SpendByDay()  # the sums for all viewers of this process
 
 OUR_TRIGGERS = "airflow_provider_seeany.triggers."
-_ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed", "up_for_retry"})
+_ENDED = FINAL_STATES | {"up_for_retry"}
 _NOT_STARTED = frozenset({None, "scheduled", "queued"})
 
 
@@ -100,7 +102,7 @@ def ended_waits(
     if len(rows) == limit or not rows:
         counted = select(XComModel.key).where(*conditions).limit(MAX_LISTED + 1).subquery()
         total = session.scalar(select(func.count()).select_from(counted)) or 0
-    return with_copies(session, list(results_of(rows))), total
+    return with_task_states(session, with_copies(session, list(results_of(rows)))), total
 
 
 def all_ended_waits(readable: Collection[str], filters: Filters) -> Iterator[Sequence[Row[Any]]]:
@@ -202,7 +204,13 @@ def owners_and_tags(session: Session, dag_ids: Collection[str]) -> tuple[dict[st
 def task_view(session: Session, key: TaskInstanceKey) -> TaskView | None:
     """Return what the tab shows of a task instance; ``None`` if there is no such task instance."""
     task = session.execute(
-        select(TaskInstance.state, TaskInstance.operator, Trigger.classpath, DagRun.id.label("dag_run_id"))
+        select(
+            TaskInstance.state,
+            TaskInstance.start_date,
+            TaskInstance.operator,
+            Trigger.classpath,
+            DagRun.id.label("dag_run_id"),
+        )
         .join(DagRun, and_(DagRun.dag_id == TaskInstance.dag_id, DagRun.run_id == TaskInstance.run_id))
         .outerjoin(Trigger, Trigger.id == TaskInstance.trigger_id)
         .where(*(getattr(TaskInstance, column) == value for column, value in key.columns().items()))
@@ -217,13 +225,16 @@ def task_view(session: Session, key: TaskInstanceKey) -> TaskView | None:
     if not (record or progress or has_our_trigger or task.operator in OUR_OPERATORS):
         return TaskView(is_seeany=False, task_state=task.state)
     if task.state not in _ENDED or (record is None and progress is not None and progress.is_created):
-        return TaskView(is_seeany=True, task_state=task.state, result=Result.of(progress, key))
+        result = Result.of(progress, key)
+        if result.began is None and task.start_date is not None:
+            result = replace(result, began=int(task.start_date.timestamp()))
+        return TaskView(is_seeany=True, task_state=task.state, result=result)
     if record is None:
         return TaskView(is_seeany=True, task_state=task.state)
     return TaskView(
         is_seeany=True,
         task_state=task.state,
-        result=Result.of(record, key),
+        result=Result.of(record, key).in_task(task.state),
         result_urls=result_urls(xcoms.get("result_urls", record.result_urls)),
         batch=batch_rows(xcoms.get("return_value", xcoms.get(PARTIAL_RESULT_KEY)), record) if record.batch else [],
     )
@@ -235,7 +246,7 @@ def _download_view(state: str | None, progress: Progress, copies: Copies, key: T
     result = Result.of(progress, key)
     if state in _ENDED:
         # Also of a worker that was killed before it could push the end.
-        result = replace(result, state="completed" if state == "success" else "failed")
+        result = replace(result, state="completed" if state == "success" else "failed").in_task(state)
     return TaskView(is_seeany=True, task_state=state, result=result, download=Download.of(copies))
 
 

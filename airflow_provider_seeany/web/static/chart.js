@@ -23,12 +23,7 @@ export function DayChart({ unit, bars, words, language }) {
     Box,
     { position: "relative" },
     // Above the highest bar, on the line that it reaches.
-    highest &&
-      h(
-        Text,
-        { ...edge, "data-top": true, "aria-hidden": true },
-        moneyText({ unit, amount: highest.amount }, language),
-      ),
+    highest && h(Text, { ...edge, "data-top": true, "aria-hidden": true }, moneyText({ unit, amount: highest.amount })),
     h(
       Flex,
       {
@@ -44,7 +39,7 @@ export function DayChart({ unit, bars, words, language }) {
         h(Box, {
           key: name,
           "data-bar": name,
-          title: `${dayText(name, language)}: ${moneyText({ unit, amount }, language)}`,
+          title: `${dayText(name, language)}: ${moneyText({ unit, amount })}`,
           flex: "1 1 0",
           minW: "1px",
           maxW: 12,
@@ -85,7 +80,7 @@ function NumbersTable({ label, unit, bars, words, language }) {
             "tr",
             { key: name },
             h("th", { scope: "row" }, dayText(name, language)),
-            h("td", null, moneyText({ unit, amount }, language)),
+            h("td", null, moneyText({ unit, amount })),
           ),
         ),
       ),
@@ -118,7 +113,7 @@ export function Bars({ unit, bars, words, language, choose }) {
           Flex,
           { justify: "space-between", gap: 3, fontSize: "sm" },
           choose ? h(TextButton, { onClick: () => choose(name) }, name) : h(Text, { wordBreak: "break-all" }, name),
-          h(Text, { fontWeight: "medium", whiteSpace: "nowrap" }, moneyText({ unit, amount }, language)),
+          h(Text, { fontWeight: "medium", whiteSpace: "nowrap" }, moneyText({ unit, amount })),
         ),
         h(
           Box,

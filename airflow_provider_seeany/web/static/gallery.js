@@ -12,6 +12,7 @@ import {
   tabPath,
   taskName,
 } from "./format.js";
+import { failureText } from "./failure.js";
 import { Preview } from "./media.js";
 
 const { Box, Flex, Progress, Text } = Chakra;
@@ -62,17 +63,22 @@ function Card({ result, words, language, isCompact }) {
         Flex,
         { justify: "space-between", gap: 2, align: "baseline" },
         h(InLink, { to: tabPath(result) }, taskName(result)),
-        h(Text, { fontWeight: "semibold", whiteSpace: "nowrap" }, costText(result.cost, language)),
+        h(Text, { fontWeight: "semibold", whiteSpace: "nowrap" }, costText(result.cost)),
       ),
       h(Names, { result, words }),
-      isCompact && h(ErrorText, { result }),
+      isCompact && h(ErrorText, { result, words }),
       h(
         Flex,
         { justify: "space-between", gap: 2, align: "center", wrap: "wrap", mt: "auto", pt: 1 },
-        h(StateBadge, { state: result.state, isPartial: result.is_partial, words }),
+        h(StateBadge, {
+          state: result.state,
+          isPartial: result.is_partial,
+          isTaskFailed: result.is_task_failed,
+          words,
+        }),
         result.at !== null &&
           result.state !== "waiting" &&
-          h(Quiet, { as: "span", title: momentText(result.at, language) }, shortMomentText(result.at, language)),
+          h(Quiet, { as: "span", title: momentText(result.at) }, shortMomentText(result.at)),
       ),
     ),
   );
@@ -101,9 +107,9 @@ export function CopyPath({ result, words }) {
   return h(Quiet, { overflowWrap: "anywhere", title: result.copy_paths.join("\n") }, `${words.copyAt}${first}${more}`);
 }
 
-/** @param {{ result: Result }} props */
-export function ErrorText({ result }) {
-  const text = [result.error_code, result.error_message].filter(Boolean).join(": ");
+/** @param {{ result: Result, words: Words }} props */
+export function ErrorText({ result, words }) {
+  const text = failureText(result, words);
   return text ? h(Text, { fontSize: "sm", lineClamp: 3, wordBreak: "break-word", title: text }, text) : null;
 }
 
@@ -163,7 +169,7 @@ function CardTop({ result, words, playing, language, isCompact }) {
       fontSize: "sm",
     },
     batch && h(Text, { fontWeight: "medium", textAlign: "center" }, batch),
-    !isCompact && !batch && h(ErrorText, { result }),
+    !isCompact && !batch && h(ErrorText, { result, words }),
     result.state === "waiting" && h(SmallProgress, { percent: result.percent, words }),
   );
 }

@@ -2,6 +2,7 @@
 
 import { batchText } from "./batch.js";
 import { Chakra, h, InLink, Name, OutLink, StateBadge } from "./elements.js";
+import { failureText } from "./failure.js";
 import { costText, dagPath, momentText, resultKey, runPath, shortMomentText, tabPath, taskName } from "./format.js";
 import { CopyPath, ErrorText, LinkedPreview } from "./gallery.js";
 
@@ -30,7 +31,7 @@ export function ResultsTable({ results, chosen, choose, words, language }) {
           [words.task, words.dag, words.state, words.result].map((name) => h(Header, { key: name, name })),
           h(SortedHeader, { name: words.cost, orders: ["highest_cost", "lowest_cost"], ...sorted, textAlign: "end" }),
           h(Header, { name: words.connection }),
-          h(SortedHeader, { name: words.finishedAt, orders: ["newest", "oldest"], ...sorted }),
+          h(SortedHeader, { name: words.endedAt, orders: ["newest", "oldest"], ...sorted }),
         ),
       ),
       h(
@@ -98,14 +99,18 @@ function Row({ result, words, language }) {
       h(Name, null, h(InLink, { to: dagPath(result) }, result.dag_id)),
       h(Box, null, h(Name, null, h(InLink, { to: runPath(result), ...SMALL }, result.run_id))),
     ),
-    h(Table.Cell, null, h(StateBadge, { state: result.state, isPartial: result.is_partial, words })),
+    h(
+      Table.Cell,
+      null,
+      h(StateBadge, { state: result.state, isPartial: result.is_partial, isTaskFailed: result.is_task_failed, words }),
+    ),
     h(Table.Cell, { maxW: "22rem" }, h(ResultCell, { result, words, language }), h(CopyPath, { result, words })),
-    h(Table.Cell, { whiteSpace: "nowrap", textAlign: "end" }, costText(result.cost, language) || "–"),
+    h(Table.Cell, { whiteSpace: "nowrap", textAlign: "end" }, costText(result.cost) || "–"),
     h(Table.Cell, null, h(Name, null, result.conn_id ?? "–")),
     h(
       Table.Cell,
-      result.at === null ? {} : { whiteSpace: "nowrap", title: momentText(result.at, language) },
-      result.at === null || result.state === "waiting" ? "–" : shortMomentText(result.at, language),
+      result.at === null ? {} : { whiteSpace: "nowrap", title: momentText(result.at) },
+      result.at === null || result.state === "waiting" ? "–" : shortMomentText(result.at),
     ),
   );
 }
@@ -117,5 +122,5 @@ function ResultCell({ result, words, language }) {
     return h(OutLink, { href: result.first_result, whiteSpace: "nowrap" }, words.files(result.results));
   if (result.total !== null) return batchText(result, words, language);
   if (result.percent !== null) return `${Math.floor(result.percent)} %`;
-  return result.error_code || result.error_message ? h(ErrorText, { result }) : h(Text, null, "–");
+  return failureText(result, words) ? h(ErrorText, { result, words }) : h(Text, null, "–");
 }

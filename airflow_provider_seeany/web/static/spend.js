@@ -59,7 +59,7 @@ export function Spend({ summary, chosen, choose, since, until, words, language }
         { as: "span" },
         h("span", { "aria-hidden": true }, isOpen ? "▾ " : "▸ "),
         words.spendIn(chosen.days),
-        h(Text, { as: "strong", fontWeight: "semibold" }, costText(sums, language)),
+        h(Text, { as: "strong", fontWeight: "semibold" }, costText(sums)),
       ),
       earlier && h(Quiet, { as: "span" }, beforeText(sums, earlier, words, language)),
     ),
@@ -106,7 +106,7 @@ function beforeText(sums, earlier, words, language) {
   const change = isSame ? Number(now?.amount) / Number(then?.amount) - 1 : null;
   const style = /** @type {const} */ ({ style: "percent", signDisplay: "exceptZero", maximumFractionDigits: 0 });
   const percent = change === null ? "" : new Intl.NumberFormat(language, style).format(change);
-  return words.spendBefore(costText(earlier, language), percent);
+  return words.spendBefore(costText(earlier), percent);
 }
 
 /**
@@ -142,7 +142,7 @@ function Currency({ total, groups, chosen, choose, since, until, words, language
         h(
           Box,
           { minW: 0 },
-          h(Title, null, `${words.spendPerDay} (${unit}) · ${moneyText(total, language)}`),
+          h(Title, null, `${words.spendPerDay} (${unit}) · ${moneyText(total)}`),
           h(DayChart, { bars: days, ...more }),
         ),
       h(

@@ -7,7 +7,8 @@ export interface PluginProps {
   mapIndex?: string | number;
 }
 
-export type State = "waiting" | "created" | "downloading" | "completed" | "failed" | "timed_out";
+export type State =
+  "waiting" | "created" | "downloading" | "completed" | "failed" | "timed_out" | "retrying" | "skipped";
 
 /** The amount is a decimal number as text: a float would lose digits. */
 export interface Money {
@@ -33,10 +34,21 @@ export interface Result {
   resolution: string | null;
   error_code: string | null;
   error_message: string | null;
+  /** Of an error of the provider's own: `words.errors` has words for it. */
+  error_kind: string | null;
+  error_numbers: Record<string, number>;
+  /** Whether `error_message` is the provider's, in English, and not the service's. */
+  is_own_message: boolean;
   /** Whether some of the task's files failed; the others are there. */
   is_partial: boolean;
+  /** Whether the Airflow task has failed although the result is there. */
+  is_task_failed: boolean;
   percent: number | null;
   seconds_left: number | null;
+  /** These three in Unix seconds. */
+  began: number | null;
+  deadline: number | null;
+  next_poll_at: number | null;
   total: number | null;
   completed: number | null;
   failed: number | null;
