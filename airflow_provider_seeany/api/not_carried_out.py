@@ -22,11 +22,8 @@ _NEVER_SENT = frozenset(
         ("builtins", "ConnectionRefusedError"),
         ("socket", "gaierror"),
         ("requests", "ConnectTimeout"),
-        # Raised only before there is a connection to the proxy, or behind it.
-        ("requests", "ProxyError"),
         ("urllib3", "NewConnectionError"),
         ("urllib3", "ConnectTimeoutError"),
-        ("urllib3", "ProxyError"),
         ("httpx", "ConnectError"),
         ("httpx", "ConnectTimeout"),
         ("httpx", "PoolTimeout"),
@@ -36,6 +33,9 @@ _NEVER_SENT = frozenset(
     }
 )
 """Errors of a request that has not left, by package and name: no address, no connection, no certificate to trust."""
+
+_NO_TUNNEL = "Tunnel connection failed"
+"""How Python's own client begins the error for a proxy that refuses a tunnel."""
 
 _MAX_TEXT = 2000  # maximum characters of an error that are judged
 
@@ -64,7 +64,9 @@ def was_never_sent(error: BaseException) -> bool:
     """Tell whether an error of an HTTP client means that the service cannot have got the request, now or earlier."""
     layers = list(_layers(error))
     is_unsent = any(
-        isinstance(each, ssl.SSLCertVerificationError) or not _NEVER_SENT.isdisjoint(_names(type(each)))
+        isinstance(each, ssl.SSLCertVerificationError)
+        or not _NEVER_SENT.isdisjoint(_names(type(each)))
+        or (type(each) is OSError and str(each).startswith(_NO_TUNNEL))
         for each in layers
     )
     return is_unsent and all(map(_repeats_nothing, layers))
@@ -128,13 +130,18 @@ def _repeats_nothing(error: BaseException) -> bool:
 
 
 def _layers(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error of requests or urllib3, and those that it wraps as its arguments, not as its cause."""
+    """
+    Yield an error of requests or urllib3, and those that it wraps as its arguments, not as its cause.
+
+    Of a proxy only the innermost tells: urllib3 says that it could not connect also if the connection was closed later.
+    """
     wrapped: Any = error
-    for _ in range(4):
+    for _ in range(6):
         if not isinstance(wrapped, BaseException):
             return
         yield wrapped
-        wrapped = getattr(wrapped, "reason", None) or next(iter(wrapped.args), None)
+        names = ("reason", "original_error")
+        wrapped = next(filter(None, (getattr(wrapped, name, None) for name in names)), next(iter(wrapped.args), None))
 
 
 def _names(kind: type) -> set[tuple[str, str]]:

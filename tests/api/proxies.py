@@ -61,7 +61,7 @@ class Certificates:
 
 class TaskServer(ThreadingHTTPServer):
     """
-    Responds to every request with a running task ``x``; keeps the headers that it got.
+    Responds to every GET with a running task ``x``, and to no POST: it hangs up. Keeps the headers that it got.
 
     :param tls: what it encrypts with, if it does.
     """
@@ -92,6 +92,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        assert isinstance(self.server, TaskServer)
+        self.server.seen.append((self.path, dict(self.headers.items())))
+        self.close_connection = True
+        if isinstance(self.connection, ssl.SSLSocket):
+            with suppress(OSError):
+                self.connection.unwrap()
 
     def log_message(self, *_: object) -> None:
         pass

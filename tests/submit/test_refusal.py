@@ -8,6 +8,8 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.client import RemoteDisconnected
+from pathlib import Path
 from threading import Thread
 from typing import Any
 from urllib.error import HTTPError as UrllibError
@@ -25,6 +27,7 @@ from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.exceptions import api_error
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook
 from airflow_provider_seeany.submit.refusal import is_refusal
+from tests.api.proxies import Certificates, Proxy, TaskServer, serving
 from tests.hostile import FAILED, HostileServer, reply
 from tests.waits import each_dialect
 
@@ -92,7 +95,15 @@ NOTHING_CREATED: dict[str, BaseException] = {
     "nobody listens": ConnectionRefusedError(111, "refused"),
     "httpx connect": httpx.ConnectError("refused"),
     "httpx pool": httpx.PoolTimeout("full"),
-    "proxy": requests.exceptions.ProxyError(urllib3.exceptions.ProxyError("no", OSError("no"))),
+    **{
+        f"proxy, {why}": requests.exceptions.ProxyError(given_up(urllib3.exceptions.ProxyError("no", why)))
+        for why in (
+            OSError("Tunnel connection failed: 407 Proxy Authentication Required"),
+            urllib3.exceptions.NewConnectionError(None, "refused"),  # type: ignore[arg-type]
+            urllib3.exceptions.ConnectTimeoutError("late"),
+            urllib3.exceptions.SSLError(ssl.SSLCertVerificationError("self")),
+        )
+    },
     "a certificate": requests.exceptions.SSLError(
         given_up(urllib3.exceptions.SSLError(ssl.SSLCertVerificationError("self")))
     ),
@@ -114,6 +125,12 @@ IN_DOUBT: dict[str, BaseException] = {
     "its own text, duplicate": UrllibError("http://h/", 400, "Duplicate", {}, None),  # type: ignore[arg-type]
     "read timeout": requests.ReadTimeout(),
     "reset": requests.ConnectionError(urllib3.exceptions.ProtocolError("aborted", ConnectionResetError())),
+    **{
+        f"proxy, {type(why).__name__}": requests.exceptions.ProxyError(
+            given_up(urllib3.exceptions.ProxyError("no", why))
+        )
+        for why in (RemoteDisconnected("closed"), ConnectionResetError(104, "reset"), OSError("no"))
+    },
     "broken TLS": requests.exceptions.SSLError(ssl.SSLError("decryption failed")),
     "any connection error": requests.ConnectionError("?"),
     "builtin reset": ConnectionResetError(),
@@ -237,6 +254,33 @@ def test_a_session_that_repeats_a_post_by_itself_may_have_created_a_task(
             session.post(url, timeout=5).raise_for_status()
 
     assert is_refusal(error.value) == is_refused
+
+
+def post_by_hook(_: str) -> None:
+    SeeAnyHook().post("x", {})
+
+
+@pytest.mark.parametrize(("scheme", "post"), [("http", post_by_requests), ("https", post_by_hook)])
+def test_a_post_that_a_proxy_passed_on_is_not_taken_for_one_that_never_left(
+    scheme: str,
+    post: Callable[[str], None],
+    connect: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """After a hang-up urllib3 says that it could not connect to the proxy."""
+    certificates = Certificates(tmp_path)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificates.bundle))
+    url = f"{scheme}://seeany.test"
+    connect(host=url)
+    server = TaskServer(certificates.server if scheme == "https" else None)
+    with serving(server), serving(proxy := Proxy(server.port)):
+        monkeypatch.setenv(f"{scheme}_proxy", f"http://{proxy.address}")
+        with pytest.raises(Exception) as error:  # noqa: PT011
+            post(url)
+
+    assert len(server.seen) == 1
+    assert not is_refusal(error.value)
 
 
 @contextmanager
