@@ -33,7 +33,7 @@ from airflow_provider_seeany.download.settings import format_bytes
 MAX_REDIRECTS = 5
 CHUNK = 1024 * 1024  # bytes that are hashed and written at once
 MIN_PROGRESS = 64 * 1024
-"""Bytes that a broken connection must have brought for the next one not to count as a retry."""
+"""New bytes that a broken connection must have brought for the next one not to count as a retry."""
 
 MAX_SLOW_CONNECTIONS = 3
 """So many connections in a row may be too slow: each next one may lead to another server of a CDN."""
@@ -82,15 +82,15 @@ class Fetcher:
                 is_complete = await acall_with_retries(self._receive, file)
             except TooSlow:
                 # If it was not slow at first, this one did not hold its place in vain.
-                slow = 1 if file.size - before >= self._min_rate * WINDOW else slow + 1
+                slow = 1 if file.furthest - before >= self._min_rate * WINDOW else slow + 1
                 if slow == MAX_SLOW_CONNECTIONS:
                     rate = f"{format_bytes(self._min_rate)}/s for {WINDOW:g} s"
                     raise TransientError(f"{slow} connections in a row were slower than {rate}") from None
-            before = file.size
+            before = file.furthest
 
     async def _receive(self, file: Fetched) -> bool:
         """Make one request; return whether the file is complete, or raise if the request brought next to nothing."""
-        before = file.size
+        before = file.furthest
         try:
             async with self._response(file.url, file.range_headers()) as raw:
                 await file.begin(raw)
@@ -98,7 +98,7 @@ class Fetcher:
                     await file.write(chunk)
             file.check_end()
         except TransientError:
-            if file.can_be_resumed and file.size - before >= MIN_PROGRESS:
+            if file.can_be_resumed and file.furthest - before >= MIN_PROGRESS:
                 return False
             raise
         return True

@@ -61,6 +61,8 @@ class Fetched:
         self.url = url
         self.sink: Sink | None = None
         self.size = 0
+        self.furthest = 0
+        """The largest size so far: to begin anew, as from a server without ranges, is no progress."""
         self.content_type = ""
         self.total: int | None = None
         self._open_sink = open_sink
@@ -125,6 +127,7 @@ class Fetched:
         self.sink.write(data)
         self._sha256.update(data)
         self.size += len(data)
+        self.furthest = max(self.furthest, self.size)
 
     def _check_size(self, size: int) -> None:
         if size > self._max_size:

@@ -117,6 +117,14 @@ def test_without_ranges_a_file_begins_anew_and_is_still_whole(cdn: Cdn, how: dic
     assert file.sha256 == hashlib.sha256(CONTENT).hexdigest()
 
 
+def test_a_server_without_ranges_that_always_breaks_off_is_given_up(cdn: Cdn) -> None:
+    """Although one connection brings more than the one before, now and then."""
+    url = cdn.add("/a.mp4", CONTENT, breaks=[100_000, 300_000] * 50, has_ranges=False)
+
+    with pytest.raises(TransientError, match="broke off"):
+        get(url)
+
+
 def test_a_file_that_changed_meanwhile_is_fetched_anew(cdn: Cdn) -> None:
     url = cdn.add("/a.mp4", CONTENT)
     old = cdn.files.pop("/a.mp4")
