@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -250,7 +251,25 @@ def test_four_large_files_at_once_take_no_more_than_64_mib(
     for name in names:
         cdn.add(f"/{name}", content)
 
+    assert measured(cdn, path, conn_id, names) <= 64
+
+
+@pytest.mark.large
+def test_thousands_of_files_are_one_task_that_takes_no_more_memory(cdn: Cdn, tmp_path: Path) -> None:
+    cdn.add("/small", b"small")
+    names = [f"v{number}" for number in range(3000)]
+    for name in names:
+        cdn.add(f"/{name}", b"x" * 1000)
+
+    assert measured(cdn, f"file://{tmp_path}", "", names) <= 64
+
+    (manifest,) = tmp_path.glob("manifest-*.json")
+    assert [each["id"] for each in json.loads(manifest.read_text())] == names
+    assert all((tmp_path / name / "video.mp4").stat().st_size == 1000 for name in names)
+
+
+def measured(cdn: Cdn, path: str, conn_id: str, names: list[str]) -> float:
+    """Copy files in a process of its own; return how many MiB of memory that took."""
     command = [sys.executable, "-c", MEASURED, cdn.url, path, conn_id, *names]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-
-    assert float(done.stdout.splitlines()[-1]) <= 64
+    return float(done.stdout.splitlines()[-1])
