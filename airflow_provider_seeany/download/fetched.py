@@ -89,7 +89,8 @@ class Fetched:
 
     async def begin(self, raw: aiohttp.ClientResponse) -> None:
         """Accept the head of a response: go on where the bytes so far end, or begin anew."""
-        if raw.status == 206:
+        # What comes first is checked below, so it must not be called a range.
+        if raw.status == 206 and self.size:
             found = _CONTENT_RANGE.fullmatch(raw.headers.get("Content-Range", ""))
             if found and int(found[1]) == self.size and int(found[2]) == (self.total or int(found[2])):
                 self.total = int(found[2])

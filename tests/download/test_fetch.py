@@ -186,6 +186,9 @@ def test_a_range_that_is_shorter_than_what_is_missing_is_not_taken_for_the_end(c
             [reply(200, b"\n<!DOCTYPE html><p>", ("Content-Type", "video/mp4"))], "web page", id="a web page as a video"
         ),
         pytest.param([reply(200, {"code": 1})], "application/json", id="JSON"),
+        pytest.param(
+            [reply(206, {"code": 1}, ("Content-Range", "bytes 0-9/10"))], "unexpected HTTP 206", id="JSON as a range"
+        ),
         pytest.param([http_200(b"")], "empty", id="nothing"),
         pytest.param([reply(200, b"x", ("Content-Encoding", "gzip"))], "compressed", id="compressed"),
         pytest.param(
