@@ -38,6 +38,10 @@ ENDED = {
     "image_set": "success",
     "batch": "success",
     "refused": "failed",
+    "mixed": "failed",
+    "skipped": "skipped",
+    "retrying": "up_for_retry",
+    "failed_later": "failed",
     "passed_over": "upstream_failed",
     "foreign": "success",
 }

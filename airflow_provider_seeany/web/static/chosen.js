@@ -1,0 +1,83 @@
+/** What the viewer has chosen on the page. It is in the address, so that reload, back button and links keep it. */
+
+import { shared, useCallback } from "./elements.js";
+
+/** @typedef {typeof DEFAULTS} Chosen */
+
+/** By the names in the address, which has only what differs. `until` holds the end of the range from page 2 on. */
+export const DEFAULTS = {
+  q: "",
+  dag: "",
+  connection: "",
+  state: "",
+  days: "30",
+  sort: "newest",
+  view: "gallery",
+  spend: "",
+  page: "1",
+  until: "",
+};
+
+/** These decide which results are found. */
+const FILTERS = /** @type {const} */ (["q", "dag", "connection", "state", "days"]);
+const NO_FILTERS = /** @type {Partial<Chosen>} */ (Object.fromEntries(FILTERS.map((name) => [name, DEFAULTS[name]])));
+
+export const STATES = ["waiting", "completed", "failed", "timed_out"];
+export const PER_PAGE = 24;
+export const MAX_LISTED = 10_000;
+
+/** Of parameters with few values: another one is as good as none. @type {Record<string, string[]>} */
+const VALUES = {
+  state: STATES,
+  days: ["1", "7", "30", "90", "366"],
+  sort: ["newest", "oldest", "highest_cost", "lowest_cost"],
+  view: ["gallery", "table"],
+  spend: ["open"],
+};
+
+/** @param {string} name @param {string | null} value */
+function read(name, value) {
+  const fallback = DEFAULTS[/** @type {keyof Chosen} */ (name)];
+  if (value === null || (VALUES[name] && !VALUES[name].includes(value))) return fallback;
+  if (name === "page") {
+    const last = Math.floor(MAX_LISTED / PER_PAGE);
+    return /^[1-9]\d{0,4}$/.test(value) ? String(Math.min(Number(value), last)) : fallback;
+  }
+  return name === "until" && !/^\d{1,11}$/.test(value) ? fallback : value;
+}
+
+/** @param {Chosen} chosen */
+export function filterCount(chosen) {
+  return FILTERS.filter((name) => chosen[name] !== DEFAULTS[name]).length;
+}
+
+/**
+ * @typedef {(change: Partial<Chosen>, replaces?: boolean) => void} Choose changes the address; `replaces`: without a
+ *   step back to what it was
+ * @returns {{ chosen: Chosen, choose: Choose, clear: () => void }}
+ */
+export function useChosen() {
+  const [parameters, setParameters] = shared.ReactRouterDOM.useSearchParams();
+  const chosen = /** @type {Chosen} */ (
+    Object.fromEntries(Object.keys(DEFAULTS).map((name) => [name, read(name, parameters.get(name))]))
+  );
+  const choose = useCallback(
+    (/** @type {Partial<Chosen>} */ change, replaces = false) => {
+      const isOtherList = [...FILTERS, "sort"].some((name) => name in change);
+      setParameters(
+        (/** @type {URLSearchParams} */ before) => {
+          const after = new URLSearchParams(before);
+          const changes = isOtherList ? { page: "", until: "", ...change } : change;
+          for (const [name, value] of Object.entries(changes)) {
+            if (value && value !== DEFAULTS[/** @type {keyof Chosen} */ (name)]) after.set(name, value);
+            else after.delete(name);
+          }
+          return after;
+        },
+        { replace: replaces },
+      );
+    },
+    [setParameters],
+  );
+  return { chosen, choose, clear: () => choose(NO_FILTERS) };
+}
