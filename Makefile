@@ -3,20 +3,23 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-LOWEST := .venv-lowest
+# What `make demo` needs, and what everything else needs: both in one environment.
+DEMO := $(VENV)/.demo-ready
 READY := $(VENV)/.ready
 BENCH := build/bench-venv
 WORKERS ?= 2
+PYTHONS ?= 3.11 3.12 3.13
+AIRFLOWS ?= 3.1.8 3.2.2 3.3.2
 # In front of what installs system packages; root needs no sudo.
 ROOT := $(if $(filter 0,$(shell id -u)),env,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-large test-ui chaos lowest audit check format docs wheel bench bench-short constraints clean
+.PHONY: help demo test test-large test-ui chaos lowest matrix audit check format docs release bench bench-short constraints clean
 
 help:  ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: $(READY)  ## Show it at work: a real Airflow against the simulator (KEEP=1 leaves it running)
+demo: $(DEMO)  ## Show it at work: a real Airflow against the simulator (KEEP=1 leaves it running)
 	@$(BIN)/python -m demo
 
 test: $(READY)  ## Run all tests, some on real Airflow processes, but those of the next two targets
@@ -32,9 +35,10 @@ test-ui: $(READY) node_modules/.ready  ## Check the UI's JavaScript, then test t
 	SEEANY_UI_PICTURES=$(PICTURES) $(BIN)/python -m pytest tests/ui
 
 lowest:  ## Run the fast tests with the lowest versions that pyproject.toml allows
-	$(PYTHON) -m venv --clear $(LOWEST)
-	$(LOWEST)/bin/python -m pip install --quiet --constraint constraints-lowest.txt --editable '.[dev]'
-	$(LOWEST)/bin/python -m pytest -m "not system and not ui and not large" -n $(WORKERS) --dist loadgroup -p no:cacheprovider -q
+	@WORKERS=$(WORKERS) .ci/matrix $$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])') 3.1.8
+
+matrix:  ## Run the fast tests with each Python and Airflow, or only PYTHONS="3.12" AIRFLOWS="3.2.2 3.3.2"
+	@WORKERS=$(WORKERS) .ci/matrix "$(PYTHONS)" "$(AIRFLOWS)"
 
 audit: $(READY)  ## Check for withdrawn and vulnerable versions among the dependencies
 	$(BIN)/python tests/audit.py
@@ -55,45 +59,50 @@ docs: $(VENV)/.docs-ready  ## Build the documentation site into build/site; a br
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 $(VENV)/.docs-ready: $(READY)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	@.ci/install $(VENV) constraints.txt --editable '.[docs]'
 	@touch $@
 
-wheel: $(READY)  ## Build the wheel, install it into a clean environment and check that Airflow lists the provider
-	$(BIN)/python tests/wheel.py
+release: $(READY)  ## Build what a release uploads into dist/, check it and install it into a clean environment; no upload
+	$(BIN)/python -m tests.release
 
-bench: $(BENCH)/.ready  ## Measure what a wait costs next to other providers, into benchmarks/RESULTS.md; some 35 minutes
+bench: $(BENCH)/.ready  ## Measure what a wait costs next to other providers, into benchmarks/RESULTS.md; some 40 minutes
 	$(BENCH)/bin/python -m benchmarks $(PARTS)
 
 bench-short: $(READY)  ## The same without the others, in a minute; fails on large regressions only
 	@home=$$(mktemp -d) && AIRFLOW_HOME=$$home $(BIN)/python -m benchmarks.short; status=$$?; rm -rf $$home; exit $$status
 
-constraints:  ## Resolve the pinned versions anew, the lowest ones too (needs uv)
-	uv pip compile pyproject.toml --extra dev --extra docs --universal --python-version 3.11 \
-		--no-emit-index-url --no-annotate --no-header --upgrade --quiet --output-file constraints.txt
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --resolution lowest-direct \
-		--no-emit-index-url --no-annotate --no-header --upgrade --quiet --output-file constraints-lowest.txt
+COMPILE := uv pip compile pyproject.toml --extra dev --extra docs --universal --python-version 3.11 \
+	--no-emit-index-url --no-annotate --no-header --upgrade --quiet
+
+constraints:  ## Resolve the pinned versions anew, the lowest ones and those of Airflow 3.2, too (needs uv)
+	$(COMPILE) --output-file constraints.txt
+	$(COMPILE) --resolution lowest-direct --output-file constraints-lowest.txt
+	echo 'apache-airflow==3.2.2' | $(COMPILE) --constraint - --output-file constraints-airflow-3.2.txt
 
 clean:  ## Remove what the commands above made
-	rm -rf $(VENV) $(LOWEST) .demo build dist node_modules
+	rm -rf $(VENV) .demo build dist node_modules
 
 node_modules/.ready: package.json
 	npm install --silent --no-audit --no-fund
 	@touch $@
 
-$(READY): pyproject.toml constraints.txt
+$(DEMO): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed; name it with: make PYTHON=/path/to/python3.12 …"; exit 1; }
-	@echo "Installing Airflow and the provider into $(VENV), the first time only: some minutes …"
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@echo "Installing Airflow and the provider into $(VENV), the first time only: less than a minute …"
+	@PYTHON=$(PYTHON) .ci/install $(VENV) constraints.txt --editable '.[demo]'
 	@touch $@
 
-# A provider to compare with that does not install is left out; the results say so.
+$(READY): $(DEMO)
+	@echo "Installing what the tests need …"
+	@.ci/install $(VENV) constraints.txt --editable '.[dev]'
+	@touch $@
+
+# A provider to compare with that does not install is left out; the results say so. The others run an S3 server.
 $(BENCH)/.ready: pyproject.toml benchmarks/constraints.txt benchmarks/peers.txt
-	$(PYTHON) -m venv $(BENCH)
-	$(BENCH)/bin/python -m pip install --quiet --constraint benchmarks/constraints.txt --editable .
+	@PYTHON=$(PYTHON) .ci/install $(BENCH) benchmarks/constraints.txt --editable . 'moto[s3]' flask flask-cors s3fs
 	@while read -r peer; do \
-		$(BENCH)/bin/python -m pip install --quiet --constraint benchmarks/constraints.txt "$$peer" \
+		.ci/install $(BENCH) benchmarks/constraints.txt "$$peer" \
 			|| echo "$$peer does not install: it is left out"; \
 	done < benchmarks/peers.txt
 	@touch $@

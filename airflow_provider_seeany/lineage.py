@@ -19,6 +19,7 @@ from openlineage.client.generated.dataset_version_dataset import DatasetVersionD
 from openlineage.client.generated.output_statistics_output_dataset import OutputStatisticsOutputDatasetFacet
 
 from airflow_provider_seeany.api.costs import Costs
+from airflow_provider_seeany.api.public_url import public_url
 from airflow_provider_seeany.api.result_urls import urls_in
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.download.manifest import Entry
@@ -77,6 +78,6 @@ def _lineage(urls: Iterable[str], cost: Mapping[str, float]) -> OperatorLineage[
 
 
 def file_dataset(url: str) -> Dataset:
-    """Return the dataset of a file by its URL, without the query, which may be a signature, and without a password."""
-    parts = urlsplit(url)
-    return Dataset(namespace=f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", name=parts.path.lstrip("/") or "/")
+    """Return the dataset of a file by its URL, without what may be secret in it."""
+    parts = urlsplit(public_url(url))
+    return Dataset(namespace=f"{parts.scheme}://{parts.netloc}", name=parts.path.lstrip("/") or "/")

@@ -66,7 +66,7 @@ def get_provider_info() -> dict[str, Any]:
                     "worker_free": {
                         "description": "Default of the parameter worker_free: start and end waits in the triggerer "
                         "(Airflow 3.3+). A wait that needs a worker starts in one, and its log has the reason.",
-                        "version_added": "0.1.0",
+                        "version_added": "1.0.0",
                         "type": "boolean",
                         "example": "True",
                         "default": "False",
@@ -76,7 +76,7 @@ def get_provider_info() -> dict[str, Any]:
                         "characters, the same for the api-server and the workers. Callbacks are off without it. "
                         "To rotate it, list several, separated by commas, spaces or line breaks: the first one signs, "
                         "and URLs signed with any of them are accepted.",
-                        "version_added": "0.1.0",
+                        "version_added": "1.0.0",
                         "type": "string",
                         "sensitive": True,
                         "example": None,
@@ -85,7 +85,7 @@ def get_provider_info() -> dict[str, Any]:
                     "publish_progress": {
                         "description": "Let waits and downloads publish their progress for the UI as an XCom, at "
                         "most every 10 s. In the triggerer that needs Airflow 3.3.",
-                        "version_added": "0.1.0",
+                        "version_added": "1.0.0",
                         "type": "boolean",
                         "example": "False",
                         "default": "True",

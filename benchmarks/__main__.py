@@ -46,6 +46,7 @@ PARTS = (
     Part("policy", "Poll interval rules, simulated: requests / mean latency / p95 latency"),
     Part("batch", "A batch of 10 000 tasks", is_text=True),
     Part("import_cost", "Importing a sensor"),
+    Part("download", "Copying files to S3"),
 )
 
 
@@ -79,7 +80,8 @@ def _machine() -> str:
 
 def _versions() -> Iterator[str]:
     yield f"Python {platform.python_version()}"
-    packages = ("apache-airflow", "aiohttp", "msgspec", "airflow-provider-seeany", *(peer.package for peer in PEERS))
+    own = ("apache-airflow", "aiohttp", "msgspec", "airflow-provider-seeany")
+    packages = (*own, *(peer.package for peer in PEERS), "apache-airflow-providers-amazon")
     for package in packages:
         try:
             yield f"{package} {version(package)}"

@@ -1,5 +1,5 @@
 """
-Measures copying files to S3: ``python -m benchmarks.download`` prints a table.
+Copying files to S3: ``python -m benchmarks.download``.
 
 In one run, each in a process of its own, from a server and to an S3 server on this machine: this provider,
 ``HttpToS3Operator``, and the loop of ``requests`` and ``ObjectStoragePath`` that one would write. Then what each
@@ -8,6 +8,7 @@ of them leaves in the bucket if the connection breaks off once, and if its proce
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import signal
@@ -17,102 +18,27 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from typing import Any
 
-from benchmarks.process import resident_mib
+from benchmarks.copying import BUCKET, CONNECTION, CONTESTANTS, HTTP_CONNECTION, OURS
+from benchmarks.spread import Spread, verdict
 
 FILES = 4
-MIB = 60
-BREAKS_AT = 20 << 20  # bytes after which a connection breaks off, or stands still until the process is killed
-BUCKET = "bucket"
-CONNECTION = "aws_of_the_benchmark"
-HTTP_CONNECTION = "http_of_the_benchmark"
-
-
-def _copy_with_this_provider(url: str, names: list[str], folder: str) -> None:
-    from airflow_provider_seeany.operators.download import SeeAnyDownloadOperator
-
-    class TaskInstance:
-        dag_id, task_id, run_id, map_index = "dag", "task", "run", -1
-
-    results = [
-        {"id": name, "object": "video_generation", "status": "completed", "video_url": f"{url}/{name}"}
-        for name in names
-    ]
-    context: Any = {"ti": TaskInstance()}
-    SeeAnyDownloadOperator(
-        task_id="copy", result=results, path=folder, conn_id=CONNECTION, allow_private_addresses=True
-    ).execute(context)
-
-
-def _copy_with_http_to_s3(url: str, names: list[str], folder: str) -> None:
-    from airflow.providers.amazon.aws.transfers.http_to_s3 import HttpToS3Operator
-
-    for name in names:
-        HttpToS3Operator(
-            task_id="copy",
-            http_conn_id=HTTP_CONNECTION,
-            endpoint=name,
-            s3_bucket=BUCKET,
-            s3_key=f"{folder.removeprefix(f's3://{BUCKET}/')}/{name}",
-            replace=True,
-            aws_conn_id=CONNECTION,
-        ).execute({})
-
-
-def _copy_with_a_loop(url: str, names: list[str], folder: str) -> None:
-    import requests
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
-
-    for name in names:
-        target = ObjectStoragePath(f"{folder}/{name}", conn_id=CONNECTION)
-        with requests.get(f"{url}/{name}", stream=True, timeout=30) as response, target.open("wb") as file:
-            response.raise_for_status()
-            for chunk in response.iter_content(1 << 20):
-                file.write(chunk)
-
-
-CONTESTANTS: dict[str, Callable[[str, list[str], str], None]] = {
-    "SeeAnyDownloadOperator": _copy_with_this_provider,
-    "HttpToS3Operator": _copy_with_http_to_s3,
-    "requests + ObjectStoragePath": _copy_with_a_loop,
-}
-
-
-def _measure_here(contestant: str, url: str, names: list[str], folder: str) -> None:
-    """Copy in this process, after a small file that makes it load all it needs; print what that took."""
-    copy = CONTESTANTS[contestant]
-    copy(url, ["small"], folder)
-    idle = peak = resident_mib()
-    ended = threading.Event()
-
-    def watch() -> None:
-        nonlocal peak
-        while not ended.wait(0.01):
-            peak = max(peak, resident_mib())
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    began, cpu, error = time.perf_counter(), time.process_time(), ""
-    try:
-        copy(url, names, folder)
-    except Exception as raised:
-        error = type(raised).__name__
-    seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
-    ended.set()
-    watcher.join()
-    print(json.dumps({"seconds": seconds, "cpu": cpu, "mib": peak - idle, "error": error}))
+MIB = 60  # size of each
+ROUNDS = 3
+MAX_MIB = 64  # that the four files may take at once
 
 
 class _Files(BaseHTTPRequestHandler):
-    """Serves random bytes, with ranges; ``broken`` breaks off once, ``stuck`` stands still."""
+    """Serves random bytes, with ranges; after a third of a file ``broken`` breaks off once, ``stuck`` stands still."""
 
     protocol_version = "HTTP/1.1"
-    content = os.urandom(MIB << 20)
+    content = b""
     requests: dict[str, int] = {}  # noqa: RUF012  one server, one table
 
     def do_GET(self) -> None:
@@ -129,10 +55,10 @@ class _Files(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {begin}-{begin + len(body) - 1}/{begin + len(body)}")
         self.end_headers()
         if name.startswith("broken") and self.requests[self.path] == 1:
-            self.wfile.write(body[:BREAKS_AT])
+            self.wfile.write(body[: len(body) // 3])
             self.close_connection = True
         elif name.startswith("stuck") and self.requests[self.path] == 1:
-            self.wfile.write(body[:BREAKS_AT])
+            self.wfile.write(body[: len(body) // 3])
             time.sleep(60)
         else:
             self.wfile.write(body)
@@ -190,7 +116,7 @@ class _Bench:
         command = [
             sys.executable,
             "-m",
-            "benchmarks.download",
+            "benchmarks.copying",
             contestant,
             self.files,
             f"s3://{BUCKET}/{folder}",
@@ -212,12 +138,17 @@ class _Bench:
         prefix = f"{folder}/"
         listed = self.client.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])
         found = [
-            "the whole file" if each["Size"] == MIB << 20 else f"an object of {each['Size'] / 2**20:.0f} MiB"
+            "the whole file" if each["Size"] == len(_Files.content) else f"an object of {each['Size'] / 2**20:.0f} MiB"
             for each in listed
-            if each["Size"] > 1 << 20
+            if each["Size"] > 1000
         ]
         uploads = self.client.list_multipart_uploads(Bucket=BUCKET, Prefix=prefix).get("Uploads", [])
         return ", ".join(found + ["an unfinished upload"] * len(uploads)) or "nothing"
+
+    def clear(self, folder: str) -> None:
+        """Delete what is in a folder of the bucket."""
+        for each in self.client.list_objects_v2(Bucket=BUCKET, Prefix=f"{folder}/").get("Contents", []):
+            self.client.delete_object(Bucket=BUCKET, Key=each["Key"])
 
     @property
     def client(self) -> Any:
@@ -229,34 +160,69 @@ class _Bench:
         )
 
 
-def main() -> None:
-    """Measure all and print a table."""
+Figures = Mapping[str, Sequence[dict[str, Any]]]
+
+
+def _measured(bench: _Bench, rounds: int) -> Figures:
+    """Let each copy all files in each round."""
     names = [f"file{number}" for number in range(FILES)]
+    figures: dict[str, list[dict[str, Any]]] = {contestant: [] for contestant in CONTESTANTS}
+    for _ in range(rounds):
+        for contestant, seen in figures.items():
+            seen.append(bench.run(contestant, names, "whole"))
+            bench.clear("whole")
+    return figures
+
+
+def costs(figures: Figures) -> Iterator[str]:
+    """Yield the table of what copying took, and whether the promise about memory was kept."""
+    yield "| | seconds | times ours | CPU s | memory beyond idle: MiB |"
+    yield "|---|---|---|---|---|"
+    seconds = {name: [each["seconds"] for each in seen] for name, seen in figures.items()}
+    for name, seen in figures.items():
+        ratio = Spread.of_ratios(seconds[name], seconds[OURS]).shown("×", digits=1)
+        cpu = Spread.of([each["cpu"] for each in seen]).shown(digits=1)
+        mib = Spread.of([each["mib"] for each in seen]).shown(digits=0)
+        yield f"| {name} | {Spread.of(seconds[name]).shown(digits=1)} | {ratio} | {cpu} | {mib} |"
+    most = max(each["mib"] for each in figures[OURS])
+    promise = f"at most {MAX_MIB} MiB for {FILES} files at once"
+    yield "\nThe others copy one file after the other, as one does without further code.\n"
+    yield verdict(promise, f"{most:.0f} MiB", met=most <= MAX_MIB)
+
+
+def _failures(bench: _Bench) -> Iterator[str]:
+    yield "| | the connection breaks off once | in the bucket | after a kill in the middle | after another run |"
+    yield "|---|---|---|---|---|"
+    for number, contestant in enumerate(CONTESTANTS):
+        # A file of each one's own, as it fails at its first request only.
+        broken, stuck = f"broken{number}", f"stuck{number}"
+        ended = bench.run(contestant, [broken], broken)["error"] or "succeeds"
+        bench.run(contestant, [stuck], stuck, kill_when=stuck)
+        killed = bench.left_in(stuck)
+        bench.run(contestant, [stuck], stuck)
+        yield f"| {contestant} | {ended} | {bench.left_in(broken)} | {killed} | {bench.left_in(stuck)} |"
+
+
+def main() -> None:
+    """Measure all and print two tables."""
+    parser = argparse.ArgumentParser(description="Measure copying files to S3.")
+    parser.add_argument("--mib", type=int, default=MIB, help="size of a file")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    options = parser.parse_args()
+    if find_spec("airflow.providers.amazon") is None:
+        print("Not measured: apache-airflow-providers-amazon is not installed.")
+        return
+    _Files.content = os.urandom(options.mib << 20)
     with tempfile.TemporaryDirectory() as home, _servers() as (files, s3):
         bench = _Bench(files, s3, home)
         bench.client.create_bucket(Bucket=BUCKET)
-        print(f"{FILES} files of {MIB} MiB from a server to an S3 server on one machine of {os.cpu_count()} cores.\n")
-        print("| | seconds | CPU s | memory beyond idle | breaks off once | killed, left behind | after another run |")
-        print("|---|---|---|---|---|---|---|")
-        for number, contestant in enumerate(CONTESTANTS):
-            whole = bench.run(contestant, names, f"{number}/whole")
-            broken = bench.run(contestant, [f"broken{number}"], f"{number}/broken")
-            bench.run(contestant, [f"stuck{number}"], f"{number}/stuck", kill_when=f"stuck{number}")
-            killed = bench.left_in(f"{number}/stuck")
-            bench.run(contestant, [f"stuck{number}"], f"{number}/stuck")
-            ended = broken["error"] or "succeeds"
-            print(
-                f"| {contestant} | {whole['seconds']:.1f} | {whole['cpu']:.1f} | {whole['mib']:.0f} MiB "
-                f"| {ended}; in the bucket: {bench.left_in(f'{number}/broken')} "
-                f"| {killed} | {bench.left_in(f'{number}/stuck')} |",
-                flush=True,
-            )
-    print("\nThe others copy one file after the other, as one does without further code.")
+        print(f"{FILES} files of {options.mib} MiB, {options.rounds} rounds; median (minimum–maximum).\n")
+        for line in costs(_measured(bench, options.rounds)):
+            print(line, flush=True)
+        print(f"\nWhat is left behind of one file of {options.mib} MiB:\n")
+        for line in _failures(bench):
+            print(line, flush=True)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        _, name, address, where, *wanted = sys.argv
-        _measure_here(name, address, wanted, where)
-    else:
-        main()
+    main()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import Stats
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_2_PLUS, AIRFLOW_V_3_3_PLUS
 
 from airflow_provider_seeany import metrics
 
@@ -71,12 +71,15 @@ def _start_anew() -> None:
     for cached in (metrics.is_on, metrics.request_counter, metrics._stats):
         cached.cache_clear()
     metrics._prepared.clear()
-    if AIRFLOW_V_3_3_PLUS:
+    stats: Any = Stats
+    if AIRFLOW_V_3_2_PLUS:
         from airflow.sdk.observability.metrics.stats_utils import get_stats_factory
 
-        Stats.initialize(factory=get_stats_factory(), export_legacy_names=False)
+        if AIRFLOW_V_3_3_PLUS:
+            stats.initialize(factory=get_stats_factory(), export_legacy_names=False)
+        else:
+            stats.initialize(factory=get_stats_factory(stats))
         return
-    stats: Any = Stats
     kind: Any = type(Stats)
     stats.instance = None
     del kind.factory

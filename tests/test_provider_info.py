@@ -51,7 +51,15 @@ def test_the_connection_form_is_what_the_ui_can_draw() -> None:
         pytest.skip("this Airflow draws the form with the hook's methods")
 
     jsonschema.validate(get_provider_info()["connection-types"], form)
-    assert set(CONNECTION_TYPE) <= set(form["items"]["properties"])
+    # Airflow 3.2 takes the name from the hook.
+    assert set(CONNECTION_TYPE) - {"hook-name"} <= set(form["items"]["properties"])
+
+
+def test_airflow_offers_the_connection_with_its_name_and_fields() -> None:
+    (offered,) = [each for each in HookMetaService.hook_meta_data() if each.connection_type == "seeany"]
+
+    assert offered.hook_name == "SeeAny"
+    assert list(offered.extra_fields or {}) == list(CONNECTION_TYPE["conn-fields"])
 
 
 def test_provider_info_is_plain_json() -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from urllib.parse import urljoin
 
 import aiohttp
 from yarl import URL
@@ -20,19 +20,26 @@ from airflow_provider_seeany.api.errors import (
     PermanentError,
     TransientError,
 )
+from airflow_provider_seeany.api.public_url import without_user
 from airflow_provider_seeany.api.result_urls import is_web_url
 from airflow_provider_seeany.api.retries import acall_with_retries
 from airflow_provider_seeany.api.route import Route, is_loopback, route_to
 from airflow_provider_seeany.api.text import sanitize
 from airflow_provider_seeany.download.fetched import Fetched
 from airflow_provider_seeany.download.guard import PrivateAddressError, is_public, public_socket
+from airflow_provider_seeany.download.rate import WINDOW, TooSlow, no_slower_than
+from airflow_provider_seeany.download.settings import format_bytes
 
 MAX_REDIRECTS = 5
 CHUNK = 1024 * 1024  # bytes that are hashed and written at once
 MIN_PROGRESS = 64 * 1024
 """Bytes that a broken connection must have brought for the next one not to count as a retry."""
 
+MAX_SLOW_CONNECTIONS = 3
+"""So many connections in a row may be too slow: each next one may lead to another server of a CDN."""
+
 CONNECT_TIMEOUT = 10.0
+HEAD_TIMEOUT = 45.0  # maximum seconds until the head of a response is there
 READ_TIMEOUT = 30.0  # maximum seconds without a byte; how long a whole file takes is not limited
 
 EXPIRED_STATUSES = frozenset({401, 403, 404, 410})
@@ -44,27 +51,42 @@ class Fetcher:
     Fetches files with one pool of connections. Made by :func:`open_fetcher`.
 
     It sends no key, no cookie and no credentials, whatever a URL or a response says.
+
+    :param min_rate: minimum bytes per second of a connection.
     """
 
-    def __init__(self, stack: AsyncExitStack, *, allow_private_addresses: bool) -> None:
+    def __init__(self, stack: AsyncExitStack, *, allow_private_addresses: bool, min_rate: int) -> None:
         self._stack = stack
         self._allow_private_addresses = allow_private_addresses
+        self._min_rate = min_rate
         self._sessions: dict[tuple[bool, bool], aiohttp.ClientSession] = {}
 
     async def fetch(self, file: Fetched) -> None:
         """
         Fetch a file. Transient errors are retried as those of the API are; a connection that broke off after it had
-        brought something is followed by another one at once.
+        brought something, or was too slow, is followed by another one at once.
 
         :raises ApiError: if the file cannot be fetched; nothing is left of it.
         """
         try:
-            while not await acall_with_retries(self._receive, file):
-                pass
+            await self._receive_all(file)
             await file.commit()
         except BaseException:
             await file.discard()
             raise
+
+    async def _receive_all(self, file: Fetched) -> None:
+        is_complete, slow, before = False, 0, 0
+        while not is_complete:
+            try:
+                is_complete = await acall_with_retries(self._receive, file)
+            except TooSlow:
+                # If it was not slow at first, this one did not hold its place in vain.
+                slow = 1 if file.size - before >= self._min_rate * WINDOW else slow + 1
+                if slow == MAX_SLOW_CONNECTIONS:
+                    rate = f"{format_bytes(self._min_rate)}/s for {WINDOW:g} s"
+                    raise TransientError(f"{slow} connections in a row were slower than {rate}") from None
+            before = file.size
 
     async def _receive(self, file: Fetched) -> bool:
         """Make one request; return whether the file is complete, or raise if the request brought next to nothing."""
@@ -72,7 +94,7 @@ class Fetcher:
         try:
             async with self._response(file.url, file.range_headers()) as raw:
                 await file.begin(raw)
-                async for chunk in _chunks(raw.content):
+                async for chunk in _chunks(no_slower_than(self._min_rate, raw.content.iter_any())):
                     await file.write(chunk)
             file.check_end()
         except TransientError:
@@ -106,7 +128,7 @@ class Fetcher:
         except BadSettings as error:
             raise PermanentError(str(error)) from None
         # As it is written: another form would not match its signature.
-        sent = URL(_without_user(url), encoded=url.isascii())
+        sent = URL(without_user(url), encoded=url.isascii())
         host = (sent.host or "").rstrip(".")
         if not self._allow_private_addresses and (is_loopback(host) or _is_private_literal(host)):
             raise PrivateAddressError(f"{host} {PrivateAddressError.TEXT}")
@@ -116,7 +138,8 @@ class Fetcher:
             if url.startswith("http:"):
                 headers = {**headers, **route.proxy.headers}
         session = await self._session(route)
-        return await session.get(sent, headers=headers, allow_redirects=False, ssl=route.tls or True, **more)
+        async with asyncio.timeout(HEAD_TIMEOUT):
+            return await session.get(sent, headers=headers, allow_redirects=False, ssl=route.tls or True, **more)
 
     async def _session(self, route: Route) -> aiohttp.ClientSession:
         """Return the session for a route: a proxy resolves hosts itself, and may have a private address."""
@@ -143,21 +166,10 @@ class Fetcher:
 
 
 @asynccontextmanager
-async def open_fetcher(*, allow_private_addresses: bool) -> AsyncIterator[Fetcher]:
+async def open_fetcher(*, allow_private_addresses: bool, min_rate: int) -> AsyncIterator[Fetcher]:
     """Provide a fetcher for the running event loop."""
     async with AsyncExitStack() as stack:
-        yield Fetcher(stack, allow_private_addresses=allow_private_addresses)
-
-
-def public_url(url: str) -> str:
-    """Return a URL without what may be secret: user, query and fragment."""
-    parts = urlsplit(_without_user(url))
-    return urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
-
-
-def _without_user(url: str) -> str:
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if "@" in parts.netloc else url
+        yield Fetcher(stack, allow_private_addresses=allow_private_addresses, min_rate=min_rate)
 
 
 def _redirected(url: str, location: str) -> str:
@@ -194,8 +206,12 @@ def _request_error(error: Exception) -> ApiError:
             return PermanentError("its URL cannot be requested")
         case aiohttp.ClientPayloadError() | ConnectionError():
             return TransientError("the connection broke off")
-        case TimeoutError():
+        case aiohttp.ConnectionTimeoutError():
+            return TransientError(f"no connection within {CONNECT_TIMEOUT:g} s")
+        case aiohttp.ServerTimeoutError():
             return TransientError(f"no byte within {READ_TIMEOUT:g} s")
+        case TimeoutError():
+            return TransientError(f"no response within {HEAD_TIMEOUT:g} s")
     return TransientError(f"the request failed: {type(error).__name__}")
 
 
@@ -206,16 +222,16 @@ def _private(error: OSError) -> ApiError:
     )
 
 
-async def _chunks(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+async def _chunks(pieces: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
     """Gather what arrives into larger chunks; those before a connection breaks off, too."""
     chunk = bytearray()
     try:
-        async for piece in content.iter_any():
+        async for piece in pieces:
             chunk += piece
             if len(chunk) >= CHUNK:
                 yield bytes(chunk)
                 chunk.clear()
-    except (aiohttp.ClientError, OSError) as error:
+    except (aiohttp.ClientError, OSError, TooSlow) as error:
         if chunk:
             yield bytes(chunk)
         raise error

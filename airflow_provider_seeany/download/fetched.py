@@ -47,9 +47,17 @@ class Fetched:
     A file that is being fetched, and what is known of it.
 
     :param open_sink: makes a sink, given the extension that the content type says.
+    :param on_written: is called in the event loop whenever more is written.
     """
 
-    def __init__(self, url: str, open_sink: Callable[[str], Sink], *, max_size: int) -> None:
+    def __init__(
+        self,
+        url: str,
+        open_sink: Callable[[str], Sink],
+        *,
+        max_size: int,
+        on_written: Callable[[], None] = lambda: None,
+    ) -> None:
         self.url = url
         self.sink: Sink | None = None
         self.size = 0
@@ -57,6 +65,7 @@ class Fetched:
         self.total: int | None = None
         self._open_sink = open_sink
         self._max_size = max_size
+        self._on_written = on_written
         self._sha256 = hashlib.sha256()
         self._validator: str | None = None
 
@@ -108,6 +117,7 @@ class Fetched:
             raise InvalidResponseError("the response is no file, but a web page", http_status=200)
         self._check_size(self.size + len(data))
         await _in_thread(self._write, data)
+        self._on_written()
 
     def _write(self, data: bytes) -> None:
         if self.sink is None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import mimetypes
+from contextlib import suppress
 
 import msgspec
 
-from airflow_provider_seeany.download.fetch import public_url
+from airflow_provider_seeany.api.public_url import public_url
 from airflow_provider_seeany.download.fetched import Fetched
 from airflow_provider_seeany.download.manifest import Entry
 from airflow_provider_seeany.download.source import ResultFile, Source
-from airflow_provider_seeany.download.store import Store, Writer
+from airflow_provider_seeany.download.store import Store, StoreError, Writer
 
 INDEX = "seeany.json"
 """The name of the file that lists the others of its folder, with their checksums."""
@@ -22,7 +23,8 @@ class Folder:
     The files of one task. Its methods block, and raise ``StoreError``.
 
     A file appears only when it is complete, so one that exists is not fetched again, unless the index has another size
-    for it. One that the index lacks was stored by a download that was killed before it wrote the index.
+    for it. One that the index lacks was stored by a download that was killed before it wrote the index. An image is
+    known by its source alone: its number is its place in the result, which may be another one's today.
     """
 
     def __init__(self, store: Store, source: Source) -> None:
@@ -31,6 +33,8 @@ class Folder:
         self._files: dict[str, tuple[str, int]] = {}
         """Name and size of the files that exist, by their names without extension."""
         self._entries: dict[str, Entry] = {}
+        self._replaced: list[str] = []
+        """Names of files that have another extension now."""
         self._is_changed = False
 
     def read(self) -> None:
@@ -38,9 +42,11 @@ class Folder:
         found = {file.name: file.size for file in self._store.files(self.source.folder)}
         if INDEX in found:
             self._entries = {entry.file: entry for entry in self._read_index()}
+        listed = {entry.path.rpartition("/")[2] for entry in self._entries.values()}
         self._files = {
-            name.partition(".")[0]: (name, size)
-            for name, size in found.items()
+            name.partition(".")[0]: (name, found[name])
+            # If a killed download left two of them, the one in the index.
+            for name in sorted(found, key=listed.__contains__)
             if not name.startswith(".") and name != INDEX
         }
 
@@ -56,6 +62,8 @@ class Folder:
             return None
         name, size = self._files[file.name]
         known = self._entries.get(file.name)
+        if file.is_numbered and (known is None or known.source != public_url(file.url)):
+            return None
         path = self._store.url(self.source.folder, name)
         if known is None:
             checksum = self._store.sha256(self.source.folder, name)
@@ -71,6 +79,8 @@ class Folder:
 
     def add(self, file: ResultFile, name: str, fetched: Fetched) -> Entry:
         """Return the entry of a file that was written."""
+        if file.name in self._files and (replaced := self._files[file.name][0]) != name:
+            self._replaced.append(replaced)
         return self._add(
             file,
             self._store.url(self.source.folder, name),
@@ -98,7 +108,11 @@ class Folder:
         self._store.sweep(self.source.folder)
 
     def write_index(self) -> None:
-        """Write the index, if it has changed."""
+        """Write the index, if it has changed; then delete what has been replaced under another name."""
         if self._is_changed:
             rows = msgspec.to_builtins(sorted(self._entries.values(), key=lambda entry: entry.file))
             self._store.write(json.dumps(rows, indent=1, ensure_ascii=False).encode(), self.source.folder, INDEX)
+        for name in self._replaced:
+            # Writing does not need the permission to delete, and the index says which one counts.
+            with suppress(StoreError):
+                self._store.delete(self.source.folder, name)

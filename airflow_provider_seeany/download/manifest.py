@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -32,16 +33,16 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     content_type: str
 
 
-def manifest(store: Store, entries: list[Entry], *, run: str) -> list[dict[str, Any]] | dict[str, Any]:
+def manifest(store: Store, entries: list[Entry], *, run: Iterable[str]) -> list[dict[str, Any]] | dict[str, Any]:
     """
     Return the entries as plain JSON values; if they are too large for an XCom, store them, and return where.
 
-    :param run: what tells this download from others that go to the same path.
+    :param run: names that together tell this download from others that go to the same path.
     """
     rows: list[dict[str, Any]] = msgspec.to_builtins(entries)
     content = json.dumps(rows)
     if len(content) <= MAX_MANIFEST_BYTES:
         return rows
-    name = f"manifest-{path_segment(run)}.json"
+    name = f"manifest-{path_segment(*run)}.json"
     store.write(content.encode(), name)
     return {"manifest": store.url(name), "files": len(entries), "bytes": sum(entry.size for entry in entries)}

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from airflow_provider_seeany import metrics
 from airflow_provider_seeany.api.batch_result import Failure
 from airflow_provider_seeany.api.errors import ApiError, PermanentError
+from airflow_provider_seeany.api.public_url import public_url
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.text import sanitize
 from airflow_provider_seeany.api.wait_log import Log
-from airflow_provider_seeany.download.fetch import EXPIRED_STATUSES, Fetcher, open_fetcher, public_url
+from airflow_provider_seeany.download.fetch import EXPIRED_STATUSES, Fetcher, open_fetcher
 from airflow_provider_seeany.download.fetched import Fetched, Sink
 from airflow_provider_seeany.download.folder import Folder
 from airflow_provider_seeany.download.manifest import Entry
@@ -100,7 +102,10 @@ class Download:
         left = iter(enumerate(sources))
         try:
             async with (
-                open_fetcher(allow_private_addresses=self._settings.allow_private_addresses) as fetcher,
+                open_fetcher(
+                    allow_private_addresses=self._settings.allow_private_addresses,
+                    min_rate=self._settings.min_bytes_per_second,
+                ) as fetcher,
                 asyncio.TaskGroup() as group,
             ):
                 for _ in range(min(active, len(sources))):
@@ -193,6 +198,10 @@ class _TaskDownload:
                 await asyncio.to_thread(self._folder.sweep)
             stored = await asyncio.gather(*(self._store(file) for file in files if file.name not in kept))
             await asyncio.to_thread(self._folder.write_index)
+        except asyncio.CancelledError:
+            with suppress(StoreError):
+                await asyncio.to_thread(self._folder.write_index)
+            raise
         except (AirflowException, ApiError, StoreError) as error:
             self._all.fail(self._id, "", error)
             return []
@@ -235,8 +244,10 @@ class _TaskDownload:
             name, writer = self._folder.writer(file, extension)
             return writer
 
-        fetched = Fetched(file.url, open_sink, max_size=self._settings.max_file_size)
-        await self._fetcher.fetch(fetched)
+        progress, max_size = self._all.progress, self._settings.max_file_size
+        fetched = Fetched(file.url, open_sink, max_size=max_size, on_written=progress.report)
+        with progress.receiving(fetched):
+            await self._fetcher.fetch(fetched)
         return self._folder.add(file, name, fetched)
 
     async def _fresh(self, file: ResultFile) -> ResultFile:

@@ -26,6 +26,7 @@ class DownloadSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_active_files: int
     max_file_size: int
     """In bytes."""
+    min_bytes_per_second: int
     overwrite: bool
     allow_private_addresses: bool
 
@@ -41,7 +42,7 @@ class DownloadSettings(msgspec.Struct, frozen=True, kw_only=True):
         values = {name: getattr(operator, name) for name in cls.__struct_fields__}
         given = values["files"]
         values["files"] = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
-        values["max_file_size"] = to_bytes(values["max_file_size"], name="max_file_size")
+        values |= {name: to_bytes(values[name], name=name) for name in ("max_file_size", "min_bytes_per_second")}
         values |= {name: bool(values[name]) for name in ("overwrite", "allow_private_addresses")}
         return cls(**values)
 

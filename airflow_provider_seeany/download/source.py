@@ -36,10 +36,11 @@ class Source(NamedTuple):
 
 
 class ResultFile(NamedTuple):
-    """A file of a result: its name without extension, and its URL."""
+    """A file of a result: its name without extension, its URL, and whether its name is only its place in the result."""
 
     name: str
     url: str
+    is_numbered: bool = False
 
     @property
     def extension(self) -> str:
@@ -50,12 +51,13 @@ class ResultFile(NamedTuple):
         return extension.lower() if _EXTENSION.fullmatch(extension) else ""
 
 
-def path_segment(name: str) -> str:
-    """Return a name escaped to be one segment of a path, and short enough to be one."""
-    escaped = quote(name, safe="")
+def path_segment(*names: str) -> str:
+    """Return names escaped to be one segment of a path, and short enough to be one; other names give another one."""
+    # Escaped names have no comma.
+    escaped = ",".join(quote(name, safe="") for name in names)
     if len(escaped) <= _MAX_SEGMENT:
         return escaped
-    return f"{escaped[:_MAX_SEGMENT]}-{sha256(name.encode()).hexdigest()[:16]}"
+    return f"{escaped[:_MAX_SEGMENT]}-{sha256(escaped.encode()).hexdigest()[:16]}"
 
 
 def sources(*, result: object, seeany_task_ids: object) -> list[Source]:
@@ -144,5 +146,7 @@ def files_of(task: SeeAnyTask, kinds: Iterable[str]) -> list[ResultFile]:
     files = {"video": [ResultFile("video", video)] if video else []}
     files["thumbnail"] = [ResultFile("thumbnail", thumbnail)] if thumbnail else []
     others = [url for url in task.result_urls if url not in (video, thumbnail)]
-    files["images"] = [ResultFile(f"image-{number:03}", url) for number, url in enumerate(others, start=1)]
+    files["images"] = [
+        ResultFile(f"image-{number:03}", url, is_numbered=True) for number, url in enumerate(others, start=1)
+    ]
     return [file for kind in dict.fromkeys(kinds) for file in files[kind]]

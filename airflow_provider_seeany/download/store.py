@@ -139,12 +139,17 @@ class Store:
             raise
 
     @_naming_store()
+    def delete(self, *names: str) -> None:
+        """Delete a file, if it exists."""
+        with suppress(FileNotFoundError):
+            self._fs.rm_file(self._path(names))
+
+    @_naming_store()
     def sweep(self, folder: str) -> None:
         """Delete what a killed process left unfinished in a folder. Only one process at a time writes there."""
         for file in self.files(folder):
             if file.name.startswith(".") and file.name.endswith(_UNFINISHED):
-                with suppress(FileNotFoundError):
-                    self._fs.rm_file(self._path((folder, file.name)))
+                self.delete(folder, file.name)
         if hasattr(self._fs, "list_multipart_uploads"):
             # Writing does not need the permission to list uploads.
             with suppress(Exception):

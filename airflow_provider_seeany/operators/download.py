@@ -42,6 +42,8 @@ class SeeAnyDownloadOperator(BaseOperator):
     :param files: what to copy: some of ``video``, ``thumbnail`` and ``images``, which are all other files.
     :param max_active_files: maximum files that are fetched at once. Each takes up to some 12 MiB of memory.
     :param max_file_size: the largest file to fetch, in bytes or as text: ``500MB``, ``2GiB``.
+    :param min_bytes_per_second: a connection that is slower for 30 s is replaced by another one, which continues where
+        it was; after three in a row the file fails, and a retry of the task tries again. In bytes or as text: ``4KiB``.
     :param overwrite: fetch files that are there already, too.
     :param allow_private_addresses: allow URLs that lead to private, loopback and link-local addresses, such as those of
         a simulator. Otherwise they are refused, as the workers' network is not for a response to choose.
@@ -64,6 +66,7 @@ class SeeAnyDownloadOperator(BaseOperator):
         files: Sequence[str] = FILES,
         max_active_files: int = 4,
         max_file_size: int | str = "2GiB",
+        min_bytes_per_second: int | str = "4KiB",
         overwrite: bool = False,
         allow_private_addresses: bool = False,
         **kwargs: Any,
@@ -77,6 +80,7 @@ class SeeAnyDownloadOperator(BaseOperator):
         self.files = files
         self.max_active_files = max_active_files
         self.max_file_size = max_file_size
+        self.min_bytes_per_second = min_bytes_per_second
         self.overwrite = overwrite
         self.allow_private_addresses = allow_private_addresses
         if (result is None) == (seeany_task_ids is None):
@@ -98,7 +102,7 @@ class SeeAnyDownloadOperator(BaseOperator):
         hook.mode = "download"
         self._download = Download(store, settings, hook=hook, log=self.log, push=self._push(context))
         self._entries = self._download.run(wanted)
-        stored = manifest(store, self._entries, run=_name_of(context["ti"]))
+        stored = manifest(store, self._entries, run=_names_of(context["ti"]))
         if self.outlets:
             from airflow_provider_seeany.xcoms.asset_events import download_extra, fill_outlet_events
 
@@ -119,8 +123,8 @@ class SeeAnyDownloadOperator(BaseOperator):
         # There, no message may be sent while another thread sends one.
         if not AIRFLOW_V_3_2_PLUS or runs_in_one_process():
             return None
-        return lambda copies: push_record(
-            Progress.of_copies(copies, conn_id=self.seeany_conn_id), TaskInstanceKey.of(context["ti"])
+        return lambda copies, percent: push_record(
+            Progress.of_copies(copies, percent=percent, conn_id=self.seeany_conn_id), TaskInstanceKey.of(context["ti"])
         )
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
@@ -135,7 +139,6 @@ class SeeAnyDownloadOperator(BaseOperator):
             self._download.cancel()
 
 
-def _name_of(task_instance: Any) -> str:
+def _names_of(task_instance: Any) -> tuple[str, ...]:
     key = (task_instance.dag_id, task_instance.task_id, task_instance.run_id)
-    index = () if task_instance.map_index < 0 else (str(task_instance.map_index),)
-    return "-".join((*key, *index))
+    return key if task_instance.map_index < 0 else (*key, str(task_instance.map_index))

@@ -62,7 +62,7 @@ class Copies(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     How many files a download has stored so far, and at its end where they are.
 
     :param total: number of files in all, as soon as that is known.
-    :param size: their bytes.
+    :param size: their bytes, and those that were received of others.
     :param folder: where they are; only at the end, as are the paths of the first ones.
     """
 
@@ -87,7 +87,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     :param began: when the wait began; as its deadline and the next poll, in Unix seconds, as far as they are known.
     :param is_created: whether the SeeAny task was only created, and nothing waits for it here.
-    :param copies: of a download, which is no wait and has nothing else of this.
+    :param copies: of a download, which is no wait and has nothing else of this but the percentage.
     """
 
     conn_id: str
@@ -109,9 +109,9 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return cls(conn_id=conn_id, at=int(time.time()), seeany_task_id=sanitize(seeany_task_id), is_created=True)
 
     @classmethod
-    def of_copies(cls, copies: Copies, *, conn_id: str) -> Progress:
+    def of_copies(cls, copies: Copies, *, percent: float | None = None, conn_id: str) -> Progress:
         """Return what is shown of a download."""
-        return cls(conn_id=conn_id, at=int(time.time()), copies=copies)
+        return cls(conn_id=conn_id, at=int(time.time()), percent=percent, copies=copies)
 
     def xcoms(self, _: TaskInstanceKey) -> dict[str, Any]:
         """Return the XCom to push, by key."""

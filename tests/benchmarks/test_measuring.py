@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from benchmarks import download
 from benchmarks.contestants import OURS
+from benchmarks.copying import OURS as OURS_COPIES
 from benchmarks.poll_cost import request_count
 from benchmarks.short import above_limit
 from benchmarks.soak import soak
@@ -42,6 +44,16 @@ def test_ci_fails_on_values_above_their_limit_and_on_nan() -> None:
         "sockets",
         "lag",
     ]
+
+
+def test_a_copy_is_compared_within_its_round_and_held_to_the_memory_that_is_promised() -> None:
+    def seen(seconds: float, mib: float) -> list[dict[str, float]]:
+        return [{"seconds": seconds * load, "cpu": 1.0, "mib": mib} for load in (1, 10)]
+
+    *table, promise = download.costs({OURS_COPIES: seen(1, 65), "other": seen(2, 500)})
+
+    assert any("| other |" in line and "| 2.0× (2.0–2.0) |" in line for line in table)
+    assert "missed" in promise
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])

@@ -13,6 +13,7 @@ from airflow_provider_seeany.download.store import Store, make_store
 from airflow_provider_seeany.operators.download import SeeAnyDownloadOperator
 from tests.download.cdn import Cdn
 from tests.hostile import in_background
+from tests.s3 import BUCKET, running_s3, s3_client, s3_connection
 
 Copy = Callable[..., Any]
 
@@ -21,7 +22,7 @@ class Bucket:
     """A bucket of a real S3 server on this machine, and the Airflow connection to it."""
 
     conn_id = "aws_of_tests"
-    name = "bucket"
+    name = BUCKET
 
     def __init__(self, client: Any, url: str) -> None:
         self._client = client
@@ -56,27 +57,15 @@ def cdn() -> Iterator[Cdn]:
 @pytest.fixture(scope="session")
 def s3_url() -> Iterator[str]:
     """A real S3 server, for all tests."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with running_s3() as url:
+        yield url
 
 
 @pytest.fixture
 def bucket(s3_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Bucket:
     """A folder of a bucket of the test's own."""
-    import boto3
-
-    access = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
-    client = boto3.client("s3", endpoint_url=s3_url, **access)
-    client.create_bucket(Bucket=Bucket.name)
-    extra = {"endpoint_url": s3_url, "region_name": "us-east-1"}
-    connection = {"conn_type": "aws", "login": "test", "password": "test", "extra": extra}
-    monkeypatch.setenv(f"AIRFLOW_CONN_{Bucket.conn_id.upper()}", json.dumps(connection))
-    return Bucket(client, tmp_path.name)
+    monkeypatch.setenv(f"AIRFLOW_CONN_{Bucket.conn_id.upper()}", json.dumps(s3_connection(s3_url)))
+    return Bucket(s3_client(s3_url), tmp_path.name)
 
 
 @pytest.fixture

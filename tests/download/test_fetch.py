@@ -6,16 +6,18 @@ import asyncio
 import hashlib
 import socket
 import threading
+from itertools import chain, count, repeat
 from typing import Any
 
 import aiohttp
 import pytest
 
-from airflow_provider_seeany.api.errors import ApiError, PermanentError
-from airflow_provider_seeany.download import fetch
-from airflow_provider_seeany.download.fetch import open_fetcher, public_url
+from airflow_provider_seeany.api.errors import ApiError, PermanentError, TransientError
+from airflow_provider_seeany.download import fetch, rate
+from airflow_provider_seeany.download.fetch import open_fetcher
 from airflow_provider_seeany.download.fetched import Fetched
 from airflow_provider_seeany.download.guard import public_socket
+from airflow_provider_seeany.download.rate import WINDOW
 from tests.download.cdn import Cdn
 from tests.hostile import close, http, never_respond, page, raw, reply, reset
 
@@ -47,13 +49,13 @@ class Sink:
         self.events.append("discard")
 
 
-def get(url: str, *, private: bool = True, max_size: int = LIMIT) -> tuple[Sink, Fetched]:
+def get(url: str, *, private: bool = True, max_size: int = LIMIT, min_rate: int = 1) -> tuple[Sink, Fetched]:
     """Fetch a URL."""
     sink = Sink()
     file = Fetched(url, sink.open, max_size=max_size)
 
     async def run() -> None:
-        async with open_fetcher(allow_private_addresses=private) as fetcher:
+        async with open_fetcher(allow_private_addresses=private, min_rate=min_rate) as fetcher:
             await fetcher.fetch(file)
 
     try:
@@ -364,15 +366,56 @@ def test_errors_do_not_show_the_signature(cdn: Cdn) -> None:
         assert "secret" not in str(caught.value)
 
 
-def test_the_source_is_shown_without_query_user_and_fragment() -> None:
-    assert public_url("https://user:secret@cdn.example:8443/a.mp4?sig=secret#x") == "https://cdn.example:8443/a.mp4"
-
-
 def test_a_server_that_falls_silent_is_given_up(cdn: Cdn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetch, "READ_TIMEOUT", 0.05)
 
     with pytest.raises(ApiError, match="no byte within"):
         get(cdn.respond("/a.mp4", never_respond))
+
+
+def test_a_response_that_does_not_begin_is_given_up(cdn: Cdn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "HEAD_TIMEOUT", 0.05)
+
+    with pytest.raises(ApiError, match="no response within"):
+        get(cdn.respond("/a.mp4", never_respond))
+
+
+FAST = 1 << 30  # bytes per second that no connection has
+
+
+def test_a_connection_that_is_too_slow_is_replaced_by_one_that_continues(
+    cdn: Cdn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Only what comes first takes any time.
+    monkeypatch.setattr(rate, "monotonic", chain([0.0], repeat(WINDOW)).__next__)
+
+    sink, file = get(cdn.add("/a.mp4", CONTENT), min_rate=FAST)
+
+    assert sink.content == CONTENT
+    assert sink.events == ["open", "commit"]
+    assert file.sha256 == hashlib.sha256(CONTENT).hexdigest()
+    assert [len(request.all("Range")) for request in cdn.requests] == [0, 1]
+
+
+@pytest.mark.parametrize("etag", ['"one"', None], ids=["with ranges", "without"])
+def test_a_server_that_stays_too_slow_is_given_up(cdn: Cdn, monkeypatch: pytest.MonkeyPatch, etag: str | None) -> None:
+    monkeypatch.setattr(rate, "monotonic", count(0, int(WINDOW)).__next__)
+
+    with pytest.raises(TransientError, match=r"3 connections in a row were slower than 1\.0 GiB/s for 30 s"):
+        get(cdn.add("/a.mp4", CONTENT, etag=etag), min_rate=FAST)
+
+    assert len(cdn.requests) == 3
+
+
+def test_connections_that_slow_down_after_they_have_brought_enough_may_be_many(
+    cdn: Cdn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rate, "monotonic", count(0, 1 << 30).__next__)
+
+    sink, _ = get(cdn.add("/a.mp4", CONTENT), min_rate=1)
+
+    assert sink.content == CONTENT
+    assert len(cdn.requests) > 3
 
 
 def test_what_a_thread_writes_ends_before_it_is_discarded(cdn: Cdn) -> None:
@@ -388,7 +431,7 @@ def test_what_a_thread_writes_ends_before_it_is_discarded(cdn: Cdn) -> None:
     url = cdn.add("/a.mp4", CONTENT)
 
     async def run() -> None:
-        async with open_fetcher(allow_private_addresses=True) as fetcher:
+        async with open_fetcher(allow_private_addresses=True, min_rate=1) as fetcher:
             running = asyncio.ensure_future(fetcher.fetch(Fetched(url, sink.open, max_size=LIMIT)))
             await asyncio.to_thread(started.wait, 10)
             running.cancel()

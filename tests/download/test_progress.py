@@ -11,7 +11,7 @@ import pytest
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_2_PLUS
 from airflow.sdk.execution_time import task_runner
 
-from airflow_provider_seeany.download import progress
+from airflow_provider_seeany.download import fetch, progress
 from airflow_provider_seeany.exceptions import SeeAnyDownloadError
 from tests.download.cdn import Cdn
 from tests.download.conftest import Copy, video
@@ -23,12 +23,12 @@ pytestmark = pytest.mark.skipif(not AIRFLOW_V_3_2_PLUS, reason="Airflow has no s
 CONTENT = b"x" * 300_000
 
 
-def keeping(send: Callable[[Any], Any], seen: list[dict[str, Any]]) -> Callable[[Any], Any]:
-    """Return the method of a supervisor that also keeps each progress of a download."""
+def keeping(send: Callable[[Any], Any], seen: list[dict[str, Any]], *, whole: bool = False) -> Callable[[Any], Any]:
+    """Return the method of a supervisor that also keeps each progress of a download, or only its counts."""
 
     def keep(message: Any) -> Any:
         if message.type == "SetXCom":
-            seen.append(message.value["copies"])
+            seen.append(message.value if whole else message.value["copies"])
         return send(message)
 
     return keep
@@ -58,6 +58,27 @@ def test_the_tab_is_told_how_far_a_download_is_and_at_its_end_where_the_copies_a
     assert set(supervisor.xcoms) == {"_seeany"}, "no record, which would be a result and be summed up"
 
 
+def test_of_a_single_large_file_the_tab_is_told_how_much_has_come(
+    cdn: Cdn, copy: Copy, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "INTERVAL", 0.0)
+    seen: list[dict[str, Any]] = []
+    monkeypatch.setattr(supervisor, "send", keeping(supervisor.send, seen, whole=True))
+    # The first connection breaks off in the middle.
+    url = cdn.add("/v.mp4", b"x" * 4 * fetch.CHUNK, breaks=[2 * fetch.CHUNK])
+
+    copy(video(url))
+
+    files, sizes, percents = zip(
+        *((each["copies"]["files"], each["copies"].get("size", 0), each.get("percent")) for each in seen), strict=True
+    )
+    assert files[:2] == (0, 0)
+    assert fetch.CHUNK <= sizes[1] < 2 * fetch.CHUNK
+    assert percents[:2] == (0, round(sizes[1] / fetch.CHUNK * 25, 1))
+    assert sizes == tuple(sorted(sizes))
+    assert (files[-1], sizes[-1], percents[-1]) == (1, 4 * fetch.CHUNK, None)
+
+
 def test_the_tab_is_told_at_most_every_10_s_between_begin_and_end(cdn: Cdn, copy: Copy, supervisor: Supervisor) -> None:
     copy([video(cdn.add(f"/{n}.mp4", b"x"), f"vid_{n}") for n in range(20)])
 
@@ -81,7 +102,7 @@ def test_of_ids_the_tab_is_told_the_number_of_files_when_all_are_known(
 
     copy(seeany_task_ids=["a", "b"], max_active_files=1)
 
-    assert [(each["files"], each.get("total")) for each in (seen[0], seen[1])] == [(0, None), (1, None)]
+    assert [(each["files"], each.get("total")) for each in seen[:2]] == [(0, None), (0, None)]
     assert all(each.get("total") in (None, 2) for each in seen)
 
 

@@ -86,6 +86,80 @@ def test_a_file_without_an_index_is_read_for_its_checksum_and_not_fetched_again(
     assert tree(tmp_path) == ["vid_1/seeany.json", "vid_1/video.mp4"]
 
 
+def image_set(*urls: str) -> dict[str, Any]:
+    """Return the result of a task that made images."""
+    return {"id": "set_1", "status": "completed", "images": [{"url": url} for url in urls]}
+
+
+def stored(folder: Path) -> dict[str, bytes]:
+    """Return the images in a folder, and check that its index describes them."""
+    found = {path.name: path.read_bytes() for path in (folder / "set_1").glob("image-*")}
+    listed = {Path(each["path"]).name: each for each in json.loads((folder / "set_1/seeany.json").read_text())}
+    assert {name: hashlib.sha256(content).hexdigest() for name, content in found.items()} == {
+        name: each["sha256"] for name, each in listed.items()
+    }
+    return found
+
+
+def test_an_image_is_not_taken_for_another_whose_number_it_has_in_a_later_run(
+    cdn: Cdn, copy: Copy, tmp_path: Path
+) -> None:
+    # Of the same size, as those of a set may be.
+    png, jpg, last = cdn.add("/a.png", b"a"), cdn.add("/b.jpg", b"b"), cdn.add("/c.png", b"c")
+    copy(image_set(f"{png}?X-Sig=1", f"{jpg}?X-Sig=1", f"{last}?X-Sig=1"))
+    cdn.requests.clear()
+
+    listed = copy(image_set(f"{jpg}?X-Sig=2", f"{png}?X-Sig=2", f"{last}?X-Sig=2"))
+
+    assert stored(tmp_path) == {"image-001.jpg": b"b", "image-002.png": b"a", "image-003.png": b"c"}
+    assert [each["source"] for each in listed] == [jpg, png, last]
+    assert cdn.paths() == {"/a.png": 1, "/b.jpg": 1}, "the last one has its place still"
+
+
+def test_a_replaced_image_that_may_not_be_deleted_fails_nothing(
+    cdn: Cdn, copy: Copy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: object, *names: str) -> None:
+        raise store.StoreError("the storage failed: AccessDenied")
+
+    monkeypatch.setattr(store.Store, "delete", refuse)
+    copy(image_set(cdn.add("/a.png", b"a")))
+    latest = image_set(cdn.add("/b.jpg", b"b"))
+    copy(latest)
+    cdn.requests.clear()
+
+    (listed,) = copy(latest)
+
+    assert listed["path"] == f"file://{tmp_path}/set_1/image-001.jpg"
+    assert cdn.requests == []
+
+
+def test_an_image_that_no_index_describes_is_fetched_again(cdn: Cdn, copy: Copy, tmp_path: Path) -> None:
+    result = image_set(cdn.add("/a.png", b"a"))
+    copy(result)
+    (tmp_path / "set_1/seeany.json").unlink()
+    (tmp_path / "set_1/image-001.png").write_bytes(b"b")
+
+    copy(result)
+
+    assert stored(tmp_path) == {"image-001.png": b"a"}
+
+
+def test_of_two_files_that_a_killed_download_left_the_one_in_the_index_counts(
+    cdn: Cdn, copy: Copy, tmp_path: Path
+) -> None:
+    result = image_set(cdn.add("/a.png", b"a"))
+    copy(result)
+    for extension in (".avif", ".webp"):
+        (tmp_path / f"set_1/image-001{extension}").write_bytes(b"b")
+    cdn.requests.clear()
+
+    (listed,) = copy(result)
+
+    assert listed["path"] == f"file://{tmp_path}/set_1/image-001.png"
+    assert cdn.requests == []
+
+
 @pytest.mark.parametrize("how", ["another size", "gone", "overwrite"])
 def test_a_file_that_is_damaged_gone_or_to_be_overwritten_is_fetched_again(
     cdn: Cdn, copy: Copy, tmp_path: Path, how: str
@@ -304,8 +378,8 @@ def test_more_files_than_an_xcom_takes_are_listed_in_a_file_beside_them(cdn: Cdn
 
     listed = copy({"id": "set_1", "status": "completed", "images": images})
 
-    assert listed == {"manifest": f"file://{tmp_path}/manifest-dag-keep-run%2F1.json", "files": 300, "bytes": 300}
-    manifest = json.loads((tmp_path / "manifest-dag-keep-run%2F1.json").read_text())
+    assert listed == {"manifest": f"file://{tmp_path}/manifest-dag,keep,run%2F1.json", "files": 300, "bytes": 300}
+    manifest = json.loads((tmp_path / "manifest-dag,keep,run%2F1.json").read_text())
     assert [each["file"] for each in manifest] == [f"image-{n:03}" for n in range(1, 301)]
 
 
@@ -361,6 +435,27 @@ def test_a_task_that_is_ended_in_the_middle_leaves_no_half_file(cdn: Cdn, tmp_pa
     assert tree(tmp_path) == []
 
 
+def test_a_task_that_is_ended_in_the_middle_keeps_the_images_that_it_has(cdn: Cdn, copy: Copy, tmp_path: Path) -> None:
+    wanted = image_set(cdn.add("/a.png", b"a"), f"{cdn.url}/b.png")
+    operator = SeeAnyDownloadOperator(
+        task_id="keep", result=wanted, path=f"file://{tmp_path}", max_active_files=1, allow_private_addresses=True
+    )
+
+    async def end(caller: Any) -> None:
+        operator.on_kill()
+        await caller.gone()
+
+    cdn.respond("/b.png", end)
+    with pytest.raises(AirflowException, match="was ended"):
+        operator.execute({"ti": None})  # type: ignore[typeddict-item]
+    cdn.respond("/b.png", reply(200, b"b"))
+
+    copy(wanted)
+
+    assert stored(tmp_path) == {"image-001.png": b"a", "image-002.png": b"b"}
+    assert cdn.paths() == {"/a.png": 1, "/b.png": 2}
+
+
 def test_the_log_tells_how_far_a_download_is_and_how_it_ended(
     cdn: Cdn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -368,7 +463,12 @@ def test_the_log_tells_how_far_a_download_is_and_how_it_ended(
     log = RecordedLog()
     files = store.make_store(f"file://{tmp_path}", conn_id=None, max_file_size=1 << 30)
     settings = DownloadSettings(
-        files=("video",), max_active_files=1, max_file_size=1 << 30, overwrite=False, allow_private_addresses=True
+        files=("video",),
+        max_active_files=1,
+        max_file_size=1 << 30,
+        min_bytes_per_second=1,
+        overwrite=False,
+        allow_private_addresses=True,
     )
     wanted = sources(result=[video(cdn.add(f"/{n}.mp4", CONTENT), f"vid_{n}") for n in range(2)], seeany_task_ids=None)
 
@@ -379,6 +479,7 @@ def test_the_log_tells_how_far_a_download_is_and_how_it_ended(
         run.Download(files, settings, hook=SeeAnyHook(), log=log).run(wanted)
 
     text = "\n".join(log.infos + log.warnings)
+    assert "0 files stored, 1 being fetched (293.0 KiB in " in text
     assert "1 file stored (293.0 KiB in " in text
     assert "Done: 2 files stored (585.9 KiB in " in text
     assert "Not stored, of SeeAny task vid_0: video: HTTP 400" in text

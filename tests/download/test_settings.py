@@ -34,6 +34,8 @@ def test_a_size_is_a_number_or_a_text(given: object, size: int) -> None:
         {"max_file_size": True},
         {"max_file_size": "2 parsecs"},
         {"max_file_size": None},
+        {"min_bytes_per_second": 0},
+        {"min_bytes_per_second": "fast"},
         {"max_active_files": 0},
         {"max_active_files": 1000},
         {"files": ()},

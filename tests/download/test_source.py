@@ -6,9 +6,11 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.download.source import ResultFile, Source, files_of, sources
+from airflow_provider_seeany.download.source import ResultFile, Source, files_of, path_segment, sources
 from airflow_provider_seeany.exceptions import SeeAnyConfigError, SeeAnyTaskIdError
 from tests.download.conftest import video
 
@@ -95,8 +97,16 @@ def test_a_folder_is_one_segment_of_a_path_whatever_the_id_has(seeany_task_id: s
     assert len(folder) < 200
 
 
-def test_folders_of_long_ids_that_begin_alike_differ() -> None:
-    assert Source("x" * 400 + "1").folder != Source("x" * 400 + "2").folder
+NAMES = st.lists(st.text(st.sampled_from("ab-,%/.~ 夜") | st.characters(codec="utf-8")), min_size=1, max_size=4)
+
+
+@given(NAMES, NAMES)
+@example(["a-b", "c"], ["a", "b-c"])
+@example(["a,b", "c"], ["a", "b,c"])
+@example(["x" * 400 + "1"], ["x" * 400 + "2"])
+@example(["x" * 60, "x" * 60], ["x" * 60 + "," + "x" * 60])
+def test_other_names_give_another_segment_of_a_path(first: list[str], second: list[str]) -> None:
+    assert (path_segment(*first) == path_segment(*second)) == (first == second)
 
 
 IMAGE_SET: dict[str, Any] = {

@@ -24,6 +24,7 @@ from demo.simulator import running_simulator
 from local_airflow import DagRun, LocalAirflow, TaskInstance
 from local_airflow.client import wait_until
 from tests.hostile import HostileServer, in_background
+from tests.s3 import running_s3, s3_connection
 from tests.statsd import Statsd, options, receiving
 from tests.system.counted import Counted
 from tests.system.echoes import ECHOES, KEY
@@ -102,10 +103,17 @@ def echo_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def s3_url(shared: ExitStack) -> str:
+    """The URL of a real S3 server."""
+    return shared.enter_context(running_s3())
+
+
+@pytest.fixture(scope="session")
 def airflow(
     shared: ExitStack,
     simulator_url: str,
     echo_url: str,
+    s3_url: str,
     database_template: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> LocalAirflow:
@@ -121,6 +129,7 @@ def airflow(
     for conn_id, key in (("seeany_developer", KEY), ("seeany_developer_bad_key", "sk-bad-envelope")):
         running.create_connection(conn_id, conn_type="seeany", host=simulator_url, password=key, extra=developer)
     running.create_connection("seeany_echo", conn_type="seeany", host=echo_url, password=KEY)
+    running.create_connection("aws_studio", **s3_connection(s3_url))
     return running
 
 
@@ -277,8 +286,10 @@ COPYING = ("seeany_keep_images", "seeany_keep_batch")
 DAGS = (
     *(f"outcomes_{mode}" for mode in MODES),
     "xcoms_off",
+    "deferred_by_0_1",
     "ids_from_upstream",
     "batches",
+    "copies_in_s3",
     "budget_spent",
     "budget_in_flight",
     "worker_free",

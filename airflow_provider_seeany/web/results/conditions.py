@@ -56,7 +56,7 @@ def conditions_of(
         # For databases whose collation ignores punctuation.
         XComModel.key.startswith(f"{PROGRESS_KEY}_", autoescape=True),
         *(_has_part(part) for part in parts),
-        *([] if is_checked_later else [_of_dags(chosen)]),
+        *(_keys_of_dags(chosen) if is_checked_later else [_of_dags(chosen)]),
         *([_is_found(filters.search, chosen)] if filters.search else []),
     ]
 
@@ -71,13 +71,16 @@ def _is_found(search: str, dag_ids: list[str]) -> ColumnElement[bool]:
 
 
 def _of_dags(dag_ids: list[str]) -> ColumnElement[bool]:
-    is_of = XComModel.dag_id.concat("").in_(dag_ids)
-    if not 0 < len(dag_ids) <= MAX_COMPARED_IN_KEY:
-        return is_of
     # The key alone, which the index has, excludes the rows of most other DAGs.
+    return and_(*_keys_of_dags(dag_ids), XComModel.dag_id.concat("").in_(dag_ids))
+
+
+def _keys_of_dags(dag_ids: list[str]) -> list[ColumnElement[bool]]:
+    if not 0 < len(dag_ids) <= MAX_COMPARED_IN_KEY:
+        return []
     parts = [dag_part(dag_id) for dag_id in dag_ids]
     start, text = parts[0]
-    return and_(func.substr(XComModel.key, start + 1, len(text)).in_([each for _, each in parts]), is_of)
+    return [func.substr(XComModel.key, start + 1, len(text)).in_([each for _, each in parts])]
 
 
 def _has_part(part: tuple[int, str]) -> ColumnElement[bool]:

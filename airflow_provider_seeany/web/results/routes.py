@@ -141,12 +141,12 @@ def results(
     offset: Annotated[int, Query(ge=0, le=MAX_LISTED)] = 0,
     limit: Annotated[int, Query(ge=1, le=200)] = 24,
 ) -> ResultsPage:
-    """Return a page of results of all DAGs that the viewer may read, and with the first page the current waits."""
+    """Return a page of results of all DAGs that the viewer may read, and above the newest the current waits."""
     waiting: list[views.Result] = []
     ended: list[views.Result] = []
     total = 0
     with _busy_as_503(), create_session(scoped=False) as session:
-        if offset == 0 and filters.state in (None, "waiting"):
+        if filters.state == "waiting" or (filters.state is None and offset == 0 and order == "newest"):
             waiting = queries.current_waits(session, readable=readable, filters=filters)
         if filters.state != "waiting":
             ended, total = queries.ended_waits(

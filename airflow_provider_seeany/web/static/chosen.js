@@ -1,6 +1,6 @@
 /** What the viewer has chosen on the page. It is in the address, so that reload, back button and links keep it. */
 
-import { shared, useCallback } from "./elements.js";
+import { useCallback, useSyncExternalStore } from "./elements.js";
 
 /** @typedef {typeof DEFAULTS} Chosen */
 
@@ -51,33 +51,50 @@ export function filterCount(chosen) {
   return FILTERS.filter((name) => chosen[name] !== DEFAULTS[name]).length;
 }
 
+/** @type {Set<() => void>} */
+const watchers = new Set();
+
+/** @param {() => void} changed */
+function watchAddress(changed) {
+  watchers.add(changed);
+  window.addEventListener("popstate", changed);
+  return () => {
+    watchers.delete(changed);
+    window.removeEventListener("popstate", changed);
+  };
+}
+
+/**
+ * Not by Airflow's router, which would create the whole page anew, and so take the keyboard's focus away. It does so on
+ * the way back, where it finds its own numbers of the entries, `idx`.
+ * @param {string} query @param {boolean} replaces
+ */
+function setAddress(query, replaces) {
+  const url = query ? `${window.location.pathname}?${query}` : window.location.pathname;
+  const { state } = window.history;
+  if (replaces) window.history.replaceState(state, "", url);
+  else window.history.pushState({ ...state, idx: (state?.idx ?? 0) + 1, key: Date.now().toString(36) }, "", url);
+  for (const changed of watchers) changed();
+}
+
 /**
  * @typedef {(change: Partial<Chosen>, replaces?: boolean) => void} Choose changes the address; `replaces`: without a
  *   step back to what it was
  * @returns {{ chosen: Chosen, choose: Choose, clear: () => void }}
  */
 export function useChosen() {
-  const [parameters, setParameters] = shared.ReactRouterDOM.useSearchParams();
+  const parameters = new URLSearchParams(useSyncExternalStore(watchAddress, () => window.location.search));
   const chosen = /** @type {Chosen} */ (
     Object.fromEntries(Object.keys(DEFAULTS).map((name) => [name, read(name, parameters.get(name))]))
   );
-  const choose = useCallback(
-    (/** @type {Partial<Chosen>} */ change, replaces = false) => {
-      const isOtherList = [...FILTERS, "sort"].some((name) => name in change);
-      setParameters(
-        (/** @type {URLSearchParams} */ before) => {
-          const after = new URLSearchParams(before);
-          const changes = isOtherList ? { page: "", until: "", ...change } : change;
-          for (const [name, value] of Object.entries(changes)) {
-            if (value && value !== DEFAULTS[/** @type {keyof Chosen} */ (name)]) after.set(name, value);
-            else after.delete(name);
-          }
-          return after;
-        },
-        { replace: replaces },
-      );
-    },
-    [setParameters],
-  );
+  const choose = useCallback((/** @type {Partial<Chosen>} */ change, replaces = false) => {
+    const isOtherList = [...FILTERS, "sort"].some((name) => name in change);
+    const after = new URLSearchParams(window.location.search);
+    for (const [name, value] of Object.entries(isOtherList ? { page: "", until: "", ...change } : change)) {
+      if (value && value !== DEFAULTS[/** @type {keyof Chosen} */ (name)]) after.set(name, value);
+      else after.delete(name);
+    }
+    setAddress(after.toString(), replaces);
+  }, []);
   return { chosen, choose, clear: () => choose(NO_FILTERS) };
 }

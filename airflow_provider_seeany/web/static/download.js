@@ -22,7 +22,7 @@ function UnderWay({ download, result, words, language }) {
     Panel,
     null,
     h(Text, { fontWeight: "semibold", fontSize: "lg", mb: 2 }, `${stored} · ${bytesText(size, language)}`),
-    h(ProgressBar, { value: total ? Math.min(100, (100 * files) / total) : null, words }),
+    h(ProgressBar, { value: result.percent, words }),
     result.at !== null && h(Quiet, { mt: 3 }, [`${words.lastUpdate} `, h(Moment, { key: "at", at: result.at })]),
   );
 }

@@ -3,7 +3,7 @@
 import { isWebUrl, momentText, shortMomentText } from "./format.js";
 
 /** @type {any} */
-export const shared = globalThis;
+const shared = globalThis;
 
 export const React = shared.React;
 export const Chakra = shared.ChakraUI;

@@ -63,7 +63,7 @@ function SortedHeader({ name, orders, chosen, choose, ...more }) {
     h(
       Chakra.Link,
       { as: "button", type: "button", color: "inherit", fontWeight: "inherit", onClick: () => choose({ sort }) },
-      name,
+      h("span", null, name),
       isSorted && h("span", { "aria-hidden": true }, isAscending ? " ↑" : " ↓"),
     ),
   );
