@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 from airflow.models.connection import Connection
 from airflow.models.taskinstance import TaskInstance
-from airflow.providers.fab.auth_manager.cli_commands.utils import get_application_builder
 from airflow.utils.session import create_session
 from airflow.utils.state import TaskInstanceState
 
@@ -33,6 +32,9 @@ ROLES = {"admin": "Admin", "viewer": "Viewer", "one_dag": "One DAG"}
 
 def main() -> None:
     """Write all of it."""
+    # Not above: every collection of tests imports this module.
+    from airflow.providers.fab.auth_manager.cli_commands.utils import get_application_builder
+
     parser = argparse.ArgumentParser()
     parser.add_argument("api_url")
     arguments = parser.parse_args()
@@ -42,7 +44,7 @@ def main() -> None:
         session.add(Connection(conn_id=CONNECTION, conn_type="seeany", host=arguments.api_url, password="sk-fab"))
         session.add(Connection(conn_id="of_nobody", conn_type="seeany"))
         session.commit()
-        # Each costs another power of two, so that a sum tells which are in it; ten of a run are of one DAG.
+        # Each costs another power of two, so that a sum tells which are in it. A run is of one DAG.
         for number in range(RESULTS):
             of_it = record(now - 60 - number, number=number, conn_id=CONNECTION, cost={"CNY": str(2**number)})
             fill(session, [of_it], dag_ids=[(DAG_ID, ANOTHER_DAG)[number % 2]])
