@@ -27,15 +27,12 @@ ClientOf = Callable[[str | None], TestClient]
 
 
 class OwnDagOnly(SimpleAuthManager):
-    """Lets a user read the DAG of the user's own name and no connections, and the administrator all."""
+    """Lets a user read the DAG of the user's own name, and the administrator all."""
 
     def is_authorized_dag(self, *, method, user, access_entity=None, details=None):  # type: ignore[no-untyped-def]
         if user.username == "admin":
             return True
         return details is None or details.id is None or details.id == user.username
-
-    def is_authorized_connection(self, *, method, user, details=None):  # type: ignore[no-untyped-def]
-        return user.username == "admin"
 
 
 @pytest.fixture(

@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
@@ -28,7 +28,6 @@ from pydantic import BaseModel
 from airflow_provider_seeany.web.one_at_a_time import RETRY_AFTER, TooBusy
 from airflow_provider_seeany.web.results import connections, csv_files, queries, result_files, views
 from airflow_provider_seeany.web.results.by_cost import MAX_LISTED
-from airflow_provider_seeany.web.results.nameless import nameless_groups, nameless_results
 from airflow_provider_seeany.web.results.response_cache import ResponseCache
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey, is_storable
 
@@ -52,8 +51,7 @@ class Summary:
     """
     The sums of a range, and the time zone of its days.
 
-    :param connections: those to choose from: they exist, or something was completed through them; none for a viewer
-        who may not read connections.
+    :param connections: those to choose from: they exist, or something was completed through them.
     """
 
     zone: str
@@ -67,15 +65,7 @@ class Setup(BaseModel):
     has_connection: bool | None
 
 
-def _may_read_connections(user: GetUserDep) -> bool:
-    return get_auth_manager().is_authorized_connection(method="GET", user=user)
-
-
-ReadsConnections = Annotated[bool, Depends(_may_read_connections)]
-
-
 def _filters(
-    reads_connections: ReadsConnections,
     dag_id: Annotated[str | None, Query(max_length=250)] = None,
     conn_id: Annotated[str | None, Query(max_length=250)] = None,
     state: Literal["waiting", "completed", "failed", "timed_out"] | None = None,
@@ -83,9 +73,6 @@ def _filters(
     until: Annotated[int | None, Query(ge=0, le=253_402_300_799)] = None,
     search: Annotated[str | None, Query(max_length=250)] = None,
 ) -> views.Filters:
-    if conn_id is not None and not reads_connections:
-        # Trying names until one brings results would tell which there are.
-        raise HTTPException(403, "the user may not read connections")
     # The same for all requests of some seconds, so that they can share their sums.
     latest = math.ceil(time.time() / ROUNDED_TO) * ROUNDED_TO + CLOCK_DIFFERENCE
     until = latest if until is None else until
@@ -136,7 +123,6 @@ router = APIRouter(prefix="/api", dependencies=[Depends(_check_characters), _may
 def results(
     filters: FiltersDep,
     readable: ReadableDags,
-    reads_connections: ReadsConnections,
     order: views.Order = "newest",
     offset: Annotated[int, Query(ge=0, le=MAX_LISTED)] = 0,
     limit: Annotated[int, Query(ge=1, le=200)] = 24,
@@ -152,17 +138,13 @@ def results(
             ended, total = queries.ended_waits(
                 session, readable=readable, filters=filters, order=order, offset=offset, limit=limit
             )
-    if not reads_connections:
-        waiting, ended = nameless_results(waiting), nameless_results(ended)
     return ResultsPage(waiting=waiting, results=ended, total=total)
 
 
 @router.get("/results.csv")
-def results_csv(filters: FiltersDep, readable: ReadableDags, reads_connections: ReadsConnections) -> StreamingResponse:
+def results_csv(filters: FiltersDep, readable: ReadableDags) -> StreamingResponse:
     """Return all results as a CSV file, the newest first."""
-    parts: Iterator[Iterable[views.Result]] = map(queries.results_of, queries.all_ended_waits(readable, filters))
-    if not reads_connections:
-        parts = map(nameless_results, parts)
+    parts = map(queries.results_of, queries.all_ended_waits(readable, filters))
     return _csv(csv_files.results_csv(parts), "seeany-results.csv")
 
 
@@ -173,42 +155,37 @@ def urls(filters: FiltersDep, readable: ReadableDags) -> StreamingResponse:
 
 
 @router.get("/summary")
-def summary(
-    filters: FiltersDep, readable: ReadableDags, reads_connections: ReadsConnections, zone: ZoneDep
-) -> Response:
+def summary(filters: FiltersDep, readable: ReadableDags, user: GetUserDep, zone: ZoneDep) -> Response:
     """Return the sums of results by day, DAG, connection and state."""
+    may_read_connections = get_auth_manager().is_authorized_connection(method="GET", user=user)
 
     def make() -> bytes:
         with _busy_as_503(), create_session(scoped=False) as session:
             groups = queries.groups(session, readable=readable, filters=filters, zone=zone)
-            if not reads_connections:
-                return json.encode(Summary(zone.key, nameless_groups(groups), []))
             names = {group.conn_id for group in groups}
             choices = {group.conn_id for group in groups if group.state == "completed"}
-            choices |= connections.existing(session, names - choices)
+            if may_read_connections:
+                choices |= connections.existing(session, names - choices)
         return json.encode(Summary(zone.key, groups, sorted(choices)))
 
-    viewer = hashlib.sha256("\0".join(sorted(readable)).encode()).digest(), reads_connections
+    viewer = hashlib.sha256("\0".join(sorted(readable)).encode()).digest(), may_read_connections
     database = str(settings.SQL_ALCHEMY_CONN)
     return Response(RESPONSES.get((database, viewer, filters, zone), make), media_type="application/json")
 
 
 @router.get("/summary.csv")
-def summary_csv(
-    filters: FiltersDep, readable: ReadableDags, reads_connections: ReadsConnections, zone: ZoneDep
-) -> StreamingResponse:
+def summary_csv(filters: FiltersDep, readable: ReadableDags, zone: ZoneDep) -> StreamingResponse:
     """Return the sums as a CSV file, with the owner and the tags of each DAG."""
     with _busy_as_503(), create_session(scoped=False) as session:
         groups = queries.groups(session, readable=readable, filters=filters, zone=zone)
         owners, tags = queries.owners_and_tags(session, {group.dag_id for group in groups})
-    groups = groups if reads_connections else nameless_groups(groups)
     return _csv(csv_files.sums_csv(groups, owners, tags), "seeany-spend.csv")
 
 
 @router.get("/setup")
-def setup(reads_connections: ReadsConnections) -> Setup:
+def setup(user: GetUserDep) -> Setup:
     """Return what the page of an Airflow without results has to know."""
-    if not reads_connections:
+    if not get_auth_manager().is_authorized_connection(method="GET", user=user):
         return Setup(has_connection=None)
     with create_session(scoped=False) as session:
         return Setup(has_connection=connections.has_connection(session))
@@ -216,20 +193,13 @@ def setup(reads_connections: ReadsConnections) -> Setup:
 
 @router.get("/dags/{dag_id}/task")
 def task(
-    dag_id: str,
-    run_id: str,
-    task_id: str,
-    reads_connections: ReadsConnections,
-    map_index: Annotated[int, Query(ge=-1, le=MAX_NUMBER)] = -1,
+    dag_id: str, run_id: str, task_id: str, map_index: Annotated[int, Query(ge=-1, le=MAX_NUMBER)] = -1
 ) -> views.TaskView:
     """Return what the tab shows of a task instance."""
     with create_session(scoped=False) as session:
         view = queries.task_view(session, TaskInstanceKey(dag_id, run_id, task_id, map_index))
     if view is None:
         raise HTTPException(404, "there is no such task instance")
-    if view.result is not None and not reads_connections:
-        (result,) = nameless_results([view.result])
-        return replace(view, result=result)
     return view
 
 

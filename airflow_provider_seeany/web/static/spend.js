@@ -155,18 +155,16 @@ function Currency({ total, groups, chosen, choose, since, until, words, language
           ...more,
         }),
       ),
-      // Who may not read connections gets no names of them.
-      groups.some((group) => group.conn_id) &&
-        h(
-          Box,
-          { minW: 0 },
-          h(Title, null, words.spendPerConnection),
-          h(Bars, {
-            bars: bars("conn_id"),
-            choose: chosen.connection ? null : (/** @type {string} */ connection) => choose({ connection }),
-            ...more,
-          }),
-        ),
+      h(
+        Box,
+        { minW: 0 },
+        h(Title, null, words.spendPerConnection),
+        h(Bars, {
+          bars: bars("conn_id"),
+          choose: chosen.connection ? null : (/** @type {string} */ connection) => choose({ connection }),
+          ...more,
+        }),
+      ),
     ),
   );
 }
