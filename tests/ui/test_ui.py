@@ -20,6 +20,7 @@ from tests.ui.conftest import REPOSITORY, OpenPage, Ui
 pytestmark = pytest.mark.ui
 
 IMAGES = REPOSITORY / "docs" / "images"
+IN_UTC = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$")
 
 
 def picture(page: Page, name: str) -> None:
@@ -70,7 +71,7 @@ def test_a_finished_task_shows_its_video_and_what_it_cost(ui: Ui, open_page: Ope
         expect(page.get_by_text(text).first).to_be_visible()
     finished_at = page.locator("dd time")
     expect(finished_at).to_have_text(re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$"))
-    expect(finished_at).to_have_attribute("title", re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$"))
+    expect(finished_at).to_have_attribute("title", IN_UTC)
     page.get_by_role("button", name="Copy id").click()
     expect(page.get_by_text("Copied")).to_be_visible()
     assert page.evaluate("navigator.clipboard.readText()") == "video-3s-red-shoes"
@@ -631,9 +632,11 @@ def test_a_card_and_a_row_lead_to_task_run_and_dag(ui: Ui, open_page: OpenPage) 
     page = open_page(ui.page)
     card = page.get_by_role("listitem").filter(has=page.get_by_role("link", name="finished", exact=True))
     expect(card.get_by_text(re.compile("^Copy: file:///.*/kept/video-3s-red-shoes/video.mp4"))).to_be_visible()
+    expect(card.locator("time")).to_have_attribute("title", IN_UTC)
 
     page.get_by_role("button", name="Table", exact=True).click()
     row = page.get_by_role("row").filter(has=page.get_by_role("link", name="finished", exact=True))
+    expect(row.locator("time")).to_have_attribute("title", IN_UTC)
     for name, path in (
         ("video-3s-red-shoes", ui.task("finished").removeprefix(ui.airflow.url)),
         ("shoe_videos", "/dags/shoe_videos"),
