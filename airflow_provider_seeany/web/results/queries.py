@@ -122,6 +122,14 @@ def all_ended_waits(readable: Collection[str], filters: Filters) -> Iterator[Seq
         after = [XComModel.key <= last[0], tuple_(*RECORD_ORDER) < tuple_(*map(literal, last))]
 
 
+def all_results(readable: Collection[str], filters: Filters) -> Iterator[list[Result]]:
+    """Yield all results in the same way, in the states of their task instances."""
+    for rows in all_ended_waits(readable, filters):
+        with create_session(scoped=False) as session:
+            results = with_task_states(session, list(results_of(rows)))
+        yield results
+
+
 def results_of(rows: Iterable[Row[Any]]) -> Iterator[Result]:
     """Yield the results in rows, without what another DAG has pushed under such a key."""
     for row in rows:
