@@ -1,17 +1,7 @@
 /** The page's results as cards: each with a preview, what it is of, the cost and the state. */
 
-import { Chakra, h, InLink, Panel, Quiet, StateBadge, Tag, useState } from "./elements.js";
-import {
-  costText,
-  countText,
-  dagPath,
-  momentText,
-  resultKey,
-  runPath,
-  shortMomentText,
-  tabPath,
-  taskName,
-} from "./format.js";
+import { Chakra, h, InLink, Moment, Panel, Quiet, StateBadge, Tag, useState } from "./elements.js";
+import { costText, countText, dagPath, resultKey, runPath, tabPath, taskName } from "./format.js";
 import { failureText } from "./failure.js";
 import { Preview } from "./media.js";
 
@@ -78,7 +68,7 @@ function Card({ result, words, language, isCompact }) {
         }),
         result.at !== null &&
           result.state !== "waiting" &&
-          h(Quiet, { as: "span", title: momentText(result.at) }, shortMomentText(result.at)),
+          h(Quiet, { as: "span" }, h(Moment, { at: result.at, isShort: true })),
       ),
     ),
   );

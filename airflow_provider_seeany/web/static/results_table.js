@@ -1,9 +1,9 @@
 /** The page's results as a table: one row a result. */
 
 import { batchText } from "./batch.js";
-import { Chakra, h, InLink, Name, OutLink, StateBadge } from "./elements.js";
+import { Chakra, h, InLink, Moment, Name, OutLink, StateBadge } from "./elements.js";
 import { failureText } from "./failure.js";
-import { costText, dagPath, momentText, resultKey, runPath, shortMomentText, tabPath, taskName } from "./format.js";
+import { costText, dagPath, resultKey, runPath, tabPath, taskName } from "./format.js";
 import { CopyPath, ErrorText, LinkedPreview } from "./gallery.js";
 
 const { Box, Flex, Table, Text } = Chakra;
@@ -109,8 +109,8 @@ function Row({ result, words, language }) {
     h(Table.Cell, null, h(Name, null, result.conn_id ?? "–")),
     h(
       Table.Cell,
-      result.at === null ? {} : { whiteSpace: "nowrap", title: momentText(result.at) },
-      result.at === null || result.state === "waiting" ? "–" : shortMomentText(result.at),
+      null,
+      result.at === null || result.state === "waiting" ? "–" : h(Moment, { at: result.at, isShort: true }),
     ),
   );
 }
