@@ -41,4 +41,4 @@ def money_text(amount: Decimal, unit: str) -> str:
     exponent = amount.normalize().as_tuple().exponent
     decimals = min(max(-exponent, 2), 6) if isinstance(exponent, int) else 2
     number = f"{amount:,.{decimals}f}" if amount.adjusted() < 18 else f"{amount:.3e}"
-    return f"{_SIGNS[unit]}{number}" if unit in _SIGNS else f"{number} {unit}"
+    return f"{_SIGNS[unit]}{number}" if unit in _SIGNS else f"{number} {unit}".rstrip()

@@ -46,6 +46,7 @@ ENDED = {
     "foreign": "success",
 }
 
+OpenPage = Callable[..., Page]
 
 # As long as a busy machine takes to show a page for the first time.
 expect.set_options(timeout=20_000)

@@ -15,13 +15,13 @@ import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
 from local_airflow import LocalAirflow
-from tests.ui.conftest import REPOSITORY, Ui
+from tests.ui.accessible import focused, our_part, serious_findings, tab_to
+from tests.ui.conftest import REPOSITORY, OpenPage, Ui
 
 pytestmark = pytest.mark.ui
 
-OpenPage = Callable[..., Page]
 IMAGES = REPOSITORY / "docs" / "images"
-AXE = REPOSITORY / "node_modules" / "axe-core" / "axe.min.js"
+IN_UTC = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$")
 
 
 def picture(page: Page, name: str) -> None:
@@ -30,52 +30,6 @@ def picture(page: Page, name: str) -> None:
     shot = page.screenshot(type="jpeg", quality=80)
     if os.environ.get("SEEANY_UI_PICTURES"):
         (IMAGES / f"{name}.jpg").write_bytes(shot)
-
-
-def serious_findings(page: Page, within: str) -> list[str]:
-    """Return the serious and critical violations that axe finds in a part of the page."""
-    page.evaluate(AXE.read_text(encoding="utf-8"))
-    found: list[dict[str, Any]] = page.evaluate(
-        "within => axe.run(within, {resultTypes: ['violations']}).then(results => results.violations)", within
-    )
-    return [
-        f"{each['id']}: {[node['html'][:200] for node in each['nodes']]}"
-        for each in found
-        if each["impact"] in ("serious", "critical")
-    ]
-
-
-def our_part(page: Page, anchor: str) -> str:
-    """Mark the plugin's part of the page, and return its selector."""
-    page.get_by_role("heading", name=anchor, exact=True).first.evaluate(
-        "node => { const part = node.parentElement.parentElement; part.setAttribute('data-ours', ''); }"
-    )
-    return "[data-ours]"
-
-
-def focused(page: Page) -> str:
-    """Return the name of the focused element; fail if its focus is not visible."""
-    name, visible = page.evaluate(
-        """() => {
-            const node = document.activeElement, style = getComputedStyle(node);
-            const label = node.labels?.[0]?.textContent ?? node.getAttribute('aria-label') ?? node.textContent;
-            // The focus ring of a video's controls is drawn by the browser, out of reach.
-            const visible = style.outlineStyle !== 'none' || style.boxShadow !== 'none' || node.tagName === 'VIDEO';
-            return [label, visible];
-        }"""
-    )
-    assert visible, f"nothing shows that {name!r} has the focus"
-    return str(name)
-
-
-def tab_to(page: Page, name: str, *, maximum: int = 60) -> list[str]:
-    """Press Tab until something of this name has the focus, and return the names on the way."""
-    passed: list[str] = []
-    while not passed or passed[-1] != name:
-        assert len(passed) < maximum, f"{name!r} is not reached by Tab, but {passed}"
-        page.keyboard.press("Tab")
-        passed.append(focused(page))
-    return passed
 
 
 # The first of all tests: they need an Airflow in which nothing has waited yet.
@@ -118,7 +72,7 @@ def test_a_finished_task_shows_its_video_and_what_it_cost(ui: Ui, open_page: Ope
         expect(page.get_by_text(text).first).to_be_visible()
     finished_at = page.locator("dd time")
     expect(finished_at).to_have_text(re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$"))
-    expect(finished_at).to_have_attribute("title", re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$"))
+    expect(finished_at).to_have_attribute("title", IN_UTC)
     page.get_by_role("button", name="Copy id").click()
     expect(page.get_by_text("Copied")).to_be_visible()
     assert page.evaluate("navigator.clipboard.readText()") == "video-3s-red-shoes"
@@ -715,9 +669,11 @@ def test_a_card_and_a_row_lead_to_task_run_and_dag(ui: Ui, open_page: OpenPage) 
     page = open_page(ui.page)
     card = page.get_by_role("listitem").filter(has=page.get_by_role("link", name="finished", exact=True))
     expect(card.get_by_text(re.compile("^Copy: file:///.*/kept/video-3s-red-shoes/video.mp4"))).to_be_visible()
+    expect(card.locator("time")).to_have_attribute("title", IN_UTC)
 
     page.get_by_role("button", name="Table", exact=True).click()
     row = page.get_by_role("row").filter(has=page.get_by_role("link", name="finished", exact=True))
+    expect(row.locator("time")).to_have_attribute("title", IN_UTC)
     for name, path in (
         ("video-3s-red-shoes", ui.task("finished").removeprefix(ui.airflow.url)),
         ("shoe_videos", "/dags/shoe_videos"),

@@ -32,6 +32,7 @@ from airflow_provider_seeany.web.results.spend import Day, SpendByDay, SpendKey
 from airflow_provider_seeany.web.results.task_states import with_task_states
 from airflow_provider_seeany.web.results.views import (
     FINAL_STATES,
+    MAX_FILES_LISTED,
     Download,
     Filters,
     Group,
@@ -247,7 +248,7 @@ def task_view(session: Session, key: TaskInstanceKey) -> TaskView | None:
         is_seeany=True,
         task_state=task.state,
         result=Result.of(record, key).in_task(task.state),
-        result_urls=result_urls(xcoms.get("result_urls", record.result_urls)),
+        result_urls=result_urls(xcoms.get("result_urls", record.result_urls))[:MAX_FILES_LISTED],
         batch=batch_rows(xcoms.get("return_value", xcoms.get(PARTIAL_RESULT_KEY)), record) if record.batch else [],
     )
 

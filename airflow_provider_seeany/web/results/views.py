@@ -31,6 +31,7 @@ Shown = State | Literal["created", "downloading", "retrying", "skipped"]
 Order = Literal["newest", "oldest", "highest_cost", "lowest_cost"]
 
 MAX_FILES = 100_000
+MAX_FILES_LISTED = 1000  # of one result
 MAX_NUMBERS = 5  # of an error
 MAX_SIZE = 10**15  # bytes, or files, of a download
 FINAL_STATES = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
@@ -220,7 +221,7 @@ class Download:
 
 @dataclass(frozen=True)
 class TaskView:
-    """One task instance, which may be another provider's; with all result files, all tasks of a batch, or copies."""
+    """One task instance, which may be another provider's; with its result files, all tasks of a batch, or copies."""
 
     is_seeany: bool
     task_state: str | None = None
@@ -243,7 +244,7 @@ def batch_rows(result: object, record: Record) -> list[BatchRow]:
     ids = result.get("completed_ids")
     rows = chain(
         (_completed(task) for task in _objects(result.get("tasks"))),
-        (BatchRow(id=str(each), state="completed") for each in (ids if isinstance(ids, list) else ())),
+        (BatchRow(id=_text(each), state="completed") for each in (ids if isinstance(ids, list) else ())),
         (_failed(failure) for failure in _objects(result.get("failures"))),
     )
     return list(islice(rows, MAX_TASKS))
@@ -262,13 +263,17 @@ def _objects(value: object) -> Iterable[Mapping[str, Any]]:
     return (item for item in value if isinstance(item, Mapping)) if isinstance(value, list) else ()
 
 
+def _text(value: object) -> str:
+    return str(value)[:MAX_TEXT_LENGTH]
+
+
 def _completed(task: Mapping[str, Any]) -> BatchRow:
     usage = task.get("usage")
     paid = usage if isinstance(usage, Mapping) else task
     amount = read_amount(paid.get("cost"))
     files = _files(task)
     return BatchRow(
-        id=str(task.get("id")),
+        id=_text(task.get("id")),
         state="completed",
         url=next(iter(files), None),
         thumbnail_url=web_url(task.get("thumbnail_url")),
@@ -287,10 +292,10 @@ def _files(task: Mapping[str, Any]) -> Sequence[str]:
 def _failed(failure: Mapping[str, Any]) -> BatchRow:
     files = result_urls(failure.get("result_urls"))
     return BatchRow(
-        id=str(failure.get("id")),
+        id=_text(failure.get("id")),
         state="failed",
         url=next(iter(files), None),
         results=len(files),
-        reason=str(failure.get("reason")),
+        reason=_text(failure.get("reason")),
         is_partial=bool(files),
     )

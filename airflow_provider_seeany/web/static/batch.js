@@ -2,6 +2,7 @@
 
 import { Chakra, h, Name, OutLink, Quiet, StateBadge, useState } from "./elements.js";
 import { costText, countText, isPicture, isWebUrl, moneyText } from "./format.js";
+import { useLongList } from "./long_list.js";
 import { FileButtons } from "./media.js";
 
 const { Box, Table, Text } = Chakra;
@@ -59,6 +60,7 @@ function Thumbnail({ row }) {
 export function BatchTable({ view, result, words, language }) {
   const ended = (result.completed ?? 0) + (result.failed ?? 0);
   const shown = view.batch.length;
+  const rows = useLongList(view.batch, words);
   const files = view.batch.flatMap(({ id, url }) => (isWebUrl(url) ? [{ id, url }] : []));
   return h(
     Box,
@@ -97,8 +99,8 @@ export function BatchTable({ view, result, words, language }) {
             ),
             h(
               Table.Body,
-              null,
-              view.batch.map((row) =>
+              { ref: rows.list },
+              rows.shown.map((row) =>
                 h(
                   Table.Row,
                   { key: row.id },
@@ -118,6 +120,7 @@ export function BatchTable({ view, result, words, language }) {
             ),
           ),
         ),
+    rows.more,
     shown > 0 &&
       shown < ended &&
       h(Quiet, { mt: 2 }, words.shownOnly(countText(shown, language), countText(ended, language))),

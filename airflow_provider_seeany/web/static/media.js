@@ -3,6 +3,7 @@
 import { CopyButton } from "./copy_button.js";
 import { Chakra, h, OutLink, Quiet, useEffect, useRef, useState } from "./elements.js";
 import { isPicture, isWebUrl } from "./format.js";
+import { useLongList } from "./long_list.js";
 import { fileName, saveAll } from "./save.js";
 
 const { Box, Button, Flex } = Chakra;
@@ -76,24 +77,29 @@ export function Picture({ url, label, words }) {
  */
 export function FileGrid({ urls, words }) {
   const columns = "repeat(auto-fill, minmax(9rem, 1fr))";
-  const shown = [...new Set(urls)].filter(isWebUrl);
+  const { shown, list, more } = useLongList([...new Set(urls)].filter(isWebUrl), words);
   return h(
     Box,
-    { as: "ul", display: "grid", gridTemplateColumns: columns, gap: 3, listStyleType: "none", p: 0 },
-    shown.map((url, index) =>
-      h(
-        "li",
-        { key: url, style: { minWidth: 0 } },
-        isPicture(url)
-          ? h(
-              OutLink,
-              { href: url, display: "block", position: "relative" },
-              h(Picture, { url, label: words.image(index + 1), words }),
-              h(PictureNumber, { number: index + 1 }),
-            )
-          : h(OutLink, { href: url, fontSize: "sm" }, url),
+    null,
+    h(
+      Box,
+      { as: "ul", ref: list, display: "grid", gridTemplateColumns: columns, gap: 3, listStyleType: "none", p: 0 },
+      shown.map((url, index) =>
+        h(
+          "li",
+          { key: url, style: { minWidth: 0 } },
+          isPicture(url)
+            ? h(
+                OutLink,
+                { href: url, display: "block", position: "relative" },
+                h(Picture, { url, label: words.image(index + 1), words }),
+                h(PictureNumber, { number: index + 1 }),
+              )
+            : h(OutLink, { href: url, fontSize: "sm" }, url),
+        ),
       ),
     ),
+    more,
   );
 }
 

@@ -149,6 +149,10 @@ function Ended({ view, result, words, language }) {
       ),
     ),
     others.length > 0 && !isBatch && h(FileGrid, { urls: others, words }),
+    !isBatch &&
+      urls.length > 0 &&
+      urls.length < result.results &&
+      h(Quiet, null, words.shownOnly(countText(urls.length, language), countText(result.results, language))),
     isBatch && h(BatchTable, { view, result, words, language }),
   );
 }

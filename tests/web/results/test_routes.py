@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from datetime import UTC, datetime
 from decimal import Decimal
 from types import ModuleType
 
@@ -12,7 +11,7 @@ import msgspec
 import pytest
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
-from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy import delete, select, text, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -26,12 +25,22 @@ from airflow_provider_seeany.web.results import by_cost, queries, views
 from airflow_provider_seeany.web.results.by_cost import MAX_LISTED
 from airflow_provider_seeany.web.results.conditions import conditions_of
 from airflow_provider_seeany.xcoms.record import PARTIAL_RESULT_KEY, BatchCounts, Copies, Progress, Record
-from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY, hash_part, key_at
+from airflow_provider_seeany.xcoms.record_key import hash_part, key_at
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 from airflow_provider_seeany.xcoms.untrusted import convert
 from tests.copies import settle
 from tests.web.conftest import TASK, ClientOf
-from tests.web.results.history import DAY, fill, plan, push_foreign, push_xcoms, record, row_of, statements
+from tests.web.results.history import (
+    DAY,
+    fill,
+    fill_one_task_instance,
+    plan,
+    push_foreign,
+    push_xcoms,
+    record,
+    row_of,
+    statements,
+)
 
 ROUTES = [
     "/api/results",
@@ -445,31 +454,10 @@ def test_the_list_and_the_tab_show_nothing_larger_than_a_wait_pushes(client_of: 
     assert len(client_of("admin").get(TASK.format("dag_0", row["run_id"], row["map_index"])).text) < 20_000
 
 
-def many_records_of_one_task_instance(session: Session, count: int) -> str:
-    """Store what a DAG may push; return the run."""
-    now = time.time()
-    fill(session, [record(now - 60, number=1)], dag_ids=["dag_0"])
-    row = session.execute(
-        select(XComModel.dag_run_id, XComModel.run_id, XComModel.dag_id, XComModel.task_id, XComModel.map_index).limit(
-            1
-        )
-    ).one()
-    forged = [record(now - 3600 - number, number=number) for number in range(count)]
-    rows = [
-        {**row._mapping, "key": key, "value": value, "timestamp": datetime.now(UTC)}
-        for each in forged
-        for key, value in each.xcoms(TaskInstanceKey.of(row)).items()
-        if key != PROGRESS_KEY
-    ]
-    session.execute(insert(XComModel), rows)
-    session.commit()
-    return str(row.run_id)
-
-
 def test_a_task_instance_with_very_many_records_shows_the_newest_and_reads_hardly_any(
     client_of: ClientOf, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_id = many_records_of_one_task_instance(session, 2000)
+    run_id = fill_one_task_instance(session, 2000)
     settle(session)
     fetched: list[int] = []
     monkeypatch.setattr(queries, "convert", lambda *args: fetched.append(1) or convert(*args))
