@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -480,6 +481,42 @@ def test_unexpected_values_stay_text_and_break_nothing(ui: Ui, open_page: OpenPa
     assert part.evaluate("node => node.scrollWidth <= node.clientWidth + 1")
 
 
+ON_EVERY_OBJECT = ["constructor", "toString", "valueOf", "hasOwnProperty", "__proto__"]
+
+
+def test_a_kind_of_error_that_another_dag_made_up_breaks_neither_page_nor_tab(ui: Ui, open_page: OpenPage) -> None:
+    def made_up(kind: str) -> dict[str, Any]:
+        error = {"error_kind": kind, "error_code": f"code {kind}", "error_message": None, "is_own_message": False}
+        return {
+            "state": "failed",
+            "video_url": None,
+            "thumbnail_url": None,
+            "first_result": None,
+            "total": None,
+            **error,
+        }
+
+    def on_page(route: Route) -> None:
+        response = route.fetch().json()
+        response["results"] = [
+            response["results"][0] | made_up(kind) | {"map_index": number, "cost": [{"unit": kind, "amount": "1"}]}
+            for number, kind in enumerate(ON_EVERY_OBJECT)
+        ]
+        route.fulfill(json=response)
+
+    def on_tab(route: Route) -> None:
+        view = route.fetch().json()
+        view["result"] |= made_up("constructor")
+        route.fulfill(json=view)
+
+    page = open_page(ui.page, before=lambda page: page.route("**/seeany/api/results?*", on_page))
+    for kind in ON_EVERY_OBJECT:
+        expect(page.get_by_text(f"code {kind}", exact=True)).to_be_visible()
+        expect(page.get_by_text(f"1.00 {kind}", exact=True)).to_be_visible()
+    page = open_page(ui.task("failed"), before=lambda page: page.route("**/seeany/api/dags/**", on_tab))
+    expect(page.get_by_text("code constructor")).to_be_visible()
+
+
 LONG = "x" * 200
 
 
@@ -683,6 +720,41 @@ def test_the_address_keeps_what_was_chosen(ui: Ui, open_page: OpenPage) -> None:
     expect(page).to_have_url(f"{ui.page}?view=table&sort=oldest")
 
 
+def test_what_ended_while_the_first_page_was_open_moves_no_result_past_the_next_page(
+    ui: Ui, open_page: OpenPage
+) -> None:
+    newest: list[int] = []
+
+    def end_later(route: Route) -> None:
+        response = route.fetch().json()
+        newest.append(int(time.time()) + 600)
+        response["results"][0]["at"] = newest[-1]
+        route.fulfill(json=response)
+
+    page = open_page(ui.page, before=lambda page: page.route("**/seeany/api/results?*", end_later))
+    page.get_by_role("button", name="Next", exact=True).click()
+    expect(page.get_by_text("Page 2", exact=True)).to_be_visible()
+    assert int(page.evaluate("new URLSearchParams(location.search).get('until')")) > newest[0]
+
+
+def test_pages_of_another_order_are_all_of_the_same_range(ui: Ui, open_page: OpenPage) -> None:
+    page = open_page(f"{ui.page}?sort=highest_cost")
+    ranges = []
+    for number in (1, 2):
+        with page.expect_response(re.compile(rf"/api/results\?.*offset={24 * (number - 1)}&")) as response:
+            page.reload() if number == 1 else page.get_by_role("button", name="Next", exact=True).click()
+        ranges.append(re.findall(r"(?:since|until)=\d+", response.value.url))
+    assert len(ranges[0]) == 2
+    assert ranges[0] == ranges[1]
+
+
+def test_a_page_beyond_the_last_one_is_the_last_one(ui: Ui, open_page: OpenPage) -> None:
+    page = open_page(f"{ui.page}?page=9&q=shoe_videos")
+
+    expect(page.get_by_text(re.compile(r"1–\d+ of \d+$"))).to_be_visible()
+    expect(page).to_have_url(f"{ui.page}?q=shoe_videos")
+
+
 def test_a_sorted_column_shows_the_dearest_first(ui: Ui, open_page: OpenPage) -> None:
     page = open_page(f"{ui.page}?view=table&connection=seeany_default")
     cost = page.get_by_role("columnheader", name="Cost")
@@ -705,8 +777,8 @@ def test_what_is_filtered_is_exported(ui: Ui, open_page: OpenPage) -> None:
     page.get_by_role("button", name="Copy all URLs").click()
     expect(page.get_by_text("Copied")).to_be_visible()
     urls = page.evaluate("navigator.clipboard.readText()").splitlines()
-    # Three videos, five images, and the eight results of a batch.
-    assert len(urls) == 3 + 5 + 8
+    # Four videos, five images, and of a batch seven videos and three images.
+    assert len(urls) == 4 + 5 + 7 + 3
     page.get_by_label("Search").fill("")
     with page.expect_download() as download:
         page.get_by_role("link", name="Export sums as CSV").click()

@@ -13,7 +13,8 @@ from airflow_provider_seeany.xcoms.untrusted import Money
 
 _BYTE_ORDER_MARK = "\ufeff"  # without which spreadsheets take Chinese for something else
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# In full width, too, as spreadsheets in Chinese take those for the same.
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", "\n")
 
 RESULT_COLUMNS = (
     "ended_at",
@@ -31,6 +32,7 @@ RESULT_COLUMNS = (
     "duration",
     "resolution",
     "is_partial",
+    "is_task_failed",
     "error_code",
     "error_message",
 )
@@ -61,6 +63,7 @@ def _cells(result: Result, money: Money | None) -> Sequence[Any]:
         result.duration,
         result.resolution,
         result.is_partial,
+        result.is_task_failed,
         result.error_code,
         result.error_message,
     )

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from itertools import islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 MAX_WAITING = 100  # maximum number of current waits in a response
+MAX_SEARCHED_WAITING = 2000  # maximum number of current waits among which those of a connection or a search are found
 EXPORTED_AT_ONCE = 1000  # number of results that an export has in memory
 
 OUR_OPERATORS = frozenset(
@@ -123,6 +125,14 @@ def all_ended_waits(readable: Collection[str], filters: Filters) -> Iterator[Seq
         after = [XComModel.key <= last[0], tuple_(*RECORD_ORDER) < tuple_(*map(literal, last))]
 
 
+def all_results(readable: Collection[str], filters: Filters) -> Iterator[list[Result]]:
+    """Yield all results in the same way, in the states of their task instances."""
+    for rows in all_ended_waits(readable, filters):
+        with create_session(scoped=False) as session:
+            results = with_task_states(session, list(results_of(rows)))
+        yield results
+
+
 def results_of(rows: Iterable[Row[Any]]) -> Iterator[Result]:
     """Yield the results in rows, without what another DAG has pushed under such a key."""
     for row in rows:
@@ -148,10 +158,11 @@ def current_waits(session: Session, *, readable: Collection[str], filters: Filte
         .where(Trigger.classpath.startswith(OUR_TRIGGERS, autoescape=True), TaskInstance.state == "deferred")
         .where(TaskInstance.dag_id.in_(chosen_dags(readable, filters.dag_id)))
         .order_by(Trigger.id.desc())
-        .limit(MAX_WAITING)
+        .limit(MAX_SEARCHED_WAITING if filters.conn_id or filters.search else MAX_WAITING)
     )
     results = (Result.of(convert(row.value, Progress), TaskInstanceKey.of(row)) for row in session.execute(query))
-    return [result for result in results if filters.conn_id in (None, result.conn_id) and filters.finds(result)]
+    found = (result for result in results if filters.conn_id in (None, result.conn_id) and filters.finds(result))
+    return list(islice(found, MAX_WAITING))
 
 
 def groups(session: Session, *, readable: Collection[str], filters: Filters, zone: ZoneInfo) -> list[Group]:
@@ -227,7 +238,8 @@ def task_view(session: Session, key: TaskInstanceKey) -> TaskView | None:
         return TaskView(is_seeany=False, task_state=task.state)
     if task.state not in _ENDED or (record is None and progress is not None and progress.is_created):
         result = Result.of(progress, key)
-        if result.began is None and task.start_date is not None:
+        # Until a task instance runs, that is when an earlier try began.
+        if result.began is None and task.start_date is not None and task.state not in _NOT_STARTED:
             result = replace(result, began=int(task.start_date.timestamp()))
         return TaskView(is_seeany=True, task_state=task.state, result=result)
     if record is None:

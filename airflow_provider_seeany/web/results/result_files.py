@@ -10,7 +10,7 @@ from airflow.utils.session import create_session
 from sqlalchemy import select, tuple_
 
 from airflow_provider_seeany.web.results.queries import all_ended_waits
-from airflow_provider_seeany.web.results.views import Filters, batch_rows, result_urls
+from airflow_provider_seeany.web.results.views import Filters, batch_urls, result_urls
 from airflow_provider_seeany.xcoms.record import PARTIAL_RESULT_KEY, Record
 from airflow_provider_seeany.xcoms.untrusted import convert, decode_json
 
@@ -32,26 +32,28 @@ def lines_of_urls(readable: Collection[str], filters: Filters) -> Iterator[str]:
 
 def _urls(rows: Sequence[Row[Any]]) -> Iterator[str]:
     records = [(_instance(row), record) for row in rows if (record := convert(row.value, Record)) is not None]
-    xcoms = _xcoms([instance for instance, record in records if record.batch or record.results > 1])
+    several = _xcoms([instance for instance, record in records if record.results > 1], "result_urls")
+    batches = _xcoms([instance for instance, record in records if record.batch], "return_value", PARTIAL_RESULT_KEY)
     for instance, record in records:
-        others = xcoms.get(instance, {})
         if record.batch:
-            found = [row.url for row in batch_rows(others.get("return_value", others.get(PARTIAL_RESULT_KEY)), record)]
+            xcoms = batches.get(instance, {})
+            found = batch_urls(xcoms.get("return_value", xcoms.get(PARTIAL_RESULT_KEY)))
         else:
-            found = [record.video_url or record.first_result, *result_urls(others.get("result_urls"))]
-        yield from dict.fromkeys(result_urls(found))
+            others = several.get(instance, {}).get("result_urls", record.result_urls)
+            found = result_urls([record.video_url or record.first_result, *result_urls(others)])
+        yield from dict.fromkeys(found)
 
 
 def _instance(row: Row[Any]) -> Instance:
     return row.dag_run_id, row.task_id, row.map_index
 
 
-def _xcoms(instances: list[Instance]) -> dict[Instance, dict[str, Any]]:
-    """Return the XComs that list the files of task instances, by task instance and key."""
+def _xcoms(instances: list[Instance], *keys: str) -> dict[Instance, dict[str, Any]]:
+    """Return the XComs of task instances under some keys, by task instance and key."""
     if not instances:
         return {}
     query = select(*_INSTANCE, XComModel.key, XComModel.value).where(
-        tuple_(*_INSTANCE).in_(instances), XComModel.key.in_(("result_urls", "return_value", PARTIAL_RESULT_KEY))
+        tuple_(*_INSTANCE).in_(instances), XComModel.key.in_(keys)
     )
     found: dict[Instance, dict[str, Any]] = {}
     with create_session(scoped=False) as session:

@@ -144,8 +144,7 @@ def results(
 @router.get("/results.csv")
 def results_csv(filters: FiltersDep, readable: ReadableDags) -> StreamingResponse:
     """Return all results as a CSV file, the newest first."""
-    parts = map(queries.results_of, queries.all_ended_waits(readable, filters))
-    return _csv(csv_files.results_csv(parts), "seeany-results.csv")
+    return _csv(csv_files.results_csv(queries.all_results(readable, filters)), "seeany-results.csv")
 
 
 @router.get("/results/urls")

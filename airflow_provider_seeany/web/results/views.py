@@ -250,6 +250,15 @@ def batch_rows(result: object, record: Record) -> list[BatchRow]:
     return list(islice(rows, MAX_TASKS))
 
 
+def batch_urls(result: object) -> list[str]:
+    """Return the URLs of all files of a batch, as far as its result has them."""
+    if not isinstance(result, Mapping):
+        return []
+    completed = (url for task in _objects(result.get("tasks")) for url in _files(task))
+    partial = (url for failure in _objects(result.get("failures")) for url in result_urls(failure.get("result_urls")))
+    return result_urls([*completed, *partial])
+
+
 def _objects(value: object) -> Iterable[Mapping[str, Any]]:
     return (item for item in value if isinstance(item, Mapping)) if isinstance(value, list) else ()
 
@@ -262,18 +271,22 @@ def _completed(task: Mapping[str, Any]) -> BatchRow:
     usage = task.get("usage")
     paid = usage if isinstance(usage, Mapping) else task
     amount = read_amount(paid.get("cost"))
-    video_url = web_url(task.get("video_url"))
-    # In whole payloads, and in the rows of the table, which have the first file only.
-    files = () if video_url else urls_in(task)
+    files = _files(task)
     return BatchRow(
         id=_text(task.get("id")),
         state="completed",
-        url=video_url or next(iter(files), None),
+        url=next(iter(files), None),
         thumbnail_url=web_url(task.get("thumbnail_url")),
-        results=len(files),
+        results=0 if web_url(task.get("video_url")) else len(files),
         cost=Money(str(paid.get("cost_unit") or NO_CURRENCY)[:MAX_UNIT_LENGTH], amount) if amount is not None else None,
         is_partial=task.get("is_partial") is True,
     )
+
+
+def _files(task: Mapping[str, Any]) -> Sequence[str]:
+    """Return the video of a task, else its files: all in a whole payload, the first in a row of the table."""
+    video_url = web_url(task.get("video_url"))
+    return (video_url,) if video_url else urls_in(task)
 
 
 def _failed(failure: Mapping[str, Any]) -> BatchRow:

@@ -1,9 +1,20 @@
-/** A button that copies a text, which may have to be loaded first. */
+/** Buttons that copy a text. */
 
-import { Chakra, copy, h, useEffect, useState } from "./elements.js";
+import { Chakra, h, useEffect, useState } from "./elements.js";
 
-/** @param {{ name: string, text: () => string | Promise<string>, words: import("./types").Words }} props */
-export function CopyTextButton({ name, text, words }) {
+/**
+ * Copies URLs, one per line, or with a label of its own another text.
+ * @param {{ urls: string[], label?: string, size?: string, words: import("./types").Words }} props
+ */
+export function CopyButton({ urls, label = "", size = "sm", words }) {
+  return h(CopyTextButton, { name: label || words.copyUrl(urls.length), text: () => urls.join("\n"), size, words });
+}
+
+/**
+ * Copies a text, which may have to be loaded first.
+ * @param {{ name: string, text: () => string | Promise<string>, size?: string, words: import("./types").Words }} props
+ */
+export function CopyTextButton({ name, text, size = "sm", words }) {
   const [outcome, setOutcome] = useState("");
   useEffect(() => {
     if (!outcome) return undefined;
@@ -16,7 +27,7 @@ export function CopyTextButton({ name, text, words }) {
   return h(
     Chakra.Button,
     {
-      size: "sm",
+      size,
       variant: "outline",
       onClick: () =>
         void run().then(
@@ -26,4 +37,22 @@ export function CopyTextButton({ name, text, words }) {
     },
     h("span", { "aria-live": "polite" }, outcome || name),
   );
+}
+
+/** @param {string} text */
+async function copy(text) {
+  if (navigator.clipboard) {
+    await navigator.clipboard.writeText(text);
+    return;
+  }
+  // Browsers offer no clipboard to pages loaded over plain HTTP from another machine.
+  const area = document.createElement("textarea");
+  area.value = text;
+  area.style.position = "fixed";
+  area.style.opacity = "0";
+  document.body.append(area);
+  area.select();
+  const isCopied = document.execCommand("copy");
+  area.remove();
+  if (!isCopied) throw new Error("not copied");
 }

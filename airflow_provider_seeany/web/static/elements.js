@@ -12,7 +12,7 @@ export const { useCallback, useEffect, useMemo, useRef, useState, useSyncExterna
 /** Create an element. Strings become text nodes: this UI never parses HTML. */
 export const h = React.createElement;
 
-const { Badge, Box, Button, Flex, Text } = Chakra;
+const { Badge, Box, Flex, Text } = Chakra;
 
 const PALETTES = {
   waiting: "deferred",
@@ -82,49 +82,6 @@ export function InLink({ to, children, ...more }) {
 export function Moment({ at, isShort = false }) {
   const text = isShort ? shortMomentText(at) : momentText(at);
   return h("time", { title: `${momentText(at, "UTC")} UTC`, style: { whiteSpace: "nowrap" } }, text);
-}
-
-/**
- * Copies URLs, one per line, or with a label of its own another text.
- * @param {{ urls: string[], label?: string, size?: string, words: import("./types").Words }} props
- */
-export function CopyButton({ urls, label = "", size = "sm", words }) {
-  const [outcome, setOutcome] = useState("");
-  useEffect(() => {
-    if (!outcome) return undefined;
-    const timer = setTimeout(() => setOutcome(""), 2000);
-    return () => clearTimeout(timer);
-  }, [outcome]);
-  return h(
-    Button,
-    {
-      size,
-      variant: "outline",
-      onClick: () =>
-        void copy(urls.join("\n")).then(
-          () => setOutcome(words.copied),
-          () => setOutcome(words.notCopied),
-        ),
-    },
-    h("span", { "aria-live": "polite" }, outcome || label || words.copyUrl(urls.length)),
-  );
-}
-
-/** @param {string} text */
-export async function copy(text) {
-  if (navigator.clipboard) {
-    await navigator.clipboard.writeText(text);
-    return;
-  }
-  // Browsers offer no clipboard to pages loaded over plain HTTP from another machine.
-  const area = document.createElement("textarea");
-  area.value = text;
-  area.style.position = "fixed";
-  area.style.opacity = "0";
-  document.body.append(area);
-  area.select();
-  document.execCommand("copy");
-  area.remove();
 }
 
 /**

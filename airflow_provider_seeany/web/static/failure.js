@@ -8,11 +8,20 @@ const { Box, Text } = Chakra;
 /** @typedef {import("./types").Words} Words */
 
 /**
+ * The entry of a table of words; not what every object has, as any DAG can push any kind.
+ * @template T
+ * @param {Record<string, T>} table @param {string | null} kind @returns {T | undefined}
+ */
+function wordsOf(table, kind) {
+  return kind !== null && Object.hasOwn(table, kind) ? table[kind] : undefined;
+}
+
+/**
  * What happened, in one line; empty for a success.
  * @param {Result} result @param {Words} words
  */
 export function failureText({ error_kind: kind, error_numbers: numbers, is_own_message: isOwn, ...result }, words) {
-  const known = kind === null ? undefined : words.errors[kind];
+  const known = wordsOf(words.errors, kind);
   const texts = [known ? known(numbers) : result.error_code, known && isOwn ? null : result.error_message];
   return texts.filter(Boolean).join(": ");
 }
@@ -22,7 +31,7 @@ export function Failure({ result, words }) {
   const { error_code: code, error_message: message, error_kind: kind, is_own_message: isOwn } = result;
   const status = result.state === "failed" && !result.is_partial ? "error" : "warning";
   const text = isOwn ? null : [code, message].filter(Boolean);
-  const advice = kind === null ? undefined : words.advice[kind];
+  const advice = wordsOf(words.advice, kind);
   return h(
     Notice,
     { title: titleOf(result, words), status },
@@ -37,10 +46,9 @@ export function Failure({ result, words }) {
 /** @param {Result} result @param {Words} words */
 function titleOf(result, words) {
   if (result.is_partial) return words.partialResult;
-  const { error_kind: kind, error_code: code } = result;
-  const known = kind === null ? undefined : words.errors[kind];
+  const known = wordsOf(words.errors, result.error_kind);
   if (known) return known(result.error_numbers);
-  if (code) return words.named(words.failedWith, code);
+  if (result.error_code) return words.named(words.failedWith, result.error_code);
   return words.failedAs[result.state === "timed_out" ? "timed_out" : "failed"];
 }
 

@@ -59,7 +59,7 @@ export function totals(amounts) {
   }));
 }
 
-const SIGNS = /** @type {Record<string, string>} */ ({ CNY: "¥", USD: "$", EUR: "€", GBP: "£" });
+const SIGNS = new Map(Object.entries({ CNY: "¥", USD: "$", EUR: "€", GBP: "£" }));
 
 /**
  * Money as in the log, whatever the language: ¥0.70, 12.00 credits.
@@ -69,7 +69,8 @@ export function moneyText({ unit, amount }) {
   // As text: a browser formats every digit of it, where a number would lose some.
   const value = /** @type {any} */ (amount);
   const number = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 6 }).format(value);
-  return SIGNS[unit] ? `${SIGNS[unit]}${number}` : `${number} ${unit}`;
+  const sign = SIGNS.get(unit);
+  return sign ? `${sign}${number}` : `${number} ${unit}`;
 }
 
 /** @param {import("./types").Money[]} amounts */

@@ -1,6 +1,7 @@
 /** Videos and pictures from another site, and a placeholder where that site forbids embedding. */
 
-import { Chakra, CopyButton, h, OutLink, Quiet, useEffect, useRef, useState } from "./elements.js";
+import { CopyButton } from "./copy_button.js";
+import { Chakra, h, OutLink, Quiet, useEffect, useRef, useState } from "./elements.js";
 import { isPicture, isWebUrl } from "./format.js";
 import { useLongList } from "./long_list.js";
 import { fileName, saveAll } from "./save.js";

@@ -3,7 +3,7 @@
 import { address, usePoll } from "./api.js";
 import { filterCount, MAX_LISTED, PER_PAGE, useChosen } from "./chosen.js";
 import { CopyTextButton } from "./copy_button.js";
-import { Chakra, h, LoadError, Quiet, useMemo, useSyncExternalStore } from "./elements.js";
+import { Chakra, h, LoadError, Quiet, useEffect, useMemo, useSyncExternalStore } from "./elements.js";
 import { Empty, NoneFound } from "./empty.js";
 import { Filters } from "./filters.js";
 import { countText, viewersZone } from "./format.js";
@@ -32,13 +32,20 @@ export function ResultsPage() {
   const until = Number(chosen.until) || now;
   const since = until - Number(chosen.days) * DAY;
   const filters = { dag_id: chosen.dag, conn_id: chosen.connection, state: chosen.state, search: chosen.q, since };
-  // What ends meanwhile moves no page but the first one, which ends with the newest result.
-  const found = { ...filters, until: chosen.until };
+  // What ends meanwhile moves only the first page of the newest: in another order nobody could tell what it has moved.
+  const isLive = page === 1 && (chosen.sort === "newest" || chosen.state === "waiting");
+  const found = { ...filters, until: isLive ? "" : until };
   const offset = (page - 1) * PER_PAGE;
   const list = usePoll(
     address("results", { ...found, order: chosen.sort, offset, limit: PER_PAGE }),
-    (/** @type {ResultsResponse | null} */ data) => (page > 1 && data ? null : POLL_SECONDS),
+    (/** @type {ResultsResponse | null} */ data) => (isLive || data === null ? POLL_SECONDS : null),
   );
+  const last = list.data && Math.max(1, Math.ceil(Math.min(list.data.total, MAX_LISTED - PER_PAGE) / PER_PAGE));
+  useEffect(() => {
+    if (last !== null && page > last) choose({ page: String(last) }, true);
+  }, [last, page]);
+  // With all that this page shows, also if its browser's clock is behind or it has been open for long.
+  const newest = Math.max(Math.ceil(Date.now() / 1000), (list.data?.results[0]?.at ?? 0) + 1);
   const zone = viewersZone();
   const all = usePoll(address("summary", { since, zone }), () => 4 * POLL_SECONDS);
 
@@ -72,12 +79,13 @@ export function ResultsPage() {
     list.data === null && !list.error && h(Quiet, { role: "status" }, words.loading),
     list.data !== null &&
       results.length === 0 &&
+      page === 1 &&
       (filterCount(chosen) ? h(NoneFound, { clear, words }) : h(Empty, { words })),
     results.length > 0 &&
       (isTable && !isNarrow
         ? h(ResultsTable, { results, chosen, choose, words, language })
         : h(Gallery, { results, words, language, isCompact: isTable })),
-    h(Pages, { page, total: list.data?.total ?? null, choose, until: String(until), words, language }),
+    h(Pages, { page, last, choose, until: String(isLive ? newest : until), words, language }),
   );
 }
 
@@ -112,10 +120,10 @@ function Export({ found, words }) {
 }
 
 /**
- * @param {{ page: number, total: number | null, until: string, choose: Choose, words: Words, language: string }} props
+ * @param {{ page: number, last: number | null, until: string, choose: Choose, words: Words, language: string }} props
  */
-function Pages({ page, total, until, choose, words, language }) {
-  const hasNext = total !== null && page * PER_PAGE < Math.min(total, MAX_LISTED - PER_PAGE);
+function Pages({ page, last, until, choose, words, language }) {
+  const hasNext = last !== null && page < last;
   if (page === 1 && !hasNext) return null;
   /** @param {number} number */
   const go = (number) => () => choose({ page: String(number), until: number > 1 ? until : "" });

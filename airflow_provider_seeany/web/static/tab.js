@@ -3,7 +3,8 @@
 import { address, usePoll } from "./api.js";
 import { BatchTable } from "./batch.js";
 import { Download } from "./download.js";
-import { Chakra, CopyButton, FactList, h, InLink, LoadError, Moment, Notice, Quiet, StateBadge } from "./elements.js";
+import { CopyButton } from "./copy_button.js";
+import { Chakra, FactList, h, InLink, LoadError, Moment, Notice, Quiet, StateBadge } from "./elements.js";
 import { Failure } from "./failure.js";
 import { costText, countText, resultsPath, isWebUrl } from "./format.js";
 import { FileButtons, FileGrid, Player } from "./media.js";

@@ -10,6 +10,7 @@ from decimal import Decimal
 
 import pytest
 from airflow.models.dag import DagModel, DagTag
+from airflow.models.taskinstance import TaskInstance
 from sqlalchemy import delete, insert, update
 from sqlalchemy.orm import Session
 
@@ -54,6 +55,20 @@ def test_many_results_are_read_in_parts(client_of: ClientOf, session: Session, m
     assert len(executed) == 11
 
 
+def test_a_line_has_the_state_that_the_page_shows(client_of: ClientOf, session: Session) -> None:
+    states = {"failed": "failed", "timed_out": "skipped", "completed": "failed"}
+    records = [record(NOON - n, number=n, state=state) for n, state in enumerate([*states, "failed"])]
+    fill(session, records, dag_ids=["dag_0"])
+    for map_index, state in enumerate([*states.values(), "up_for_retry"]):
+        session.execute(update(TaskInstance).where(TaskInstance.map_index == map_index).values(state=state))
+    session.commit()
+
+    rows = rows_of(client_of, "/api/results.csv")
+
+    expected = [("failed", "False"), ("skipped", "False"), ("completed", "True"), ("retrying", "False")]
+    assert [(row["state"], row["is_task_failed"]) for row in rows] == expected
+
+
 def test_money_is_written_in_all_its_digits_and_each_currency_in_a_line(client_of: ClientOf, session: Session) -> None:
     costs = [{"CNY": "12345678901234.07"}, {"CNY": "0.1", "USD": "1E-5"}, {}]
     fill(session, [record(NOON - n, number=n, cost=cost) for n, cost in enumerate(costs)], dag_ids=["dag_0"])
@@ -66,7 +81,9 @@ def test_money_is_written_in_all_its_digits_and_each_currency_in_a_line(client_o
     assert sum(int(row["results"]) for row in sums) == 3
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1+1", "＋1", "－1", "＠SUM(A1)"]
+)
 def test_no_text_becomes_a_formula(client_of: ClientOf, session: Session, text: str) -> None:
     texts = {"conn_id": text, "error_code": text, "error_message": f'{text},"x"\n', "resolution": text}
     fill(session, [record(NOON, **texts, cost={text: "1"})], dag_ids=["dag_0"])
@@ -100,11 +117,15 @@ def test_all_urls_are_those_of_every_file(client_of: ClientOf, session: Session)
         payload = {"id": seeany_task_id, "status": "completed", "video_url": f"https://cdn.example/{seeany_task_id}"}
         results.add(number, SeeAnyTask.from_payload(payload))
     batch = results.result().as_json()
+    sets = [f"https://cdn.example/set-{number}.jpg" for number in range(2)]
+    batch["tasks"].append({"id": "c", "status": "completed", "image_urls": sets})
+    partial = [f"https://cdn.example/partial-{number}.jpg" for number in range(2)]
     records = [
         record(NOON, number=0, video_url=None, first_result=images[0], results=3),
         Record.of_batch(batch, conn_id="c"),
         record(NOON - 2, number=2, video_url="https://cdn.example/v.mp4"),
         record(NOON - 3, number=3, video_url=None, state="failed"),
+        record(NOON - 4, number=4, video_url=None, state="failed", results=2, result_urls=partial),
     ]
     fill(session, records, dag_ids=["dag_0"])
     push_foreign(session, "result_urls", [*images, "javascript:alert(1)"], map_index=0)
@@ -113,5 +134,5 @@ def test_all_urls_are_those_of_every_file(client_of: ClientOf, session: Session)
     response = client_of("admin").get("/api/results/urls")
     assert response.headers["content-type"] == "text/plain; charset=utf-8"
     # The batch ended when it was recorded.
-    batched = ["https://cdn.example/a", "https://cdn.example/b"]
-    assert response.text.splitlines() == [*batched, *images, "https://cdn.example/v.mp4"]
+    batched = ["https://cdn.example/a", "https://cdn.example/b", *sets]
+    assert response.text.splitlines() == [*batched, *images, "https://cdn.example/v.mp4", *partial]

@@ -124,6 +124,16 @@ def test_waits_are_found_by_their_connection(session: Session) -> None:
     assert [wait.map_index for wait in waiting(session, conn_id="studio")] == [one.map_index]
 
 
+@pytest.mark.parametrize("filters", [{"conn_id": "rare"}, {"search": "rare-id"}], ids=str)
+def test_a_current_wait_is_found_among_many_newer_ones(session: Session, filters: dict[str, str]) -> None:
+    rare, *others = tasks(session, count=queries.MAX_WAITING + 2)
+    publish(session, rare, conn_id="rare", seeany_task_id="rare-id")
+    for instance in (rare, *others):
+        defer(session, instance)
+
+    assert [(wait.run_id, wait.map_index) for wait in waiting(session, **filters)] == [(rare.run_id, rare.map_index)]
+
+
 def test_the_number_of_current_waits_in_a_response_is_limited(session: Session) -> None:
     for instance in tasks(session, count=queries.MAX_WAITING + 10):
         defer(session, instance)
@@ -331,9 +341,12 @@ def test_a_result_on_the_page_is_what_airflow_has_made_of_it(session: Session) -
     ]
 
 
-def test_a_wait_that_has_published_nothing_shows_since_when_its_task_runs(session: Session) -> None:
+@pytest.mark.parametrize(("state", "is_known"), [("deferred", True), ("queued", False)])
+def test_a_wait_that_has_published_nothing_shows_since_when_its_task_runs(
+    session: Session, state: str, is_known: bool
+) -> None:
     (instance,) = tasks(session)
-    defer(session, instance)
+    defer(session, instance, state=state)
     began = datetime.fromtimestamp(NOW - 90, tz=UTC)
     session.execute(update(TaskInstance).where(*row_of(instance)).values(start_date=began))
     session.commit()
@@ -341,7 +354,7 @@ def test_a_wait_that_has_published_nothing_shows_since_when_its_task_runs(sessio
     shown = view(session, instance).result
 
     assert shown is not None
-    assert (shown.state, shown.began) == ("waiting", NOW - 90)
+    assert (shown.state, shown.began) == ("waiting", NOW - 90 if is_known else None)
 
 
 @pytest.mark.parametrize("value", ["[" * 100_000, '"' + "[" * 100_000, '{"a":' * 50_000], ids=len)
