@@ -89,7 +89,7 @@ node_modules/.ready: package.json
 $(DEMO): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed; name it with: make PYTHON=/path/to/python3.12 …"; exit 1; }
-	@echo "Installing Airflow and the provider into $(VENV), the first time only: less than a minute …"
+	@echo "Installing Airflow and the provider into $(VENV), the first time only: about a minute …"
 	@PYTHON=$(PYTHON) .ci/install $(VENV) constraints.txt --editable '.[demo]'
 	@touch $@
 

@@ -221,9 +221,8 @@ class SeeAnyDownloadError(SeeAnyError):
             lines.append(f"  and {format_count(len(failures) - len(shown))} others")
         downloads = "1 download" if len(failures) == 1 else f"{format_count(len(failures))} downloads"
         files = "1 file" if stored == 1 else f"{format_count(stored)} files"
-        super().__init__(
-            f"{downloads} failed; {files} {were(stored)} stored, and will not be fetched again:\n" + "\n".join(lines)
-        )
+        kept = f"; {files} {were(stored)} stored, and will not be fetched again" if stored else ""
+        super().__init__(f"{downloads} failed{kept}:\n" + "\n".join(lines))
         self.failures = failures
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from threading import current_thread, main_thread
+from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
@@ -63,6 +66,7 @@ class Download:
         self._refusal: SeeAnyError | None = None
         """Why no further request to the API can succeed."""
         self._running: tuple[asyncio.AbstractEventLoop, asyncio.Task[None]] | None = None
+        self._is_cancelled = False
 
     def run(self, sources: list[Source]) -> list[Entry]:
         """
@@ -74,7 +78,8 @@ class Download:
         kinds = self._settings.files
         self.progress.begin([len(files_of(each.task, kinds)) if each.task else None for each in sources])
         try:
-            asyncio.run(self._run(sources))
+            with _time_limit_after(self.cancel):
+                asyncio.run(self._run(sources))
         except asyncio.CancelledError:
             raise SeeAnyError("The download was ended. What it had stored is kept, and not fetched again") from None
         finally:
@@ -88,6 +93,7 @@ class Download:
 
     def cancel(self) -> None:
         """End the download from a signal handler; what is unfinished is discarded."""
+        self._is_cancelled = True
         if self._running is not None:
             loop, task = self._running
             loop.call_soon_threadsafe(task.cancel)
@@ -99,6 +105,8 @@ class Download:
         loop.set_default_executor(ThreadPoolExecutor(active + 2))
         self._active = asyncio.Semaphore(active)
         self._running = loop, task
+        if self._is_cancelled:
+            raise asyncio.CancelledError
         left = iter(enumerate(sources))
         try:
             async with (
@@ -164,6 +172,32 @@ class Download:
             self._can_retry = True
         self._failures.append(Failure(seeany_task_id, sanitize(reason)))
         self.progress.fail(self._failures[-1])
+
+
+@contextmanager
+def _time_limit_after(cancel: Callable[[], None]) -> Iterator[None]:
+    """
+    Let Airflow's time limit cancel what runs in the block, and raise its exception after that.
+
+    Its signal comes once and raises where it finds the main thread. In a callback of asyncio that would be swallowed.
+    """
+    handler = signal.getsignal(signal.SIGALRM)
+    if not callable(handler) or current_thread() is not main_thread():
+        yield
+        return
+    received: list[Any] = []
+
+    def note(*signal_and_frame: Any) -> None:
+        received[:] = signal_and_frame
+        cancel()
+
+    signal.signal(signal.SIGALRM, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGALRM, handler)
+        if received:
+            handler(*received)
 
 
 class _TaskDownload:

@@ -89,8 +89,8 @@ class SubmissionStore:
         except (msgspec.ValidationError, BadTaskId) as error:
             raise SeeAnySubmissionUnknown(
                 f"The state {STATE_KEY} of this task instance cannot be read, so a SeeAny task may have been created: "
-                f"{error}. Set it to the id of the task, or delete it if there is none, under Task State Store in "
-                "Airflow's UI, then clear this task."
+                f"{error}. Set it to the id of the task, or delete it if there is none, under Storage > Task State "
+                "Store in Airflow's UI, then clear this task."
             ) from None
 
     def save(self, submission: Submission) -> None:

@@ -186,7 +186,7 @@ export const ENGLISH = {
   spendIn: (/** @type {string} */ days) => `Spend, ${SPEND_RANGES[days]}: `,
   spendBefore: (/** @type {string} */ cost, /** @type {string} */ change) =>
     `Period before: ${cost}${change && ` (${change})`}`,
-  nothingBefore: "Period before: nothing",
+  nothingBefore: "No spend in the period before",
   spendPerConnection: "Spend per connection",
   less: "Show less",
   emptyConnect: "Add a connection of type SeeAny, then this DAG. Its result appears here when its task ends.",
@@ -349,7 +349,7 @@ const CHINESE = {
   spend: "花费",
   spendIn: (days) => `${CHINESE.ranges[days]}花费：`,
   spendBefore: (cost, change) => `上一周期：${cost}${change && `（${change}）`}`,
-  nothingBefore: "上一周期：无",
+  nothingBefore: "上一周期无花费",
   spendPerConnection: "各连接花费",
   less: "收起",
   emptyConnect: "添加一个 SeeAny 类型的连接，再添加如下 DAG；任务结束后，结果会显示在这里。",
