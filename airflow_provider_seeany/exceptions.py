@@ -7,6 +7,9 @@ What another try cannot mend is an ``AirflowFailException``, so that Airflow nev
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from airflow.providers.common.compat.sdk import (
     AirflowException,
     AirflowFailException,
@@ -27,9 +30,17 @@ MAX_FILES_SHOWN = 20  # maximum result URLs that the text of a partial failure l
 class SeeAnyError(PicklableException, AirflowException):
     """Base of all exceptions of this provider."""
 
+    kind = "broke_off"
+    """Under which the UI has words for it."""
+
+    numbers: Mapping[str, float] = MappingProxyType({})
+    """What those words count."""
+
 
 class SeeAnyConfigError(SeeAnyError, AirflowFailException):
     """The Airflow connection or a parameter cannot be used. Never retried; the text says what to change."""
+
+    kind = "bad_config"
 
 
 class SeeAnyConnectionNotFound(SeeAnyError, AirflowNotFoundException):
@@ -39,9 +50,13 @@ class SeeAnyConnectionNotFound(SeeAnyError, AirflowNotFoundException):
     Airflow reports a secrets backend that is down, or an unparsable connection, in the same way.
     """
 
+    kind = "no_connection"
+
 
 class SeeAnyTaskIdError(SeeAnyError, AirflowFailException, ValueError):
     """The given value cannot be a task's id. Never retried; no request was made."""
+
+    kind = "bad_id"
 
 
 class SeeAnyTaskFailed(SeeAnyError, AirflowFailException):
@@ -73,6 +88,8 @@ class SeeAnyBatchFailed(SeeAnyError, AirflowFailException):
     :param kept: where the completed results are kept, for a person.
     """
 
+    kind = "batch_failed"
+
     def __init__(self, result: BatchResult, *, fail_fast: bool, kept: str = "") -> None:
         shown = result.failures[:MAX_FAILURES_SHOWN]
         lines = [f"  {sanitize(failure.id, limit=100)}: {failure.reason}" for failure in shown]
@@ -84,6 +101,7 @@ class SeeAnyBatchFailed(SeeAnyError, AirflowFailException):
             f"{completed_text(result, kept)}\n" + "\n".join(lines)
         )
         self.result = result
+        self.numbers = {"failed": result.failed, "total": result.total}
 
 
 def completed_text(result: BatchResult, kept: str) -> str:
@@ -96,18 +114,32 @@ def completed_text(result: BatchResult, kept: str) -> str:
 
 
 class SeeAnyTaskTimeout(SeeAnyError, AirflowSensorTimeout):
-    """The task had not ended within ``timeout``. Never retried; the text has the last progress."""
+    """
+    The task had not ended within ``timeout``. Never retried; the text has the last progress.
+
+    :param numbers: the seconds of ``timeout``; of a batch also how many of its tasks had not ended, and of how many.
+    """
+
+    kind = "timed_out"
 
     result_url: str | None = None
     """A result URL in the last response, under an unknown status."""
+
+    def __init__(self, text: str, **numbers: float) -> None:
+        super().__init__(text)
+        self.numbers = numbers
 
 
 class SeeAnyTaskNotReady(SeeAnyError):
     """The task is still running and ``wait_for_completion`` is off. Retried as the task's ``retries`` say."""
 
+    kind = "not_ready"
+
 
 class SeeAnyApiError(SeeAnyError):
     """A request brought no usable response. Retried as the task's ``retries`` say; subclasses may not be."""
+
+    kind = "request_failed"
 
     was_not_carried_out = False
     """Of a POST: certainly, so that sending it again cannot pay twice. A GET tells nothing of a POST before it."""
@@ -115,6 +147,7 @@ class SeeAnyApiError(SeeAnyError):
     def __init__(self, text: str, error: ApiError) -> None:
         super().__init__(text)
         self.http_status = error.http_status  # None if there was no response
+        self.numbers = {} if error.http_status is None else {"http_status": error.http_status}
         self.error_code = error.code  # the service's own, like its message
         self.server_message = error.message
         self.request_id = error.request_id  # for the platform's support
@@ -123,17 +156,25 @@ class SeeAnyApiError(SeeAnyError):
 class SeeAnyRequestError(SeeAnyApiError, AirflowFailException):
     """SeeAny refused the request (HTTP 4xx). Never retried."""
 
+    kind = "request_refused"
+
 
 class SeeAnyAuthError(SeeAnyRequestError):
     """SeeAny refused the API key (HTTP 401 or 403)."""
+
+    kind = "key_refused"
 
 
 class SeeAnyTaskNotFound(SeeAnyRequestError):
     """SeeAny does not know the task (HTTP 404 or 410)."""
 
+    kind = "not_found"
+
 
 class SeeAnyResponseError(SeeAnyApiError):
     """The response is invalid; the text shows its beginning. Retried as the task's ``retries`` say."""
+
+    kind = "invalid_response"
 
 
 class SeeAnyRepeatedResponseError(SeeAnyResponseError, AirflowFailException):
@@ -143,17 +184,25 @@ class SeeAnyRepeatedResponseError(SeeAnyResponseError, AirflowFailException):
 class SeeAnyNotCreated(SeeAnyError):
     """No task was created; also for a ``create`` callable to raise. Retried as the task's ``retries`` say."""
 
+    kind = "not_created"
+
 
 class SeeAnyBudgetExceeded(SeeAnyError, AirflowFailException):
     """Another task would exceed the budget of the day. Never retried; the text has what was spent."""
+
+    kind = "budget_exceeded"
 
 
 class SeeAnyBudgetUnknown(SeeAnyError):
     """The api-server did not say what was spent. Retried as the task's ``retries`` say; nothing was created."""
 
+    kind = "budget_unknown"
+
 
 class SeeAnySubmissionUnknown(SeeAnyError, AirflowFailException):
     """Nobody can tell whether a task was created, so no other one is. Never retried; the text says how to go on."""
+
+    kind = "submission_unknown"
 
 
 class SeeAnyDownloadError(SeeAnyError):

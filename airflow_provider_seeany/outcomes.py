@@ -110,7 +110,10 @@ def batch_timeout(outcome: BatchTimedOut, *, timeout: float, kept: str = "") -> 
         f"{format_count(left)} of {format_count(result.total)} SeeAny tasks were not done within {timeout:g} s, "
         f"{format_count(result.done)} {were(result.done)}{f'. Not done: {ids}{more}' if ids else ''}{last_error}. "
         f"{ended}may still finish and cost money. To wait longer, raise timeout and clear the task."
-        f"{f' {completed_text(result, kept)}' if result.completed else ''}"
+        f"{f' {completed_text(result, kept)}' if result.completed else ''}",
+        left=left,
+        total=result.total,
+        seconds=timeout,
     )
 
 
@@ -127,14 +130,17 @@ def task_timeout(outcome: TimedOut, *, seeany_task_id: str, timeout: float) -> S
     if not had and not outcome.looks_ended:
         return SeeAnyTaskTimeout(
             f"{about} was not done within {timeout:g} s; {seen}. "
-            "It may still finish and cost money. To wait longer, raise timeout and clear the task."
+            "It may still finish and cost money. To wait longer, raise timeout and clear the task.",
+            seconds=timeout,
         )
     has = "has a status that reads like an end, but is unknown to this provider" if outcome.looks_ended else ""
     error = SeeAnyTaskTimeout(
         f"{about} did not reach a known final status within {timeout:g} s, but its last response "
         f"{' and '.join(filter(None, (had, has)))}; {seen}. "
         "It may well have ended and been paid: look at it on the platform before you create it again. "
-        "To wait longer, raise timeout and clear the task."
+        "To wait longer, raise timeout and clear the task.",
+        seconds=timeout,
     )
+    error.kind = "timed_out_unclear"
     error.result_url = outcome.result_url
     return error

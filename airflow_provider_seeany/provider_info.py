@@ -30,7 +30,7 @@ CONNECTION_TYPE: dict[str, Any] = {
         },
         "request_timeout": {
             "label": "Request timeout (s)",
-            "description": "Timeout of one API request in seconds. A timed-out request does not end a wait.",
+            "description": "Timeout of one HTTP request. A timed-out request does not end the wait.",
             # Nullable, because otherwise the form's Save button is disabled while the field is empty.
             "schema": {"type": ["number", "null"], "default": DEFAULT_REQUEST_TIMEOUT, "minimum": 1},
         },
@@ -83,8 +83,8 @@ def get_provider_info() -> dict[str, Any]:
                         "default": None,
                     },
                     "publish_progress": {
-                        "description": "Let a wait in the triggerer (Airflow 3.3+) and a download publish their "
-                        "progress for the UI as an XCom: when it has changed, and at most every 10 s.",
+                        "description": "Let waits and downloads publish their progress for the UI as an XCom, at "
+                        "most every 10 s. In the triggerer that needs Airflow 3.3.",
                         "version_added": "1.0.0",
                         "type": "boolean",
                         "example": "False",

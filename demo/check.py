@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import requests
 
 from airflow_provider_seeany import __version__
+from airflow_provider_seeany.api.costs import money_text
 from demo.plan import REFUSED, Plan, WaitName
 from demo.service import open_session, request_task, settings_for
 from local_airflow import DagRun, LocalAirflow
@@ -221,9 +222,9 @@ def expected_totals(payloads: Iterable[Mapping[str, Any]]) -> dict[str, Decimal]
     return totals
 
 
-def totals_text(totals: Mapping[str, Decimal | str]) -> str:
-    """Format amounts with their currencies."""
-    return ", ".join(f"{amount} {unit}".strip() for unit, amount in totals.items())
+def totals_text(totals: Mapping[str, Decimal | str | float]) -> str:
+    """Write amounts as the log and the UI do."""
+    return " + ".join(money_text(Decimal(str(amount)), unit) for unit, amount in totals.items())
 
 
 def _result_urls(xcoms: Mapping[str, Any]) -> Iterable[str]:

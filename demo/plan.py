@@ -17,9 +17,9 @@ SINGLES = ("wait_shoes", "wait_bag", "wait_developer")
 MAPPED = "wait_many"
 REFUSED = "wait_refused"
 # The ids contain the simulated durations. They differ, so that the bars do not move in step.
-SIMULATED_SINGLES = ("video-14s-shoes", "video-17s-bag", "images-20s-2x-poster")
-SIMULATED_MANY = ("video-15s-chair", "images-18s-4x-sofa", "video-21s-desk")
-SIMULATED_REFUSED = "fails-13s-refused"
+SIMULATED_SINGLES = ("video-8s-shoes", "video-11s-bag", "images-14s-2x-poster")
+SIMULATED_MANY = ("video-9s-chair", "images-12s-4x-sofa", "video-15s-desk")
+SIMULATED_REFUSED = "fails-7s-refused"
 # The connections of the DAG, and the dialect of the API that each speaks.
 CONNECTIONS = {"seeany_default": "v1", "seeany_developer": "developer"}
 # Looks like an id but is none: the real service's stand-in for a video that fails.

@@ -145,7 +145,7 @@ def received_table(evidence: Evidence) -> Table:
         table.add_row(
             str(each.name),
             Text(_urls(xcoms)),
-            Text(f"{xcoms.get('cost', '')} {xcoms.get('cost_unit', '')}".strip()),
+            Text(totals_text({xcoms.get("cost_unit", ""): xcoms["cost"]} if "cost" in xcoms else {})),
             Text(_length_and_size(xcoms)),
             Text(str(xcoms.get("completed_at", ""))),
         )

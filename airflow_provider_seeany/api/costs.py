@@ -33,11 +33,12 @@ class Costs:
         return {unit: max(min(float(total), maximum), -maximum) for unit, total in self._totals.items()}
 
     def __str__(self) -> str:
-        return " + ".join(_amount(unit, total) for unit, total in self._totals.items())
+        return " + ".join(money_text(total, unit) for unit, total in self._totals.items())
 
 
-def _amount(unit: str, total: Decimal) -> str:
-    exponent = total.normalize().as_tuple().exponent
+def money_text(amount: Decimal, unit: str) -> str:
+    """Write money for a person, as ``moneyText`` of the UI does: ``¥0.70``, ``12.00 credits``."""
+    exponent = amount.normalize().as_tuple().exponent
     decimals = min(max(-exponent, 2), 6) if isinstance(exponent, int) else 2
-    number = f"{total:,.{decimals}f}".replace(",", " ") if total.adjusted() < 18 else f"{total:.3e}"
-    return f"{_SIGNS[unit]}{number}" if unit in _SIGNS else f"{number} {unit}"
+    number = f"{amount:,.{decimals}f}" if amount.adjusted() < 18 else f"{amount:.3e}"
+    return f"{_SIGNS[unit]}{number}" if unit in _SIGNS else f"{number} {unit}".rstrip()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Protocol
 
+from airflow_provider_seeany.api.costs import Costs
 from airflow_provider_seeany.api.result_urls import is_web_url
 from airflow_provider_seeany.api.snapshot import Snapshot, sanitized_status
 from airflow_provider_seeany.api.task import SeeAnyTask
@@ -60,8 +61,9 @@ def log_completed(task: SeeAnyTask, name: str, log: Log) -> None:
     result = task.video_url or ", ".join(task.result_urls) or "no result URL"
     if task.video_url and not is_web_url(task.video_url):
         log.warning("The video_url of SeeAny task %s is not an http(s) URL, so only return_value has it", name)
-    usage = task.usage
-    cost = "" if usage.cost is None else sanitize(f", cost {usage.cost} {usage.cost_unit or ''}".rstrip())
+    costs = Costs()
+    costs.add(task)
+    cost = f", cost {costs}" if str(costs) else ""
     if task.is_partial:
         log.warning("SeeAny task %s has a partial result (%s): %s%s", name, task.failure_reason, sanitize(result), cost)
     else:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
+from airflow_provider_seeany.api.costs import money_text
 from airflow_provider_seeany.api.text import format_count, sanitize
 from airflow_provider_seeany.budget.client import request_totals
 from airflow_provider_seeany.exceptions import SeeAnyBudgetExceeded, SeeAnyBudgetUnknown
@@ -39,7 +40,7 @@ def check_budget(budget: SeeAnyBudget, context: Context, *, seeany_conn_id: str,
     about = f"connection {seeany_conn_id}" if conn_id else f"DAG {context['ti'].dag_id}"
     state = describe(budget, totals, about=about)
     if totals.others:
-        others = ", ".join(f"{_text(amount)} {sanitize(unit)}" for unit, amount in sorted(totals.others.items()))
+        others = ", ".join(money_text(amount, sanitize(unit)) for unit, amount in sorted(totals.others.items()))
         log.warning("Spent in other currencies, which this budget does not count: %s", others)
     if _cost_of_one(budget, totals) is None:
         log.warning("What is in flight cannot be estimated: nothing has ended yet. Set expected_cost")
@@ -64,12 +65,12 @@ def is_exceeded(budget: SeeAnyBudget, totals: SpendTotals) -> bool:
 def describe(budget: SeeAnyBudget, totals: SpendTotals, *, about: str) -> str:
     """Describe what was spent, for a person."""
     each, unit = _cost_of_one(budget, totals), sanitize(budget.unit)
-    estimate = f" at about {_text(each)} {unit} each" if each is not None else ""
+    estimate = f" at about {money_text(each, unit)} each" if each is not None else ""
     unpriced = f", {format_count(totals.unpriced)} completed without a cost" if totals.unpriced else ""
     ends = datetime.fromtimestamp(totals.ends_at, tz=UTC)
     return (
-        f"the limit is {_text(Decimal(budget.limit))} {unit} a day for {about}; "
-        f"{_text(totals.spent)} {unit} spent{unpriced}, {format_count(totals.in_flight)} in flight{estimate}. "
+        f"the limit is {money_text(Decimal(budget.limit), unit)} a day for {about}; "
+        f"{money_text(totals.spent, unit)} spent{unpriced}, {format_count(totals.in_flight)} in flight{estimate}. "
         f"The day ends at {ends:%Y-%m-%d %H:%M} UTC"
     )
 
@@ -78,7 +79,3 @@ def _cost_of_one(budget: SeeAnyBudget, totals: SpendTotals) -> Decimal | None:
     if budget.expected_cost is not None:
         return Decimal(budget.expected_cost)
     return None if totals.mean is None else round(totals.mean, 4)
-
-
-def _text(amount: Decimal) -> str:
-    return f"{amount.normalize():f}"

@@ -1,7 +1,7 @@
 """
 SeeAny's callback: SeeAny calls back when a task has ended; the wait for it is resumed, or an asset gets its event.
 
-A callback works like a doorbell: it causes a poll, and its body is not believed. How it hangs together::
+A callback is only a notification: it causes a poll, and its body is not believed. How it hangs together::
 
     url, token      the URL to pass on when a SeeAny task is created; its token names the connection, perhaps an asset
     registration    the XCom by which a callback finds a wait; who deletes it may end the wait

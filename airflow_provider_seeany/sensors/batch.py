@@ -156,6 +156,7 @@ class SeeAnyTaskBatchSensor(BaseSeeAnyOperator, BaseSensorOperator):
             return PokeReturnValue(
                 is_done=True, xcom_value=self._deliver(context, ResultCollector([]).result().as_json())
             )
+        self.show_progress(context, wait.progress(ids))
         self.defer(
             trigger=wait.trigger(ids, context),
             method_name="execute_complete",

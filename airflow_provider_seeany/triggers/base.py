@@ -34,6 +34,7 @@ from airflow_provider_seeany.hooks.seeany import SeeAnyHook
 from airflow_provider_seeany.triggers import supervisor_api
 from airflow_provider_seeany.triggers.progress import ProgressPublisher
 from airflow_provider_seeany.triggers.xcoms import TriggererXComs, state_of
+from airflow_provider_seeany.xcoms.record import Progress
 
 End = TypeVar("End")
 Settings = TypeVar("Settings", bound=WaitSettings)
@@ -119,7 +120,14 @@ class BaseSeeAnyTrigger(BaseTrigger):
     def _progress_publisher(self, *, seeany_task_id: str | None = None) -> ProgressPublisher:
         """Return what publishes the progress of this wait; without an id that of a batch."""
         xcoms = self.xcoms if self._settings.do_xcom_push else None
-        return ProgressPublisher(xcoms, conn_id=self.seeany_conn_id, log=self.log, seeany_task_id=seeany_task_id)
+        about = Progress(
+            conn_id=self.seeany_conn_id,
+            at=0,
+            seeany_task_id=sanitize(seeany_task_id) if seeany_task_id else None,
+            began=int(self._began()),
+            deadline=None if self._ends_at is None else int(self._ends_at),
+        )
+        return ProgressPublisher(xcoms, about, log=self.log)
 
     @property
     def _settings(self) -> WaitSettings:

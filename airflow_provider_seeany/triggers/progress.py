@@ -32,18 +32,15 @@ class ProgressPublisher:
     soon after it, are dropped.
 
     :param xcoms: the XComs of the task instance; ``None`` publishes nothing.
-    :param seeany_task_id: ``None`` for a batch.
+    :param about: what every update has: the connection, the SeeAny task, beginning and deadline of the wait.
     """
 
     _live: ClassVar[int] = 0
 
-    def __init__(
-        self, xcoms: TriggererXComs | None, *, conn_id: str, log: Log, seeany_task_id: str | None = None
-    ) -> None:
+    def __init__(self, xcoms: TriggererXComs | None, about: Progress, *, log: Log) -> None:
         self._xcoms = xcoms
-        self._conn_id = conn_id
+        self._about = about
         self._log = log
-        self._seeany_task_id = seeany_task_id
         self._is_enabled = xcoms is not None and publishes_progress() and hasattr(XCom, "aset")
         self._published: Progress | None = None
         self._next_at = 0.0
@@ -60,10 +57,14 @@ class ProgressPublisher:
             # A message that was sent already is handled before any that this trigger sends from now on.
             self._writing.cancel()
 
-    def update(self, snapshot: Snapshot | None) -> None:
+    def update(self, snapshot: Snapshot | None, *, next_poll_at: float | None = None) -> None:
         """Publish the progress of a task."""
         if snapshot is not None and self._is_due():
-            self._publish(percent=snapshot.progress, seconds_left=snapshot.estimated_remaining)
+            self._publish(
+                percent=snapshot.progress,
+                seconds_left=snapshot.estimated_remaining,
+                next_poll_at=None if next_poll_at is None else int(next_poll_at),
+            )
 
     def update_batch(self, results: ResultCollector) -> None:
         """Publish the progress of a batch."""
@@ -78,12 +79,7 @@ class ProgressPublisher:
         return self._is_enabled and self._writing is None and monotonic() >= self._next_at
 
     def _publish(self, **fields: Any) -> None:
-        progress = Progress(
-            conn_id=self._conn_id,
-            seeany_task_id=sanitize(self._seeany_task_id) if self._seeany_task_id else None,
-            at=int(time.time()),
-            **fields,
-        )
+        progress = msgspec.structs.replace(self._about, at=int(time.time()), **fields)
         before = self._published
         if before is not None and msgspec.structs.replace(before, at=progress.at) == progress:
             return

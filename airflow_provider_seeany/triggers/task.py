@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
     from airflow_provider_seeany.hooks.reauth import ReauthenticatingClient
-    from airflow_provider_seeany.triggers.progress import ProgressPublisher
 
 Value = TypeVar("Value")
 
@@ -212,13 +211,13 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
 
         async def poll(client: ReauthenticatingClient) -> Outcome:
             while isinstance(step := wait.receive(await reply_to_poll(client, seeany_task_id), now()), Pause):
-                progress.update(wait.last_snapshot)
+                progress.update(wait.last_snapshot, next_poll_at=now() + step.seconds)
                 await asyncio.sleep(step.seconds)
             return step
 
         with self._progress_publisher(seeany_task_id=seeany_task_id) as progress:
             if self._registration is not None:
-                await self._expect_callback(self._registration, wait, now, progress)
+                await self._expect_callback(self._registration, wait, now)
             # A request that hangs, or is queued behind others that do, has to end before Airflow's own limit.
             limit = None if deadline is None else max(deadline - now(), 0) + LAST_POLL_SECONDS
             try:
@@ -246,16 +245,12 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
             self.task_instance, seeany_conn_id=self.seeany_conn_id, seeany_task_id=seeany_task_id
         )
 
-    async def _expect_callback(
-        self, registration: CallbackRegistration, wait: Wait, now: ForwardClock, progress: ProgressPublisher
-    ) -> None:
+    async def _expect_callback(self, registration: CallbackRegistration, wait: Wait, now: ForwardClock) -> None:
         """Sleep until the first poll is due; no callback is missed from here on."""
         if self.end_from_trigger:
             await self._or_if_unavailable(None, self._register(registration))
             log_expected(self.log, poll_interval=self._settings.callback_poll_interval)
             return
-        # What the worker saw: until the first poll there may be nothing newer to show.
-        progress.update(wait.last_snapshot)
         if self.first_poll_at is not None:
             await sleep_until(self.first_poll_at + NOTE_SECONDS, now)
         if not await self._or_if_unavailable(True, registration.was_received()):

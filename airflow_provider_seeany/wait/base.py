@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from airflow_provider_seeany.xcoms.record import Progress, Record
 
 
+SHOW_INTERVAL = 10.0  # minimum seconds between two writes of a worker's progress
+
+
 class BaseSeeAnyOperator(BaseOperator):
     """
     Adds a reason to deferral timeouts and skips, which Airflow leaves without one.
@@ -61,6 +64,8 @@ class BaseSeeAnyOperator(BaseOperator):
 
     is_killed = False
     """Whether Airflow has ended the wait in this process."""
+
+    _shows_at = 0.0
 
     is_resumed = False
     """Whether the wait was deferred before."""
@@ -103,7 +108,7 @@ class BaseSeeAnyOperator(BaseOperator):
     def log_skip(self, reason: BaseException | None) -> None:
         """Log why a task is skipped instead of failed; Airflow logs only that it is."""
         if reason is not None:
-            self.log.error("Skipped instead of failed: %s: %s", type(reason).__name__, reason)
+            self.log.warning("Skipped instead of failed: %s: %s", type(reason).__name__, reason)
 
     @contextmanager
     def recording_failure(self, context: Context, *, is_wait: bool = True) -> Iterator[None]:
@@ -142,6 +147,15 @@ class BaseSeeAnyOperator(BaseOperator):
 
         self.push_record(context, record)
         count_end(self, context.get("ti"), record)
+
+    def show_progress(self, context: Context, progress: Progress) -> None:
+        """Push the progress for the UI, at most every :data:`SHOW_INTERVAL` seconds."""
+        from airflow_provider_seeany.xcoms.result import publishes_progress
+
+        now = time.monotonic()
+        if now >= self._shows_at and publishes_progress():
+            self._shows_at = now + SHOW_INTERVAL
+            self.push_record(context, progress)
 
     def push_record(self, context: Context, record: Record | Progress) -> None:
         """Push a record for the UI, unless the task pushes nothing. An error in this does not fail the task."""
@@ -251,8 +265,12 @@ class BaseTaskWaitOperator(StartsFromTrigger, BaseSeeAnyOperator):
 
         A callback is registered before the poll, so that none is missed in between.
         """
-        if not self.expect_callback:
-            return self.worker_part.poll()
+        task = self._registered_poll(context) if self.expect_callback else self.worker_part.poll()
+        if task is None:
+            self.show_progress(context, self.worker_part.progress())
+        return task
+
+    def _registered_poll(self, context: Context) -> SeeAnyTask | None:
         registration = self.worker_part.registration(context["ti"])
         registration.register()
         try:

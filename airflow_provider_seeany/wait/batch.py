@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -29,6 +29,7 @@ from airflow_provider_seeany.outcomes import batch_result, batch_timeout
 from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
 from airflow_provider_seeany.triggers.stored_ids import StoredIds, must_be_stored
 from airflow_provider_seeany.wait.deferral import NO_REPORT, decode_event, first_poll_at
+from airflow_provider_seeany.xcoms.record import BatchCounts, Progress
 
 
 class BatchWait:
@@ -76,6 +77,17 @@ class BatchWait:
             # As soon as possible: of some thousand tasks, some have ended by now.
             first_poll_at=first_poll_at(0, self._deadline),
             expected_duration=expected_seconds(self._expected_duration, self._log),
+        )
+
+    def progress(self, ids: Sequence[str]) -> Progress:
+        """Return what the UI shows until the trigger has polled."""
+        return Progress(
+            conn_id=self._seeany_conn_id,
+            at=int(time.time()),
+            percent=0,
+            began=int(self._deadline - self.settings.timeout),
+            deadline=int(self._deadline),
+            batch=BatchCounts(total=len(ids)),
         )
 
     def outcome(self, event: Mapping[str, Any]) -> BatchOutcome:

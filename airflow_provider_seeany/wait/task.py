@@ -28,6 +28,7 @@ from airflow_provider_seeany.hooks.seeany import SeeAnyHook, checked_id
 from airflow_provider_seeany.outcomes import completed_task, task_timeout
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from airflow_provider_seeany.wait.deferral import NO_REPORT, decode_event, first_poll_at
+from airflow_provider_seeany.xcoms.record import Progress
 
 MAX_PAUSE_IN_POKE = 15.0
 """
@@ -142,6 +143,21 @@ class TaskWait:
         if (error := self._wait.last_error) is not None:
             raise api_error(error, seeany_conn_id=self.seeany_conn_id, seeany_task_id=self.seeany_task_id)
         raise SeeAnyTaskNotReady(f"{self._about} is not done yet: {self._wait.last_snapshot}.")
+
+    def progress(self) -> Progress:
+        """Return what the UI shows until the next poll."""
+        snapshot, now = self._wait.last_snapshot, self._clock()
+        pause = self.settings.callback_poll_interval if self.settings.expect_callback else self.pause
+        return Progress(
+            conn_id=self.seeany_conn_id,
+            at=int(now),
+            seeany_task_id=sanitize(str(self.seeany_task_id)),
+            percent=snapshot.progress if snapshot else None,
+            seconds_left=snapshot.estimated_remaining if snapshot else None,
+            began=int(self._deadline - self.settings.timeout),
+            deadline=int(self._deadline),
+            next_poll_at=int(min(now + pause, self._deadline)),
+        )
 
     def abandon(self) -> None:
         """Close what this process holds, and log that the SeeAny task continues."""

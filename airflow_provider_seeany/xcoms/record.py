@@ -26,6 +26,7 @@ from airflow_provider_seeany.xcoms.record_key import FIRST_KEY, LAST_KEY, PROGRE
 
 if TYPE_CHECKING:
     from airflow_provider_seeany.api.collector import ResultCollector
+    from airflow_provider_seeany.exceptions import SeeAnyError
     from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 
 PARTIAL_RESULT_KEY = "batch_result"
@@ -84,6 +85,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
     The progress of a wait at a moment in Unix seconds; of a batch, the cost so far too, as in :class:`Record`.
 
+    :param began: when the wait began; as its deadline and the next poll, in Unix seconds, as far as they are known.
     :param is_created: whether the SeeAny task was only created, and nothing waits for it here.
     :param copies: of a download, which is no wait and has nothing else of this but the percentage.
     """
@@ -93,6 +95,9 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     seeany_task_id: str | None = None
     percent: int | float | None = None
     seconds_left: int | float | None = None
+    began: int | None = None
+    deadline: int | None = None
+    next_poll_at: int | None = None
     batch: BatchCounts | None = None
     cost: dict[str, str] = {}
     is_created: bool = False
@@ -153,6 +158,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     :param cost: decimal numbers as text, by currency.
     :param first_result: URL of the first result file, if there is no video.
     :param results: number of result files.
+    :param error_message: the service's message; else what the provider's exception says, with ``is_own_message``.
+    :param error_kind: the kind of the provider's exception, for which the UI has words; ``None`` for a failed task.
+    :param error_numbers: what those words count.
     :param is_partial: whether other files of the task failed.
     :param result_urls: the first files of a partial failure: one that is not accepted pushes no other XComs.
     """
@@ -170,6 +178,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     resolution: str | None = None
     error_code: str | None = None
     error_message: str | None = None
+    error_kind: str | None = None
+    error_numbers: dict[str, int | float] = {}
+    is_own_message: bool = False
     batch: BatchCounts | None = None
     failures: list[Failure] = []
     is_partial: bool = False
@@ -203,11 +214,19 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Return the record of a batch that succeeded, from its result as JSON."""
         counts = BatchCounts(**{name: result[name] for name in BatchCounts.__struct_fields__})
         cost = exact_amounts(result["cost"])
-        return cls(state="completed", conn_id=conn_id, at=_ended_at(None), cost=cost, batch=counts)
+        thumbnails = (web_url(task.get("thumbnail_url")) for task in result["tasks"])
+        return cls(
+            state="completed",
+            conn_id=conn_id,
+            at=_ended_at(None),
+            cost=cost,
+            thumbnail_url=next(filter(None, thumbnails), None),
+            batch=counts,
+        )
 
     @classmethod
     def of_error(
-        cls, error: BaseException, *, conn_id: str, seeany_task_id: str | None, batch: BatchResult | None = None
+        cls, error: SeeAnyError, *, conn_id: str, seeany_task_id: str | None, batch: BatchResult | None = None
     ) -> Record:
         """Return the record of a wait that ended with an exception; ``batch`` is the result of a batch so far."""
         from airflow_provider_seeany import exceptions
@@ -217,6 +236,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             urls = _first_urls(error.task.result_urls)
             return msgspec.structs.replace(record, state="failed", result_urls=urls)
         code = message = result_url = None
+        own_message = str(error)
         match error:
             case exceptions.SeeAnyApiError():
                 code, message = error.error_code or error.http_status, error.server_message
@@ -224,7 +244,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
                 result_url = web_url(error.result_url)
             case exceptions.SeeAnyBatchFailed():
                 # Its other lines list the failures, which the record has one by one.
-                message = str(error).partition("\n")[0]
+                own_message = own_message.partition("\n")[0]
         return cls(
             state="timed_out" if isinstance(error, exceptions.SeeAnyTaskTimeout) else "failed",
             conn_id=conn_id,
@@ -237,7 +257,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             first_result=result_url,
             results=1 if result_url else 0,
             error_code=_text(code),
-            error_message=_text(message or str(error)),
+            error_message=_text(message or own_message),
+            error_kind=error.kind,
+            error_numbers=dict(error.numbers),
+            is_own_message=not message,
         )
 
     def xcoms(self, task_instance: TaskInstanceKey) -> dict[str, Any]:

@@ -123,6 +123,16 @@ def state_part(state: State) -> tuple[int, str]:
     return _SPEND_PART + _HASH + 1, f"{_LETTERS[state]}:"
 
 
+def seeany_task_part(seeany_task_id: str) -> tuple[int, str]:
+    """Return the index in a key, and the text, of a SeeAny task's part."""
+    return _AFTER_MOMENT, f"{hash_part(seeany_task_id)}:"
+
+
+def dag_part(dag_id: str) -> tuple[int, str]:
+    """Return the index in a key, and the text, of a DAG's part."""
+    return _SPEND_PART, f"{hash_part(dag_id)}:"
+
+
 def connection_part(conn_id: str) -> tuple[int, str]:
     """Return the index in a key, and the text, of a connection's part."""
     return _SPEND_PART + _HASH + 3, f"{_connection(conn_id)}:"

@@ -40,11 +40,11 @@ def keep_failure(context: Context) -> None:
 @dag(
     schedule=None,
     params={
-        "shoes": Param("video-14s-shoes", type="string"),
-        "bag": Param("video-17s-bag", type="string"),
-        "developer": Param("images-20s-2x-poster", type="string"),
-        "many": Param(["video-15s-chair", "images-18s-4x-sofa", "video-21s-desk"], type="array"),
-        "refused": Param("fails-13s-refused", type="string"),
+        "shoes": Param("video-8s-shoes", type="string"),
+        "bag": Param("video-11s-bag", type="string"),
+        "developer": Param("images-14s-2x-poster", type="string"),
+        "many": Param(["video-9s-chair", "images-12s-4x-sofa", "video-15s-desk"], type="array"),
+        "refused": Param("fails-7s-refused", type="string"),
     },
     tags=["seeany", "demo"],
 )

@@ -17,7 +17,7 @@ def test_currencies_are_never_added_together() -> None:
         costs.add(task_with("x", "completed", usage={"cost": cost, "cost_unit": unit}))
     costs.add(task_with("x", "completed"))
 
-    assert str(costs) == "¥0.30 + $3.00 + 1 200.00 JPY + €0.0035 + 1.00 ?"
+    assert str(costs) == "¥0.30 + $3.00 + 1,200.00 JPY + €0.0035 + 1.00 ?"
     assert costs.totals() == {"CNY": 0.3, "USD": 3.0, "JPY": 1200.0, "EUR": 0.0035, "?": 1.0}
 
 
@@ -27,7 +27,7 @@ def test_ten_thousand_costs_add_up_to_the_cent() -> None:
         costs.add(completed("x", cost=0.7))
 
     assert costs.totals() == {"CNY": float(Decimal("7000.0"))}
-    assert str(costs) == "¥7 000.00"
+    assert str(costs) == "¥7,000.00"
 
 
 @pytest.mark.parametrize("cost", [1e308, -1e308, 10**30])

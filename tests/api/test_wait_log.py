@@ -33,7 +33,7 @@ def test_a_partial_result_is_warned_of_with_its_reason_and_what_there_is(log: Re
 
     assert log.warnings == [
         "SeeAny task x has a partial result (some of its files failed, 2 were made: 4 张图片中有 2 张生成失败 "
-        f"(image_failed)): {', '.join(PARTIAL_URLS)}, cost 0.4 CNY"
+        f"(image_failed)): {', '.join(PARTIAL_URLS)}, cost ¥0.40"
     ]
 
 
@@ -96,7 +96,7 @@ def test_the_end_is_logged_in_one_line_with_url_and_cost(log: RecordedLog) -> No
     wait(log, task_id="vid_20260603_001").receive(SeeAnyTask.from_payload(COMPLETED), START)
 
     assert log.infos == [
-        "SeeAny task vid_20260603_001 completed: https://cdn.seeany.com/video/vid_001/output.mp4, cost 0.7 CNY"
+        "SeeAny task vid_20260603_001 completed: https://cdn.seeany.com/video/vid_001/output.mp4, cost ¥0.70"
     ]
 
 
@@ -105,7 +105,7 @@ def test_the_end_is_logged_in_one_line_with_url_and_cost(log: RecordedLog) -> No
     [
         ({"images": [{"url": "https://h/1"}, {"url": "https://h/2"}]}, "https://h/1, https://h/2"),
         ({"object": "image_set"}, "no result URL"),
-        ({"usage": {"cost": 0}}, "no result URL, cost 0"),
+        ({"usage": {"cost": 0}}, "no result URL, cost 0.00 ?"),
     ],
 )
 def test_the_end_of_any_kind_of_task_is_logged(log: RecordedLog, fields: dict[str, Any], text: str) -> None:

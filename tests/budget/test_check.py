@@ -98,8 +98,8 @@ def test_a_budget_that_is_exceeded_fails_and_says_all_that_matters(server: Hosti
         run(SeeAnyBudget(200))
 
     assert str(failed.value) == (
-        "The budget does not allow another SeeAny task: the limit is 200 CNY a day for DAG videos; 198.6 CNY spent, "
-        "2 completed without a cost, 3 in flight at about 0.7 CNY each. The day ends at 2027-01-16 00:00 UTC."
+        "The budget does not allow another SeeAny task: the limit is ¥200.00 a day for DAG videos; ¥198.60 spent, "
+        "2 completed without a cost, 3 in flight at about ¥0.70 each. The day ends at 2027-01-16 00:00 UTC."
     )
 
 
@@ -107,7 +107,7 @@ def test_a_budget_that_is_exceeded_may_skip_or_warn(server: HostileServer) -> No
     server.script(*says(totals("200"), totals("200")))
     log = RecordedLog()
 
-    with pytest.raises(AirflowSkipException, match="200 CNY a day for connection studio"):
+    with pytest.raises(AirflowSkipException, match=r"¥200\.00 a day for connection studio"):
         run(SeeAnyBudget(200, on_exceed="skip", scope="conn_id"))
     run(SeeAnyBudget(200, on_exceed="warn"), log)
 
@@ -120,7 +120,7 @@ def test_what_was_spent_in_other_currencies_is_said_once(server: HostileServer) 
 
     run(SeeAnyBudget(200), log)
 
-    assert log.text.count("2 ?, 0.4 USD") == 1
+    assert log.text.count("2.00 ?, $0.40") == 1
 
 
 UNKNOWN: dict[str, Callable[[], Any]] = {
@@ -180,4 +180,4 @@ def test_nothing_else_is_logged_than_that_the_budget_allows_it(server: HostileSe
     run(SeeAnyBudget(200), log)
 
     (line,) = [*log.infos, *log.warnings]
-    assert "Within the budget: the limit is 200 CNY a day for DAG videos; 1.4 CNY spent, 1 in flight" in line
+    assert "Within the budget: the limit is ¥200.00 a day for DAG videos; ¥1.40 spent, 1 in flight" in line

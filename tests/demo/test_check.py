@@ -160,11 +160,11 @@ SHOES = SIMULATED.singles[0]
         (serving(SHOES, added_later=1), "the payload's added_later is None, the service returned 1"),
         (serving(SHOES, status="processing"), "the service returned the status processing"),
         (lambda evidence: replace(evidence, served={}), "wait_shoes: the service does not know this task"),
-        (lambda evidence: replace(evidence, totals={}), "the total is missing, but must be 3.6 CNY"),
-        (lambda evidence: replace(evidence, totals={"CNY": "3.5"}), "the total is 3.5 CNY, but must be 3.6 CNY"),
+        (lambda evidence: replace(evidence, totals={}), "the total is missing, but must be ¥3.60"),
+        (lambda evidence: replace(evidence, totals={"CNY": "3.5"}), "the total is ¥3.50, but must be ¥3.60"),
         (
             lambda evidence: replace(evidence, totals={"CNY": "3.6", "USD": "0"}),
-            "the total is 3.6 CNY, 0 USD, but must be 3.6 CNY",
+            "the total is ¥3.60 + $0.00, but must be ¥3.60",
         ),
         (failure(exception="SeeAnyTaskTimeout"), "failed with SeeAnyTaskTimeout, not with SeeAnyTaskFailed"),
         (failure(text="SeeAny task failed"), f"the failure's text lacks {SIMULATED.refused}"),
@@ -236,4 +236,4 @@ def test_costs_are_added_exactly_by_currency() -> None:
     payloads = [{"usage": {"cost": cost, "cost_unit": unit}} for cost, unit in ((0.1, "CNY"), (0.2, "CNY"), (1, "USD"))]
     totals = expected_totals([*payloads, {}, {"usage": None}, {"usage": {"cost_unit": "CNY"}}])
     assert totals == {"CNY": Decimal("0.3"), "USD": Decimal(1)}
-    assert totals_text(totals) == "0.3 CNY, 1 USD"
+    assert totals_text(totals) == "¥0.30 + $1.00"

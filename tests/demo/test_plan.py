@@ -49,7 +49,7 @@ def test_the_real_service_gets_requests_for_one_task_only() -> None:
 
 def test_one_wait_of_the_simulators_demo_uses_the_other_dialect() -> None:
     apis = simulated().apis
-    assert {seeany_id for seeany_id, api in apis.items() if api == "developer"} == {"images-20s-2x-poster"}
+    assert {seeany_id for seeany_id, api in apis.items() if api == "developer"} == {"images-14s-2x-poster"}
 
 
 @pytest.mark.parametrize("api", ["v1", "developer"])

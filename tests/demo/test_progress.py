@@ -21,7 +21,7 @@ LOGGER = "(airflow.providers.seeany)"
         ("SeeAny task x: queued", Progress("queued")),
         ("SeeAny task x: 排队中 3 %", Progress("排队中", 3)),
         ("SeeAny task x: processing 250 %", Progress("processing", 100)),
-        ("SeeAny task x completed: https://x/y.mp4, cost 0.7 CNY", Progress("completed", 100)),
+        ("SeeAny task x completed: https://x/y.mp4, cost ¥0.70", Progress("completed", 100)),
         ("SeeAny task xy: processing 65 %", None),
         ("SeeAny task x failed", None),
         ("Pausing task as DEFERRED.", None),

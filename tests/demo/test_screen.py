@@ -71,7 +71,7 @@ def test_the_result_shows_the_received_xcoms_and_the_platforms_message() -> None
     evidence = good_evidence(simulated())
     to.print(result(evidence, judge(simulated(), evidence), max_deferred=7, busy=0))
     text = written.getvalue()
-    for part in ("/output.mp4", "0.7 CNY", "5 s, 720p", "2025-06-03T00:02:30Z", "and 1 more", "3.6 CNY", MESSAGE):
+    for part in ("/output.mp4", "¥0.70", "5 s, 720p", "2025-06-03T00:02:30Z", "and 1 more", "¥3.60", MESSAGE):
         assert part in text
     assert text.splitlines()[-1].strip() == "PASS"
     assert "FAIL" not in text

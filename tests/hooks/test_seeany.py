@@ -395,14 +395,14 @@ NOT_ACCEPTED_BY_DEVELOPER: dict[str, tuple[Responder, str]] = {
     "a list": (reply(200, []), "no code of success"),
 }
 BALANCES: dict[str, tuple[object, str]] = {
-    "a number": (12.5, " The balance is 12.5."),
-    "an object": ({"balance": 12.5, "currency": "CNY"}, " The balance is 12.5 CNY."),
-    "text": ({"balance": "¥12.50"}, " The balance is 12.5 CNY."),
-    "deeper": ({"account": {"amount": 300, "unit": "credits"}}, " The balance is 300 credits."),
+    "a number": (12.5, " The balance is 12.50."),
+    "an object": ({"balance": 12.5, "currency": "CNY"}, " The balance is ¥12.50."),
+    "text": ({"balance": "¥12.50"}, " The balance is ¥12.50."),
+    "deeper": ({"account": {"amount": 300, "unit": "credits"}}, " The balance is 300.00 credits."),
     "none": ({"name": "studio"}, ""),
     "null": (None, ""),
     "a list": ([1, 2], ""),
-    "brackets": ({"balance": 1, "unit": "[red]"}, " The balance is 1 (red)."),
+    "brackets": ({"balance": 1, "unit": "[red]"}, " The balance is 1.00 (red)."),
 }
 
 

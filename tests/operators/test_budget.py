@@ -52,7 +52,7 @@ def test_it_lets_the_dag_go_on_while_there_is_something_left(queries: list[Any])
 
 @pytest.mark.parametrize(("on_exceed", "kind"), [("fail", SeeAnyBudgetExceeded), ("skip", AirflowSkipException)])
 def test_it_stops_the_dag_when_nothing_is_left(queries: list[Any], on_exceed: Any, kind: type[Exception]) -> None:
-    with pytest.raises(kind, match=r"the limit is 2\.9 USD a day for connection studio"):
+    with pytest.raises(kind, match=r"the limit is \$2\.90 a day for connection studio"):
         operator(limit=2.9, unit="USD", scope="conn_id", seeany_conn_id="studio", on_exceed=on_exceed).execute(
             context()
         )

@@ -155,6 +155,7 @@ def test_what_the_first_poll_finds_out_is_skipped_if_wanted_and_the_reason_is_lo
 
     assert f"Skipped instead of failed: {kind.__name__}: " in caplog.text
     assert reason in caplog.text
+    assert max(line.levelno for line in caplog.records) == logging.WARNING
 
 
 @each_dialect
@@ -175,6 +176,7 @@ def test_a_failure_seen_by_the_trigger_is_skipped_if_wanted_and_the_reason_is_lo
         sensor(VIDEO, **{skip: True}).resume_execution(*finished(FAILED), context())
 
     assert "Skipped instead of failed: SeeAnyTaskFailed: " in caplog.text
+    assert max(line.levelno for line in caplog.records) == logging.WARNING
     assert "生成内容违反内容安全策略 (content_policy_violation)" in caplog.text
 
 

@@ -11,8 +11,8 @@ from tests.system.conftest import FinishedRun
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("airflow")]
 
 REFUSED = {
-    "budget_spent": "1.5 CNY a day for DAG budget_spent; 1.4 CNY spent, 0 in flight at about 0.7 CNY each",
-    "budget_in_flight": "10 CNY a day for DAG budget_in_flight; 0 CNY spent, 2 in flight at about 5 CNY each",
+    "budget_spent": "¥1.50 a day for DAG budget_spent; ¥1.40 spent, 0 in flight at about ¥0.70 each",
+    "budget_in_flight": "¥10.00 a day for DAG budget_in_flight; ¥0.00 spent, 2 in flight at about ¥5.00 each",
 }
 
 
@@ -43,4 +43,4 @@ def test_a_budget_that_warns_goes_on(run_dag: Callable[[str], FinishedRun]) -> N
     run = run_dag("budget_spent")
 
     assert run.task("other_currency").state == "success"
-    assert "The budget does not allow another SeeAny task: the limit is 0 USD" in run.log("other_currency")
+    assert "The budget does not allow another SeeAny task: the limit is $0.00" in run.log("other_currency")

@@ -81,7 +81,7 @@ def test_a_completed_task_succeeds_with_the_same_xcoms_and_links_in_every_mode(r
     record = run.record(cell.task_id)
     assert record is not None
     assert (record["state"], record["cost"], record["video_url"]) == ("completed", {"CNY": "0.7"}, video)
-    assert f"SeeAny task {cell.seeany_task_id} completed: {video}, cost 0.7 CNY" in run.log(cell.task_id)
+    assert f"SeeAny task {cell.seeany_task_id} completed: {video}, cost ¥0.70" in run.log(cell.task_id)
 
 
 @cells("completed", "partial", dialect="developer")

@@ -81,21 +81,6 @@ async def test_the_worker_s_snapshot_counts_as_the_first_poll(
     assert supervisor.xcoms[KEY] == REGISTRATION
 
 
-@pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="Before Airflow 3.3 a trigger cannot push XComs")
-async def test_the_worker_s_snapshot_is_published_until_the_first_poll(
-    hostile: HostileServer, supervisor: OwnSupervisor
-) -> None:
-    supervisor.xcoms[KEY] = REGISTRATION
-    waiting = trigger(callback_poll_interval=60, last_snapshot={**seen(1), "progress": 40, "estimated_remaining": 9})
-    running = asyncio.create_task(end_of(waiting))
-    await asyncio.sleep(0.2)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-
-    shown = supervisor.xcoms["_seeany"]
-    assert (shown["seeany_task_id"], shown["percent"], shown["seconds_left"]) == ("x", 40, 9)
-
-
 async def test_a_trigger_without_a_task_instance_polls_as_usual(
     hostile: HostileServer, supervisor: OwnSupervisor
 ) -> None:

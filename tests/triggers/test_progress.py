@@ -17,6 +17,7 @@ from airflow_provider_seeany.api.snapshot import Snapshot
 from airflow_provider_seeany.triggers import progress as module
 from airflow_provider_seeany.triggers.progress import ProgressPublisher
 from airflow_provider_seeany.triggers.xcoms import TriggererXComs
+from airflow_provider_seeany.xcoms.record import Progress
 from tests.hostile import COMPLETED, HostileServer, reply, task
 from tests.supervisor import Supervisor
 from tests.waits import task_trigger
@@ -41,7 +42,8 @@ def pushed(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> list[dict
 
 def publisher(task_instance: Any = TASK) -> ProgressPublisher:
     xcoms = None if task_instance is None else TriggererXComs(task_instance)
-    return ProgressPublisher(xcoms, conn_id="c", log=logging.getLogger(), seeany_task_id="vid")
+    about = Progress(conn_id="c", at=0, seeany_task_id="vid", began=1000, deadline=4600)
+    return ProgressPublisher(xcoms, about, log=logging.getLogger())
 
 
 def snapshot(progress: float) -> Snapshot:
@@ -50,9 +52,15 @@ def snapshot(progress: float) -> Snapshot:
 
 async def test_it_publishes_the_progress_of_a_snapshot(pushed: list[dict[str, Any]]) -> None:
     with publisher() as progress:
-        progress.update(snapshot(40))
+        progress.update(snapshot(40), next_poll_at=1020.7)
         await asyncio.sleep(0.01)
     (value,) = pushed
+    assert (value["seeany_task_id"], value["began"], value["deadline"], value["next_poll_at"]) == (
+        "vid",
+        1000,
+        4600,
+        1020,
+    )
     assert (value["key"], value["percent"], value["seconds_left"], value["map_index"]) == ("_seeany", 40, 9, -1)
 
 

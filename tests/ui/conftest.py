@@ -38,10 +38,15 @@ ENDED = {
     "image_set": "success",
     "batch": "success",
     "refused": "failed",
+    "mixed": "failed",
+    "skipped": "skipped",
+    "retrying": "up_for_retry",
+    "failed_later": "failed",
     "passed_over": "upstream_failed",
     "foreign": "success",
 }
 
+OpenPage = Callable[..., Page]
 
 # As long as a busy machine takes to show a page for the first time.
 expect.set_options(timeout=20_000)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,13 @@ import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
 from local_airflow import LocalAirflow
-from tests.ui.conftest import REPOSITORY, Ui
+from tests.ui.accessible import focused, our_part, serious_findings, tab_to
+from tests.ui.conftest import REPOSITORY, OpenPage, Ui
 
 pytestmark = pytest.mark.ui
 
-OpenPage = Callable[..., Page]
 IMAGES = REPOSITORY / "docs" / "images"
-AXE = REPOSITORY / "node_modules" / "axe-core" / "axe.min.js"
+IN_UTC = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$")
 
 
 def picture(page: Page, name: str) -> None:
@@ -30,63 +31,29 @@ def picture(page: Page, name: str) -> None:
         (IMAGES / f"{name}.jpg").write_bytes(shot)
 
 
-def serious_findings(page: Page, within: str) -> list[str]:
-    """Return the serious and critical violations that axe finds in a part of the page."""
-    page.evaluate(AXE.read_text(encoding="utf-8"))
-    found: list[dict[str, Any]] = page.evaluate(
-        "within => axe.run(within, {resultTypes: ['violations']}).then(results => results.violations)", within
-    )
-    return [
-        f"{each['id']}: {[node['html'][:200] for node in each['nodes']]}"
-        for each in found
-        if each["impact"] in ("serious", "critical")
-    ]
-
-
-def our_part(page: Page, anchor: str) -> str:
-    """Mark the plugin's part of the page, and return its selector."""
-    page.get_by_role("heading", name=anchor, exact=True).first.evaluate(
-        "node => { const part = node.parentElement.parentElement; part.setAttribute('data-ours', ''); }"
-    )
-    return "[data-ours]"
-
-
-def focused(page: Page) -> str:
-    """Return the name of the focused element; fail if its focus is not visible."""
-    name, visible = page.evaluate(
-        """() => {
-            const node = document.activeElement, style = getComputedStyle(node);
-            const label = node.labels?.[0]?.textContent ?? node.getAttribute('aria-label') ?? node.textContent;
-            // The focus ring of a video's controls is drawn by the browser, out of reach.
-            const visible = style.outlineStyle !== 'none' || style.boxShadow !== 'none' || node.tagName === 'VIDEO';
-            return [label, visible];
-        }"""
-    )
-    assert visible, f"nothing shows that {name!r} has the focus"
-    return str(name)
-
-
-def tab_to(page: Page, name: str, *, maximum: int = 60) -> list[str]:
-    """Press Tab until something of this name has the focus, and return the names on the way."""
-    passed: list[str] = []
-    while not passed or passed[-1] != name:
-        assert len(passed) < maximum, f"{name!r} is not reached by Tab, but {passed}"
-        page.keyboard.press("Tab")
-        passed.append(focused(page))
-    return passed
-
-
-# The first of all tests: it needs an Airflow in which nothing has waited yet.
+# The first of all tests: they need an Airflow in which nothing has waited yet.
 def test_a_fresh_airflow_shows_how_to_begin(airflow: LocalAirflow, open_page: OpenPage) -> None:
     page = open_page(f"{airflow.url}/plugin/seeany")
 
     expect(page.get_by_role("heading", name="Nothing here yet")).to_be_visible()
-    expect(page.get_by_text("from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor")).to_be_visible()
-    expect(page.locator("[data-bar]")).to_have_count(0)
+    expect(page.get_by_text("Add this DAG and run it.")).to_be_visible()
+    expect(page.get_by_role("link", name="To the connections")).to_have_count(0)
+    page.get_by_role("button", name="Copy DAG").click()
+    expect(page.get_by_text("Copied")).to_be_visible()
+    compile(page.evaluate("navigator.clipboard.readText()"), "dag.py", "exec")
     assert serious_findings(page, our_part(page, "SeeAny results")) == []
     page.get_by_label("Time").select_option("1")
     expect(page.get_by_text("No result matches these filters.")).to_be_visible()
-    page.get_by_label("Time").select_option("30")
+    page.get_by_role("button", name="Clear filters").click()
+    expect(page.get_by_role("heading", name="Nothing here yet")).to_be_visible()
+
+
+def test_an_airflow_without_a_connection_leads_to_the_connections(airflow: LocalAirflow, open_page: OpenPage) -> None:
+    def disconnect(page: Page) -> None:
+        page.route("**/seeany/api/setup", lambda route: route.fulfill(json={"has_connection": False}))
+
+    page = open_page(f"{airflow.url}/plugin/seeany", before=disconnect)
+    expect(page.get_by_text("Add a connection of type SeeAny, then this DAG.")).to_be_visible()
     page.get_by_role("link", name="To the connections").click()
     expect(page.get_by_role("button", name="Add Connection")).to_be_visible()
     assert page.url == f"{airflow.url}/connections"
@@ -100,8 +67,17 @@ def test_a_finished_task_shows_its_video_and_what_it_cost(ui: Ui, open_page: Ope
     expect(video).to_have_attribute("poster", re.compile(r"thumb\.jpg$"))
     page.wait_for_function("document.querySelector('video').readyState >= 1")
     assert video.evaluate("node => node.videoWidth > 0 && node.duration > 0")
-    for text in ("¥0.70", "5 s", "720p", "GMT+8", "Completed"):
+    for text in ("¥0.70", "5 s", "720p", "Completed"):
         expect(page.get_by_text(text).first).to_be_visible()
+    finished_at = page.locator("dd time")
+    expect(finished_at).to_have_text(re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$"))
+    expect(finished_at).to_have_attribute("title", IN_UTC)
+    page.get_by_role("button", name="Copy id").click()
+    expect(page.get_by_text("Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == "video-3s-red-shoes"
+    expect(page.get_by_text("Copied")).to_have_count(0)
+    link = page.get_by_role("link", name="Results of this DAG")
+    expect(link).to_have_attribute("href", re.compile(r"/plugin/seeany\?dag=shoe_videos$"))
     expect(page.get_by_role("link", name="Open original")).to_have_attribute("href", re.compile(r"output\.mp4$"))
     page.get_by_role("button", name="Copy URL").click()
     expect(page.get_by_text("Copied")).to_be_visible()
@@ -145,7 +121,43 @@ def test_a_failed_task_shows_the_code_and_the_services_message(ui: Ui, open_page
 
 
 def test_a_timed_out_task_is_shown_as_timed_out(ui: Ui, open_page: OpenPage) -> None:
-    expect(open_page(ui.task("timed_out")).get_by_text("The wait timed out")).to_be_visible()
+    page = open_page(ui.task("timed_out"))
+
+    expect(page.get_by_text("The wait timed out after 8 s", exact=True)).to_be_visible()
+    expect(page.get_by_text("Wait ended at")).to_be_visible()
+    expect(page.get_by_text("Finished at")).to_have_count(0)
+
+
+def test_the_provider_s_own_errors_are_in_the_viewer_s_language_and_the_text_of_the_log_is_there(
+    ui: Ui, open_page: OpenPage
+) -> None:
+    page = open_page(ui.task("timed_out"), language="zh", dark=True)
+
+    expect(page.get_by_text("等待 8 秒后超时", exact=True)).to_be_visible()
+    text = page.get_by_text("SeeAny task never-slippers was not done within 8 s")
+    expect(text).to_be_hidden()
+    page.get_by_text("日志原文").click()
+    expect(text).to_be_visible()
+    assert serious_findings(page, our_part(page, "never-slippers")) == []
+
+
+MADE_OF_IT = {
+    "skipped": ("fails-0s-socks", "Skipped", "Airflow skipped this task instead of failing it."),
+    "retrying": ("video-3s-moccasins", "Retrying", "Airflow will try this wait again."),
+    "failed_later": ("video-0s-clogs", "Task failed", "The result is there, but the Airflow task failed afterwards."),
+}
+
+
+@pytest.mark.parametrize("task_id", MADE_OF_IT)
+def test_tab_and_page_show_what_airflow_has_made_of_a_wait(ui: Ui, open_page: OpenPage, task_id: str) -> None:
+    seeany_task_id, mark, text = MADE_OF_IT[task_id]
+
+    page = open_page(ui.task(task_id))
+    expect(page.get_by_text(text)).to_be_visible()
+    expect(page.locator(our_part(page, seeany_task_id)).get_by_text(mark, exact=True)).to_be_visible()
+    page = open_page(ui.page)
+    card = page.get_by_role("listitem").filter(has=page.get_by_role("link", name=task_id, exact=True))
+    expect(card.get_by_text(mark, exact=True)).to_be_visible()
 
 
 def test_an_image_set_is_a_grid(ui: Ui, open_page: OpenPage) -> None:
@@ -155,9 +167,39 @@ def test_an_image_set_is_a_grid(ui: Ui, open_page: OpenPage) -> None:
     page.wait_for_function(
         "[...document.images].filter(image => image.alt.startsWith('Image')).every(i => i.naturalWidth)"
     )
-    page.get_by_role("button", name="Copy URLs").click()
+    page.get_by_role("button", name="Copy all 5 URLs").click()
     expect(page.get_by_text("Copied")).to_be_visible()
     assert len(page.evaluate("navigator.clipboard.readText()").split("\n")) == 5
+
+
+@pytest.mark.parametrize("is_allowed", [True, False])
+def test_all_files_of_an_image_set_are_downloaded_or_their_urls(ui: Ui, open_page: OpenPage, is_allowed: bool) -> None:
+    def respond(route: Route) -> None:
+        if route.request.resource_type != "fetch":
+            route.continue_()
+        elif is_allowed:
+            route.fulfill(status=200, content_type="image/jpeg", body="a picture")
+        else:
+            route.abort("accessdenied")
+
+    page = open_page(
+        ui.task("image_set"),
+        before=lambda page: page.route("**/files/**", respond),
+        expected_error=None if is_allowed else "Failed to load resource",
+    )
+    downloads: list[str] = []
+    page.on("download", lambda download: downloads.append(download.suggested_filename))
+
+    page.get_by_role("button", name="Download all").click()
+
+    if is_allowed:
+        expect(page.get_by_role("button", name="Downloaded")).to_be_visible()
+        wanted = [f"images-3s-5x-sandals-{number}.jpg" for number in range(1, 6)]
+    else:
+        expect(page.get_by_text("The site of 5 files allows no download from here.")).to_be_visible()
+        wanted = ["urls.txt"]
+    page.wait_for_timeout(500)  # in which the browser tells of them
+    assert downloads == wanted
 
 
 def partially(state: str) -> Callable[[Page], object]:
@@ -268,7 +310,11 @@ def test_a_batch_marks_and_counts_partial_results(ui: Ui, open_page: OpenPage) -
         view["batch"][8] |= {"is_partial": True, "url": "https://cdn.example/1.jpg", "results": 2}
         route.fulfill(json=view)
 
-    page = open_page(ui.task("batch"), before=lambda page: page.route("**/seeany/api/dags/**", respond))
+    page = open_page(
+        ui.task("batch"),
+        before=lambda page: page.route("**/seeany/api/dags/**", respond),
+        expected_error="Failed to load resource",
+    )
     expect(page.get_by_text("8 of 9 completed, 1 of them in part, 1 failed · ¥5.50")).to_be_visible()
     accepted = page.get_by_role("row").filter(has_text="images-0s-3x-sneaker-8")
     expect(accepted.get_by_text("Partial", exact=True)).to_be_visible()
@@ -300,8 +346,19 @@ def test_a_batch_counts_the_same_on_tab_and_page(ui: Ui, open_page: OpenPage) ->
 def test_a_batch_that_failed_lists_all_of_it(ui: Ui, open_page: OpenPage) -> None:
     page = open_page(ui.task("refused"))
 
-    expect(page.get_by_text("30 of 30 SeeAny tasks failed.")).to_be_visible()
+    expect(page.get_by_text("30 of 30 SeeAny tasks failed", exact=True)).to_be_visible()
     expect(page.get_by_role("row")).to_have_count(31)
+
+
+def test_a_batch_that_failed_lists_what_was_completed_and_cost_money(ui: Ui, open_page: OpenPage) -> None:
+    page = open_page(ui.task("mixed"))
+
+    expect(page.get_by_text("2 of 3 completed, 1 failed · ¥1.10")).to_be_visible()
+    expect(page.get_by_role("row")).to_have_count(4)
+    video = page.get_by_role("row").filter(has_text="video-0s-heel")
+    expect(video.get_by_text("¥0.70")).to_be_visible()
+    expect(video.get_by_role("link", name="Open original")).to_be_visible()
+    expect(page.get_by_role("button", name="Copy all 2 URLs")).to_be_visible()
 
 
 def test_a_failed_batch_shows_how_many_tasks_are_not_listed_and_how_many_are_not_done(
@@ -320,8 +377,14 @@ def test_a_failed_batch_shows_how_many_tasks_are_not_listed_and_how_many_are_not
     expect(page.get_by_text("Only 20 of 30 are listed.")).to_be_visible()
 
 
-def test_a_wait_in_a_worker_refers_to_the_log_for_its_progress(ui: Ui, open_page: OpenPage) -> None:
-    expect(open_page(ui.task("poking")).get_by_text("Waiting. The log shows the progress.")).to_be_visible()
+@pytest.mark.parametrize("task_id", ["poking", "under_way"])
+def test_a_wait_shows_since_when_until_when_and_when_it_polls_next(ui: Ui, open_page: OpenPage, task_id: str) -> None:
+    page = open_page(ui.task(task_id))
+
+    expect(page.get_by_text(re.compile(r"^\d+ %$"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"^00:\d\d:\d\d$")).first).to_be_visible()
+    for name in ("Waiting for", "Gives up at", "Next poll", "Last update"):
+        expect(page.get_by_text(name, exact=True)).to_be_visible()
 
 
 def test_a_task_that_did_not_run_did_not_wait(ui: Ui, open_page: OpenPage) -> None:
@@ -332,7 +395,10 @@ def test_times_use_the_time_zone_chosen_in_airflow(ui: Ui, open_page: OpenPage) 
     def choose(page: Page) -> None:
         page.add_init_script("localStorage.setItem('timezone', JSON.stringify('Asia/Kolkata'))")
 
-    expect(open_page(ui.task("finished"), before=choose).get_by_text("GMT+5:30")).to_be_visible()
+    shown = open_page(ui.task("finished"), before=choose).locator("dd time")
+    (finished,) = [each for each in ui.airflow.client.task_instances(ui.run) if each.task_id == "finished"]
+    assert finished.end is not None
+    assert abs(datetime.fromisoformat(f"{shown.inner_text()}+05:30") - finished.end) < timedelta(minutes=1)
 
 
 HTTP_ERRORS = [
@@ -408,8 +474,8 @@ def test_unexpected_values_stay_text_and_break_nothing(ui: Ui, open_page: OpenPa
     page = open_page(ui.task("batch"), before=oddly)
     expect(page.get_by_role("row")).to_have_count(6)
     assert page.get_by_role("table").get_by_role("link").count() == 1
-    for text in ("credits", "ZZZ", "¥-1,000", "333,333,333.33 s"):
-        expect(page.get_by_text(re.compile(re.escape(text))).or_(page.get_by_text("-¥1,000")).first).to_be_visible()
+    for text in ("-1,000.00 credits + -1,000.00 ZZZ + -1,000.00 <b> + -1,000.00 JPY", "333,333,333.33 s"):
+        expect(page.get_by_text(text).first).to_be_visible()
     part = page.get_by_role("region", name="Batch").locator("xpath=ancestor::div[2]")
     assert part.evaluate("node => node.scrollWidth <= node.clientWidth + 1")
 
@@ -452,8 +518,7 @@ def test_names_in_a_batchs_table_stay_whole_and_long_ones_wrap(ui: Ui, open_page
     assert part.evaluate("node => node.scrollWidth <= node.clientWidth + 1")
 
 
-@pytest.mark.parametrize("phone", [False, True])
-def test_names_in_the_pages_table_stay_whole_and_long_ones_wrap(ui: Ui, open_page: OpenPage, phone: bool) -> None:
+def test_names_in_the_pages_table_stay_whole_and_long_ones_wrap(ui: Ui, open_page: OpenPage) -> None:
     def squeeze(page: Page) -> None:
         page.route("**/seeany/api/results**", respond)
 
@@ -466,10 +531,9 @@ def test_names_in_the_pages_table_stay_whole_and_long_ones_wrap(ui: Ui, open_pag
         found["results"][0]["conn_id"] = "seeany_of_the_studio"
         route.fulfill(json=found)
 
-    page = open_page(ui.page, phone=phone, before=squeeze)
-    page.get_by_role("button", name="Table").click()
+    page = open_page(f"{ui.page}?view=table", before=squeeze)
     table = page.get_by_role("region", name="Results")
-    for text in ("video_named", "summer_2026", "seeany_of_the_studio", "Finished at"):
+    for text in ("video_named", "summer_2026", "seeany_of_the_studio", "Ended at"):
         assert lines(table.get_by_text(text, exact=True)) == 1, text
     assert lines(table.get_by_role("link", name="wait_for_video").first) == 1
     assert lines(table.get_by_text(LONG)) > 1
@@ -477,23 +541,45 @@ def test_names_in_the_pages_table_stay_whole_and_long_ones_wrap(ui: Ui, open_pag
     assert part.evaluate("node => node.scrollWidth <= node.clientWidth + 1")
 
 
-def test_dags_that_have_no_bar_are_counted_in_words(ui: Ui, open_page: OpenPage) -> None:
+def test_dags_that_have_no_bar_yet_are_counted_and_shown_on_demand(ui: Ui, open_page: OpenPage) -> None:
     def crowd(page: Page) -> None:
         page.route("**/seeany/api/summary**", respond)
 
     def respond(route: Route) -> None:
-        found = route.fetch().json()
-        group = found["groups"][-1] | {"cost": [{"unit": "EUR", "amount": "2"}]}
-        found["groups"] = [group | {"dag_id": f"dag_{number}"} for number in range(9)]
-        route.fulfill(json=found)
+        group = {"conn_id": "studio", "state": "completed", "count": 1, "cost": [{"unit": "EUR", "amount": "2"}]}
+        today = datetime.now(UTC).date()
+        days = [str(today), str(today - timedelta(days=1))]
+        groups = [group | {"dag_id": f"dag_{number}", "day": days[number % 2]} for number in range(9)]
+        route.fulfill(json={"zone": "UTC", "groups": groups, "connections": []})
 
-    spend = open_page(ui.page, before=crowd).get_by_role("region", name="Cost EUR")
-    expect(spend.locator("[data-dag]")).to_have_count(8)
-    expect(spend.get_by_text("and 1 more", exact=True)).to_be_visible()
+    spend = open_page(f"{ui.page}?spend=open", before=crowd).get_by_role("region", name="Cost EUR")
+    expect(spend.locator("[data-name^=dag]")).to_have_count(5)
     # The scale: what the dearest day cost.
-    expect(spend.locator("[data-top]")).to_have_text("€18.00")
-    spend = open_page(ui.page, before=crowd, language="zh").get_by_role("region", name="花费 EUR")
-    expect(spend.get_by_text("另有 1 个", exact=True)).to_be_visible()
+    expect(spend.locator("[data-top]")).to_have_text("€10.00")
+    spend.get_by_role("button", name="and 4 more", exact=True).click()
+    expect(spend.locator("[data-name^=dag]")).to_have_count(9)
+    spend = open_page(f"{ui.page}?spend=open", before=crowd, language="zh").get_by_role("region", name="花费 EUR")
+    expect(spend.get_by_text("另有 4 个", exact=True)).to_be_visible()
+
+
+def test_the_spend_is_one_line_until_it_is_opened(ui: Ui, open_page: OpenPage) -> None:
+    def respond(route: Route) -> None:
+        amount = "50" if "until=" in route.request.url else "60"
+        cost = [{"unit": "CNY", "amount": amount}]
+        group = {"day": str(datetime.now(UTC).date()), "dag_id": "d", "conn_id": "c", "state": "completed", "count": 1}
+        route.fulfill(json={"zone": "UTC", "groups": [{**group, "cost": cost}], "connections": []})
+
+    page = open_page(ui.page, before=lambda page: page.route("**/seeany/api/summary**", respond))
+    line = page.get_by_role("button", name="Spend, last 30 days: ¥60.00")
+    expect(line).to_contain_text("Period before: ¥50.00 (+20%)")
+    box = page.get_by_role("region", name="Spend").bounding_box()
+    assert box is not None
+    assert box["height"] < 60
+    line.click()
+    expect(page.get_by_role("region", name="Cost CNY").locator("[data-name]").first).to_be_visible()
+    # A single day makes no chart.
+    expect(page.locator("[data-bar]")).to_have_count(0)
+    assert page.url.endswith("?spend=open")
 
 
 def test_a_mapped_task_shows_its_own_result(ui: Ui, open_page: OpenPage) -> None:
@@ -505,16 +591,15 @@ def test_a_foreign_task_gets_one_quiet_line(ui: Ui, open_page: OpenPage) -> None
 
 
 def test_the_page_shows_results_spend_and_filters(ui: Ui, open_page: OpenPage) -> None:
-    page = open_page(ui.page)
+    page = open_page(f"{ui.page}?spend=open")
 
-    expect(page.get_by_text("It is not the account's bill.")).to_be_visible()
+    expect(page.get_by_text("Not your account's bill.")).to_be_visible()
     expect(page.locator("[data-bar]").first).to_be_attached()
     assert page.locator("[data-bar]").evaluate_all("bars => bars.filter(bar => bar.clientHeight > 3).length") > 5
     expect(page.get_by_role("region", name="Cost CNY")).to_contain_text("¥")
     expect(page.get_by_role("region", name="Cost USD")).to_contain_text("$")
     expect(page.get_by_role("link", name="finished", exact=True)).to_be_visible()
     expect(page.get_by_role("link", name="colours [1]")).to_be_visible()
-    picture(page, "ui-page")
     assert serious_findings(page, our_part(page, "SeeAny results")) == []
 
     page.get_by_label("State").select_option("failed")
@@ -526,31 +611,139 @@ def test_the_page_shows_results_spend_and_filters(ui: Ui, open_page: OpenPage) -
     page.get_by_label("Connection").select_option("")
     page.get_by_label("DAG", exact=True).select_option("weekly_campaign")
     expect(page.get_by_role("link", name="finished", exact=True)).to_have_count(0)
-    page.get_by_role("button", name="Older").click()
-    expect(page.get_by_text("Page 2")).to_be_visible()
-    page.get_by_role("button", name="Newer").click()
     page.get_by_label("Time").select_option("1")
     expect(page.get_by_text("No result matches these filters.")).to_be_visible()
+
+
+@pytest.mark.parametrize("phone", [False, True])
+def test_results_begin_on_the_first_screen(ui: Ui, open_page: OpenPage, phone: bool) -> None:
+    page = open_page(ui.page, phone=phone)
+
+    card = page.get_by_role("listitem").filter(has=page.get_by_role("link", name="finished", exact=True))
+    expect(card).to_be_visible()
+    expect(page.get_by_role("region", name="Spend")).to_be_visible()
+    if not phone:
+        picture(page, "ui-page")
+    top = page.get_by_role("list", name="Results").evaluate("node => node.getBoundingClientRect().top")
+    assert top < (480 if phone else 420)
+
+
+def test_a_card_and_a_row_lead_to_task_run_and_dag(ui: Ui, open_page: OpenPage) -> None:
+    page = open_page(ui.page)
+    card = page.get_by_role("listitem").filter(has=page.get_by_role("link", name="finished", exact=True))
+    expect(card.get_by_text(re.compile("^Copy: file:///.*/kept/video-3s-red-shoes/video.mp4"))).to_be_visible()
+    expect(card.locator("time")).to_have_attribute("title", IN_UTC)
+
+    page.get_by_role("button", name="Table", exact=True).click()
+    row = page.get_by_role("row").filter(has=page.get_by_role("link", name="finished", exact=True))
+    expect(row.locator("time")).to_have_attribute("title", IN_UTC)
+    for name, path in (
+        ("video-3s-red-shoes", ui.task("finished").removeprefix(ui.airflow.url)),
+        ("shoe_videos", "/dags/shoe_videos"),
+        ("autumn", "/dags/shoe_videos/runs/autumn"),
+    ):
+        link = row.get_by_role("link", name=name, exact=True)
+        expect(link).to_have_attribute("href", re.compile(re.escape(path) + "$"))
+    row.get_by_role("link", name="autumn", exact=True).click()
+    expect(page).to_have_url(re.compile("/dags/shoe_videos/runs/autumn"))
+
+
+def test_a_thumbnail_opens_the_tab(ui: Ui, open_page: OpenPage) -> None:
+    page = open_page(f"{ui.page}?q=video-3s-red-shoes")
+
+    image = page.get_by_role("list", name="Results").get_by_role("img")
+    expect(image).to_have_count(1)
+    box = image.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + 20, box["y"] + 20)
+    expect(page).to_have_url(ui.task("finished"))
+
+
+def test_the_address_keeps_what_was_chosen(ui: Ui, open_page: OpenPage) -> None:
+    page = open_page(f"{ui.page}?dag=weekly_campaign&view=table&sort=oldest")
+    expect(page.get_by_label("DAG", exact=True)).to_have_value("weekly_campaign")
+    expect(page.get_by_label("Sort by")).to_have_value("oldest")
+    first = page.get_by_role("region", name="Results").get_by_role("row").nth(1).inner_text()
+
+    page.get_by_role("button", name="Next", exact=True).click()
+    expect(page.get_by_text("Page 2", exact=True)).to_be_visible()
+    page.reload()
+    expect(page.get_by_text("Page 2", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name="Table", exact=True)).to_have_attribute("aria-pressed", "true")
+    page.go_back()
+    expect(page.get_by_text("Page 1", exact=True)).to_be_visible()
+    assert page.get_by_role("region", name="Results").get_by_role("row").nth(1).inner_text() == first
+    page.get_by_label("DAG", exact=True).select_option("")
+    page.get_by_label("Search").press_sequentially("video-3s-red-shoes", delay=60)
+    assert focused(page) == "Search"
+    expect(page.get_by_text("1–1 of 1", exact=True)).to_be_visible()
+    assert page.url == f"{ui.page}?view=table&sort=oldest&q=video-3s-red-shoes"
+    page.get_by_label("Search").fill("nobody")
+    page.get_by_role("button", name="Clear filters").click()
+    expect(page).to_have_url(f"{ui.page}?view=table&sort=oldest")
+
+
+def test_a_sorted_column_shows_the_dearest_first(ui: Ui, open_page: OpenPage) -> None:
+    page = open_page(f"{ui.page}?view=table&connection=seeany_default")
+    cost = page.get_by_role("columnheader", name="Cost")
+    cost.get_by_role("button").click()
+    expect(cost).to_have_attribute("aria-sort", "descending")
+    expect(page.get_by_role("region", name="Results").get_by_role("row").nth(1)).to_contain_text("¥5.50")
+    cost.get_by_role("button").click()
+    expect(cost).to_have_attribute("aria-sort", "ascending")
+
+
+def test_what_is_filtered_is_exported(ui: Ui, open_page: OpenPage) -> None:
+    page = open_page(f"{ui.page}?q=shoe_videos&state=completed&spend=open")
+
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Export CSV").click()
+    lines = Path(download.value.path()).read_text("utf-8-sig").splitlines()
+    assert download.value.suggested_filename == "seeany-results.csv"
+    assert {line.split(",")[1] for line in lines[1:]} == {"completed"}
+    assert {line.split(",")[3] for line in lines[1:]} == {"shoe_videos"}
+    page.get_by_role("button", name="Copy all URLs").click()
+    expect(page.get_by_text("Copied")).to_be_visible()
+    urls = page.evaluate("navigator.clipboard.readText()").splitlines()
+    # Three videos, five images, and the eight results of a batch.
+    assert len(urls) == 3 + 5 + 8
+    page.get_by_label("Search").fill("")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Export sums as CSV").click()
+    assert download.value.suggested_filename == "seeany-spend.csv"
+
+
+def test_the_table_is_cards_on_a_phone(ui: Ui, open_page: OpenPage) -> None:
+    page = open_page(f"{ui.page}?view=table", phone=True)
+
+    expect(
+        page.get_by_role("listitem").filter(has=page.get_by_role("link", name="finished", exact=True))
+    ).to_be_visible()
+    expect(page.get_by_role("table")).to_have_count(0)
+    page.get_by_role("button", name="Filters").click()
+    page.get_by_label("State").select_option("failed")
+    expect(page.get_by_text("生成内容违反内容安全策略").first).to_be_visible()
+    expect(page.get_by_role("button", name="Filters (1)")).to_be_visible()
 
 
 def test_the_page_is_used_by_keyboard_alone(ui: Ui, open_page: OpenPage) -> None:
     page = open_page(ui.page)
     expect(page.get_by_role("link", name="finished", exact=True)).to_be_visible()
-    expect(page.locator("[data-bar]").first).to_be_attached()
+    expect(page.get_by_role("region", name="Spend")).to_be_visible()
 
     page.get_by_label("DAG", exact=True).focus()
     order = tab_to(page, "finished")
-    wanted = ["Connection", "State", "Time", "weekly_campaign", "Gallery", "Table", "finished"]
+    wanted = ["Connection", "State", "Time", "Sort by", "Gallery", "Table", "Export CSV", "Copy all URLs", "finished"]
     assert list(dict.fromkeys(name for name in order if name in wanted)) == wanted
     page.wait_for_function("[...document.querySelectorAll('video')].some(video => !video.paused && video.muted)")
 
     # Two pages on and one back, without looking for the button again.
-    tab_to(page, "Older")
+    tab_to(page, "Next", maximum=120)
     for number in (2, 3):
         page.keyboard.press("Enter")
         expect(page.get_by_text(f"Page {number}")).to_be_visible()
-        assert focused(page) == "Older"
-        expect(page.get_by_role("navigation", name="Page").get_by_role("button", name="Newer")).to_be_enabled()
+        assert focused(page) == "Next"
+        expect(page.get_by_role("navigation", name="Pages").get_by_role("button", name="Previous")).to_be_enabled()
         expect(page.get_by_role("list").get_by_role("link", name=re.compile("wait")).first).to_be_visible()
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Space")
@@ -599,7 +792,7 @@ def test_a_picture_that_refuses_to_be_embedded_leaves_a_link_in_the_gallery(ui: 
 
 
 def test_the_page_is_no_longer_than_what_it_shows(ui: Ui, open_page: OpenPage) -> None:
-    page = open_page(ui.page, phone=True)
+    page = open_page(f"{ui.page}?spend=open", phone=True)
 
     expect(page.locator("[data-bar]").first).to_be_attached()
     assert page.evaluate("document.documentElement.scrollHeight <= innerHeight + 1")
@@ -621,7 +814,7 @@ def test_the_table_in_the_dark_and_in_chinese(ui: Ui, open_page: OpenPage) -> No
 
     page.get_by_role("button", name="表格").click()
     expect(page.get_by_role("region", name="结果").get_by_role("columnheader", name="花费")).to_be_visible()
-    expect(page.get_by_text(re.compile("花费。这里只统计.*并非账户账单"))).to_be_visible()
+    expect(page.get_by_text(re.compile("花费，并非账户账单"))).to_be_visible()
     page.get_by_role("heading", name="结果", exact=True).scroll_into_view_if_needed()
     picture(page, "ui-page-dark-zh")
     assert serious_findings(page, our_part(page, "SeeAny 结果")) == []

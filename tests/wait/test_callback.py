@@ -140,4 +140,4 @@ def test_the_log_of_a_wait_that_a_callback_ended_names_the_result(
     with caplog.at_level("INFO"):
         waiting.execute_complete(context(), msgspec.to_builtins(Finished({**COMPLETED, "id": "x"})))
 
-    assert f"SeeAny task x completed: {COMPLETED['video_url']}, cost 0.7 CNY" in caplog.text
+    assert f"SeeAny task x completed: {COMPLETED['video_url']}, cost ¥0.70" in caplog.text

@@ -18,7 +18,7 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from airflow_provider_seeany.web.app import create_app
-from airflow_provider_seeany.web.results import queries
+from airflow_provider_seeany.web.results import queries, routes
 from tests.web.results.history import know_dags
 
 DAGS = [f"dag_{number}" for number in range(20)]
@@ -68,6 +68,7 @@ def session(database: None) -> Iterator[Session]:
         yield session
         session.rollback()
         session.execute(delete(DagRun))  # and with them all task instances and XComs
+    routes.RESPONSES.clear()
     queries.SPEND.clear_cache()  # with the sums of what was deleted
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_seeany.api.collector import ResultCollector
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.exceptions import SeeAnyTaskFailed
 from airflow_provider_seeany.wait.base import BaseTaskWaitOperator
@@ -81,6 +82,14 @@ def test_a_second_record_replaces_the_first_whenever_they_are_pushed(
 def test_what_is_no_web_url_is_left_out(url: str) -> None:
     record = Record.of_task(completed(video_url=url, thumbnail_url=url), conn_id="c")
     assert (record.video_url, record.thumbnail_url) == (None, None)
+
+
+def test_a_batch_has_the_first_thumbnail_of_its_results() -> None:
+    results = ResultCollector(["a", "b", "c"])
+    for number, url in enumerate((None, "javascript:alert(1)", "https://cdn.example/thumb.jpg")):
+        results.add(number, completed(id="abc"[number], thumbnail_url=url))
+
+    assert Record.of_batch(results.result().as_json(), conn_id="c").thumbnail_url == "https://cdn.example/thumb.jpg"
 
 
 def test_it_stays_small_whatever_the_payload_holds() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 from unicodedata import normalize
 
@@ -163,9 +164,10 @@ def _meaning(message: str | None) -> int | None:
 def _balance(value: object, unit: str | None = None) -> str | None:
     """Find a balance in whatever shape, for a person."""
     from airflow_provider_seeany.api import quantities
+    from airflow_provider_seeany.api.costs import money_text
 
     if isinstance(value, dict):
         unit = next((found for key in _UNIT_KEYS if (found := fields.scalar_text(value.get(key)))), unit)
         return next((found for key in _BALANCE_KEYS if (found := _balance(value.get(key), unit))), None)
     amount, own_unit = quantities.cost(value)
-    return None if amount is None else sanitize(f"{amount} {own_unit or unit or ''}", limit=40)
+    return None if amount is None else sanitize(money_text(Decimal(str(amount)), own_unit or unit or ""), limit=40)

@@ -6,41 +6,63 @@ They are plain functions, so they run in threads and not in the api-server's eve
 
 from __future__ import annotations
 
+import hashlib
+import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
+from airflow import settings
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from airflow.utils.session import create_session
-from fastapi import APIRouter, Depends, HTTPException, Query, Request
-from msgspec import DecodeError, ValidationError, json
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from msgspec import json
 from pydantic import BaseModel
 
 from airflow_provider_seeany.web.one_at_a_time import RETRY_AFTER, TooBusy
-from airflow_provider_seeany.web.results import queries, views
+from airflow_provider_seeany.web.results import connections, csv_files, queries, result_files, views
+from airflow_provider_seeany.web.results.by_cost import MAX_LISTED
+from airflow_provider_seeany.web.results.response_cache import ResponseCache
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey, is_storable
 
 MAX_RANGE = 366 * 24 * 3600
 DEFAULT_RANGE = 30 * 24 * 3600
 MAX_NUMBER = 2**31 - 1
+ROUNDED_TO = 10  # seconds
 CLOCK_DIFFERENCE = 3600  # maximum seconds by which a result can be ahead of this server's clock
 
 
 class ResultsPage(BaseModel):
-    """A page of results. ``next`` is the parameter ``before`` of the next request."""
+    """A page of results, and how many there are: ``MAX_LISTED`` + 1 if there are more."""
 
     waiting: list[views.Result]
     results: list[views.Result]
-    next: str | None
+    total: int
 
 
-class Summary(BaseModel):
-    """The sums of a range, and the time zone of its days."""
+@dataclass(frozen=True)
+class Summary:
+    """
+    The sums of a range, and the time zone of its days.
+
+    :param connections: those to choose from: they exist, or something was completed through them.
+    """
 
     zone: str
     groups: list[views.Group]
+    connections: list[str]
+
+
+class Setup(BaseModel):
+    """Whether there is a connection of type SeeAny; ``None`` for a viewer who may not read connections."""
+
+    has_connection: bool | None
 
 
 def _filters(
@@ -49,13 +71,22 @@ def _filters(
     state: Literal["waiting", "completed", "failed", "timed_out"] | None = None,
     since: Annotated[int | None, Query(ge=0, le=253_402_300_799)] = None,
     until: Annotated[int | None, Query(ge=0, le=253_402_300_799)] = None,
+    search: Annotated[str | None, Query(max_length=250)] = None,
 ) -> views.Filters:
-    latest = int(time.time()) + CLOCK_DIFFERENCE
+    # The same for all requests of some seconds, so that they can share their sums.
+    latest = math.ceil(time.time() / ROUNDED_TO) * ROUNDED_TO + CLOCK_DIFFERENCE
     until = latest if until is None else until
     since = until - DEFAULT_RANGE if since is None else since
     since = max(since, until - MAX_RANGE)
     # There are no later results, and the last day of the calendar has no next one.
-    return views.Filters(since=since, until=min(until, latest), dag_id=dag_id, conn_id=conn_id, state=state)
+    return views.Filters(
+        since=since,
+        until=min(until, latest),
+        dag_id=dag_id,
+        conn_id=conn_id,
+        state=state,
+        search=(search or "").strip() or None,
+    )
 
 
 def _readable_dags(user: GetUserDep) -> set[str]:
@@ -69,8 +100,18 @@ def _check_characters(request: Request) -> None:
         raise HTTPException(422, "a parameter holds a character that no database stores")
 
 
+def _zone(zone: Annotated[str, Query(max_length=60)] = "UTC") -> ZoneInfo:
+    try:
+        return ZoneInfo(zone)
+    except (KeyError, ValueError, OSError):
+        return ZoneInfo("UTC")
+
+
 FiltersDep = Annotated[views.Filters, Depends(_filters)]
 ReadableDags = Annotated[set[str], Depends(_readable_dags)]
+ZoneDep = Annotated[ZoneInfo, Depends(_zone)]
+
+RESPONSES = ResponseCache()
 
 # Of the DAG in path or query; without one, of XComs in general.
 _may_read_xcoms = Depends(requires_access_dag("GET", DagAccessEntity.XCOM))
@@ -82,36 +123,72 @@ router = APIRouter(prefix="/api", dependencies=[Depends(_check_characters), _may
 def results(
     filters: FiltersDep,
     readable: ReadableDags,
-    before: Annotated[str | None, Query(max_length=2000)] = None,
+    order: views.Order = "newest",
+    offset: Annotated[int, Query(ge=0, le=MAX_LISTED)] = 0,
     limit: Annotated[int, Query(ge=1, le=200)] = 24,
 ) -> ResultsPage:
-    """Return a page of results of all DAGs that the viewer may read, and with the first page the current waits."""
-    cursor = _cursor(before)
+    """Return a page of results of all DAGs that the viewer may read, and above the newest the current waits."""
     waiting: list[views.Result] = []
     ended: list[views.Result] = []
-    end: views.Cursor | None = None
-    with create_session(scoped=False) as session:
-        if cursor is None and filters.state in (None, "waiting"):
+    total = 0
+    with _busy_as_503(), create_session(scoped=False) as session:
+        if filters.state == "waiting" or (filters.state is None and offset == 0 and order == "newest"):
             waiting = queries.current_waits(session, readable=readable, filters=filters)
         if filters.state != "waiting":
-            ended, end = queries.ended_waits(session, readable=readable, filters=filters, before=cursor, limit=limit)
-    return ResultsPage(waiting=waiting, results=ended, next=json.encode(end).decode() if end else None)
+            ended, total = queries.ended_waits(
+                session, readable=readable, filters=filters, order=order, offset=offset, limit=limit
+            )
+    return ResultsPage(waiting=waiting, results=ended, total=total)
+
+
+@router.get("/results.csv")
+def results_csv(filters: FiltersDep, readable: ReadableDags) -> StreamingResponse:
+    """Return all results as a CSV file, the newest first."""
+    parts = map(queries.results_of, queries.all_ended_waits(readable, filters))
+    return _csv(csv_files.results_csv(parts), "seeany-results.csv")
+
+
+@router.get("/results/urls")
+def urls(filters: FiltersDep, readable: ReadableDags) -> StreamingResponse:
+    """Return the URLs of all files of the results, one a line."""
+    return StreamingResponse(result_files.lines_of_urls(readable, filters), media_type="text/plain; charset=utf-8")
 
 
 @router.get("/summary")
-def summary(filters: FiltersDep, readable: ReadableDags, zone: Annotated[str, Query(max_length=60)] = "UTC") -> Summary:
+def summary(filters: FiltersDep, readable: ReadableDags, user: GetUserDep, zone: ZoneDep) -> Response:
     """Return the sums of results by day, DAG, connection and state."""
-    try:
-        zone_info = ZoneInfo(zone)
-    except (KeyError, ValueError, OSError):
-        zone_info = ZoneInfo("UTC")
-    try:
-        with create_session(scoped=False) as session:
-            groups = queries.groups(session, readable=readable, filters=filters, zone=zone_info)
-    except TooBusy:
-        headers = {"Retry-After": str(RETRY_AFTER)}
-        raise HTTPException(503, "other sums are being computed: try again", headers) from None
-    return Summary(zone=zone_info.key, groups=groups)
+    may_read_connections = get_auth_manager().is_authorized_connection(method="GET", user=user)
+
+    def make() -> bytes:
+        with _busy_as_503(), create_session(scoped=False) as session:
+            groups = queries.groups(session, readable=readable, filters=filters, zone=zone)
+            names = {group.conn_id for group in groups}
+            choices = {group.conn_id for group in groups if group.state == "completed"}
+            if may_read_connections:
+                choices |= connections.existing(session, names - choices)
+        return json.encode(Summary(zone.key, groups, sorted(choices)))
+
+    viewer = hashlib.sha256("\0".join(sorted(readable)).encode()).digest(), may_read_connections
+    database = str(settings.SQL_ALCHEMY_CONN)
+    return Response(RESPONSES.get((database, viewer, filters, zone), make), media_type="application/json")
+
+
+@router.get("/summary.csv")
+def summary_csv(filters: FiltersDep, readable: ReadableDags, zone: ZoneDep) -> StreamingResponse:
+    """Return the sums as a CSV file, with the owner and the tags of each DAG."""
+    with _busy_as_503(), create_session(scoped=False) as session:
+        groups = queries.groups(session, readable=readable, filters=filters, zone=zone)
+        owners, tags = queries.owners_and_tags(session, {group.dag_id for group in groups})
+    return _csv(csv_files.sums_csv(groups, owners, tags), "seeany-spend.csv")
+
+
+@router.get("/setup")
+def setup(user: GetUserDep) -> Setup:
+    """Return what the page of an Airflow without results has to know."""
+    if not get_auth_manager().is_authorized_connection(method="GET", user=user):
+        return Setup(has_connection=None)
+    with create_session(scoped=False) as session:
+        return Setup(has_connection=connections.has_connection(session))
 
 
 @router.get("/dags/{dag_id}/task")
@@ -126,15 +203,15 @@ def task(
     return view
 
 
-def _cursor(before: str | None) -> views.Cursor | None:
-    if before is None:
-        return None
+def _csv(lines: Iterator[str], name: str) -> StreamingResponse:
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', "X-Content-Type-Options": "nosniff"}
+    return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=headers)
+
+
+@contextmanager
+def _busy_as_503() -> Iterator[None]:
     try:
-        cursor = json.decode(before, type=views.Cursor)
-        # A database can compare its columns with this.
-        are_numbers = max(abs(cursor.dag_run_id), abs(cursor.map_index)) <= MAX_NUMBER
-        if are_numbers and is_storable(cursor.key + cursor.task_id):
-            return cursor
-    except (DecodeError, ValidationError, UnicodeEncodeError):
-        pass
-    raise HTTPException(422, "before is not the next of an earlier response")
+        yield
+    except TooBusy:
+        headers = {"Retry-After": str(RETRY_AFTER)}
+        raise HTTPException(503, "other sums are being computed: try again", headers) from None

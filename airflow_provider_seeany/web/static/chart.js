@@ -1,6 +1,6 @@
-/** Bar charts: spend per day and per DAG in one currency. */
+/** Bar charts: spend per day, and per DAG or connection, in one currency. */
 
-import { Chakra, h, Quiet } from "./elements.js";
+import { Chakra, h, useState } from "./elements.js";
 import { countText, dayText, moneyText } from "./format.js";
 
 const { Box, Flex, Text } = Chakra;
@@ -23,12 +23,7 @@ export function DayChart({ unit, bars, words, language }) {
     Box,
     { position: "relative" },
     // Above the highest bar, on the line that it reaches.
-    highest &&
-      h(
-        Text,
-        { ...edge, "data-top": true, "aria-hidden": true },
-        moneyText({ unit, amount: highest.amount }, language),
-      ),
+    highest && h(Text, { ...edge, "data-top": true, "aria-hidden": true }, moneyText({ unit, amount: highest.amount })),
     h(
       Flex,
       {
@@ -44,7 +39,7 @@ export function DayChart({ unit, bars, words, language }) {
         h(Box, {
           key: name,
           "data-bar": name,
-          title: `${dayText(name, language)}: ${moneyText({ unit, amount }, language)}`,
+          title: `${dayText(name, language)}: ${moneyText({ unit, amount })}`,
           flex: "1 1 0",
           minW: "1px",
           maxW: 12,
@@ -85,7 +80,7 @@ function NumbersTable({ label, unit, bars, words, language }) {
             "tr",
             { key: name },
             h("th", { scope: "row" }, dayText(name, language)),
-            h("td", null, moneyText({ unit, amount }, language)),
+            h("td", null, moneyText({ unit, amount })),
           ),
         ),
       ),
@@ -93,42 +88,38 @@ function NumbersTable({ label, unit, bars, words, language }) {
   );
 }
 
+const SHOWN = 5;
+
 /**
- * One bar a DAG, the highest cost first.
- * @param {{ unit: string, bars: Bar[], words: Words, language: string, choose: (dagId: string) => void }} props
+ * One bar a name, the highest cost first; the others when they are asked for.
+ * @param {{ unit: string, bars: Bar[], words: Words, language: string, choose: ((name: string) => void) | null }} props
+ *   `choose`: `null` if there is nothing to choose
  */
-export function DagBars({ unit, bars, words, language, choose }) {
+export function Bars({ unit, bars, words, language, choose }) {
+  const [isWhole, setIsWhole] = useState(false);
   const maximum = Math.max(...bars.map((bar) => Number(bar.amount)), 0) || 1;
-  const sorted = [...bars].sort((one, other) => Number(other.amount) - Number(one.amount)).slice(0, 8);
+  const sorted = bars
+    .filter(({ amount }) => Number(amount) !== 0)
+    .sort((one, other) => Number(other.amount) - Number(one.amount));
+  const left = sorted.length - SHOWN;
   return h(
     Flex,
     { as: "ul", direction: "column", gap: 2, listStyleType: "none", p: 0 },
-    sorted.map(({ name, amount }) =>
+    (isWhole ? sorted : sorted.slice(0, SHOWN)).map(({ name, amount }) =>
       h(
         "li",
         { key: name },
         h(
           Flex,
           { justify: "space-between", gap: 3, fontSize: "sm" },
-          h(
-            Chakra.Link,
-            {
-              as: "button",
-              type: "button",
-              color: "fg.info",
-              wordBreak: "break-all",
-              textAlign: "start",
-              onClick: () => choose(name),
-            },
-            name,
-          ),
-          h(Text, { fontWeight: "medium", whiteSpace: "nowrap" }, moneyText({ unit, amount }, language)),
+          choose ? h(TextButton, { onClick: () => choose(name) }, name) : h(Text, { wordBreak: "break-all" }, name),
+          h(Text, { fontWeight: "medium", whiteSpace: "nowrap" }, moneyText({ unit, amount })),
         ),
         h(
           Box,
           { h: 2, borderRadius: "full", bg: "bg.emphasized", mt: 1, "aria-hidden": true },
           h(Box, {
-            "data-dag": name,
+            "data-name": name,
             h: 2,
             borderRadius: "full",
             bg: "brand.solid",
@@ -137,7 +128,21 @@ export function DagBars({ unit, bars, words, language, choose }) {
         ),
       ),
     ),
-    bars.length > sorted.length &&
-      h(Quiet, { as: "li" }, words.andMore(countText(bars.length - sorted.length, language))),
+    left > 0 &&
+      h(
+        Box,
+        { as: "li", fontSize: "sm" },
+        h(
+          TextButton,
+          { onClick: () => setIsWhole(!isWhole), "aria-expanded": isWhole },
+          isWhole ? words.less : words.andMore(countText(left, language)),
+        ),
+      ),
   );
+}
+
+/** @param {{ children?: any, [more: string]: any }} props */
+function TextButton({ children, ...more }) {
+  const style = { color: "fg.info", wordBreak: "break-all", textAlign: "start" };
+  return h(Chakra.Link, { as: "button", type: "button", ...style, ...more }, children);
 }

@@ -1,7 +1,7 @@
 /** A download on the tab: how far it is, then where the copies are. */
 
-import { Chakra, FactList, h, Notice, Panel, Quiet } from "./elements.js";
-import { bytesText, countText, momentText } from "./format.js";
+import { Chakra, FactList, h, Moment, Notice, Panel, Quiet } from "./elements.js";
+import { bytesText, countText } from "./format.js";
 import { ProgressBar } from "./progress.js";
 
 const { Box, Text } = Chakra;
@@ -23,7 +23,7 @@ function UnderWay({ download, result, words, language }) {
     null,
     h(Text, { fontWeight: "semibold", fontSize: "lg", mb: 2 }, `${stored} · ${bytesText(size, language)}`),
     h(ProgressBar, { value: result.percent, words }),
-    result.at !== null && h(Quiet, { mt: 3 }, `${words.lastUpdate}: ${momentText(result.at, language)}`),
+    result.at !== null && h(Quiet, { mt: 3 }, [`${words.lastUpdate} `, h(Moment, { key: "at", at: result.at })]),
   );
 }
 
@@ -33,14 +33,14 @@ function Ended({ download, result, words, language }) {
   return h(
     Box,
     null,
-    result.state === "failed" &&
+    (result.state === "failed" || result.state === "retrying") &&
       h(Notice, { title: words.downloadFailed, mb: 4 }, words.downloadFailures(countText(files, language), failed)),
     h(FactList, {
       facts: [
         [words.copies, words.files(files)],
         [words.size, bytesText(size, language)],
         [words.folder, folder],
-        [words.lastUpdate, result.at === null ? null : momentText(result.at, language)],
+        [words.lastUpdate, result.at === null ? null : h(Moment, { at: result.at })],
       ],
     }),
     paths.length > 0 &&

@@ -1,6 +1,6 @@
 /** React and Chakra, which Airflow shares with plugins, and the elements that page and tab both use. */
 
-import { isWebUrl } from "./format.js";
+import { isWebUrl, momentText, shortMomentText } from "./format.js";
 
 /** @type {any} */
 const shared = globalThis;
@@ -20,14 +20,18 @@ const PALETTES = {
   downloading: "running",
   completed: "success",
   failed: "failed",
-  timed_out: "up_for_retry",
+  timed_out: "failed",
+  retrying: "up_for_retry",
+  skipped: "skipped",
 };
 
 /**
- * A state, and behind it a mark if the result is partial.
- * @param {{ state: import("./types").State, isPartial: boolean, words: import("./types").Words }} props
+ * A state, and behind it a mark if the result is partial, or the Airflow task has failed after it.
+ * @param {{
+ *   state: import("./types").State, isPartial: boolean, isTaskFailed?: boolean, words: import("./types").Words
+ * }} props
  */
-export function StateBadge({ state, isPartial, words }) {
+export function StateBadge({ state, isPartial, isTaskFailed = false, words }) {
   return h(
     Flex,
     { as: "span", alignItems: "center", gap: 1.5, display: "inline-flex", fontSize: "sm", whiteSpace: "nowrap" },
@@ -41,7 +45,9 @@ export function StateBadge({ state, isPartial, words }) {
       "aria-hidden": true,
     }),
     h("span", null, words.states[state]),
-    isPartial && h(Badge, { colorPalette: "orange", variant: "surface", fontWeight: "normal" }, words.partial),
+    [isPartial && words.partial, isTaskFailed && words.taskFailedMark]
+      .filter(Boolean)
+      .map((mark) => h(Badge, { key: mark, colorPalette: "orange", variant: "surface", fontWeight: "normal" }, mark)),
   );
 }
 
@@ -70,10 +76,19 @@ export function InLink({ to, children, ...more }) {
 }
 
 /**
- * Copies URLs, one per line.
- * @param {{ urls: string[], words: import("./types").Words }} props
+ * A time as Airflow's UI writes it, with the same in UTC as its title.
+ * @param {{ at: number, isShort?: boolean }} props
  */
-export function CopyButton({ urls, words }) {
+export function Moment({ at, isShort = false }) {
+  const text = isShort ? shortMomentText(at) : momentText(at);
+  return h("time", { title: `${momentText(at, "UTC")} UTC`, style: { whiteSpace: "nowrap" } }, text);
+}
+
+/**
+ * Copies URLs, one per line, or with a label of its own another text.
+ * @param {{ urls: string[], label?: string, size?: string, words: import("./types").Words }} props
+ */
+export function CopyButton({ urls, label = "", size = "sm", words }) {
   const [outcome, setOutcome] = useState("");
   useEffect(() => {
     if (!outcome) return undefined;
@@ -83,7 +98,7 @@ export function CopyButton({ urls, words }) {
   return h(
     Button,
     {
-      size: "sm",
+      size,
       variant: "outline",
       onClick: () =>
         void copy(urls.join("\n")).then(
@@ -91,12 +106,12 @@ export function CopyButton({ urls, words }) {
           () => setOutcome(words.notCopied),
         ),
     },
-    h("span", { "aria-live": "polite" }, outcome || words.copyUrl(urls.length)),
+    h("span", { "aria-live": "polite" }, outcome || label || words.copyUrl(urls.length)),
   );
 }
 
 /** @param {string} text */
-async function copy(text) {
+export async function copy(text) {
   if (navigator.clipboard) {
     await navigator.clipboard.writeText(text);
     return;
@@ -148,7 +163,7 @@ export function Notice({ title, children, status = "error", ...more }) {
   const { Alert } = Chakra;
   return h(
     Alert.Root,
-    { status, alignItems: "start", ...more },
+    { status, variant: "outline", alignItems: "start", ...more },
     h(Alert.Indicator, { "aria-hidden": true }),
     h(
       Alert.Content,
@@ -161,7 +176,7 @@ export function Notice({ title, children, status = "error", ...more }) {
 
 /**
  * Names and values, without those that are not known.
- * @param {{ facts: [string, string | null][] }} props
+ * @param {{ facts: [string, any][] }} props the values are texts or elements
  */
 export function FactList({ facts }) {
   return h(

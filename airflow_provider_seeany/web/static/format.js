@@ -59,29 +59,22 @@ export function totals(amounts) {
   }));
 }
 
+const SIGNS = /** @type {Record<string, string>} */ ({ CNY: "¥", USD: "$", EUR: "€", GBP: "£" });
+
 /**
+ * Money as in the log, whatever the language: ¥0.70, 12.00 credits.
  * @param {import("./types").Money} money
- * @param {string} language
  */
-export function moneyText({ unit, amount }, language) {
+export function moneyText({ unit, amount }) {
   // As text: a browser formats every digit of it, where a number would lose some.
   const value = /** @type {any} */ (amount);
-  if (/^[A-Z]{3}$/.test(unit)) {
-    try {
-      // As many decimals as the currency has: two in yuan, none in yen. Fractions of them are shown if there are any.
-      const style = /** @type {const} */ ({ style: "currency", currency: unit, currencyDisplay: "narrowSymbol" });
-      return new Intl.NumberFormat(language, { ...style, maximumFractionDigits: 6 }).format(value);
-    } catch {
-      // A currency unknown to the browser.
-    }
-  }
-  const digits = { minimumFractionDigits: 2, maximumFractionDigits: 6 };
-  return `${new Intl.NumberFormat(language, digits).format(value)} ${unit}`;
+  const number = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 6 }).format(value);
+  return SIGNS[unit] ? `${SIGNS[unit]}${number}` : `${number} ${unit}`;
 }
 
-/** @param {import("./types").Money[]} amounts @param {string} language */
-export function costText(amounts, language) {
-  return amounts.map((money) => moneyText(money, language)).join(" + ");
+/** @param {import("./types").Money[]} amounts */
+export function costText(amounts) {
+  return amounts.map(moneyText).join(" + ");
 }
 
 /** @param {number} count @param {string} language a number, with a decimal or two if it has them */
@@ -97,35 +90,28 @@ export function bytesText(bytes, language) {
 }
 
 /**
- * A time in the viewer's time zone; a dash if it is beyond the range of dates.
+ * A time as Airflow's UI writes it, 2026-11-26 07:57:24; a dash if it is beyond the range of dates.
  * @param {number} seconds Unix time
- * @param {string} language
- * @param {Intl.DateTimeFormatOptions} style
+ * @param {string} [zone] of the viewer by default
  */
-function moment(seconds, language, style) {
+export function momentText(seconds, zone = viewersZone()) {
   const date = new Date(seconds * 1000);
   if (Number.isNaN(date.getTime())) return "–";
-  return new Intl.DateTimeFormat(language, { ...style, timeZone: viewersZone() }).format(date);
+  const style = /** @type {const} */ ({ dateStyle: "short", timeStyle: "medium", timeZone: zone });
+  return new Intl.DateTimeFormat("sv-SE", style).format(date);
 }
 
-/** @param {number} seconds Unix time @param {string} language */
-export function momentText(seconds, language) {
-  return moment(seconds, language, {
-    year: "numeric",
-    month: "short",
-    day: "numeric",
-    hour: "2-digit",
-    minute: "2-digit",
-    second: "2-digit",
-    timeZoneName: "short",
-  });
+/** @param {number} seconds Unix time */
+export function shortMomentText(seconds) {
+  return momentText(seconds).replace(/:\d\d$/, "");
 }
 
-/** @param {number} seconds Unix time @param {string} language */
-export function shortMomentText(seconds, language) {
-  const isLongAgo = Date.now() / 1000 - seconds > 300 * 24 * 3600;
-  const style = /** @type {const} */ ({ month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" });
-  return moment(seconds, language, isLongAgo ? { ...style, year: "numeric" } : style);
+/** @param {number} seconds a duration as Airflow's UI writes it: 00:01:05, 1d02:03:04 */
+export function durationText(seconds) {
+  const whole = Math.max(0, Math.floor(seconds));
+  const parts = [Math.floor(whole / 3600) % 24, Math.floor(whole / 60) % 60, whole % 60];
+  const text = parts.map((part) => String(part).padStart(2, "0")).join(":");
+  return whole < 86_400 ? text : `${Math.floor(whole / 86_400)}d${text}`;
 }
 
 /** @param {string} day as 2026-11-24 @param {string} language */
@@ -177,7 +163,22 @@ export function tabPath({ dag_id, run_id, task_id, map_index }) {
   return `/dags/${dag}/runs/${run}/tasks/${task}${mapped}/plugin/seeany-result`;
 }
 
+/** @param {string} dag_id @returns {string} the path of the page, filtered by a DAG */
+export function resultsPath(dag_id) {
+  return `/plugin/seeany?dag=${encodeURIComponent(dag_id)}`;
+}
+
 /** @param {{ task_id: string, map_index: number }} task */
 export function taskName({ task_id, map_index }) {
   return map_index >= 0 ? `${task_id} [${map_index}]` : task_id;
+}
+
+/** @param {{ dag_id: string }} of @returns {string} the path of a DAG's page */
+export function dagPath({ dag_id }) {
+  return `/dags/${encodeURIComponent(dag_id)}`;
+}
+
+/** @param {{ dag_id: string, run_id: string }} of @returns {string} the path of a DAG run's page */
+export function runPath({ dag_id, run_id }) {
+  return `${dagPath({ dag_id })}/runs/${encodeURIComponent(run_id)}`;
 }

@@ -1,9 +1,11 @@
 /** Videos and pictures from another site, and a placeholder where that site forbids embedding. */
 
-import { Chakra, h, OutLink, Quiet, useEffect, useRef, useState } from "./elements.js";
+import { Chakra, CopyButton, h, OutLink, Quiet, useEffect, useRef, useState } from "./elements.js";
 import { isPicture, isWebUrl } from "./format.js";
+import { useLongList } from "./long_list.js";
+import { fileName, saveAll } from "./save.js";
 
-const { Box, Flex } = Chakra;
+const { Box, Button, Flex } = Chakra;
 
 /** @typedef {import("./types").Words} Words */
 
@@ -74,19 +76,71 @@ export function Picture({ url, label, words }) {
  */
 export function FileGrid({ urls, words }) {
   const columns = "repeat(auto-fill, minmax(9rem, 1fr))";
-  const shown = [...new Set(urls)].filter(isWebUrl);
+  const { shown, list, more } = useLongList([...new Set(urls)].filter(isWebUrl), words);
   return h(
     Box,
-    { as: "ul", display: "grid", gridTemplateColumns: columns, gap: 3, listStyleType: "none", p: 0 },
-    shown.map((url, index) =>
-      h(
-        "li",
-        { key: url, style: { minWidth: 0 } },
-        isPicture(url)
-          ? h(OutLink, { href: url, display: "block" }, h(Picture, { url, label: words.image(index + 1), words }))
-          : h(OutLink, { href: url, fontSize: "sm" }, url),
+    null,
+    h(
+      Box,
+      { as: "ul", ref: list, display: "grid", gridTemplateColumns: columns, gap: 3, listStyleType: "none", p: 0 },
+      shown.map((url, index) =>
+        h(
+          "li",
+          { key: url, style: { minWidth: 0 } },
+          isPicture(url)
+            ? h(
+                OutLink,
+                { href: url, display: "block", position: "relative" },
+                h(Picture, { url, label: words.image(index + 1), words }),
+                h(PictureNumber, { number: index + 1 }),
+              )
+            : h(OutLink, { href: url, fontSize: "sm" }, url),
+        ),
       ),
     ),
+    more,
+  );
+}
+
+/** The number of a picture, on it. @param {{ number: number }} props */
+function PictureNumber({ number }) {
+  const place = { position: "absolute", top: 1.5, insetStart: 1.5, px: 1.5, borderRadius: "sm", fontSize: "xs" };
+  return h(Box, { as: "span", "aria-hidden": true, bg: "bg", color: "fg", opacity: 0.85, ...place }, number);
+}
+
+/**
+ * Copies the URLs of several files, and downloads the files.
+ * @param {{ files: { id: string, url: string }[], words: Words }} props
+ */
+export function FileButtons({ files, words }) {
+  const [outcome, setOutcome] = useState("");
+  const [isListed, setIsListed] = useState(0);
+  const [isBusy, setIsBusy] = useState(false);
+  async function download() {
+    if (isBusy) return;
+    setIsBusy(true);
+    setIsListed(0);
+    const named = files.map(({ id, url }, index) => ({ url, name: fileName(id, index + 1, url) }));
+    const listed = await saveAll(named, (number) => setOutcome(words.downloadedOf(number, files.length)));
+    setOutcome(listed < files.length ? words.downloadedAll : "");
+    setIsListed(listed);
+    setIsBusy(false);
+  }
+  return h(
+    Box,
+    null,
+    h(
+      Flex,
+      { gap: 2, wrap: "wrap" },
+      h(CopyButton, { urls: files.map(({ url }) => url), words }),
+      files.length > 1 &&
+        h(
+          Button,
+          { size: "sm", variant: "outline", "aria-disabled": isBusy, onClick: () => void download() },
+          h("span", { "aria-live": "polite" }, outcome || words.downloadAll),
+        ),
+    ),
+    isListed > 0 && h(Quiet, { mt: 2, role: "status" }, words.onlyListed(isListed)),
   );
 }
 

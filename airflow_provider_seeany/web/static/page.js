@@ -1,82 +1,130 @@
 /** The page in the navigation: recent results of all DAGs that the viewer may read, and what they cost. */
 
 import { address, usePoll } from "./api.js";
-import { Chakra, h, InLink, LoadError, Panel, Quiet, useMemo, useState } from "./elements.js";
-import { Filters, NO_FILTERS } from "./filters.js";
-import { viewersZone } from "./format.js";
+import { filterCount, MAX_LISTED, PER_PAGE, useChosen } from "./chosen.js";
+import { CopyTextButton } from "./copy_button.js";
+import { Chakra, h, LoadError, Quiet, useMemo, useSyncExternalStore } from "./elements.js";
+import { Empty, NoneFound } from "./empty.js";
+import { Filters } from "./filters.js";
+import { countText, viewersZone } from "./format.js";
 import { Gallery } from "./gallery.js";
 import { ResultsTable } from "./results_table.js";
 import { Spend } from "./spend.js";
 import { useWords } from "./words.js";
 
-const { Box, Button, Flex, Heading, Text } = Chakra;
+const { Box, Button, Flex, Heading } = Chakra;
 
+/** @typedef {import("./types").ResultsResponse} ResultsResponse */
 /** @typedef {import("./types").Words} Words */
-/** @typedef {import("./filters.js").Chosen} Chosen */
+/** @typedef {import("./chosen.js").Chosen} Chosen */
+/** @typedef {import("./chosen.js").Choose} Choose */
 
-const PER_PAGE = 24;
 const POLL_SECONDS = 15;
 const DAY = 24 * 3600;
 
-const EXAMPLE = `from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
-
-wait = SeeAnyTaskSensor(
-    task_id="wait",
-    seeany_task_id="{{ params.seeany_task_id }}",
-)`;
-
 export function ResultsPage() {
   const { words, language } = useWords();
-  const [chosen, setChosen] = useState(/** @type {Chosen} */ (NO_FILTERS));
-  const [isTable, setIsTable] = useState(false);
-  const [pages, setPages] = useState(/** @type {string[]} */ ([]));
+  const { chosen, choose, clear } = useChosen();
+  const isNarrow = useIsNarrow();
+  const page = Number(chosen.page);
   // Whole minutes, so that a new rendering does not change the URL.
-  const until = useMemo(() => Math.ceil(Date.now() / 60_000) * 60, [chosen]);
-  const range = { since: until - chosen.days * DAY };
-  const { dag_id, conn_id, state } = chosen;
-  const before = pages[pages.length - 1];
-  const list = usePoll(address("results", { dag_id, conn_id, state, ...range, before, limit: PER_PAGE }), (data) =>
-    before && data ? null : POLL_SECONDS,
+  const now = useMemo(() => Math.ceil(Date.now() / 60_000) * 60, [chosen.days, chosen.page, chosen.sort]);
+  const until = Number(chosen.until) || now;
+  const since = until - Number(chosen.days) * DAY;
+  const filters = { dag_id: chosen.dag, conn_id: chosen.connection, state: chosen.state, search: chosen.q, since };
+  // What ends meanwhile moves no page but the first one, which ends with the newest result.
+  const found = { ...filters, until: chosen.until };
+  const offset = (page - 1) * PER_PAGE;
+  const list = usePoll(
+    address("results", { ...found, order: chosen.sort, offset, limit: PER_PAGE }),
+    (/** @type {ResultsResponse | null} */ data) => (page > 1 && data ? null : POLL_SECONDS),
   );
-  const all = usePoll(address("summary", { ...range, zone: viewersZone() }), () => 4 * POLL_SECONDS);
-
-  /** @param {Partial<Chosen>} change */
-  function choose(change) {
-    setChosen({ ...chosen, ...change });
-    setPages([]);
-  }
+  const zone = viewersZone();
+  const all = usePoll(address("summary", { since, zone }), () => 4 * POLL_SECONDS);
 
   const results = list.data ? [...list.data.waiting, ...list.data.results] : [];
-  const isEmpty = list.data !== null && results.length === 0;
-  const isFiltered = Boolean(dag_id || conn_id || state || chosen.days !== NO_FILTERS.days);
+  const isTable = chosen.view === "table";
   return h(
     Flex,
-    { direction: "column", gap: 5, p: { base: 2, md: 4 }, maxW: "8xl", mx: "auto", w: "100%" },
+    { direction: "column", gap: { base: 3, md: 4 }, p: { base: 2, md: 4 }, maxW: "8xl", mx: "auto", w: "100%" },
     h(Box, null, h(Heading, { as: "h1", size: "xl" }, words.title), h(Quiet, { mt: 1 }, words.intro)),
     h(Filters, { chosen, choose, summary: all.data, words }),
     all.error && !list.error && h(LoadError, { error: all.error, words }),
-    all.data && h(Spend, { summary: all.data, chosen, choose, since: range.since, until, words, language }),
+    // The sums are not those of a search.
+    all.data && !chosen.q && h(Spend, { summary: all.data, chosen, choose, since, until, words, language }),
     h(
       Flex,
-      { justify: "space-between", align: "center", gap: 3, wrap: "wrap" },
-      h(Heading, { as: "h2", size: "md" }, words.results),
-      h(ViewSwitch, { isTable, setIsTable, words }),
+      { justify: "space-between", align: "center", gap: 2, wrap: "wrap" },
+      h(
+        Flex,
+        { align: "baseline", gap: 3 },
+        h(Heading, { as: "h2", size: "md" }, words.results),
+        list.data && h(Quiet, { as: "span", role: "status" }, countOf(list.data, offset, words, language)),
+      ),
+      h(
+        Flex,
+        { gap: 2, wrap: "wrap" },
+        h(ViewSwitch, { isTable, choose, words }),
+        results.length > 0 && h(Export, { found, words }),
+      ),
     ),
     list.error && h(LoadError, { error: list.error, words }),
     list.data === null && !list.error && h(Quiet, { role: "status" }, words.loading),
-    isEmpty && h(Empty, { isFiltered, words }),
-    results.length > 0 && h(isTable ? ResultsTable : Gallery, { results, words, language }),
-    (pages.length > 0 || list.data?.next) &&
-      h(
-        Flex,
-        { as: "nav", "aria-label": words.page, gap: 2, justify: "center", align: "center" },
-        h(PageButton, { name: words.newer, go: pages.length > 0 ? () => setPages(pages.slice(0, -1)) : null }),
-        h(Text, { fontSize: "sm" }, `${words.page} ${pages.length + 1}`),
-        h(PageButton, {
-          name: words.older,
-          go: list.data?.next ? () => setPages([...pages, /** @type {string} */ (list.data?.next)]) : null,
-        }),
-      ),
+    list.data !== null &&
+      results.length === 0 &&
+      (filterCount(chosen) ? h(NoneFound, { clear, words }) : h(Empty, { words })),
+    results.length > 0 &&
+      (isTable && !isNarrow
+        ? h(ResultsTable, { results, chosen, choose, words, language })
+        : h(Gallery, { results, words, language, isCompact: isTable })),
+    h(Pages, { page, total: list.data?.total ?? null, choose, until: String(until), words, language }),
+  );
+}
+
+/** @param {ResultsResponse} data @param {number} offset @param {Words} words @param {string} language */
+function countOf({ waiting, results, total }, offset, words, language) {
+  const [first, last, all] = [offset + 1, offset + results.length, Math.min(total, MAX_LISTED)].map((number) =>
+    countText(number, language),
+  );
+  const range = results.length > 0 && words.shownOf(`${first}–${last}`, total > MAX_LISTED ? `${all}+` : `${all}`);
+  return [waiting.length > 0 && words.waitingCount(countText(waiting.length, language)), range]
+    .filter(Boolean)
+    .join(" · ");
+}
+
+/** @param {{ found: Record<string, any>, words: Words }} props */
+function Export({ found, words }) {
+  async function urls() {
+    const response = await fetch(address("results/urls", found), { credentials: "same-origin" });
+    if (!response.ok) throw new Error(String(response.status));
+    return response.text();
+  }
+  return h(
+    Flex,
+    { gap: 2 },
+    h(
+      Button,
+      { size: "sm", variant: "outline", asChild: true },
+      h("a", { href: address("results.csv", found), download: true }, words.exportCsv),
+    ),
+    h(CopyTextButton, { name: words.copyAllUrls, text: urls, words }),
+  );
+}
+
+/**
+ * @param {{ page: number, total: number | null, until: string, choose: Choose, words: Words, language: string }} props
+ */
+function Pages({ page, total, until, choose, words, language }) {
+  const hasNext = total !== null && page * PER_PAGE < Math.min(total, MAX_LISTED - PER_PAGE);
+  if (page === 1 && !hasNext) return null;
+  /** @param {number} number */
+  const go = (number) => () => choose({ page: String(number), until: number > 1 ? until : "" });
+  return h(
+    Flex,
+    { as: "nav", "aria-label": words.pages, gap: 3, justify: "center", align: "center" },
+    h(PageButton, { name: words.previous, go: page > 1 ? go(page - 1) : null }),
+    h(Chakra.Text, { fontSize: "sm" }, words.pageNumber(countText(page, language))),
+    h(PageButton, { name: words.next, go: hasNext ? go(page + 1) : null }),
   );
 }
 
@@ -88,8 +136,9 @@ function PageButton({ name, go }) {
   const off = go === null ? { "aria-disabled": true, opacity: 0.5, cursor: "not-allowed" } : { onClick: go };
   return h(Button, { size: "sm", variant: "outline", ...off }, name);
 }
-/** @param {{ isTable: boolean, setIsTable: (isTable: boolean) => void, words: Words }} props */
-function ViewSwitch({ isTable, setIsTable, words }) {
+
+/** @param {{ isTable: boolean, choose: Choose, words: Words }} props */
+function ViewSwitch({ isTable, choose, words }) {
   return h(
     Flex,
     { role: "group", "aria-label": words.view, gap: 1 },
@@ -102,7 +151,7 @@ function ViewSwitch({ isTable, setIsTable, words }) {
           variant: isTable === forTable ? "solid" : "outline",
           colorPalette: "brand",
           "aria-pressed": isTable === forTable,
-          onClick: () => setIsTable(forTable),
+          onClick: () => choose({ view: forTable ? "table" : "gallery" }),
         },
         forTable ? words.table : words.gallery,
       ),
@@ -110,31 +159,15 @@ function ViewSwitch({ isTable, setIsTable, words }) {
   );
 }
 
-/** @param {{ isFiltered: boolean, words: Words }} props */
-function Empty({ isFiltered, words }) {
-  return h(
-    Panel,
-    { py: 8, textAlign: "center" },
-    h(Heading, { as: "h3", size: "sm", mb: 2 }, isFiltered ? words.emptyFiltered : words.emptyTitle),
-    !isFiltered && h(Quiet, { mb: 2 }, words.emptyHow),
-    !isFiltered && h(Box, { mb: 4 }, h(InLink, { to: "/connections" }, words.connections)),
-    !isFiltered &&
-      h(
-        Box,
-        {
-          as: "pre",
-          tabIndex: 0,
-          focusVisibleRing: "outside",
-          display: "inline-block",
-          textAlign: "start",
-          fontSize: "sm",
-          p: 4,
-          borderRadius: "md",
-          bg: "bg.muted",
-          maxW: "100%",
-          overflowX: "auto",
-        },
-        EXAMPLE,
-      ),
-  );
+const NARROW = matchMedia("(max-width: 47.99rem)");
+
+/** @param {() => void} changed */
+function watchWidth(changed) {
+  NARROW.addEventListener("change", changed);
+  return () => NARROW.removeEventListener("change", changed);
+}
+
+/** Whether the window is too narrow for a table. */
+function useIsNarrow() {
+  return useSyncExternalStore(watchWidth, () => NARROW.matches);
 }

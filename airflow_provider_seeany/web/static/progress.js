@@ -1,10 +1,12 @@
 /** The tab while a task waits: its progress, extrapolated between two polls by the service's own estimate. */
 
 import { BatchTotals } from "./batch.js";
-import { Chakra, h, Panel, Quiet, useEffect, useState } from "./elements.js";
-import { momentText } from "./format.js";
+import { Chakra, FactList, h, Moment, Panel, Quiet, useEffect, useState } from "./elements.js";
+import { durationText } from "./format.js";
 
-const { Flex, Progress, Text } = Chakra;
+const { Box, Flex, Progress, Text } = Chakra;
+
+const MAX_OVERDUE = 30; // seconds in which the next poll is shown as due
 
 /** @typedef {import("./types").Result} Result */
 /** @typedef {import("./types").Words} Words */
@@ -18,25 +20,37 @@ export function WaitProgress({ result, words, language, isWaiting, isCurrent }) 
   const age = result.at === null ? 0 : Math.max(0, now - result.at);
   const left = result.seconds_left === null ? null : result.seconds_left - age;
   const percent = extrapolate(result, age);
+  const isKnown = percent !== null || result.total !== null;
   return h(
     Panel,
     null,
-    result.at === null
-      ? h(Quiet, { mb: 3 }, isWaiting ? words.noProgress : words.notStarted)
-      : h(
+    isKnown
+      ? h(
           Flex,
           { justify: "space-between", gap: 3, mb: 2, wrap: "wrap" },
-          h(
-            Text,
-            { fontWeight: "semibold", fontSize: "lg" },
-            percent === null ? words.progress : `${Math.floor(percent)} %`,
-          ),
+          h(Text, { fontWeight: "semibold", fontSize: "lg" }, `${Math.floor(percent ?? 0)} %`),
           left !== null && left > 0 && h(Quiet, null, words.left(left)),
-        ),
+        )
+      : h(Quiet, { mb: 3 }, isWaiting ? words.noProgress : words.notStarted),
     h(ProgressBar, { value: percent, words }),
     result.total !== null && h(BatchTotals, { result, words, language }),
-    result.at !== null && h(Quiet, { mt: 3 }, `${words.lastUpdate}: ${momentText(result.at, language)}`),
+    h(Box, { mt: 4 }, h(Times, { result, now, words })),
   );
+}
+
+/** @param {{ result: Result, now: number, words: Words }} props */
+function Times({ result, now, words }) {
+  const { began, deadline, next_poll_at: next, at } = result;
+  /** @param {number | null} moment */
+  const shown = (moment) => moment !== null && h(Moment, { at: moment });
+  const facts = /** @type {[string, any][]} */ ([
+    [words.waitingFor, began !== null && durationText(now - began)],
+    // A poll that is long overdue was not published, because nothing had changed, or the triggerer is away.
+    [words.nextPoll, next !== null && next > now - MAX_OVERDUE && words.inSeconds(next - now)],
+    [words.givesUpAt, shown(deadline)],
+    [words.lastUpdate, shown(at)],
+  ]);
+  return h(FactList, { facts });
 }
 
 /** @param {{ value: number | null, words: Words }} props */

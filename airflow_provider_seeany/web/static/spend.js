@@ -1,30 +1,122 @@
-/** The page's panel of spend: per day and per DAG, a panel for each currency. */
+/** The page's panel of spend: one line, which opens to the spend per day, DAG and connection of each currency. */
 
-import { DagBars, DayChart } from "./chart.js";
-import { Chakra, h, Panel } from "./elements.js";
-import { daysOf, moneyText, sum, totals } from "./format.js";
+import { address, usePoll } from "./api.js";
+import { Bars, DayChart } from "./chart.js";
+import { Chakra, h, Panel, Quiet, React } from "./elements.js";
+import { costText, daysOf, moneyText, sum, totals, viewersZone } from "./format.js";
 
-const { Box, Flex, Heading, Text } = Chakra;
+const { Box, Button, Flex, Heading, Text } = Chakra;
 
+/** @typedef {import("./types").Group} Group */
+/** @typedef {import("./types").Money} Money */
 /** @typedef {import("./types").Summary} Summary */
 /** @typedef {import("./types").Words} Words */
-/** @typedef {import("./filters.js").Chosen} Chosen */
+/** @typedef {import("./chosen.js").Chosen} Chosen */
+/** @typedef {import("./chosen.js").Choose} Choose */
+
+const POLL_SECONDS = 600; // what was spent in the period before hardly changes
 
 /**
- * @param {{ summary: Summary, chosen: Chosen, choose: (change: Partial<Chosen>) => void, since: number, until: number,
- *   words: Words, language: string }} props
+ * @param {{ summary: Summary, chosen: Chosen, choose: Choose, since: number, until: number, words: Words,
+ *   language: string }} props
  */
 export function Spend({ summary, chosen, choose, since, until, words, language }) {
-  const groups = summary.groups.filter(
-    (group) =>
-      (!chosen.dag_id || group.dag_id === chosen.dag_id) &&
-      (!chosen.conn_id || group.conn_id === chosen.conn_id) &&
-      (!chosen.state || group.state === chosen.state),
+  const id = React.useId();
+  const isOpen = chosen.spend === "open";
+  const before = usePoll(
+    address("summary", { since: 2 * since - until, until: since, zone: viewersZone() }),
+    () => POLL_SECONDS,
   );
+  const groups = chosenOf(summary, chosen);
   const sums = totals(groups.flatMap((group) => group.cost));
   if (sums.length === 0) return null;
-  /** @param {string} unit @param {"day" | "dag_id"} by @param {string[]} names */
-  const bars = (unit, by, names) =>
+  const earlier = before.data && totals(chosenOf(before.data, chosen).flatMap((group) => group.cost));
+  return h(
+    Panel,
+    { as: "section", "aria-label": words.spend, p: 0 },
+    h(
+      Button,
+      {
+        variant: "ghost",
+        w: "100%",
+        h: "auto",
+        minH: 10,
+        px: 4,
+        py: 2,
+        justifyContent: "start",
+        flexWrap: "wrap",
+        columnGap: 4,
+        rowGap: 0,
+        whiteSpace: "normal",
+        textAlign: "start",
+        fontWeight: "normal",
+        "aria-expanded": isOpen,
+        "aria-controls": id,
+        onClick: () => choose({ spend: isOpen ? "" : "open" }, true),
+      },
+      h(
+        Box,
+        { as: "span" },
+        h("span", { "aria-hidden": true }, isOpen ? "▾ " : "▸ "),
+        words.spendIn(chosen.days),
+        h(Text, { as: "strong", fontWeight: "semibold" }, costText(sums)),
+      ),
+      earlier && h(Quiet, { as: "span" }, beforeText(sums, earlier, words, language)),
+    ),
+    isOpen &&
+      h(
+        Flex,
+        { id, direction: "column", gap: 6, px: 4, pt: 3, pb: 4 },
+        sums.map((total) =>
+          h(Currency, { key: total.unit, total, groups, chosen, choose, since, until, words, language }),
+        ),
+        h(
+          Box,
+          null,
+          h(
+            Button,
+            { size: "sm", variant: "outline", asChild: true },
+            h("a", { href: address("summary.csv", csvOf(chosen, since)), download: true }, words.exportSums),
+          ),
+        ),
+      ),
+  );
+}
+
+/** @param {Chosen} chosen @param {number} since */
+function csvOf(chosen, since) {
+  return { dag_id: chosen.dag, conn_id: chosen.connection, state: chosen.state, since, zone: viewersZone() };
+}
+
+/** @param {Summary} summary @param {Chosen} chosen */
+function chosenOf(summary, chosen) {
+  return summary.groups.filter(
+    (group) =>
+      (!chosen.dag || group.dag_id === chosen.dag) &&
+      (!chosen.connection || group.conn_id === chosen.connection) &&
+      (!chosen.state || group.state === chosen.state),
+  );
+}
+
+/** @param {Money[]} sums @param {Money[]} earlier @param {Words} words @param {string} language */
+function beforeText(sums, earlier, words, language) {
+  if (earlier.length === 0) return words.nothingBefore;
+  const [[now], [then]] = [sums, earlier];
+  const isSame = sums.length === 1 && earlier.length === 1 && now?.unit === then?.unit && Number(then?.amount) > 0;
+  const change = isSame ? Number(now?.amount) / Number(then?.amount) - 1 : null;
+  const style = /** @type {const} */ ({ style: "percent", signDisplay: "exceptZero", maximumFractionDigits: 0 });
+  const percent = change === null ? "" : new Intl.NumberFormat(language, style).format(change);
+  return words.spendBefore(costText(earlier), percent);
+}
+
+/**
+ * @param {{ total: Money, groups: Group[], chosen: Chosen, choose: Choose, since: number, until: number, words: Words,
+ *   language: string }} props
+ */
+function Currency({ total, groups, chosen, choose, since, until, words, language }) {
+  const { unit } = total;
+  /** @param {"day" | "dag_id" | "conn_id"} by @param {string[]} names */
+  const bars = (by, names = [...new Set(groups.map((group) => group[by]))]) =>
     names.map((name) => ({
       name,
       amount: sum(
@@ -33,39 +125,51 @@ export function Spend({ summary, chosen, choose, since, until, words, language }
           .flatMap((group) => group.cost.filter((money) => money.unit === unit).map((money) => money.amount)),
       ),
     }));
-  const days = [...new Set([...daysOf(since, until), ...groups.map((group) => group.day)])].sort();
-  const dags = [...new Set(groups.map((group) => group.dag_id))];
-  return sums.map((total) =>
+  const days = bars("day", [...new Set([...daysOf(since, until), ...groups.map((group) => group.day)])].sort());
+  const isCharted = days.filter(({ amount }) => Number(amount) !== 0).length > 1;
+  const more = { unit, words, language };
+  return h(
+    Box,
+    { as: "section", "aria-label": `${words.cost} ${unit}` },
     h(
-      Panel,
-      { key: total.unit, as: "section", "aria-label": `${words.cost} ${total.unit}` },
+      Box,
+      {
+        display: "grid",
+        gap: 6,
+        gridTemplateColumns: { base: "minmax(0, 1fr)", lg: isCharted ? "2fr 1fr 1fr" : "1fr 1fr" },
+      },
+      isCharted &&
+        h(
+          Box,
+          { minW: 0 },
+          h(Title, null, `${words.spendPerDay} (${unit}) · ${moneyText(total)}`),
+          h(DayChart, { bars: days, ...more }),
+        ),
       h(
-        Flex,
-        { gap: 8, direction: { base: "column", lg: "row" } },
-        h(
-          Box,
-          { flex: "2 1 0", minW: 0 },
-          h(
-            Flex,
-            { justify: "space-between", align: "baseline", mb: 3, gap: 3 },
-            h(Heading, { as: "h2", size: "sm" }, `${words.spendPerDay} (${total.unit})`),
-            h(Text, { fontSize: "xl", fontWeight: "semibold" }, moneyText(total, language)),
-          ),
-          h(DayChart, { unit: total.unit, bars: bars(total.unit, "day", days), words, language }),
-        ),
-        h(
-          Box,
-          { flex: "1 1 0", minW: 0 },
-          h(Heading, { as: "h2", size: "sm", mb: 3 }, words.spendPerDag),
-          h(DagBars, {
-            unit: total.unit,
-            bars: bars(total.unit, "dag_id", dags).filter((bar) => Number(bar.amount) !== 0),
-            words,
-            language,
-            choose: (/** @type {string} */ dag_id) => choose({ dag_id }),
-          }),
-        ),
+        Box,
+        { minW: 0 },
+        h(Title, null, isCharted ? words.spendPerDag : `${words.spendPerDag} (${unit})`),
+        h(Bars, {
+          bars: bars("dag_id"),
+          choose: chosen.dag ? null : (/** @type {string} */ dag) => choose({ dag }),
+          ...more,
+        }),
+      ),
+      h(
+        Box,
+        { minW: 0 },
+        h(Title, null, words.spendPerConnection),
+        h(Bars, {
+          bars: bars("conn_id"),
+          choose: chosen.connection ? null : (/** @type {string} */ connection) => choose({ connection }),
+          ...more,
+        }),
       ),
     ),
   );
+}
+
+/** @param {{ children?: any }} props */
+function Title({ children }) {
+  return h(Heading, { as: "h3", size: "sm", mb: 3 }, children);
 }

@@ -3,9 +3,10 @@
 import { address, usePoll } from "./api.js";
 import { BatchTable } from "./batch.js";
 import { Download } from "./download.js";
-import { Chakra, CopyButton, FactList, h, LoadError, Notice, Quiet, StateBadge } from "./elements.js";
-import { costText, countText, isWebUrl, momentText } from "./format.js";
-import { FileGrid, Player } from "./media.js";
+import { Chakra, CopyButton, FactList, h, InLink, LoadError, Moment, Notice, Quiet, StateBadge } from "./elements.js";
+import { Failure } from "./failure.js";
+import { costText, countText, resultsPath, isWebUrl } from "./format.js";
+import { FileButtons, FileGrid, Player } from "./media.js";
 import { WaitProgress } from "./progress.js";
 import { useWords } from "./words.js";
 
@@ -41,8 +42,7 @@ export function TaskTab({ dagId, runId, taskId, mapIndex }) {
   }
   if (!view.is_seeany) return h(Box, { p: 4 }, h(Quiet, null, words.notSeeAny));
   if (!view.result) {
-    const text = NOT_RUN.has(view.task_state ?? "") ? words.notRun : words.noRecord;
-    return h(Box, { p: 4 }, h(Quiet, null, text));
+    return h(Box, { p: 4 }, h(Quiet, null, noResultText(view, words)));
   }
   return h(
     Flex,
@@ -61,6 +61,12 @@ export function TaskTab({ dagId, runId, taskId, mapIndex }) {
   );
 }
 
+/** @param {TaskView} view @param {Words} words */
+function noResultText({ task_state: state }, words) {
+  if (state === "up_for_retry") return words.retryingNoRecord;
+  return NOT_RUN.has(state ?? "") ? words.notRun : words.noRecord;
+}
+
 /** @param {TaskView} view */
 function contentOf(view) {
   if (view.download) return Download;
@@ -68,24 +74,30 @@ function contentOf(view) {
   return view.result?.state === "created" ? Created : Ended;
 }
 
-/** @param {{ result: Result, words: Words, language: string }} props */
-function Created({ result, words, language }) {
-  const moment = result.at === null ? "" : ` ${words.createdAt}: ${momentText(result.at, language)}`;
-  return h(Quiet, { role: "status" }, `${words.createdOnly}${moment}`);
+/** @param {{ result: Result, words: Words }} props */
+function Created({ result, words }) {
+  return h(
+    Box,
+    null,
+    h(Quiet, { role: "status", mb: 3 }, words.createdOnly),
+    result.at !== null && h(FactList, { facts: [[words.createdAt, h(Moment, { at: result.at })]] }),
+  );
 }
 
 /** @param {{ result: Result, words: Words }} props */
 function Head({ result, words }) {
   return h(
     Flex,
-    { align: "baseline", gap: 3, wrap: "wrap" },
+    { align: "center", columnGap: 4, rowGap: 1, wrap: "wrap" },
     h(
       Heading,
       { as: "h2", size: "md", wordBreak: "break-all" },
       result.seeany_task_id ?? (result.total === null ? "SeeAny" : words.batch),
     ),
-    h(StateBadge, { state: result.state, isPartial: result.is_partial, words }),
-    result.conn_id && h(Quiet, { as: "span", overflowWrap: "anywhere" }, `${words.connection}: ${result.conn_id}`),
+    h(StateBadge, { state: result.state, isPartial: result.is_partial, isTaskFailed: result.is_task_failed, words }),
+    result.seeany_task_id && h(CopyButton, { urls: [result.seeany_task_id], label: words.copyId, size: "xs", words }),
+    result.conn_id && h(Quiet, { as: "span", overflowWrap: "anywhere" }, words.named(words.connection, result.conn_id)),
+    h(InLink, { to: resultsPath(result.dag_id), fontSize: "sm" }, words.dagResults),
   );
 }
 
@@ -96,10 +108,12 @@ function Ended({ view, result, words, language }) {
   const others = urls.filter((each) => each !== result.video_url);
   const url = isWebUrl(result.video_url) ? result.video_url : (urls[0] ?? null);
   const isBatch = result.total !== null;
+  const id = result.seeany_task_id ?? result.task_id;
   return h(
     Flex,
     { direction: "column", gap: 4 },
     (result.state !== "completed" || result.is_partial) && h(Failure, { result, words }),
+    result.is_task_failed && h(Notice, { title: words.taskFailed, status: "warning" }),
     h(
       Flex,
       { gap: 6, direction: { base: "column", lg: result.video_url ? "row" : "column" } },
@@ -123,7 +137,7 @@ function Ended({ view, result, words, language }) {
           h(
             Flex,
             { gap: 2, wrap: "wrap" },
-            h(CopyButton, { urls: result.video_url ? [url] : urls, words }),
+            h(FileButtons, { files: (result.video_url ? [url] : urls).map((each) => ({ id, url: each })), words }),
             (result.video_url || urls.length === 1) &&
               h(
                 Button,
@@ -134,31 +148,26 @@ function Ended({ view, result, words, language }) {
       ),
     ),
     others.length > 0 && !isBatch && h(FileGrid, { urls: others, words }),
+    !isBatch &&
+      urls.length > 0 &&
+      urls.length < result.results &&
+      h(Quiet, null, words.shownOnly(countText(urls.length, language), countText(result.results, language))),
     isBatch && h(BatchTable, { view, result, words, language }),
   );
 }
 
-/** @param {{ result: Result, words: Words }} props */
-function Failure({ result, words }) {
-  const { error_code: code, error_message: message } = result;
-  const status = result.state === "failed" ? "error" : "warning";
-  if (result.is_partial) {
-    return h(Notice, { title: words.partialResult, status }, [code, message].filter(Boolean).join(": "));
-  }
-  const title = code
-    ? `${words.failedWith}: ${code}`
-    : words.failedAs[result.state === "timed_out" ? "timed_out" : "failed"];
-  return h(Notice, { title, status }, message);
-}
-
 /** @param {{ result: Result, words: Words, language: string }} props */
 function Facts({ result, words, language }) {
-  const facts = /** @type {[string, string | null][]} */ ([
-    [words.cost, costText(result.cost, language) || null],
+  const facts = /** @type {[string, any][]} */ ([
+    // That of a batch stands above its table.
+    [words.cost, result.total === null && costText(result.cost)],
     [words.duration, result.duration === null ? null : words.seconds(countText(result.duration, language))],
     [words.resolution, result.resolution],
     [words.result, !result.video_url && result.results ? words.files(result.results) : null],
-    [words.finishedAt, result.at === null ? null : momentText(result.at, language)],
+    [
+      result.state === "completed" ? words.finishedAt : words.waitEndedAt,
+      result.at !== null && h(Moment, { at: result.at }),
+    ],
   ]);
   return h(FactList, { facts });
 }

@@ -7,7 +7,8 @@ export interface PluginProps {
   mapIndex?: string | number;
 }
 
-export type State = "waiting" | "created" | "downloading" | "completed" | "failed" | "timed_out";
+export type State =
+  "waiting" | "created" | "downloading" | "completed" | "failed" | "timed_out" | "retrying" | "skipped";
 
 /** The amount is a decimal number as text: a float would lose digits. */
 export interface Money {
@@ -33,21 +34,35 @@ export interface Result {
   resolution: string | null;
   error_code: string | null;
   error_message: string | null;
+  /** Of an error of the provider's own: `words.errors` has words for it. */
+  error_kind: string | null;
+  error_numbers: Record<string, number>;
+  /** Whether `error_message` is the provider's, in English, and not the service's. */
+  is_own_message: boolean;
   /** Whether some of the task's files failed; the others are there. */
   is_partial: boolean;
+  /** Whether the Airflow task has failed although the result is there. */
+  is_task_failed: boolean;
   percent: number | null;
   seconds_left: number | null;
+  /** These three in Unix seconds. */
+  began: number | null;
+  deadline: number | null;
+  next_poll_at: number | null;
   total: number | null;
   completed: number | null;
   failed: number | null;
   /** How many of the completed tasks of a batch are partial. */
   partial: number | null;
+  /** Where downloads of the same DAG run have stored its files. */
+  copy_paths: string[];
 }
 
 export interface BatchRow {
   id: string;
   state: "completed" | "failed";
   url: string | null;
+  thumbnail_url: string | null;
   results: number;
   cost: Money | null;
   reason: string | null;
@@ -76,7 +91,8 @@ export interface TaskView {
 export interface ResultsResponse {
   waiting: Result[];
   results: Result[];
-  next: string | null;
+  /** How many there are in all; one more than can be paged through if there are more. */
+  total: number;
 }
 
 export interface Group {
@@ -91,6 +107,12 @@ export interface Group {
 export interface Summary {
   zone: string;
   groups: Group[];
+  /** Those to choose from. */
+  connections: string[];
+}
+
+export interface Setup {
+  has_connection: boolean | null;
 }
 
 /** The texts of the UI in one language. */

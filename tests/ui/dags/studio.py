@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
+from typing import Any
 
 from airflow.sdk import DAG, task
 
 from airflow_provider_seeany.operators.download import SeeAnyDownloadOperator
 from airflow_provider_seeany.sensors.batch import SeeAnyTaskBatchSensor
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
+
+
+def fail_afterwards(context: Any, result: Any) -> None:
+    """Fail what has its result."""
+    raise RuntimeError("after the result")
+
 
 with DAG("shoe_videos", schedule=None):
     finished = SeeAnyTaskSensor(
@@ -37,6 +45,17 @@ with DAG("shoe_videos", schedule=None):
         ],
         allow_failures=True,
     )
+
+    SeeAnyTaskBatchSensor(task_id="mixed", seeany_task_ids=["video-0s-heel", "fails-0s-heel-2", "images-0s-2x-heel-3"])
+    SeeAnyTaskSensor(task_id="skipped", seeany_task_id="fails-0s-socks", soft_fail=True)
+    SeeAnyTaskSensor(
+        task_id="retrying",
+        seeany_task_id="video-3s-moccasins",
+        seeany_conn_id="not_there",
+        retries=1,
+        retry_delay=timedelta(hours=1),
+    )
+    SeeAnyTaskSensor(task_id="failed_later", seeany_task_id="video-0s-clogs", post_execute=fail_afterwards)
 
     @task
     def foreign() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -171,7 +173,7 @@ def test_a_task_that_was_only_created_is_shown_after_its_airflow_task_has_ended(
 
 @pytest.mark.parametrize(
     ("task_state", "shown"),
-    [("running", "downloading"), ("success", "completed"), ("failed", "failed"), ("up_for_retry", "failed")],
+    [("running", "downloading"), ("success", "completed"), ("failed", "failed"), ("up_for_retry", "retrying")],
 )
 def test_a_download_is_shown_on_its_tab_alone(session: Session, task_state: str, shown: str) -> None:
     (instance,) = tasks(session)
@@ -185,10 +187,7 @@ def test_a_download_is_shown_on_its_tab_alone(session: Session, task_state: str,
     assert seen.download is not None
     assert (seen.result.state, seen.result.conn_id, seen.download.files) == (shown, "studio", 2)
     assert waiting(session) == []
-    assert queries.ended_waits(session, readable=["dag_0", "dag_1"], filters=EVERYTHING, before=None, limit=10) == (
-        [],
-        None,
-    )
+    assert queries.ended_waits(session, readable=["dag_0", "dag_1"], filters=EVERYTHING, limit=10) == ([], 0)
     assert queries.groups(session, readable=["dag_0", "dag_1"], filters=EVERYTHING, zone=ZoneInfo("UTC")) == []
 
 
@@ -312,6 +311,39 @@ def test_each_video_of_a_batch_shows_its_file_and_its_cost(session: Session) -> 
     ]
 
 
+def test_a_result_on_the_page_is_what_airflow_has_made_of_it(session: Session) -> None:
+    instances = tasks(session, count=4)
+    made_of_it = {
+        "skipped": ("failed", "skipped", False),
+        "up_for_retry": ("timed_out", "retrying", False),
+        "failed": ("completed", "completed", True),
+        "success": ("completed", "completed", False),
+    }
+    for instance, (number, (task_state, (state, *_))) in zip(instances, enumerate(made_of_it.items()), strict=True):
+        push_xcoms(session, instance, record(NOW - 60 - number, number=number, state=state).xcoms(instance))
+        session.execute(update(TaskInstance).where(*row_of(instance)).values(state=task_state))
+    session.commit()
+
+    results, _ = queries.ended_waits(session, readable=["dag_0", "dag_1"], filters=EVERYTHING, limit=len(instances))
+
+    assert [(result.state, result.is_task_failed) for result in results] == [
+        (shown, is_failed) for _, shown, is_failed in made_of_it.values()
+    ]
+
+
+def test_a_wait_that_has_published_nothing_shows_since_when_its_task_runs(session: Session) -> None:
+    (instance,) = tasks(session)
+    defer(session, instance)
+    began = datetime.fromtimestamp(NOW - 90, tz=UTC)
+    session.execute(update(TaskInstance).where(*row_of(instance)).values(start_date=began))
+    session.commit()
+
+    shown = view(session, instance).result
+
+    assert shown is not None
+    assert (shown.state, shown.began) == ("waiting", NOW - 90)
+
+
 @pytest.mark.parametrize("value", ["[" * 100_000, '"' + "[" * 100_000, '{"a":' * 50_000], ids=len)
 def test_deeply_nested_json_under_our_keys_is_no_error(session: Session, value: str) -> None:
     (instance,) = tasks(session)
@@ -320,16 +352,18 @@ def test_deeply_nested_json_under_our_keys_is_no_error(session: Session, value: 
     )
     defer(session, instance)
 
-    assert view(session, instance).result == views.Result(**instance.columns(), state="waiting")
+    shown = view(session, instance).result
+    assert shown is not None
+    assert dataclasses.replace(shown, began=None) == views.Result(**instance.columns(), state="waiting")
     assert [wait.percent for wait in waiting(session)] == [None]
-    assert queries.ended_waits(session, readable=["dag_0"], filters=EVERYTHING, before=None, limit=10) == ([], None)
+    assert queries.ended_waits(session, readable=["dag_0"], filters=EVERYTHING, limit=10)[0] == []
 
 
 def test_a_first_file_that_is_no_web_url_is_no_link(session: Session) -> None:
     odd = record(NOW - 60, video_url=None, first_result="javascript:alert(1)")
     fill(session, [odd, record(NOW - 61, video_url=None, first_result="https://cdn.example/1.jpg")], dag_ids=["dag_0"])
 
-    results, _ = queries.ended_waits(session, readable=["dag_0"], filters=EVERYTHING, before=None, limit=10)
+    results, _ = queries.ended_waits(session, readable=["dag_0"], filters=EVERYTHING, limit=10)
     assert [result.first_result for result in results] == [None, "https://cdn.example/1.jpg"]
 
 

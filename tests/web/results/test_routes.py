@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import time
-from datetime import UTC, datetime
 from decimal import Decimal
+from types import ModuleType
 
 import msgspec
 import pytest
+from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import delete, select, text, update
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from airflow_provider_seeany.api.batch_result import BatchTimedOut
@@ -18,16 +20,37 @@ from airflow_provider_seeany.api.collector import ResultCollector
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.exceptions import SeeAnyBatchFailed
 from airflow_provider_seeany.outcomes import batch_timeout
-from airflow_provider_seeany.web.results import queries
-from airflow_provider_seeany.xcoms.record import PARTIAL_RESULT_KEY, BatchCounts, Record
-from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY, hash_part, key_at
+from airflow_provider_seeany.web import one_at_a_time
+from airflow_provider_seeany.web.results import by_cost, queries, views
+from airflow_provider_seeany.web.results.by_cost import MAX_LISTED
+from airflow_provider_seeany.web.results.conditions import conditions_of
+from airflow_provider_seeany.xcoms.record import PARTIAL_RESULT_KEY, BatchCounts, Copies, Progress, Record
+from airflow_provider_seeany.xcoms.record_key import hash_part, key_at
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 from airflow_provider_seeany.xcoms.untrusted import convert
 from tests.copies import settle
 from tests.web.conftest import TASK, ClientOf
-from tests.web.results.history import DAY, fill, plan, push_foreign, record, statements
+from tests.web.results.history import (
+    DAY,
+    fill,
+    fill_one_task_instance,
+    plan,
+    push_foreign,
+    push_xcoms,
+    record,
+    row_of,
+    statements,
+)
 
-ROUTES = ["/api/results", "/api/summary", TASK.format("dag_0", "x", 0)]
+ROUTES = [
+    "/api/results",
+    "/api/results.csv",
+    "/api/results/urls",
+    "/api/summary",
+    "/api/summary.csv",
+    "/api/setup",
+    TASK.format("dag_0", "x", 0),
+]
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -39,8 +62,12 @@ def test_a_user_never_sees_rows_of_a_dag_that_the_user_may_not_read(client_of: C
     now = time.time()
     fill(session, [record(now - 60, number=n) for n in range(40)], dag_ids=["dag_0", "dag_1"])
 
-    for name in ("dag_0", "dag_1"):
+    for name, other in (("dag_0", "dag_1"), ("dag_1", "dag_0")):
         client = client_of(name)
+        for path in ("results.csv", "summary.csv", "results/urls"):
+            assert other not in client.get(f"/api/{path}").text
+            assert client.get(f"/api/{path}?dag_id={other}").status_code == 403
+        assert client.get(f"/api/results?search={other}").json()["total"] == 0
         assert {row["dag_id"] for row in client.get("/api/results?limit=100").json()["results"]} == {name}
         assert {row["dag_id"] for row in client.get("/api/summary").json()["groups"]} == {name}
     assert {row["dag_id"] for row in client_of("admin").get("/api/results?limit=100").json()["results"]} == {
@@ -65,12 +92,12 @@ def test_pages_have_no_gaps_and_no_duplicates(
     client = client_of("admin")
 
     pages: list[list[dict[str, object]]] = []
-    before = None
-    for _ in range(20):
-        response = client.get("/api/results", params={"limit": limit, **({"before": before} if before else {})}).json()
+    for _ in sizes:
+        offset = sum(map(len, pages))
+        response = client.get("/api/results", params={"limit": limit, "offset": offset}).json()
         pages.append(response["results"])
-        if (before := response["next"]) is None:
-            break
+        assert response["total"] == 100
+    assert client.get("/api/results?offset=100").json() == {"waiting": [], "results": [], "total": 100}
     assert [len(page) for page in pages] == sizes
     seen = [row for page in pages for row in page]
     assert sorted(str(row["seeany_task_id"]) for row in seen) == sorted(f"video-0s-history-{n}" for n in range(100))
@@ -80,11 +107,10 @@ def test_pages_have_no_gaps_and_no_duplicates(
 @pytest.mark.parametrize(
     "parameters",
     [
-        {"before": "{}"},
-        {"before": "x"},
-        {"before": '{"key": "_seeany_2", "dag_run_id": 1' + 30 * "0" + ', "task_id": "t", "map_index": 0}'},
-        {"before": '{"key": "_seeany_2", "dag_run_id": 1, "task_id": "t", "map_index": -1' + 30 * "0" + "}"},
-        {"before": '{"key": "_seeany_2", "dag_run_id": 1, "task_id": "\\u0000", "map_index": 0}'},
+        {"offset": -1},
+        {"offset": MAX_LISTED + 1},
+        {"order": "alphabetical"},
+        {"search": "x" * 251},
         {"conn_id": "\0"},
         {"limit": 201},
         {"since": -1},
@@ -102,7 +128,10 @@ PATHS_WITH_NAMES = [
     "/api/results?dag_id={}",
     "/api/results?conn_id={}",
     "/api/results?state={}",
-    "/api/results?before={}",
+    "/api/results?search={}",
+    "/api/results.csv?search={}",
+    "/api/results/urls?search={}",
+    "/api/summary.csv?dag_id={}",
     "/api/results?nobody_knows_this={}",
     "/api/summary?dag_id={}",
     "/api/summary?conn_id={}",
@@ -116,6 +145,7 @@ NUMBERS = [
     "results?since={}",
     "results?until={}",
     "results?limit={}",
+    "results?offset={}",
     "dags/dag_0/task?run_id=r&task_id=t&map_index={}",
 ]
 
@@ -138,7 +168,7 @@ def test_no_text_in_a_parameter_is_a_server_error(client_of: ClientOf, path: str
 def test_a_number_that_no_column_holds_is_no_server_error(client_of: ClientOf, path: str, number: int) -> None:
     status = client_of("admin").get(f"/api/{path.format(number)}").status_code
 
-    assert status == 422 or (status == 200 and number == 2**31 and "limit" not in path)
+    assert status == 422 or (status == 200 and number == 2**31 and "t={}" not in path)
 
 
 @pytest.mark.parametrize(
@@ -176,6 +206,120 @@ def test_filters_filter(client_of: ClientOf, session: Session, parameters: dict[
         groups = client.get("/api/summary", params={**given, "zone": zone}).json()["groups"]
         assert sum(int(money["amount"]) for group in groups for money in group["cost"]) == sum(2**n for n in expected)
         assert sum(group["count"] for group in groups) == len(expected)
+
+
+@pytest.mark.parametrize(
+    ("search", "found"),
+    [
+        ("video-0s-history-7", [7]),
+        (" video-0s-history-7 ", [7]),
+        ("video-0s-history-", []),
+        ("DAG_1", [*range(10, 20)]),
+        ("history_", [*range(20)]),
+        ("_", [*range(20)]),
+        ("%", []),
+        ("nobody", []),
+    ],
+)
+def test_a_search_finds_a_whole_seeany_id_or_a_part_of_a_dags_or_a_runs_name(
+    client_of: ClientOf, session: Session, search: str, found: list[int]
+) -> None:
+    now = time.time()
+    fill(session, [record(now - 60 - n, number=n) for n in range(20)], dag_ids=["dag_0", "dag_1"])
+    response = client_of("admin").get("/api/results", params={"search": search}).json()
+
+    assert [int(row["seeany_task_id"].rpartition("-")[2]) for row in response["results"]] == found
+    assert response["total"] == len(found)
+
+
+@pytest.mark.parametrize("database", [mysql, postgresql, sqlite])
+def test_the_conditions_of_a_list_are_known_to_every_database_of_airflow(database: ModuleType) -> None:
+    filters = views.Filters(since=0, until=DAY, conn_id="studio", state="failed", search="50%_of")
+
+    statement = select(XComModel.key).where(*conditions_of(["dag_0", "dag_1"], filters))
+    assert "run_id" in str(statement.compile(dialect=database.dialect()))
+
+
+def test_a_search_finds_one_run(client_of: ClientOf, session: Session) -> None:
+    fill(session, [record(time.time() - 60 - n, number=n) for n in range(20)], dag_ids=["dag_0", "dag_1"])
+    client = client_of("admin")
+    run_id = client.get("/api/results").json()["results"][-1]["run_id"]
+
+    rows = client.get("/api/results", params={"search": run_id.upper(), "dag_id": "dag_1"}).json()["results"]
+    assert {row["run_id"] for row in rows} == {run_id}
+    assert client.get("/api/results", params={"search": run_id, "dag_id": "dag_0"}).json()["total"] == 0
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        ("newest", [0, 1, 2, 3, 4, 5]),
+        ("oldest", [5, 4, 3, 2, 1, 0]),
+        ("highest_cost", [3, 5, 1, 0, 2, 4]),
+        ("lowest_cost", [2, 4, 0, 1, 5, 3]),
+    ],
+)
+def test_results_are_sorted_by_time_or_cost(
+    client_of: ClientOf, session: Session, order: str, expected: list[int]
+) -> None:
+    costs: list[dict[str, str]] = [{"CNY": "0.7"}, {"CNY": "0.90"}, {}, {"USD": "10"}, {}, {"CNY": "1", "USD": "2"}]
+    now = time.time()
+    records = [record(now - 60 - number, number=number, cost=cost) for number, cost in enumerate(costs)]
+    fill(session, records, dag_ids=["dag_0"])
+    client = client_of("admin")
+
+    shown = []
+    for offset in (0, 2, 4):
+        response = client.get("/api/results", params={"order": order, "limit": 2, "offset": offset}).json()
+        shown += [int(row["seeany_task_id"].rpartition("-")[2]) for row in response["results"]]
+        assert response["total"] == 6
+    assert shown == expected
+
+
+def test_no_dag_can_push_results_into_the_page_of_another_sorted_by_cost(client_of: ClientOf, session: Session) -> None:
+    fill(session, [record(time.time() - 60 - n, number=n) for n in range(20)], dag_ids=["dag_0", "dag_1"])
+    for number in range(30):
+        push_foreign(session, f"{key_at(time.time() - 40)}:{number:016x}:{hash_part('dag_1')}:c:c:CNY=999")
+
+    for offset in (0, 5):
+        response = client_of("dag_1").get(f"/api/results?order=highest_cost&limit=5&offset={offset}").json()
+        assert [len(response["results"]), response["total"]] == [5, 10]
+
+
+def test_more_results_than_can_be_paged_through_are_not_counted(
+    client_of: ClientOf, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "MAX_LISTED", 30)
+    fill(session, [record(time.time() - 60 - n, number=n) for n in range(50)], dag_ids=["dag_0"])
+
+    assert client_of("admin").get("/api/results").json()["total"] == 31
+
+
+def test_a_list_sorted_by_cost_is_read_for_one_viewer_at_a_time(
+    client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(one_at_a_time, "MAX_WAIT", 0.01)
+    client = client_of("admin")
+
+    with by_cost._one_at_a_time.slot():
+        response = client.get("/api/results?order=highest_cost")
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
+        assert client.get("/api/results").status_code == 200
+
+
+def test_results_show_where_downloads_of_their_run_stored_their_files(client_of: ClientOf, session: Session) -> None:
+    now = time.time()
+    fill(session, [record(now - 60, number=1), record(now - 61, number=11), record(now - 62)], dag_ids=["dag_0"])
+    path = "s3://studio/autumn/video-0s-history-{}/video.mp4"
+    copies = Copies(files=2, folder="s3://studio/autumn", paths=[path.format(1), path.format(11)])
+    client = client_of("admin")
+    download = TaskInstanceKey("dag_0", client.get("/api/results").json()["results"][2]["run_id"], "wait", 2)
+    session.execute(update(TaskInstance).where(*row_of(download)).values(operator="SeeAnyDownloadOperator"))
+    session.execute(delete(XComModel).where(XComModel.map_index == 2))
+    push_xcoms(session, download, Progress.of_copies(copies, conn_id="c").xcoms(download))
+
+    rows = client.get("/api/results").json()["results"]
+    assert [row["copy_paths"] for row in rows] == [[path.format(1)], [path.format(11)]]
 
 
 def test_a_foreign_value_under_a_key_of_ours_becomes_neither_a_link_nor_an_error(
@@ -310,31 +454,10 @@ def test_the_list_and_the_tab_show_nothing_larger_than_a_wait_pushes(client_of: 
     assert len(client_of("admin").get(TASK.format("dag_0", row["run_id"], row["map_index"])).text) < 20_000
 
 
-def many_records_of_one_task_instance(session: Session, count: int) -> str:
-    """Store what a DAG may push; return the run."""
-    now = time.time()
-    fill(session, [record(now - 60, number=1)], dag_ids=["dag_0"])
-    row = session.execute(
-        select(XComModel.dag_run_id, XComModel.run_id, XComModel.dag_id, XComModel.task_id, XComModel.map_index).limit(
-            1
-        )
-    ).one()
-    forged = [record(now - 3600 - number, number=number) for number in range(count)]
-    rows = [
-        {**row._mapping, "key": key, "value": value, "timestamp": datetime.now(UTC)}
-        for each in forged
-        for key, value in each.xcoms(TaskInstanceKey.of(row)).items()
-        if key != PROGRESS_KEY
-    ]
-    session.execute(insert(XComModel), rows)
-    session.commit()
-    return str(row.run_id)
-
-
 def test_a_task_instance_with_very_many_records_shows_the_newest_and_reads_hardly_any(
     client_of: ClientOf, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_id = many_records_of_one_task_instance(session, 2000)
+    run_id = fill_one_task_instance(session, 2000)
     settle(session)
     fetched: list[int] = []
     monkeypatch.setattr(queries, "convert", lambda *args: fetched.append(1) or convert(*args))

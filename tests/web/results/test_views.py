@@ -29,6 +29,9 @@ RECORD = Record(
     resolution="720p",
     error_code="code",
     error_message="message",
+    error_kind="timed_out",
+    error_numbers={"seconds": 60},
+    is_own_message=True,
     is_partial=True,
     batch=BatchCounts(total=3, completed=1, failed=1, partial=1),
 )
@@ -38,6 +41,9 @@ PROGRESS = Progress(
     seeany_task_id="x",
     percent=65,
     seconds_left=42,
+    began=1,
+    deadline=9,
+    next_poll_at=8,
     cost={"CNY": "0.7"},
     batch=BatchCounts(total=3, completed=1, failed=1, partial=1),
 )
@@ -64,6 +70,45 @@ def test_a_download_that_another_dag_made_up_is_not_larger_than_ours() -> None:
 
     assert (shown.files, shown.total, shown.size, len(shown.folder or "")) == (0, 10**15, 10**15, 1000)
     assert [len(path) for path in shown.paths] == [1000] * 50
+
+
+FAILED_AND = {
+    "success": "failed",
+    "failed": "failed",
+    "skipped": "skipped",
+    "up_for_retry": "retrying",
+    "queued": "retrying",
+    "deferred": "retrying",
+    None: "retrying",  # cleared
+}
+
+
+@pytest.mark.parametrize(("task_state", "shown"), FAILED_AND.items())
+def test_a_wait_without_a_result_is_shown_as_what_airflow_makes_of_it(task_state: str | None, shown: str) -> None:
+    failed = msgspec.structs.replace(RECORD, state="failed")
+
+    result = views.Result.of(failed, TaskInstanceKey("dag", "run", "wait")).in_task(task_state)
+
+    assert (result.state, result.is_task_failed) == (shown, False)
+
+
+@pytest.mark.parametrize(("task_state", "is_failed"), [("success", False), ("failed", True), ("up_for_retry", True)])
+def test_a_result_stays_completed_and_says_so_if_its_airflow_task_failed_later(
+    task_state: str, is_failed: bool
+) -> None:
+    completed = msgspec.structs.replace(RECORD, state="completed")
+
+    result = views.Result.of(completed, TaskInstanceKey("dag", "run", "wait")).in_task(task_state)
+
+    assert (result.state, result.is_task_failed) == ("completed", is_failed)
+
+
+def test_numbers_of_an_error_that_another_dag_made_up_are_few_and_small() -> None:
+    made_up = msgspec.structs.replace(RECORD, error_numbers={"n" * 5000: 1, "a": -1, "b": 10**30})
+
+    numbers = views.Result.of(made_up, TaskInstanceKey("dag", "run", "wait")).error_numbers
+
+    assert {len(name): number for name, number in numbers.items()} == {1000: 1}
 
 
 @pytest.mark.parametrize("kind", [views.Result, views.Group, views.BatchRow, views.Download, views.TaskView, Money])

@@ -1,0 +1,117 @@
+"""The files that the page exports: complete, exact, harmless in a spreadsheet, and read in parts."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from airflow.models.dag import DagModel, DagTag
+from sqlalchemy import delete, insert, update
+from sqlalchemy.orm import Session
+
+from airflow_provider_seeany.api.collector import ResultCollector
+from airflow_provider_seeany.api.task import SeeAnyTask
+from airflow_provider_seeany.web.results import queries
+from airflow_provider_seeany.xcoms.record import Record
+from tests.web.conftest import ClientOf
+from tests.web.results.history import DAY, fill, push_foreign, record, statements
+
+NOON = int(time.time()) // DAY * DAY - DAY // 2
+
+
+def rows_of(client_of: ClientOf, path: str) -> list[dict[str, str]]:
+    response = client_of("admin").get(path)
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "text/csv; charset=utf-8"
+    assert response.headers["content-disposition"].startswith("attachment; ")
+    # A byte order mark, or spreadsheets show no Chinese.
+    return list(csv.DictReader(io.StringIO(response.content.decode("utf-8-sig"), newline="")))
+
+
+def test_every_result_that_matches_the_filters_has_a_line(client_of: ClientOf, session: Session) -> None:
+    records = [record(NOON - number, number=number) for number in range(30)]
+    fill(session, [*records, record(NOON, number=99, state="failed", cost={})], dag_ids=["dag_0"])
+
+    rows = rows_of(client_of, "/api/results.csv?state=completed")
+    assert [row["seeany_task_id"] for row in rows] == [f"video-0s-history-{number}" for number in range(30)]
+    assert rows[0]["ended_at"] == datetime.fromtimestamp(NOON, tz=UTC).isoformat()
+    assert {row["url"].rpartition("/")[2] for row in rows} == {"output.mp4"}
+
+
+def test_many_results_are_read_in_parts(client_of: ClientOf, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queries, "EXPORTED_AT_ONCE", 10)
+    # Many of one second: where a part ends, the next one goes on.
+    fill(session, [record(NOON - number // 25, number=number) for number in range(100)], dag_ids=["dag_0", "dag_1"])
+
+    with statements(session.get_bind()) as executed:
+        rows = rows_of(client_of, "/api/results.csv")
+
+    assert sorted(row["seeany_task_id"] for row in rows) == sorted(f"video-0s-history-{n}" for n in range(100))
+    assert len(executed) == 11
+
+
+def test_money_is_written_in_all_its_digits_and_each_currency_in_a_line(client_of: ClientOf, session: Session) -> None:
+    costs = [{"CNY": "12345678901234.07"}, {"CNY": "0.1", "USD": "1E-5"}, {}]
+    fill(session, [record(NOON - n, number=n, cost=cost) for n, cost in enumerate(costs)], dag_ids=["dag_0"])
+
+    rows = rows_of(client_of, "/api/results.csv")
+    expected = [("12345678901234.07", "CNY"), ("0.1", "CNY"), ("0.00001", "USD"), ("", "")]
+    assert [(row["cost"], row["currency"]) for row in rows] == expected
+    sums = rows_of(client_of, "/api/summary.csv")
+    assert [(row["cost"], row["currency"]) for row in sums] == [("12345678901234.17", "CNY"), ("0.00001", "USD")]
+    assert sum(int(row["results"]) for row in sums) == 3
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
+def test_no_text_becomes_a_formula(client_of: ClientOf, session: Session, text: str) -> None:
+    texts = {"conn_id": text, "error_code": text, "error_message": f'{text},"x"\n', "resolution": text}
+    fill(session, [record(NOON, **texts, cost={text: "1"})], dag_ids=["dag_0"])
+
+    (row,) = rows_of(client_of, "/api/results.csv")
+    assert {row[name] for name in ("connection", "error_code", "resolution", "currency")} == {f"'{text}"}
+    assert row["error_message"] == f'\'{text},"x"\n'
+    (row,) = rows_of(client_of, "/api/summary.csv")
+    assert {row["connection"], row["currency"]} == {f"'{text}"}
+
+
+def test_sums_name_owner_and_tags_of_a_dag(client_of: ClientOf, session: Session) -> None:
+    session.execute(update(DagModel).where(DagModel.dag_id == "dag_0").values(owners="工作室, =ops"))
+    session.execute(insert(DagTag), [{"dag_id": "dag_0", "name": name} for name in ("video", "autumn")])
+    session.commit()
+    fill(session, [record(NOON - n, number=n, cost={"CNY": "0.1"}) for n in range(3)], dag_ids=["dag_0"])
+    fill(session, [record(NOON - DAY, number=9)], dag_ids=["dag_1"])
+
+    first, second = rows_of(client_of, "/api/summary.csv?zone=Asia/Shanghai")
+    session.execute(delete(DagTag))
+    session.commit()
+    assert (second["owner"], second["tags"], second["dag_id"]) == ("工作室, =ops", "autumn, video", "dag_0")
+    assert (second["results"], Decimal(second["cost"])) == ("3", Decimal("0.3"))
+    assert (first["owner"], first["tags"], first["dag_id"]) == ("", "", "dag_1")
+
+
+def test_all_urls_are_those_of_every_file(client_of: ClientOf, session: Session) -> None:
+    images = [f"https://cdn.example/{number}.jpg" for number in range(3)]
+    results = ResultCollector(["a", "b"])
+    for number, seeany_task_id in enumerate("ab"):
+        payload = {"id": seeany_task_id, "status": "completed", "video_url": f"https://cdn.example/{seeany_task_id}"}
+        results.add(number, SeeAnyTask.from_payload(payload))
+    batch = results.result().as_json()
+    records = [
+        record(NOON, number=0, video_url=None, first_result=images[0], results=3),
+        Record.of_batch(batch, conn_id="c"),
+        record(NOON - 2, number=2, video_url="https://cdn.example/v.mp4"),
+        record(NOON - 3, number=3, video_url=None, state="failed"),
+    ]
+    fill(session, records, dag_ids=["dag_0"])
+    push_foreign(session, "result_urls", [*images, "javascript:alert(1)"], map_index=0)
+    push_foreign(session, "return_value", batch, map_index=1)
+
+    response = client_of("admin").get("/api/results/urls")
+    assert response.headers["content-type"] == "text/plain; charset=utf-8"
+    # The batch ended when it was recorded.
+    batched = ["https://cdn.example/a", "https://cdn.example/b"]
+    assert response.text.splitlines() == [*batched, *images, "https://cdn.example/v.mp4"]
