@@ -23,6 +23,7 @@ from local_airflow.settings import Keys, Settings, free_port
 from local_airflow.values import DagRun, Job, TaskInstance
 
 PROCESSES = ("api-server", "scheduler", "dag-processor", "triggerer")
+"""What is started if nothing else is asked for."""
 
 # Without the log servers of scheduler and triggerer, which listen on all interfaces whatever is configured: the
 # api-server reads the same files from disk.
@@ -31,6 +32,7 @@ _ARGUMENTS: Mapping[str, Sequence[str]] = {
     "scheduler": ("scheduler", "--skip-serve-logs"),
     "dag-processor": ("dag-processor",),
     "triggerer": ("triggerer", "--skip-serve-logs"),
+    "celery-worker": ("celery", "worker", "--skip-serve-logs"),
 }
 _NAMES_IN_HEALTH = {"scheduler": "scheduler", "dag-processor": "dag_processor", "triggerer": "triggerer"}
 _JOB_TYPES = {"scheduler": "SchedulerJob", "dag-processor": "DagProcessorJob", "triggerer": "TriggererJob"}
@@ -50,6 +52,7 @@ class LocalAirflow:
         env: Mapping[str, str] | None = None,
         processes: Collection[str] = PROCESSES,
         replicas: Mapping[str, int] | None = None,
+        arguments: Mapping[str, Sequence[str]] | None = None,
         base_url_path: str = "",
         database_url: str | None = None,
         database_template: Path | None = None,
@@ -65,14 +68,16 @@ class LocalAirflow:
         `replicas`: with `{"triggerer": 3}` there are also `triggerer-2` and `triggerer-3`. They need a database with
         row locks: PostgreSQL, see `local_airflow.postgres`. Each api-server has its own port, see `urls`; the first one
         serves UI and workers.
+        `processes` may also name `celery-worker`, for which `env` sets executor and broker.
+        `arguments` adds to the command of a component: `{"triggerer-2": ("--queues", "videos")}`.
         `base_url_path` (as `/prefix`) puts UI and API under a path, as behind a reverse proxy.
         `database_url` replaces the SQLite file in the home.
         `database_template` names a file (the Airflow version is added to it) that keeps an empty migrated SQLite
         database: the first start writes it, parallel and later ones copy it, which saves them the migration.
         `wait_for_dags` names DAGs that must be parsed before the start counts as done.
         """
-        if unknown := {*processes, *(replicas or {})} - set(PROCESSES):
-            raise ValueError(f"unknown processes {sorted(unknown)}, there are {list(PROCESSES)}")
+        if unknown := {*processes, *(replicas or {})} - set(_ARGUMENTS):
+            raise ValueError(f"unknown processes {sorted(unknown)}, there are {list(_ARGUMENTS)}")
         several = {name: count for name, count in (replicas or {}).items() if count > 1}
         if several and (database_url is None or not {"api-server", *several} <= set(processes)):
             raise ValueError("several of a process need a database_url, and the api-server to tell them apart")
@@ -82,8 +87,9 @@ class LocalAirflow:
         self.dags_folder = Path(dags_folder).absolute()
         self.timings: dict[str, float] = {}
         self._env = dict(env or {})
-        self._processes = tuple(name for name in PROCESSES if name in set(processes))
+        self._processes = tuple(name for name in _ARGUMENTS if name in set(processes))
         self._replicas = several
+        self._extra_arguments = dict(arguments or {})
         self._base_url_path = base_url_path
         self._database_url = database_url
         self._database_template = database_template
@@ -180,7 +186,7 @@ class LocalAirflow:
         """Stop and start a component (also a killed one), and wait until the new one is registered."""
         component = self._components[name]
         component.stop()
-        if _kind(name) == "api-server":
+        if _kind(name) not in _JOB_TYPES:
             component.start()
         else:
             # The health page cannot distinguish the new one from the old one, whose heartbeat is still fresh.
@@ -299,16 +305,16 @@ class LocalAirflow:
         self._components = self._make_components(settings, guardian)
         stack.callback(self._stop)
         # One after the other, as Airflow's jobs do not say which process is which.
-        later = [component for name, component in self._components.items() if name not in PROCESSES]
+        later = [component for name, component in self._components.items() if name not in _ARGUMENTS]
         for component in self._components.values():
             if component not in later:
                 component.start()
         if "api-server" in self._components:
             self._wait_for_api(self.client)
             self.wait_until_healthy(timeout=self._start_timeout)
-            self._jobs = {name: self._newest_job(name) for name in self._processes if name != "api-server"}
+            self._jobs = {name: self._newest_job(name) for name in self._processes if name in _JOB_TYPES}
             for component in later:
-                if _kind(component.name) == "api-server":
+                if _kind(component.name) not in _JOB_TYPES:
                     component.start()
                 else:
                     self._start_and_register(component, timeout=self._start_timeout)
@@ -356,7 +362,11 @@ class LocalAirflow:
         return {
             name: Component(
                 name,
-                (*_ARGUMENTS[_kind(name)], *(("--port", str(own_ports[name])) if name in own_ports else ())),
+                (
+                    *_ARGUMENTS[_kind(name)],
+                    *(("--port", str(own_ports[name])) if name in own_ports else ()),
+                    *self._extra_arguments.get(name, ()),
+                ),
                 environment=settings.environment(
                     {MARK: f"{token}-{name}"},
                     {**(settings.of_api_server() if _kind(name) == "api-server" else {}), **self._env},
@@ -387,7 +397,7 @@ class LocalAirflow:
 
 def _kind(name: str) -> str:
     """Return the process of a component, without the number of a replica."""
-    return name if name in PROCESSES else name.rpartition("-")[0]
+    return name if name in _ARGUMENTS else name.rpartition("-")[0]
 
 
 @contextlib.contextmanager

@@ -2,66 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
-
-from airflow.sdk import DAG, BaseOperator, get_parsing_context, task, task_group
+from airflow.sdk import DAG, get_parsing_context, task, task_group
 
 from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
-from tests.system.table import CELLS, MODES, SENSOR_MODES, Cell
-
-if TYPE_CHECKING:
-    from airflow.sdk.definitions.mappedoperator import MappedOperator
-
-OPTIONS: dict[str, dict[str, Any]] = {
-    "poke": {"deferrable": False, "mode": "poke", "poke_interval": 1},
-    # A busy scheduler can lose a task that is due again within seconds (apache/airflow#72716). The first poll of
-    # a trigger is late enough with the interval that is the default, which also goes for what follows.
-    "reschedule": {"deferrable": False, "mode": "reschedule"},
-    "deferred": {},
-    "mapped": {},
-    "worker_free": {"worker_free": True},
-    "operator": {},
-    "operator_blocking": {"deferrable": False, "poll_interval": 1},
-    "operator_worker_free": {"worker_free": True},
-}
-
-
-def wait_for(seeany_task_id: str, *, mode: str, **options: Any) -> BaseOperator | MappedOperator:
-    """Make a task that waits in this way."""
-    kind = SeeAnyTaskSensor if mode in SENSOR_MODES else SeeAnyTaskResultOperator
-    if mode == "mapped":
-        return kind.partial(**OPTIONS[mode], **options).expand(seeany_task_id=[seeany_task_id])
-    return kind(seeany_task_id=seeany_task_id, **OPTIONS[mode], **options)
-
-
-@task
-def read(video_url: str | list[str]) -> str | list[str]:
-    """Return what reached a downstream task."""
-    return video_url if isinstance(video_url, str) else list(video_url)
-
-
-def outcomes_dag(mode: str) -> None:
-    """Make the DAG that runs the outcomes in one mode. Retries are on, to see that none is made."""
-    with DAG(f"outcomes_{mode}", schedule=None):
-        for cell in CELLS:
-            if cell.mode != mode:
-                continue
-            wait = wait_for(
-                cell.seeany_task_id,
-                mode=mode,
-                task_id=cell.task_id,
-                seeany_conn_id=cell.conn_id,
-                timeout=12 if cell.outcome == "timeout" else 120,
-                retries=2,
-                retry_delay=timedelta(seconds=1),
-                **({"soft_fail": True} if cell.soft_fail else {}),
-                **({"accept_partial": False} if cell.outcome == "partial_refused" else {}),
-            )
-            if cell == Cell("v1", mode, "completed"):
-                read(wait.output["video_url"])
-
+from tests.system.outcomes_dag import outcomes_dag, wait_for
+from tests.system.table import MODES
 
 # A worker needs one of these DAGs, not all of them.
 needed = get_parsing_context().dag_id
