@@ -16,6 +16,7 @@ from tests.system.conftest import simulator, simulator_url  # noqa: F401
 
 REPOSITORY = Path(__file__).parents[2]
 DAGS = Path(__file__).with_name("dags")
+FRESH = Path(__file__).with_name("test_fresh.py")
 PREFIX = "/team/airflow"
 """All tests use a path prefix: what works with one works without."""
 
@@ -50,6 +51,12 @@ OpenPage = Callable[..., Page]
 
 # As long as a busy machine takes to show a page for the first time.
 expect.set_options(timeout=20_000)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests of an Airflow without any result: all share one."""
+    items.sort(key=lambda item: item.path != FRESH)
 
 
 class Ui:
