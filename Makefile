@@ -23,7 +23,7 @@ demo: $(DEMO)  ## Show it at work: a real Airflow against the simulator (KEEP=1 
 	@$(BIN)/python -m demo
 
 test: $(READY)  ## Run all tests, some on real Airflow processes, but those of the next two targets
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not ui and not large"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder -m "not ui and not large"
 
 test-large: $(READY)  ## Run the tests that take long: very many rows, several triggerers and api-servers, the local Airflow itself
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m large

@@ -46,20 +46,31 @@ KEY = "sk-marked-0123456789abcdefghijklmnopqrstuvwxyzABCDE"
 Poll = Callable[..., SeeAnyTask | ApiError]
 
 
-FIRST = tuple(_TESTS / room for room in ("api", "triggers", "web"))
+LARGEST_ROOMS = tuple(_TESTS / room for room in ("api", "triggers", "web"))
+ORDER = ("airflow", "largest rooms", "postgresql", "callback")
+"""The groups of tests that begin, in this order. All other groups follow, then what is in none and fills the gaps."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
-    Make one group of the fast tests of some rooms: the largest, so that one worker begins with it.
+    Begin with the group that takes longest: with two workers, all the others together take about as long.
 
-    It takes about a minute. Meanwhile the other one starts all test DAGs. If a second Airflow started then, the
-    scheduler could be so late that it loses deferred task instances (apache/airflow#72716).
+    The second worker begins with the fast tests of the largest rooms, as one group. They take about a minute, in which
+    the first one starts all its DAGs. If a second Airflow started then, the scheduler could be so late that it loses
+    deferred task instances (apache/airflow#72716).
     """
+
+    def place(item: pytest.Item) -> int:
+        mark = item.get_closest_marker("xdist_group")
+        if mark is None:
+            return len(ORDER) + 1
+        return ORDER.index(mark.args[0]) if mark.args[0] in ORDER else len(ORDER)
+
     for item in items:
-        if any(item.path.is_relative_to(room) for room in FIRST) and not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group("first"))
+        if any(item.path.is_relative_to(room) for room in LARGEST_ROOMS) and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group("largest rooms"))
+    items.sort(key=place)
 
 
 @pytest.fixture(autouse=True)
