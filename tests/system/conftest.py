@@ -44,8 +44,17 @@ def _group(item: pytest.Item | None) -> str:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the tests of a group follow each other, also without pytest-xdist."""
-    items.sort(key=lambda item: _group(item) if item.path.is_relative_to(HERE) else "")
+    """
+    Let the tests of a group follow each other, also without pytest-xdist, and that of upgrades end its group.
+
+    A triggerer of Airflow 3.3 never forgets the id of a trigger that it could not read. SQLite gives the id of a
+    deleted trigger to another one, which then never starts.
+    """
+    items.sort(
+        key=lambda item: (
+            (_group(item), item.path.stem == "test_upgrade") if item.path.is_relative_to(HERE) else ("", False)
+        )
+    )
 
 
 @pytest.fixture(scope="session")
@@ -286,7 +295,6 @@ COPYING = ("seeany_keep_images", "seeany_keep_batch")
 DAGS = (
     *(f"outcomes_{mode}" for mode in MODES),
     "xcoms_off",
-    "deferred_by_0_1",
     "ids_from_upstream",
     "batches",
     "copies_in_s3",
