@@ -25,7 +25,7 @@ demo: $(DEMO)  ## Show it at work: a real Airflow against the simulator (KEEP=1 
 test: $(READY)  ## Run all tests, some on real Airflow processes, but those of the next two targets
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder -m "not ui and not large"
 
-test-large: $(READY)  ## Run the tests that take long: very many rows, several triggerers and api-servers, the local Airflow itself
+test-large: $(READY)  ## Run the tests that take more: PostgreSQL, very many rows, several processes of a kind, the local Airflow itself
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m large
 
 test-ui: $(READY) node_modules/.ready  ## Check the UI's JavaScript, then test the UI in a real browser (PICTURES=1 renews docs/images)

@@ -47,7 +47,7 @@ Poll = Callable[..., SeeAnyTask | ApiError]
 
 
 LARGEST_ROOMS = tuple(_TESTS / room for room in ("api", "triggers", "web"))
-ORDER = ("airflow", "largest rooms", "postgresql", "callback")
+ORDER = ("airflow", "largest rooms", "callback")
 """The groups of tests that begin, in this order. All other groups follow, then what is in none and fills the gaps."""
 
 

@@ -14,7 +14,7 @@ from local_airflow import LocalAirflow
 from local_airflow.client import wait_until
 from local_airflow.postgres import PostgresMissingError, running_postgres
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("local_airflow_postgres")]
+pytestmark = [pytest.mark.system, pytest.mark.large, pytest.mark.xdist_group("local_airflow_postgres")]
 
 DAGS = Path(__file__).parent / "dags"
 
@@ -44,7 +44,6 @@ def test_keeps_strangers_out(database_url: str) -> None:
         _connect(database_url.replace("airflow:", "airflow:wrong"))
 
 
-@pytest.mark.large
 def test_a_wait_moves_to_the_other_triggerer_when_its_own_is_killed_for_good(database_url: str, tmp_path: Path) -> None:
     airflow = LocalAirflow(
         tmp_path / "home",

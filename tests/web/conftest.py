@@ -26,6 +26,9 @@ TASK = "/api/dags/{}/task?run_id={}&task_id=wait&map_index={}"
 ClientOf = Callable[[str | None], TestClient]
 
 
+ON_POSTGRES = [pytest.mark.system, pytest.mark.large, pytest.mark.xdist_group("postgresql")]
+
+
 class OwnDagOnly(SimpleAuthManager):
     """Lets a user read the DAG of the user's own name, and the administrator all."""
 
@@ -37,7 +40,7 @@ class OwnDagOnly(SimpleAuthManager):
 
 @pytest.fixture(
     scope="module",
-    params=["sqlite", pytest.param("postgresql", marks=[pytest.mark.system, pytest.mark.xdist_group("postgresql")])],
+    params=["sqlite", pytest.param("postgresql", marks=ON_POSTGRES)],
 )
 def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Each of the databases, with Airflow's tables and some DAGs, in place of that of the other tests."""

@@ -32,6 +32,7 @@ def test_a_hang_requests_another_callback_which_resumes_the_wait(on_sqlite: Any,
 
 
 @pytest.mark.system
+@pytest.mark.large
 @pytest.mark.parametrize("what", POSTGRES)
 @pytest.mark.xdist_group("hangs_postgres")
 def test_a_hang_on_postgres_requests_another_callback_which_resumes_the_wait(on_postgres: Any, what: str) -> None:
