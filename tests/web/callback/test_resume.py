@@ -17,7 +17,7 @@ from tests.waits import starts_triggers
 pytestmark = pytest.mark.system
 
 RACES = ("callback", "poll", "sweep", "mark failed")
-TIMES = 200 if IN_CI else 20
+TIMES = 200 if IN_CI else 40
 
 
 @pytest.fixture(scope="module")
