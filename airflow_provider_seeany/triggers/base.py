@@ -120,12 +120,12 @@ class BaseSeeAnyTrigger(BaseTrigger):
     def _progress_publisher(self, *, seeany_task_id: str | None = None) -> ProgressPublisher:
         """Return what publishes the progress of this wait; without an id that of a batch."""
         xcoms = self.xcoms if self._settings.do_xcom_push else None
-        about = Progress(
-            conn_id=self.seeany_conn_id,
+        about = Progress.of_wait(
+            self.seeany_conn_id,
             at=0,
-            seeany_task_id=sanitize(seeany_task_id) if seeany_task_id else None,
-            began=int(self._began()),
-            deadline=None if self._ends_at is None else int(self._ends_at),
+            seeany_task_id=seeany_task_id,
+            began=self._began(),
+            deadline=self._ends_at,
         )
         return ProgressPublisher(xcoms, about, log=self.log)
 

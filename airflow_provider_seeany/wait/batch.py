@@ -81,12 +81,12 @@ class BatchWait:
 
     def progress(self, ids: Sequence[str]) -> Progress:
         """Return what the UI shows until the trigger has polled."""
-        return Progress(
-            conn_id=self._seeany_conn_id,
-            at=int(time.time()),
+        return Progress.of_wait(
+            self._seeany_conn_id,
+            at=time.time(),
+            began=self._deadline - self.settings.timeout,
+            deadline=self._deadline,
             percent=0,
-            began=int(self._deadline - self.settings.timeout),
-            deadline=int(self._deadline),
             batch=BatchCounts(total=len(ids)),
         )
 

@@ -148,14 +148,14 @@ class TaskWait:
         """Return what the UI shows until the next poll."""
         snapshot, now = self._wait.last_snapshot, self._clock()
         pause = self.settings.callback_poll_interval if self.settings.expect_callback else self.pause
-        return Progress(
-            conn_id=self.seeany_conn_id,
-            at=int(now),
-            seeany_task_id=sanitize(str(self.seeany_task_id)),
+        return Progress.of_wait(
+            self.seeany_conn_id,
+            at=now,
+            seeany_task_id=self.seeany_task_id,
+            began=self._deadline - self.settings.timeout,
+            deadline=self._deadline,
             percent=snapshot.progress if snapshot else None,
             seconds_left=snapshot.estimated_remaining if snapshot else None,
-            began=int(self._deadline - self.settings.timeout),
-            deadline=int(self._deadline),
             next_poll_at=int(min(now + pause, self._deadline)),
         )
 

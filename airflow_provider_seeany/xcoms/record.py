@@ -104,6 +104,27 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     copies: Copies | None = None
 
     @classmethod
+    def of_wait(
+        cls,
+        conn_id: str,
+        *,
+        at: float,
+        began: float,
+        deadline: float | None,
+        seeany_task_id: object | None = None,
+        **seen: Any,
+    ) -> Progress:
+        """Return what is shown of a wait, with what was seen of its end; without an id that of a batch."""
+        return cls(
+            conn_id=conn_id,
+            at=int(at),
+            seeany_task_id=sanitize(str(seeany_task_id)) if seeany_task_id else None,
+            began=int(began),
+            deadline=None if deadline is None else int(deadline),
+            **seen,
+        )
+
+    @classmethod
     def of_created(cls, seeany_task_id: str, *, conn_id: str) -> Progress:
         """Return what is shown of a task that was created."""
         return cls(conn_id=conn_id, at=int(time.time()), seeany_task_id=sanitize(seeany_task_id), is_created=True)
