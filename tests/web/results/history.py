@@ -99,14 +99,18 @@ def fill(session: Session, records: list[Record], *, dag_ids: list[str], other_x
 
 
 def fill_one_task_instance(session: Session, count: int) -> str:
-    """Store very many records of one task instance of the first DAG, as its author may push them; return the run."""
+    """
+    Store very many records of one task instance of the first DAG, as its author may push them; return the run.
+
+    Each is of another SeeAny task, as the sums count each task once a day, and these may be of one day or of two.
+    """
     now = time.time()
     fill(session, [record(now - 60, number=1)], dag_ids=["dag_0"])
     names = ("dag_run_id", "run_id", "dag_id", "task_id", "map_index")
     row = session.execute(select(*(getattr(XComModel, name) for name in names)).limit(1)).one()
     rows = [
         {**row._mapping, "key": key, "value": value, "timestamp": datetime.now(UTC)}
-        for number in range(count)
+        for number in range(2, count + 1)
         for key, value in record(now - 3600 - number, number=number).xcoms(TaskInstanceKey.of(row)).items()
         if key != PROGRESS_KEY
     ]
