@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from airflow_provider_seeany.web.results.by_cost import MAX_LISTED
+from airflow_provider_seeany.web.results.pages import MAX_LISTED
 from airflow_provider_seeany.web.results.views import MAX_FILES_LISTED
 from airflow_provider_seeany.xcoms.record import BatchCounts
 from tests.copies import settle

@@ -6,6 +6,7 @@ import re
 import time
 from decimal import Decimal
 from types import ModuleType
+from typing import get_args
 
 import msgspec
 import pytest
@@ -21,9 +22,9 @@ from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.exceptions import SeeAnyBatchFailed
 from airflow_provider_seeany.outcomes import batch_timeout
 from airflow_provider_seeany.web import one_at_a_time
-from airflow_provider_seeany.web.results import by_cost, queries, views
-from airflow_provider_seeany.web.results.by_cost import MAX_LISTED
+from airflow_provider_seeany.web.results import by_cost, pages, queries, views
 from airflow_provider_seeany.web.results.conditions import conditions_of
+from airflow_provider_seeany.web.results.pages import MAX_LISTED
 from airflow_provider_seeany.xcoms.record import PARTIAL_RESULT_KEY, BatchCounts, Copies, Progress, Record
 from airflow_provider_seeany.xcoms.record_key import hash_part, key_at
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
@@ -276,20 +277,27 @@ def test_results_are_sorted_by_time_or_cost(
     assert shown == expected
 
 
-def test_no_dag_can_push_results_into_the_page_of_another_sorted_by_cost(client_of: ClientOf, session: Session) -> None:
+@pytest.mark.parametrize("order", get_args(views.Order))
+@pytest.mark.parametrize("at_once", [12, 500])
+def test_no_dag_can_push_results_into_the_page_of_another(
+    client_of: ClientOf, session: Session, monkeypatch: pytest.MonkeyPatch, order: views.Order, at_once: int
+) -> None:
+    monkeypatch.setattr(pages, "MAX_LISTED", at_once + 1)
+    monkeypatch.setattr(pages, "_AT_ONCE", at_once)
     fill(session, [record(time.time() - 60 - n, number=n) for n in range(20)], dag_ids=["dag_0", "dag_1"])
     for number in range(30):
-        push_foreign(session, f"{key_at(time.time() - 40)}:{number:016x}:{hash_part('dag_1')}:c:c:CNY=999")
+        moment, cost = (80, 0) if order in ("oldest", "lowest_cost") else (40, 999)
+        push_foreign(session, f"{key_at(time.time() - moment)}:{number:016x}:{hash_part('dag_1')}:c:c:CNY={cost}")
 
-    for offset in (0, 5):
-        response = client_of("dag_1").get(f"/api/results?order=highest_cost&limit=5&offset={offset}").json()
-        assert [len(response["results"]), response["total"]] == [5, 10]
+    for offset, shown in ((0, 5), (5, 5), (10, 0)):
+        response = client_of("dag_1").get(f"/api/results?order={order}&limit=5&offset={offset}").json()
+        assert [len(response["results"]), response["total"]] == [shown, 10]
 
 
 def test_more_results_than_can_be_paged_through_are_not_counted(
     client_of: ClientOf, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queries, "MAX_LISTED", 30)
+    monkeypatch.setattr(pages, "MAX_LISTED", 30)
     fill(session, [record(time.time() - 60 - n, number=n) for n in range(50)], dag_ids=["dag_0"])
 
     assert client_of("admin").get("/api/results").json()["total"] == 31
