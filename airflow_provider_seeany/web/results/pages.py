@@ -32,7 +32,7 @@ RECORD_ORDER = (XComModel.key, XComModel.dag_run_id, XComModel.task_id, XComMode
 
 RECORD_COLUMNS = (*RECORD_ORDER, XComModel.dag_id, XComModel.run_id, XComModel.value)
 
-_AT_ONCE = 500  # minimum number of keys whose DAGs are compared by a query
+_AT_ONCE = 500  # number of keys in a query: with very many, a planner may read the whole table
 
 
 def page_of(
@@ -50,7 +50,7 @@ def page_of(
     for some in _keys(session, conditions_of(readable, filters, is_checked_later=True), order):
         left = Counter(some)
         while left and len(keys) < end:
-            compared = list(islice(left, max(end - len(keys), _AT_ONCE)))
+            compared = list(islice(left, _AT_ONCE))
             found = Counter(session.scalars(select(XComModel.key).where(*of_rows, XComModel.key.in_(compared))))
             keys += [key for key in compared for _ in range(found[key])]
             for key in compared:
