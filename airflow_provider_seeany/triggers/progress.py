@@ -20,8 +20,12 @@ from airflow_provider_seeany.xcoms.result import publishes_progress
 
 MIN_INTERVAL = 10.0  # minimum seconds between two writes of one wait
 
-MAX_PER_SECOND = 2.0
-"""Maximum number of writes in a second of all waits of a triggerer, whose supervisor handles one message at a time."""
+MAX_PER_SECOND = 1.0
+"""
+Maximum number of writes in a second of all waits of a triggerer.
+
+Each is three messages to its supervisor, which handles one at a time, some 20 ms each, the ends of waits among them.
+"""
 
 
 class ProgressPublisher:

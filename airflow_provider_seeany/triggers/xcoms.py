@@ -52,6 +52,7 @@ class TriggererXComs:
         self._task_instance = task_instance
         self._key = TaskInstanceKey.of(task_instance)
         self._clears = clears
+        self._has_begun = False
         self._is_claimed = False
         self._checked_at = 0.0
         self.had_result = False
@@ -61,30 +62,21 @@ class TriggererXComs:
         """
         Claim the task instance for this try, publish the progress, and delete the XComs of an earlier try.
 
-        Those of this try stay: Airflow can give its trigger to a second triggerer while the first one, which has
-        pushed the result, is about to fire.
-
-        :raises NotOwned: if it is no longer deferred, or a later try has claimed it.
+        :raises NotOwned: as :meth:`check`.
         """
-        before = await self._check_state()
-        if before.owner is not None and before.owner.try_number > self._owner.try_number:
-            raise NotOwned(f"try {before.owner.try_number} of the task has begun")
-        if self._clears and await self._has_earlier_xcoms(before):
-            # With the key of the record, which a triggerer that is restarted meanwhile needs.
-            clearing = Claim(owner=self._owner, record=before.record, is_clearing=True)
-            await self._xcom(PROGRESS_KEY).aset(msgspec.to_builtins(clearing))
-            await self._clear(before.record)
-        elif before.owner == self._owner and await self.has_result():
-            self._is_claimed = self.had_result = True
-            return
+        await self._begin()
         await self._set_claimed(progress or {})
-        self._is_claimed = True
 
     async def check(self) -> None:
-        """Claim the task instance, or check the claim if the last check is no longer valid; else as :meth:`claim`."""
-        if not self._is_claimed:
-            await self.claim()
-        if abs(time.time() - self._checked_at) > CHECK_VALID_FOR:
+        """
+        Check that the task instance is this try's own, unless that was done a moment ago.
+
+        :raises NotOwned: if it is no longer deferred, or another try has claimed it.
+        """
+        is_valid = abs(time.time() - self._checked_at) <= CHECK_VALID_FOR
+        if not self._has_begun or not (self._is_claimed or is_valid):
+            await self._begin()
+        elif not is_valid:
             await self._check_claim()
 
     async def publish(self, progress: Mapping[str, Any]) -> None:
@@ -112,17 +104,40 @@ class TriggererXComs:
     async def withdraw(self) -> None:
         """Delete the claim, the progress and what :meth:`push` may have pushed, which is nearly always nothing."""
         await self.check()
-        if await self.has_result():
-            await self._clear((await self._check_claim()).record)
-        # Last: until then, a triggerer that is restarted meanwhile finds the record by it.
-        await self._delete(PROGRESS_KEY)
+        if await self._has_values():
+            await self._clear(None)
+        if self._is_claimed:
+            await self._delete(PROGRESS_KEY)
 
     async def has_result(self) -> bool:
         """Return whether a result, or a part of it, was pushed, by any triggerer; without XComs it has links only."""
-        for key in (_FIRST, *(link.xcom_key for link in RESULT_LINKS)):
-            if await self._xcom(key).aget() is not None:
-                return True
-        return False
+        if await self._has_values():
+            return True
+        return any([await self._xcom(link.xcom_key).aget() is not None for link in RESULT_LINKS])
+
+    async def _has_values(self) -> bool:
+        return await self._xcom(_FIRST).aget() is not None
+
+    async def _begin(self) -> None:
+        """
+        Check that no later try has claimed the task instance, and delete the XComs of an earlier one.
+
+        Those of this try stay: Airflow can give its trigger to a second triggerer while the first one, which has
+        pushed the result, is about to fire.
+        """
+        before = await self._check_state()
+        if before.owner is not None and before.owner.try_number > self._owner.try_number:
+            raise NotOwned(f"try {before.owner.try_number} of the task has begun")
+        if self._clears and await self._has_earlier_xcoms(before):
+            # With the key of the record, which a triggerer that is restarted meanwhile needs.
+            clearing = Claim(owner=self._owner, record=before.record, is_clearing=True)
+            await self._xcom(PROGRESS_KEY).aset(msgspec.to_builtins(clearing))
+            await self._clear(before.record)
+            await self._set_claimed({})
+        elif before.owner == self._owner:
+            self._is_claimed = True
+            self.had_result = await self._has_values()
+        self._has_begun = True
 
     @property
     def _owner(self) -> Owner:
@@ -133,6 +148,7 @@ class TriggererXComs:
 
     async def _set_claimed(self, value: Mapping[str, Any]) -> None:
         await self._xcom(PROGRESS_KEY).aset(self._claimed(value))
+        self._is_claimed = True
 
     def _claimed(self, value: Mapping[str, Any]) -> dict[str, Any]:
         return {**value, **msgspec.to_builtins(Claim(owner=self._owner))}
@@ -141,7 +157,7 @@ class TriggererXComs:
         """Return whether there may be XComs of an earlier try."""
         if before.is_clearing or before.owner == self._owner:
             return before.is_clearing
-        return self._owner.try_number > 1 or (before != Claim() and await self.has_result())
+        return self._owner.try_number > 1 or (before != Claim() and await self._has_values())
 
     async def _check_state(self) -> Claim:
         """Return the claim on the task instance if that is deferred."""
@@ -165,7 +181,9 @@ class TriggererXComs:
             await self._delete(key)
 
     async def _delete(self, key: str) -> None:
-        if abs(time.time() - self._checked_at) > CHECK_VALID_FOR:
+        if self._has_begun:
+            await self.check()
+        elif abs(time.time() - self._checked_at) > CHECK_VALID_FOR:
             await self._check_claim()
         if not bypasses_backend(key):
             await self._purge(key)

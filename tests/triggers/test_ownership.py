@@ -118,7 +118,7 @@ async def test_a_trigger_that_is_suspended_between_two_xcoms_writes_no_more(
 ) -> None:
     hostile.script(reply(200, DONE))
     undisturbed = await ended(supervisor)
-    assert len(undisturbed) > 3
+    assert len(undisturbed) >= 3
 
     for written in range(1, len(undisturbed)):
         xcoms: dict[str, Any] = {}

@@ -82,7 +82,7 @@ async def test_it_publishes_changes_only_and_at_most_every_ten_seconds(
     assert [value["percent"] for value in pushed] == [10, 40, 50]
 
 
-async def test_hundreds_of_waits_together_write_twice_a_second(
+async def test_hundreds_of_waits_together_write_once_a_second(
     pushed: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [100.0]
@@ -96,7 +96,7 @@ async def test_hundreds_of_waits_together_write_twice_a_second(
             await asyncio.sleep(0)
             await asyncio.sleep(0)
     # Fewer would be safe for the database, too, but would show too little progress.
-    assert 1.9 * 400 <= len(pushed) <= 2 * 400 + 1
+    assert 0.95 * 400 <= len(pushed) <= 400 + 1
 
 
 async def test_a_write_that_hangs_does_not_delay_the_wait(

@@ -179,7 +179,7 @@ async def test_a_triggerer_that_is_killed_at_any_message_leaves_what_an_undistur
 ) -> None:
     hostile.script(reply(200, COMPLETED))
     undisturbed, messages = await undisturbed_xcoms(monkeypatch)
-    assert messages > 3
+    assert messages >= 3
     for taken in range(messages):
         xcoms: dict[str, Any] = {}
         assert await ended(TriggererComms(xcoms, takes=taken, then="killed"), monkeypatch) is None
@@ -231,6 +231,9 @@ async def test_a_triggerer_that_is_killed_while_it_deletes_is_followed_by_one_th
 ) -> None:
     hostile.script(reply(200, COMPLETED))
     undisturbed, _ = await undisturbed_xcoms(monkeypatch)
+    # As long as it waits, what comes with the event is not there.
+    undisturbed = {key: value for key, value in undisturbed.items() if not key.startswith("_")}
+    undisturbed[PROGRESS_KEY] = {"owner": {"task_instance_id": "try-1", "try_number": 1}, "percent": 5}
     hostile.script(reply(200, PROCESSING))
     deletes = TriggererComms(dict(undisturbed))
     await ended(deletes, monkeypatch, deadline=time.time())
