@@ -5,6 +5,8 @@ The first part simulates the latency caused by a limit of requests per second: a
 ``benchmarks.policy``, each request takes 50 ms. The oracle's row is the lower bound: it polls each task once, as soon
 as it has ended, delayed only by the limit.
 
+With callbacks, of which the trigger reads every 2 s, no task has an estimate, and none has ended when it begins.
+
 The second part measures the trigger against a server in another process.
 """
 
@@ -16,15 +18,16 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from statistics import fmean, quantiles
+from statistics import fmean, median, quantiles
 
 import msgspec
 
 from airflow_provider_seeany.api.batch import Batch
 from airflow_provider_seeany.api.settings import BatchSettings
 from airflow_provider_seeany.api.task import SeeAnyTask
+from airflow_provider_seeany.triggers.batch_callbacks import READ_INTERVAL
 from benchmarks.policy import draw_tasks
 from benchmarks.poll_cost import logging_as_in_a_triggerer
 from benchmarks.process import resident_mib
@@ -47,7 +50,8 @@ class Row:
     def __str__(self) -> str:
         return (
             f"{self.name:24} {self.requests:5.1f} requests a task, noticed {fmean(self.latencies):6.1f} s late "
-            f"(p95 {quantiles(self.latencies, n=20)[-1]:6.1f} s), over after {self.over:4.0f} s"
+            f"(p50 {median(self.latencies):6.1f} s, p95 {quantiles(self.latencies, n=20)[-1]:6.1f} s), "
+            f"over after {self.over:4.0f} s"
         )
 
 
@@ -65,12 +69,25 @@ def settings_at(rate: float) -> BatchSettings:
     )
 
 
-def play(ends: Sequence[float], *, rate: float, with_estimate: bool) -> Row:
-    """Simulate a batch at a limit."""
+def play(
+    ends: Sequence[float],
+    *,
+    rate: float,
+    with_estimate: bool = False,
+    callbacks: bool = False,
+    lost: Callable[[int], bool] = lambda index: False,
+) -> Row:
+    """
+    Simulate a batch at a limit.
+
+    :param lost: whether the callback about a task, by its index, never comes.
+    """
     ids = [str(index) for index in range(len(ends))]
+    called_back = sorted((end, index) for index, end in enumerate(ends) if callbacks and not lost(index))
+    next_read = 0.0 if callbacks else float("inf")
     batch = Batch(
         ids,
-        settings_at(rate),
+        msgspec.structs.replace(settings_at(rate), expect_callback=callbacks),
         deadline=None,
         log=logging.getLogger("quiet"),
         now=0.0,
@@ -84,9 +101,14 @@ def play(ends: Sequence[float], *, rate: float, with_estimate: bool) -> Row:
             requests += 1
             pending.append((now + REQUEST_SECONDS, step))
             continue
-        next_poll = now + step.seconds
+        next_poll = min(now + step.seconds, next_read)
         if not pending or pending[0][0] > next_poll:
             now = max(next_poll, now + 1e-6)
+            if now >= next_read:
+                read = [index for end, index in called_back if end <= now]
+                del called_back[: len(read)]
+                batch.called_back(read, now)
+                next_read = now + READ_INTERVAL
             continue
         now, seeany_task_id = pending.pop(0)
         left = ends[int(seeany_task_id)] - now
@@ -97,7 +119,7 @@ def play(ends: Sequence[float], *, rate: float, with_estimate: bool) -> Row:
             estimate = round(left) if with_estimate else None
             task = SeeAnyTask(id=seeany_task_id, status="processing", estimated_remaining=estimate)
             batch.receive(seeany_task_id, task, now)
-    name = f"{rate} a second, {'estimate' if with_estimate else 'no estimate'}"
+    name = f"{rate} a second, {'callbacks' if callbacks else 'estimate' if with_estimate else 'no estimate'}"
     return Row(name, requests / len(ends), latencies, now)
 
 
@@ -117,6 +139,7 @@ def rows() -> Iterator[Row]:
         yield oracle(ends, rate=rate)
         yield play(ends, rate=rate, with_estimate=True)
         yield play(ends, rate=rate, with_estimate=False)
+        yield play(ends, rate=rate, callbacks=True)
 
 
 _SERVER = """

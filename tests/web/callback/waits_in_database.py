@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest import mock
 
 import msgspec
 from airflow.dag_processing.bundles.manager import DagBundlesManager
@@ -15,6 +17,7 @@ from airflow.models.taskinstance import TaskInstance
 from airflow.models.trigger import Trigger
 from airflow.models.xcom import XComModel
 from airflow.providers.common.compat.sdk import DAG
+from airflow.sdk.execution_time import task_runner
 from airflow.serialization.serialized_objects import LazyDeserializedDAG
 from airflow.utils.db import initdb
 from airflow.utils.session import create_session
@@ -22,9 +25,12 @@ from airflow.utils.state import DagRunState, TaskInstanceState
 from airflow.utils.types import DagRunTriggeredByType, DagRunType
 from sqlalchemy import select, update
 
+from airflow_provider_seeany.callback.batch import BatchCallbacks
 from airflow_provider_seeany.callback.registration import Registration
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
+from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
+from tests.supervisor import Supervisor
 from tests.waits import TASK_SETTINGS
 
 CONNECTION = "studio"
@@ -91,6 +97,21 @@ def add_wait(
         session.flush()
         _defer(session, instance, seeany_task_id, **waiting)
         return instance.id
+
+
+def add_batch(seeany_task_ids: Sequence[str], map_index: int, *, conn_id: str = CONNECTION) -> Any:
+    """Add a deferred task instance that waits for a batch with callbacks; return it."""
+    instance_id = add_wait("no task of the batch", map_index)
+    with create_session(scoped=False) as session:
+        instance = session.get_one(TaskInstance, instance_id)
+        supervisor = Supervisor()
+        with mock.patch.object(task_runner, "SUPERVISOR_COMMS", supervisor, create=True):
+            BatchCallbacks(instance, seeany_conn_id=conn_id).register(seeany_task_ids)
+        here = TaskInstanceKey.of(instance).columns()
+        for key, value in supervisor.xcoms.items():
+            XComModel.set(key=key, value=value, serialize=False, session=session, **here)
+        session.expunge(instance)
+        return instance
 
 
 def wait_anew(instance_id: Any, seeany_task_id: str) -> Any:
