@@ -3,7 +3,7 @@ Measures a batch of 10 000 tasks: ``python -m benchmarks.batch`` prints both par
 
 The first part simulates the latency caused by a limit of requests per second: all tasks start at once and last as in
 ``benchmarks.policy``, each request takes 50 ms. The oracle's row is the lower bound: it polls each task once, as soon
-as it has ended, delayed only by the limit.
+as it has ended, delayed only by the limit. The last rows are a batch of 1 000.
 
 With callbacks, of which the trigger reads every 2 s, no task has an estimate, and none has ended when it begins.
 
@@ -33,6 +33,7 @@ from benchmarks.poll_cost import logging_as_in_a_triggerer
 from benchmarks.process import resident_mib
 
 TASKS = 10_000
+FEW = 1000
 REQUEST_SECONDS = 0.05
 RATES = (50, 100, 200, 500)
 SECONDS = 100.0
@@ -84,6 +85,7 @@ def play(
     """
     ids = [str(index) for index in range(len(ends))]
     called_back = sorted((end, index) for index, end in enumerate(ends) if callbacks and not lost(index))
+    called_back_tasks = len(called_back)
     next_read = 0.0 if callbacks else float("inf")
     batch = Batch(
         ids,
@@ -119,7 +121,10 @@ def play(
             estimate = round(left) if with_estimate else None
             task = SeeAnyTask(id=seeany_task_id, status="processing", estimated_remaining=estimate)
             batch.receive(seeany_task_id, task, now)
-    name = f"{rate} a second, {'callbacks' if callbacks else 'estimate' if with_estimate else 'no estimate'}"
+    kind = "estimate" if with_estimate else "no estimate"
+    if callbacks:
+        kind = "callbacks" if called_back_tasks else "callbacks lost"
+    name = f"{rate} a second, {kind}"
     return Row(name, requests / len(ends), latencies, now)
 
 
@@ -140,6 +145,11 @@ def rows() -> Iterator[Row]:
         yield play(ends, rate=rate, with_estimate=True)
         yield play(ends, rate=rate, with_estimate=False)
         yield play(ends, rate=rate, callbacks=True)
+    few = ends[:FEW]
+    yield play(few, rate=50, callbacks=True)
+    yield play(few, rate=50, callbacks=True, lost=lambda index: True)
+    yield play(few, rate=50, with_estimate=True)
+    yield play(few, rate=50)
 
 
 _SERVER = """
