@@ -15,11 +15,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import random
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from statistics import fmean, median, quantiles
 
 import msgspec
@@ -28,7 +30,7 @@ from airflow_provider_seeany.api.batch import Batch
 from airflow_provider_seeany.api.settings import BatchSettings
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.triggers.batch_callbacks import READ_INTERVAL
-from benchmarks.policy import draw_tasks
+from benchmarks.policy import ESTIMATES, SEED, Task, draw_tasks
 from benchmarks.poll_cost import logging_as_in_a_triggerer
 from benchmarks.process import resident_mib
 
@@ -50,7 +52,7 @@ class Row:
 
     def __str__(self) -> str:
         return (
-            f"{self.name:24} {self.requests:5.1f} requests a task, noticed {fmean(self.latencies):6.1f} s late "
+            f"{self.name:40} {self.requests:5.1f} requests a task, noticed {fmean(self.latencies):6.1f} s late "
             f"(p50 {median(self.latencies):6.1f} s, p95 {quantiles(self.latencies, n=20)[-1]:6.1f} s), "
             f"over after {self.over:4.0f} s"
         )
@@ -74,16 +76,19 @@ def play(
     ends: Sequence[float],
     *,
     rate: float,
-    with_estimate: bool = False,
+    estimate: str = "absent",
     callbacks: bool = False,
     lost: Callable[[int], bool] = lambda index: False,
 ) -> Row:
     """
     Simulate a batch at a limit.
 
+    :param estimate: one of ``benchmarks.policy.ESTIMATES``.
     :param lost: whether the callback about a task, by its index, never comes.
     """
     ids = [str(index) for index in range(len(ends))]
+    chance = random.Random(SEED)
+    tasks = [Task(end, other, (0, 0)) for end, other in zip(ends, chance.sample(ends, len(ends)), strict=True)]
     called_back = sorted((end, index) for index, end in enumerate(ends) if callbacks and not lost(index))
     called_back_tasks = len(called_back)
     next_read = 0.0 if callbacks else float("inf")
@@ -118,10 +123,11 @@ def play(
             latencies.append(-left)
             batch.receive(seeany_task_id, SeeAnyTask(id=seeany_task_id, status="completed"), now)
         else:
-            estimate = round(left) if with_estimate else None
-            task = SeeAnyTask(id=seeany_task_id, status="processing", estimated_remaining=estimate)
+            seconds = ESTIMATES[estimate](tasks[int(seeany_task_id)], now, chance)
+            seconds = None if seconds is None else max(round(seconds), 0)
+            task = SeeAnyTask(id=seeany_task_id, status="processing", estimated_remaining=seconds)
             batch.receive(seeany_task_id, task, now)
-    kind = "estimate" if with_estimate else "no estimate"
+    kind = f"estimate {estimate}"
     if callbacks:
         kind = "callbacks" if called_back_tasks else "callbacks lost"
     name = f"{rate} a second, {kind}"
@@ -137,18 +143,39 @@ def oracle(ends: Sequence[float], *, rate: float) -> Row:
     return Row(f"{rate} a second, oracle", 1.0, latencies, slot)
 
 
+def told_once(ends: Sequence[float], *, rate: float) -> Row:
+    """Return the lower bound, at a limit, for whoever learns when a task ends from the first poll of it."""
+    now, requests, latencies = 0.0, 0, []
+    unknown = list(reversed(ends))
+    known: list[float] = []
+    while unknown or known:
+        if known and known[0] <= now:
+            latencies.append(now - heappop(known))
+        elif not unknown:
+            now = known[0]
+            continue
+        elif (end := unknown.pop()) <= now:
+            latencies.append(now - end)
+        else:
+            heappush(known, end)
+        requests += 1
+        now += 1 / rate
+    return Row(f"{rate} a second, told once", requests / len(ends), latencies, now)
+
+
 def rows() -> Iterator[Row]:
     """Simulate each batch."""
     ends = [task.seconds for task in draw_tasks(TASKS)]
     for rate in RATES:
         yield oracle(ends, rate=rate)
-        yield play(ends, rate=rate, with_estimate=True)
-        yield play(ends, rate=rate, with_estimate=False)
+        yield told_once(ends, rate=rate)
+        for estimate in ESTIMATES:
+            yield play(ends, rate=rate, estimate=estimate)
         yield play(ends, rate=rate, callbacks=True)
     few = ends[:FEW]
     yield play(few, rate=50, callbacks=True)
     yield play(few, rate=50, callbacks=True, lost=lambda index: True)
-    yield play(few, rate=50, with_estimate=True)
+    yield play(few, rate=50, estimate="exact")
     yield play(few, rate=50)
 
 
