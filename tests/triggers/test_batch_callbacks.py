@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 from airflow.sdk.execution_time import task_runner
 
 from airflow_provider_seeany.api import missed_callbacks
@@ -204,3 +205,20 @@ async def test_all_of_it_is_deleted_when_a_user_ends_the_batch(
 
     left = {CALLED_BACK_KEY, batch_key("seeany_default")} & set(supervisor.xcoms)
     assert len(left) == (2 if are_left else 0)
+
+
+@pytest.mark.skipif(AIRFLOW_V_3_3_PLUS, reason="Airflow 3.3 and newer call on_kill")
+async def test_an_airflow_without_on_kill_warns_that_a_user_may_have_ended_it(
+    hostile: HostileServer, supervisor: UnreliableSupervisor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A callback never ends the trigger of a batch."""
+    callbacks().register(IDS)
+    complete(hostile, after=1000)
+    running = asyncio.create_task(outcome_of(waiting()))
+    await eventually(hostile, lambda: len(hostile.requests) == MIN_SAMPLE)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "may still finish" in line)
+    assert "warning" in line
+    assert "SeeAny called back" not in line

@@ -29,7 +29,6 @@ from airflow_provider_seeany.callback.batch import BatchCallbacks
 from airflow_provider_seeany.callback.registration import Registration
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
-from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 from tests.supervisor import Supervisor
 from tests.waits import TASK_SETTINGS
 
@@ -56,7 +55,7 @@ def _add_dag(dag_id: str) -> None:
         for task_id in ("wait", ANOTHER_TASK):
             SeeAnyTaskSensor(task_id=task_id, seeany_task_id="x", seeany_conn_id=CONNECTION, expect_callback=True)
     with create_session() as session:
-        session.add(DagModel(dag_id=dag_id, bundle_name="dags-folder", relative_fileloc="waits.py"))
+        session.merge(DagModel(dag_id=dag_id, bundle_name="dags-folder", relative_fileloc="waits.py"))
         session.flush()
         lazy = LazyDeserializedDAG.from_dag(dag)
         SerializedDagModel.write_dag(lazy, bundle_name="dags-folder", session=session)
@@ -107,9 +106,8 @@ def add_batch(seeany_task_ids: Sequence[str], map_index: int, *, conn_id: str = 
         supervisor = Supervisor()
         with mock.patch.object(task_runner, "SUPERVISOR_COMMS", supervisor, create=True):
             BatchCallbacks(instance, seeany_conn_id=conn_id).register(seeany_task_ids)
-        here = TaskInstanceKey.of(instance).columns()
         for key, value in supervisor.xcoms.items():
-            XComModel.set(key=key, value=value, serialize=False, session=session, **here)
+            _push(session, instance, key, value)
         session.expunge(instance)
         return instance
 
@@ -151,18 +149,15 @@ def _defer(
     registration = Registration(
         seeany_conn_id=CONNECTION, seeany_task_id=seeany_task_id, task_instance_id=str(instance.id)
     )
-    # As the Execution API stores it, also where an earlier try left one.
+    _push(session, instance, registration.key, msgspec.to_builtins(registration))
+
+
+def _push(session: Any, instance: TaskInstance, key: str, value: Any) -> None:
+    """Push an XCom as the Execution API stores it, also where an earlier try left one."""
     here = {"dag_id": instance.dag_id, "run_id": instance.run_id}
-    session.merge(
-        XComModel(
-            dag_run_id=session.scalar(select(DagRun.id).filter_by(**here)),
-            key=registration.key,
-            value=msgspec.to_builtins(registration),
-            task_id=instance.task_id,
-            map_index=instance.map_index,
-            **here,
-        )
-    )
+    dag_run_id = session.scalar(select(DagRun.id).filter_by(**here))
+    where = {"task_id": instance.task_id, "map_index": instance.map_index, **here}
+    session.merge(XComModel(dag_run_id=dag_run_id, key=key, value=value, **where))
 
 
 def sweep(instance_id: Any) -> None:
