@@ -44,6 +44,11 @@ MIN_ESTIMATE_SLOPE at 0.3 (then 7.0 requests and 1.6 s at ±30 %, instead of 7.2
 - Using the expected duration until an estimate or the progress is trusted, not only until there is one: 0.7 requests
   less beside linear progress, but a mean latency of 1.5 s instead of 1.0 s if it is three times too long, and 6.2 s
   instead of 5.0 s if it is off by 10 % beside a progress that is tied to a stuck estimate.
+- Straight to the end once two responses in a row agree within 16 %, with a jitter of at most 0.25 s (5 % of a long
+  pause would often miss the end) and the worker's poll: 2.1 requests and 0.6 s for an exact estimate instead of 5.8
+  and 0.7 s, 2.4 and 0.6 s with pauses of at most 120 s, the same with other seeds. That is what fewer than 3 requests
+  cost: an estimate that falls by one second a second, to a wrong end, looks exact until that end. Fiction then takes
+  a mean latency of 36 s (22 s with 120 s) instead of 8 s, high 2× 2.6 s (1.8 s) instead of 0.8 s.
 - Short pauses after the expected end whatever was saved before: a mean latency of 2.9 s instead of 4.7 s at ±10 %, but
   13.9 requests instead of 11.5 if it is three times too short.
 """

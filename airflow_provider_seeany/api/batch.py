@@ -4,7 +4,8 @@ One wait for many tasks, without a clock or I/O: it returns which task to poll w
 A :class:`~airflow_provider_seeany.api.wait.Wait` follows each task, so that a task in a batch is judged as any other.
 This module makes them share the limits: a :mod:`~airflow_provider_seeany.api.poll_queue` picks the task to poll next,
 requests are ``max_requests_per_second`` apart, and a :mod:`~airflow_provider_seeany.api.circuit_breaker` makes them
-rare while the service is down::
+rare while the service is down. Where SeeAny calls back, a task is polled after that, and
+:mod:`~airflow_provider_seeany.api.missed_callbacks` chooses the other polls::
 
     Batch.next_request(now) ──> "vid_1"         poll this task now, then call receive()
                             ──> Pause(seconds)  nothing is due; call again after that, or after the next receive()
@@ -16,13 +17,14 @@ rare while the service is down::
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from airflow_provider_seeany.api.batch_result import BatchAborted, BatchOutcome, BatchTimedOut
 from airflow_provider_seeany.api.circuit_breaker import CircuitBreaker
 from airflow_provider_seeany.api.collector import ResultCollector
 from airflow_provider_seeany.api.errors import ApiError, ThrottledError
-from airflow_provider_seeany.api.intervals import AdaptiveInterval, ExpectedEnd, PollPolicy
+from airflow_provider_seeany.api.intervals import AdaptiveInterval, ExpectedEnd, OnCallback, PollPolicy
+from airflow_provider_seeany.api.missed_callbacks import MissedCallbacks
 from airflow_provider_seeany.api.outcome import Finished, Refused, TimedOut
 from airflow_provider_seeany.api.poll_queue import PollQueue
 from airflow_provider_seeany.api.settings import BatchSettings
@@ -32,6 +34,7 @@ from airflow_provider_seeany.api.wait import LAST_POLL_SECONDS, Pause, Wait
 from airflow_provider_seeany.api.wait_log import LOG_INTERVAL, AnomalyLog, Log, ThrottledLog
 
 MAX_ENDED_SHOWN = 20  # maximum ids that a timeout names of tasks that have probably ended
+CALLED_BACK_AHEAD = 1e6  # seconds by which a task that SeeAny has called back about is due before all others
 MAX_PAUSE = 3600.0  # maximum seconds to pause where nothing is due and there is no deadline
 
 
@@ -70,9 +73,10 @@ class Batch:
         self._log = log
         self._throttled_log = ThrottledLog(log)
         self._anomalies = AnomalyLog()
-        self._queue = PollQueue(range(len(ids)), now)
+        self._missed = MissedCallbacks(settings.callback_poll_interval, now) if settings.expect_callback else None
+        self._queue = PollQueue(range(len(ids)), self._deadline if self._missed else now)
         # Made when the first response comes.
-        self._waits: dict[int, tuple[Wait, AdaptiveInterval]] = {}
+        self._waits: dict[int, tuple[Wait, PollPolicy]] = {}
         self._in_flight: dict[str, int] = {}
         self._next_slot = now
         self.results = ResultCollector(ids)
@@ -88,6 +92,11 @@ class Batch:
     def next_request(self, now: float) -> str | Pause:
         """Return the task to poll now, or how long to pause unless a request ends first."""
         next_at = self._ends_at
+        if self._missed is not None and now < self._deadline:
+            if self._missed.next_at <= now:
+                for index in self._missed.due(self._running(), now):
+                    self._queue.hasten(index, now)
+            next_at = min(next_at, self._missed.next_at)
         if len(self._in_flight) < (1 if self._breaker.is_open else self._settings.max_concurrent_requests):
             # As in a single wait, the last request is made at the deadline.
             probe_at = min(self._breaker.next_probe_at, self._deadline)
@@ -108,12 +117,16 @@ class Batch:
         known = self._waits.pop(index, None)
         wait, polling = known or self._new_wait(seeany_task_id, now)
         step = wait.receive(reply, now)
-        self._queue.record(index, had_ended=isinstance(step, Finished | Refused))
+        if had_ended := isinstance(step, Finished | Refused):
+            self._note_end(index, now)
+        self._queue.record(index, had_ended=had_ended)
         self._keep_error(index, reply, now)
         match step:
             case Pause(seconds):
                 self._waits[index] = wait, polling
-                left = polling.seconds_left if isinstance(reply, SeeAnyTask) else None
+                left = None
+                if isinstance(reply, SeeAnyTask) and isinstance(polling, AdaptiveInterval):
+                    left = polling.seconds_left
                 self._queue.push(index, due=now + seconds, ends=None if left is None else now + left)
             case Finished() if isinstance(reply, SeeAnyTask):
                 if reply.is_success(accept_partial=self._settings.accept_partial):
@@ -132,6 +145,24 @@ class Batch:
                 self._waits[index] = wait, polling
         self._update_breaker(index, reply, now)
         self._log_progress(now)
+
+    def called_back(self, indexes: Iterable[int], now: float) -> None:
+        """Poll the tasks with these indexes next: SeeAny has called back about them."""
+        if self._missed is None or now >= self._deadline:
+            return
+        for index in indexes:
+            self._missed.called_back(index)
+            if not self.results.has_ended(index):
+                self._queue.hasten(index, now - CALLED_BACK_AHEAD)
+
+    def _running(self) -> list[int]:
+        """Return the tasks that have not ended, as far as is known, and are not being polled."""
+        polled = set(self._in_flight.values())
+        return [each for each in range(len(self._ids)) if not self.results.has_ended(each) and each not in polled]
+
+    def _note_end(self, index: int, now: float) -> None:
+        if self._missed is not None:
+            self._missed.ended(index, now)
 
     def _keep_error(self, index: int, reply: SeeAnyTask | ApiError, now: float) -> None:
         if isinstance(reply, SeeAnyTask):
@@ -172,12 +203,17 @@ class Batch:
             return self._timed_out()
         return None
 
-    def _new_wait(self, seeany_task_id: str, now: float) -> tuple[Wait, AdaptiveInterval]:
-        polling = AdaptiveInterval(
+    def _polling(self, now: float) -> PollPolicy:
+        if self._missed is not None:
+            return OnCallback(poll_interval=self._settings.poll_interval)
+        return AdaptiveInterval(
             poll_interval=self._settings.poll_interval,
             max_poll_interval=self._settings.max_poll_interval,
             expected_end=ExpectedEnd.of(self._expected_duration, began=now if self._began is None else self._began),
         )
+
+    def _new_wait(self, seeany_task_id: str, now: float) -> tuple[Wait, PollPolicy]:
+        polling = self._polling(now)
         wait = Wait(
             seeany_task_id,
             polling=polling,

@@ -1,7 +1,8 @@
 """
 How long to pause between two requests.
 
-A ``PollPolicy`` pauses always the same; so does ``JitteredInterval``, for callbacks that may get lost.
+A ``PollPolicy`` pauses always the same; so does ``JitteredInterval``, for callbacks that may get lost. ``OnCallback``
+pauses until one comes.
 ``AdaptiveInterval`` aims at the end of the task, as far as the service's own forecasts of it have come true. A response
 gives two forecasts of the remaining time: the service's estimate, and the progress by its pace. Each of them goes
 through these states on its own::
@@ -125,6 +126,14 @@ class JitteredInterval(PollPolicy, kw_only=True):
     def after_response(self, *, estimated_remaining: float | None, progress: float | None, now: float) -> float:
         """Return the interval with jitter."""
         return with_jitter(self.poll_interval, self.jitter)
+
+
+class OnCallback(PollPolicy, kw_only=True):
+    """No interval: a task that is still running is polled when SeeAny calls back, or as a sample of its batch."""
+
+    def after_response(self, *, estimated_remaining: float | None, progress: float | None, now: float) -> float:
+        """Return that no poll is due."""
+        return math.inf
 
 
 class RemainingTime(msgspec.Struct):

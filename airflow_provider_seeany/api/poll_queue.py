@@ -48,15 +48,16 @@ class PollQueue:
     """
     The tasks of a batch that are not being polled, by their indexes.
 
-    :param indexes: the tasks, all of which are due at once.
-    :param now: seconds since any moment, the same for all calls.
+    :param indexes: the tasks.
+    :param due: when all of them are due first, in seconds since any moment, the same for all calls.
     """
 
-    def __init__(self, indexes: range, now: float) -> None:
+    def __init__(self, indexes: range, due: float) -> None:
         self._polls = [0] * len(indexes)
-        self._due = _Queue(self._polls, indexes, now)
+        self._due = _Queue(self._polls, indexes, due)
         self._should_have_ended = _Queue(self._polls)
         self._taken_from: dict[int, _Queue] = {}
+        self._hastened: dict[int, float] = {}
         self._contested = 0
         self._size = len(indexes)
 
@@ -85,6 +86,15 @@ class PollQueue:
         """Update the hit rate of the queue that a polled task came from."""
         queue = self._taken_from.pop(index)
         queue.hit_rate += SMOOTHING * (had_ended - queue.hit_rate)
+        if had_ended:
+            self._hastened.pop(index, None)
+
+    def hasten(self, index: int, due: float) -> None:
+        """Make a task due sooner than it was put back for; one that is being polled, as soon as it is put back."""
+        if index in self._taken_from:
+            self._hastened[index] = due
+        else:
+            self._due.push(index, due)
 
     def push(self, index: int, *, due: float, ends: float | None) -> None:
         """
@@ -93,6 +103,7 @@ class PollQueue:
         :param due: when the interval of its wait has passed.
         :param ends: when it should end by its forecasts, if there are any.
         """
+        due = min(due, self._hastened.pop(index, due))
         self._due.push(index, due)
         if ends is not None:
             self._should_have_ended.push(index, max(due, ends + MARGIN))

@@ -90,9 +90,14 @@ class BatchSettings(WaitSettings, frozen=True, kw_only=True):
     """End at the first failure."""
     allow_failures: bool
     """Succeed also if tasks failed."""
+    expect_callback: bool = False
+    """Whether SeeAny calls back when a task has ended."""
+    callback_poll_interval: float = 120.0
+    """Seconds between two samples that are polled in that case."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        to_seconds(self.callback_poll_interval, name="callback_poll_interval")
         if not self.max_requests_per_second > 0:
             raise BadSettings(f"max_requests_per_second must be above 0, got {self.max_requests_per_second!r}")
         if not self.max_concurrent_requests >= 1:

@@ -49,9 +49,14 @@ def registration_key(seeany_conn_id: str, seeany_task_id: str) -> str:
     return KEY_PREFIX + hashlib.sha256(wait).hexdigest()[:40]
 
 
-def log_expected(log: Log, *, poll_interval: float | None) -> None:
-    """Log that the wait polls rarely because it expects a callback."""
-    log.info("Waiting for SeeAny's callback; polling every %g s in case it does not come", poll_interval)
+def log_expected(log: Log, *, poll_interval: float | None, is_batch: bool = False) -> None:
+    """Log that the wait polls rarely because it expects a callback, or a batch one about each of its tasks."""
+    if is_batch:
+        log.info(
+            "Waiting for SeeAny's callbacks; polling a few tasks every %g s in case some do not come", poll_interval
+        )
+    else:
+        log.info("Waiting for SeeAny's callback; polling every %g s in case it does not come", poll_interval)
 
 
 class CallbackRegistration:

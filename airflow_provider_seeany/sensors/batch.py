@@ -67,6 +67,10 @@ class SeeAnyTaskBatchSensor(BaseSeeAnyOperator, BaseSensorOperator):
     :param accept_partial: count a task as completed also if some of its files failed; see
         :class:`~airflow_provider_seeany.wait.base.BaseTaskWaitOperator`. If off, it is a failure, whose entry in
         ``failures`` has the files that were made as ``result_urls``.
+    :param expect_callback: SeeAny calls back when a task has ended (see ``SeeAnyHook.callback_url``), and the triggerer
+        polls that one next; until then it polls a few only. Needs ``[seeany] callback_secret``.
+    :param callback_poll_interval: seconds between two samples while callbacks are expected: ten tasks, or one in a
+        hundred if that is more. If one of them has ended without a callback, all are polled once.
     :param max_requests_per_second: maximum requests per second, for all tasks together.
     :param max_concurrent_requests: maximum requests under way at once.
     :param poke_interval: seconds between two polls of a task while its end cannot be estimated.
@@ -90,6 +94,8 @@ class SeeAnyTaskBatchSensor(BaseSeeAnyOperator, BaseSensorOperator):
         fail_fast: bool = False,
         allow_failures: bool = False,
         accept_partial: bool = True,
+        expect_callback: bool = False,
+        callback_poll_interval: timedelta | float = 120,
         max_requests_per_second: float = 50,
         max_concurrent_requests: int = 20,
         poke_interval: timedelta | float = 10,
@@ -108,6 +114,8 @@ class SeeAnyTaskBatchSensor(BaseSeeAnyOperator, BaseSensorOperator):
         self.fail_fast = fail_fast
         self.allow_failures = allow_failures
         self.accept_partial = accept_partial
+        self.expect_callback = expect_callback
+        self.callback_poll_interval = to_seconds(callback_poll_interval, name="callback_poll_interval")
         self.max_requests_per_second = max_requests_per_second
         self.max_concurrent_requests = max_concurrent_requests
         self.max_poll_interval = to_seconds(max_poll_interval, name="max_poll_interval")
@@ -164,13 +172,11 @@ class SeeAnyTaskBatchSensor(BaseSeeAnyOperator, BaseSensorOperator):
         )
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume after the deferral, however it ended; ids stored beside the trigger are not needed any more."""
-        from airflow_provider_seeany.triggers.stored_ids import StoredIds
-
+        """Resume after the deferral, however it ended; what was stored beside the trigger is not needed any more."""
         try:
-            StoredIds.of(context["ti"]).delete()
+            self.worker_part.delete_beside_trigger(context["ti"])
         except Exception:
-            self.log.warning("The stored ids of this batch could not be deleted", exc_info=True)
+            self.log.warning("What was stored for the trigger of this batch could not be deleted", exc_info=True)
         return super().resume_execution(next_method, next_kwargs, context)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:

@@ -66,6 +66,9 @@ class BaseSeeAnyTrigger(BaseTrigger):
     end_from_trigger = False
     """Whether the trigger pushes the result and ends the Airflow task."""
 
+    callback_ends_it = False
+    """Whether a callback, where one is expected, ends this trigger."""
+
     def __init__(
         self,
         *,
@@ -207,7 +210,7 @@ class BaseSeeAnyTrigger(BaseTrigger):
         except asyncio.CancelledError:
             if not hasattr(BaseTrigger, "on_kill"):
                 # A callback is what is expected, so it is no reason for a warning. `_settings` might raise here.
-                by_callback = self.settings.get("expect_callback")
+                by_callback = self.callback_ends_it and self.settings.get("expect_callback")
                 (self.log.info if by_callback else self.log.warning)(
                     "The wait for %s ended in this triggerer. %s it was a user who ended it: SeeAny continues, "
                     "and may still finish and cost money",

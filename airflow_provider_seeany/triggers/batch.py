@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from airflow_provider_seeany.api.outcome import Crashed, Misconfigured
 from airflow_provider_seeany.api.settings import BatchSettings
 from airflow_provider_seeany.api.task_id import checked_task_ids
 from airflow_provider_seeany.api.text import format_count, sanitize
+from airflow_provider_seeany.callback.batch import BatchCallbacks
 from airflow_provider_seeany.triggers.base import (
     CONTINUING_STATES,
     BaseSeeAnyTrigger,
@@ -27,6 +28,7 @@ from airflow_provider_seeany.triggers.base import (
     reply_to_poll,
     sleep_until,
 )
+from airflow_provider_seeany.triggers.batch_callbacks import CallbackReader
 from airflow_provider_seeany.triggers.stored_ids import StoredIds
 
 if TYPE_CHECKING:
@@ -64,13 +66,25 @@ class SeeAnyTaskBatchTrigger(BaseSeeAnyTrigger):
     async def on_kill(self) -> None:
         """Log what continues without this wait. Called by Airflow 3.3 and newer."""
         state = await self._log_killed()
-        if self.stored_ids is not None and state is not None and state not in CONTINUING_STATES:
-            # A user has ended the task, so no worker will delete them.
+        if state is None or state in CONTINUING_STATES:
+            return
+        # A user has ended the task, so no worker will delete them.
+        if self.stored_ids is not None:
             await msgspec.convert(self.stored_ids, StoredIds).adelete()
+        if (callbacks := self._callbacks) is not None:
+            await callbacks.adelete()
 
     @cached_property
     def _settings(self) -> BatchSettings:
         return self._settings_as(BatchSettings)
+
+    @property
+    def _callbacks(self) -> BatchCallbacks | None:
+        """The callbacks of this batch; ``None`` if none are expected, or none can reach it."""
+        # `airflow dags test` makes triggers without their task instances.
+        if not self._settings.expect_callback or self.task_instance is None:
+            return None
+        return BatchCallbacks(self.task_instance, seeany_conn_id=self.seeany_conn_id)
 
     @property
     def _mode(self) -> str:
@@ -98,9 +112,10 @@ class SeeAnyTaskBatchTrigger(BaseSeeAnyTrigger):
         ids = self.seeany_task_ids
         if self.stored_ids is not None:
             ids = await msgspec.convert(self.stored_ids, StoredIds).read()
+        ids, callbacks = checked_task_ids(ids), self._callbacks
         batch = Batch(
-            checked_task_ids(ids),
-            self._settings,
+            ids,
+            msgspec.structs.replace(self._settings, expect_callback=callbacks is not None),
             deadline=self._ends_at,
             log=self.log,
             now=now(),
@@ -108,20 +123,49 @@ class SeeAnyTaskBatchTrigger(BaseSeeAnyTrigger):
             expected_duration=self._expected_seconds(),
         )
         self._collector = batch.results
-        with self._progress_publisher() as progress:
-            return await poll_through_connection(
-                self._hook(),
-                lambda client: _poll_until_end(batch, client, now, progress),
-                lambda error, in_a_row: batch.connection_failed(error, in_a_row=in_a_row, now=now()),
-                was_used=is_restart(began, now()),
-            )
+        is_due = asyncio.Event()
+
+        def called_back(indexes: Iterable[int]) -> None:
+            batch.called_back(indexes, now())
+            is_due.set()
+
+        reader = None if callbacks is None else CallbackReader(callbacks, ids, called_back, log=self.log)
+        async with _running(reader):
+            with self._progress_publisher() as progress:
+                return await poll_through_connection(
+                    self._hook(),
+                    lambda client: _poll_until_end(batch, client, now, progress, is_due),
+                    lambda error, in_a_row: batch.connection_failed(error, in_a_row=in_a_row, now=now()),
+                    was_used=is_restart(began, now()),
+                )
+
+
+@asynccontextmanager
+async def _running(reader: CallbackReader | None) -> AsyncIterator[None]:
+    """Read callbacks beside the block."""
+    if reader is None:
+        yield
+        return
+    reading = asyncio.create_task(reader.run())
+    try:
+        yield
+    finally:
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
 
 
 async def _poll_until_end(
-    batch: Batch, client: ReauthenticatingClient, now: Callable[[], float], progress: ProgressPublisher
+    batch: Batch,
+    client: ReauthenticatingClient,
+    now: Callable[[], float],
+    progress: ProgressPublisher,
+    is_due: asyncio.Event,
 ) -> BatchOutcome:
-    """Poll as the batch decides, many tasks at a time."""
-    has_response = asyncio.Event()
+    """
+    Poll as the batch decides, many tasks at a time.
+
+    :param is_due: set when the batch may have a request sooner than it has said.
+    """
     under_way: set[asyncio.Task[None]] = set()
     ended: list[asyncio.Task[None]] = []
 
@@ -132,7 +176,7 @@ async def _poll_until_end(
     def note_end(task: asyncio.Task[None]) -> None:
         under_way.discard(task)
         ended.append(task)
-        has_response.set()
+        is_due.set()
 
     try:
         while (outcome := batch.outcome(now())) is None:
@@ -144,8 +188,8 @@ async def _poll_until_end(
                 continue
             with suppress(TimeoutError):
                 async with asyncio.timeout(step.seconds):
-                    await has_response.wait()
-            has_response.clear()
+                    await is_due.wait()
+            is_due.clear()
             while ended:
                 ended.pop().result()  # raises what was not foreseen
         return outcome

@@ -82,6 +82,8 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
     :param kwargs: the arguments of :class:`~airflow_provider_seeany.triggers.base.BaseSeeAnyTrigger`.
     """
 
+    callback_ends_it = True
+
     def __init__(
         self,
         *,

@@ -24,11 +24,12 @@ from airflow_provider_seeany.api.settings import BatchSettings
 from airflow_provider_seeany.api.task_id import BadTaskId, checked_task_ids
 from airflow_provider_seeany.api.text import format_count, sanitize
 from airflow_provider_seeany.api.wait_log import Log
+from airflow_provider_seeany.callback.batch import BatchCallbacks
 from airflow_provider_seeany.exceptions import SeeAnyTaskIdError, SeeAnyTaskTimeout
 from airflow_provider_seeany.outcomes import batch_result, batch_timeout
 from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
 from airflow_provider_seeany.triggers.stored_ids import StoredIds, must_be_stored
-from airflow_provider_seeany.wait.deferral import NO_REPORT, decode_event, first_poll_at
+from airflow_provider_seeany.wait.deferral import NO_REPORT, decode_event, first_poll_at, log_callback_expected
 from airflow_provider_seeany.xcoms.record import BatchCounts, Progress
 
 
@@ -64,7 +65,10 @@ class BatchWait:
             raise SeeAnyTaskIdError(str(error)) from None
 
     def trigger(self, ids: list[str], context: Mapping[str, Any]) -> SeeAnyTaskBatchTrigger:
-        """Return the trigger that continues the wait; very many ids are stored beside it."""
+        """Return the trigger that continues the wait; very many ids are stored, and callbacks noted, beside it."""
+        if self.settings.expect_callback:
+            BatchCallbacks(context["ti"], seeany_conn_id=self._seeany_conn_id).register(ids)
+            log_callback_expected(self._log, poll_interval=self.settings.callback_poll_interval, is_batch=True)
         stored_ids = StoredIds.of(context["ti"]) if must_be_stored(ids) else None
         if stored_ids is not None:
             stored_ids.store(ids)
@@ -78,6 +82,12 @@ class BatchWait:
             first_poll_at=first_poll_at(0, self._deadline),
             expected_duration=expected_seconds(self._expected_duration, self._log),
         )
+
+    def delete_beside_trigger(self, task_instance: Any) -> None:
+        """Delete what was stored beside the trigger, which has ended."""
+        StoredIds.of(task_instance).delete()
+        if self.settings.expect_callback:
+            BatchCallbacks(task_instance, seeany_conn_id=self._seeany_conn_id).delete()
 
     def progress(self, ids: Sequence[str]) -> Progress:
         """Return what the UI shows until the trigger has polled."""

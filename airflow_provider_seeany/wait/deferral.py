@@ -1,4 +1,4 @@
-"""What every wait that leaves a worker needs: when the trigger may poll first, and the outcome in its event."""
+"""What every wait that leaves a worker needs: when its trigger may poll, what may end it, the outcome in its event."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import Any, TypeVar
 
 from airflow_provider_seeany.api.intervals import JITTER, with_jitter
 from airflow_provider_seeany.api.text import sanitize
+from airflow_provider_seeany.api.wait_log import Log
+from airflow_provider_seeany.callback.registration import log_expected
+from airflow_provider_seeany.callback.url import why_no_callback
 from airflow_provider_seeany.exceptions import SeeAnyError
 
 End = TypeVar("End")
@@ -31,6 +34,13 @@ def first_poll_at(interval: float, deadline: float, *, min_delay: float = 0.0) -
     # So far inside the limits that the jitter cannot leave them.
     pause = with_jitter(min(max(interval, soonest / (1 - JITTER / 2)), latest / (1 + JITTER / 2)))
     return now + max(min(pause, deadline - now), soonest, min_delay)
+
+
+def log_callback_expected(log: Log, *, poll_interval: float, is_batch: bool = False) -> None:
+    """Log that a callback is expected from now on, and why it may not come."""
+    log_expected(log, poll_interval=poll_interval, is_batch=is_batch)
+    if (reason := why_no_callback()) is not None:
+        log.warning("SeeAny cannot call back, as far as this worker can tell: %s", reason)
 
 
 def decode_event(decode: Callable[[Mapping[str, Any]], End], event: Mapping[str, Any], *, about: str) -> End:

@@ -20,14 +20,13 @@ from airflow_provider_seeany.api.task_id import as_task_id
 from airflow_provider_seeany.api.text import sanitize
 from airflow_provider_seeany.api.wait import Pause, Wait
 from airflow_provider_seeany.api.wait_log import AnomalyLog, Log, log_abandoned, log_completed
-from airflow_provider_seeany.callback.registration import CallbackRegistration, log_expected
-from airflow_provider_seeany.callback.url import why_no_callback
+from airflow_provider_seeany.callback.registration import CallbackRegistration
 from airflow_provider_seeany.exceptions import SeeAnyTaskNotReady, SeeAnyTaskTimeout, api_error
 from airflow_provider_seeany.hooks.reauth import CONNECTION_ERRORS, RetryBudget
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook, checked_id
 from airflow_provider_seeany.outcomes import completed_task, task_timeout
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
-from airflow_provider_seeany.wait.deferral import NO_REPORT, decode_event, first_poll_at
+from airflow_provider_seeany.wait.deferral import NO_REPORT, decode_event, first_poll_at, log_callback_expected
 from airflow_provider_seeany.xcoms.record import Progress
 
 MAX_PAUSE_IN_POKE = 15.0
@@ -103,9 +102,7 @@ class TaskWait:
 
     def log_callback_expected(self) -> None:
         """Log that a callback is expected from now on, and why it may not come."""
-        log_expected(self._log, poll_interval=self.settings.callback_poll_interval)
-        if (reason := why_no_callback()) is not None:
-            self._log.warning("SeeAny cannot call back, as far as this worker can tell: %s", reason)
+        log_callback_expected(self._log, poll_interval=self.settings.callback_poll_interval)
 
     def poll(self) -> SeeAnyTask | None:
         """Poll once; return the completed task, ``None`` while the wait continues, or raise ``SeeAnyError``."""

@@ -18,8 +18,10 @@ SHARED: dict[str, Any] = {
     "timeout": 90,
     "do_xcom_push": False,
     "accept_partial": False,
+    "expect_callback": True,
+    "callback_poll_interval": 150,
 }
-TASK: dict[str, Any] = {**SHARED, "expect_callback": True, "callback_poll_interval": 120}
+TASK: dict[str, Any] = SHARED
 BATCH: dict[str, Any] = {
     **SHARED,
     "max_requests_per_second": 7.5,

@@ -82,6 +82,8 @@ def test_it_leaves_the_wait_to_one_trigger(ids: Any) -> None:
             "max_concurrent_requests": 20,
             "fail_fast": True,
             "allow_failures": False,
+            "expect_callback": False,
+            "callback_poll_interval": 120,
         },
     }
     assert deferred.value.timeout is not None

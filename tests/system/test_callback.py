@@ -8,6 +8,7 @@ import pytest
 import requests
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
+from airflow_provider_seeany.callback.batch import CALLED_BACK_KEY, batch_key
 from airflow_provider_seeany.xcoms.raw import decode_json
 from airflow_provider_seeany.xcoms.record_key import FIRST_KEY, LAST_KEY
 from tests.system.conftest import CREATED_WITH_CALLBACK, CalledBack, FinishedRun, started_run
@@ -90,6 +91,16 @@ def test_a_callback_in_the_dialect_of_developers_resumes_a_wait(
     xcoms = run.finished.xcoms(name)
     assert len(xcoms["result_urls"]) == 2  # type: ignore[arg-type]
     assert xcoms["return_value"].get("is_partial", False) == is_partial  # type: ignore[attr-defined]
+
+
+def test_a_batch_polls_each_task_after_its_callback_and_few_before(run: Run) -> None:
+    assert run.finished.task("batch").state == "success"
+    polls = [count for name, count in run.polls.items() if "s-batch-" in name]
+    # One request has started each.
+    assert sum(polls) - len(polls) <= 1.1 * len(polls)
+    xcoms = run.airflow.xcoms(run.finished.run, "batch")
+    assert xcoms["return_value"]["completed"] == 200
+    assert not {CALLED_BACK_KEY, batch_key("calls_back")} & set(xcoms)
 
 
 def test_one_callback_resumes_all_that_wait_for_the_same_id(run: Run) -> None:

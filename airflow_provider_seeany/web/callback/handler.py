@@ -32,6 +32,7 @@ from airflow_provider_seeany.hooks.seeany import checked_id
 from airflow_provider_seeany.metrics import request_counter
 from airflow_provider_seeany.triggers.task import NOTE_SECONDS
 from airflow_provider_seeany.wait.deferral import FIRST_POLL_DELAY
+from airflow_provider_seeany.web.callback import batches
 from airflow_provider_seeany.web.callback.asset_event import add_event, find_asset, is_too_old
 from airflow_provider_seeany.web.callback.rate_limit import RateLimit
 from airflow_provider_seeany.web.callback.resume import RegisteredWait, find_waits, note_callback, resume
@@ -46,6 +47,9 @@ Step = TypeVar("Step")
 
 # By task: callbacks, which may be about progress, must not use up the rate limit of the connection's key.
 _polls = RateLimit(per_second=1, burst=10)
+
+# By task, too: callbacks about tasks of batches, each of which makes a trigger poll.
+_batch_notes = RateLimit(per_second=1, burst=10)
 
 # By connection: polls for tasks that no wait is registered for, whose ids anyone with a URL may choose.
 _polls_for_assets = RateLimit()
@@ -67,7 +71,7 @@ class CallbackStatus(StrEnum):
     """What a callback achieved; the first of these that applies to any of its waits."""
 
     RESUMED = "resumed"
-    NOTED = "noted"  # the wait has only just begun; its trigger polls within seconds
+    NOTED = "noted"  # the wait is a batch, or has only just begun; its trigger polls within seconds
     STILL_RUNNING = "still_running"  # the SeeAny task has not ended
     NO_WAIT = "no_wait"  # no task instance waits for it (any more)
 
@@ -139,6 +143,7 @@ async def handle_callback(claims: TokenClaims, seeany_ids: Sequence[str]) -> Cal
             tasks.setdefault(wait.registration.seeany_task_id, _Named()).waits.append(wait)
         else:
             steps.append(_attempt(_note(wait), conn_id, deadline))
+    steps += [_attempt(_note_batches(conn_id, each), conn_id, deadline) for each in seeany_ids]
     results: list[CallbackResult] = []
     # The first is likely to be the one that polls use: that of a wait, or else the innermost and last of the body.
     ids = list(dict.fromkeys([*(wait.registration.seeany_task_id for wait in waits), *reversed(seeany_ids)]))
@@ -199,6 +204,15 @@ async def _note(wait: RegisteredWait) -> CallbackResult:
         log.warning("SeeAny called back, but Airflow's database was so slow that the wait may have missed it")
         return CallbackResult(retry_after=RETRY_AFTER)
     return CallbackResult(CallbackStatus.NOTED, 1)
+
+
+async def _note_batches(conn_id: str, seeany_task_id: str) -> CallbackResult:
+    """Note the callback for the batches with a SeeAny task; their triggers poll it."""
+    waiting = await _database.run(partial(batches.find_batches, conn_id, seeany_task_id))
+    if waiting and (retry_after := _batch_notes.acquire((conn_id, seeany_task_id))):
+        return CallbackResult(retry_after=retry_after, is_rate_limited=True)
+    noted = [await _database.run(partial(batches.note_callback, batch, seeany_task_id)) for batch in waiting]
+    return CallbackResult(CallbackStatus.NOTED, sum(noted)) if any(noted) else CallbackResult()
 
 
 async def _poll_and_finish(conn_id: str, seeany_task_id: str, named: _Named, deadline: float) -> CallbackResult:

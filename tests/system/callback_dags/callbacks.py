@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, task
 
+from airflow_provider_seeany.hooks.seeany import SeeAnyHook
 from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
+from airflow_provider_seeany.sensors.batch import SeeAnyTaskBatchSensor
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 
 COMMON = {"seeany_conn_id": "calls_back", "expect_callback": True, "timeout": 300}
@@ -39,6 +41,20 @@ with DAG("callbacks", schedule=None):
             callback_poll_interval=15,
             **{**COMMON, "seeany_conn_id": "silent"},
         )
+
+    @task
+    def start(ids: list[str]) -> list[str]:
+        """Start simulated tasks, each by a first request."""
+        hook = SeeAnyHook("calls_back")
+        for each in ids:
+            hook.get_task(each)
+        return ids
+
+    SeeAnyTaskBatchSensor(
+        task_id="batch",
+        seeany_task_ids=start([f"video-{25 + number / 10:g}s-batch-{number}" for number in range(200)]),
+        **COMMON,
+    )
 
     @task
     def url(from_template: str) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest import mock
 
 import msgspec
 from airflow.dag_processing.bundles.manager import DagBundlesManager
@@ -15,6 +17,7 @@ from airflow.models.taskinstance import TaskInstance
 from airflow.models.trigger import Trigger
 from airflow.models.xcom import XComModel
 from airflow.providers.common.compat.sdk import DAG
+from airflow.sdk.execution_time import task_runner
 from airflow.serialization.serialized_objects import LazyDeserializedDAG
 from airflow.utils.db import initdb
 from airflow.utils.session import create_session
@@ -22,9 +25,11 @@ from airflow.utils.state import DagRunState, TaskInstanceState
 from airflow.utils.types import DagRunTriggeredByType, DagRunType
 from sqlalchemy import select, update
 
+from airflow_provider_seeany.callback.batch import BatchCallbacks
 from airflow_provider_seeany.callback.registration import Registration
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
+from tests.supervisor import Supervisor
 from tests.waits import TASK_SETTINGS
 
 CONNECTION = "studio"
@@ -50,7 +55,7 @@ def _add_dag(dag_id: str) -> None:
         for task_id in ("wait", ANOTHER_TASK):
             SeeAnyTaskSensor(task_id=task_id, seeany_task_id="x", seeany_conn_id=CONNECTION, expect_callback=True)
     with create_session() as session:
-        session.add(DagModel(dag_id=dag_id, bundle_name="dags-folder", relative_fileloc="waits.py"))
+        session.merge(DagModel(dag_id=dag_id, bundle_name="dags-folder", relative_fileloc="waits.py"))
         session.flush()
         lazy = LazyDeserializedDAG.from_dag(dag)
         SerializedDagModel.write_dag(lazy, bundle_name="dags-folder", session=session)
@@ -93,6 +98,20 @@ def add_wait(
         return instance.id
 
 
+def add_batch(seeany_task_ids: Sequence[str], map_index: int, *, conn_id: str = CONNECTION) -> Any:
+    """Add a deferred task instance that waits for a batch with callbacks; return it."""
+    instance_id = add_wait("no task of the batch", map_index)
+    with create_session(scoped=False) as session:
+        instance = session.get_one(TaskInstance, instance_id)
+        supervisor = Supervisor()
+        with mock.patch.object(task_runner, "SUPERVISOR_COMMS", supervisor, create=True):
+            BatchCallbacks(instance, seeany_conn_id=conn_id).register(seeany_task_ids)
+        for key, value in supervisor.xcoms.items():
+            _push(session, instance, key, value)
+        session.expunge(instance)
+        return instance
+
+
 def wait_anew(instance_id: Any, seeany_task_id: str) -> Any:
     """Clear a task instance and let it wait again, without a worker; return its new id."""
     with create_session(scoped=False) as session:
@@ -130,18 +149,15 @@ def _defer(
     registration = Registration(
         seeany_conn_id=CONNECTION, seeany_task_id=seeany_task_id, task_instance_id=str(instance.id)
     )
-    # As the Execution API stores it, also where an earlier try left one.
+    _push(session, instance, registration.key, msgspec.to_builtins(registration))
+
+
+def _push(session: Any, instance: TaskInstance, key: str, value: Any) -> None:
+    """Push an XCom as the Execution API stores it, also where an earlier try left one."""
     here = {"dag_id": instance.dag_id, "run_id": instance.run_id}
-    session.merge(
-        XComModel(
-            dag_run_id=session.scalar(select(DagRun.id).filter_by(**here)),
-            key=registration.key,
-            value=msgspec.to_builtins(registration),
-            task_id=instance.task_id,
-            map_index=instance.map_index,
-            **here,
-        )
-    )
+    dag_run_id = session.scalar(select(DagRun.id).filter_by(**here))
+    where = {"task_id": instance.task_id, "map_index": instance.map_index, **here}
+    session.merge(XComModel(dag_run_id=dag_run_id, key=key, value=value, **where))
 
 
 def sweep(instance_id: Any) -> None:
