@@ -29,7 +29,7 @@ from airflow_provider_seeany.xcoms.record_key import (
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
 
-MAX_COMPARED_IN_KEY = 100  # maximum number of DAGs that are compared with the keys first
+MAX_COMPARED_IN_KEY = 1000  # maximum number of DAGs that are compared with the keys first
 
 
 def chosen_dags(readable: Collection[str], dag_id: str | None) -> list[str]:
@@ -56,7 +56,7 @@ def conditions_of(
         # For databases whose collation ignores punctuation.
         XComModel.key.startswith(f"{PROGRESS_KEY}_", autoescape=True),
         *(_has_part(part) for part in parts),
-        *(_keys_of_dags(chosen) if is_checked_later else [_of_dags(chosen)]),
+        *((is_checked_later and _keys_of_dags(chosen)) or [_of_dags(chosen)]),
         *([_is_found(filters.search, chosen)] if filters.search else []),
     ]
 
