@@ -34,6 +34,7 @@ ARGUMENTS = [
 ENDED = {
     "finished": "success",
     "kept": "success",
+    "lost": "failed",
     "failed": "failed",
     "timed_out": "failed",
     "image_set": "success",
