@@ -63,9 +63,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 class Ui:
     """The Airflow under test, and the run with a wait in every state."""
 
-    def __init__(self, airflow: LocalAirflow, run: DagRun) -> None:
+    def __init__(self, airflow: LocalAirflow, run: DagRun, files_url: str) -> None:
         self.airflow = airflow
         self.run = run
+        self.files_url = files_url
 
     def task(self, task_id: str, map_index: int | None = None) -> str:
         """Return the address of a task instance's SeeAny tab."""
@@ -114,7 +115,7 @@ def ui(airflow: LocalAirflow, simulator_url: str) -> Ui:  # noqa: F811
         airflow.client.wait_for_task(run, "colours", {"success"}, map_index=map_index, timeout=120)
     airflow.client.wait_for_task(run, "under_way", {"deferred"}, timeout=120)
     airflow.client.wait_for_task(run, "poking", {"running"}, timeout=120)
-    return Ui(airflow, run)
+    return Ui(airflow, run, simulator_url)
 
 
 @pytest.fixture(scope="session")
