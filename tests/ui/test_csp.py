@@ -81,7 +81,8 @@ def open_behind(proxy: Proxy, open_page: OpenPage) -> OpenPage:
     def open_behind(policy: str, address: str, **more: Any) -> Page:
         proxy.policy = policy
         through = address.replace(proxy.upstream, proxy.url)
-        return open_page(through, before=lambda page: page.add_init_script(NOTE), **more)
+        # Nothing of an earlier visit, when the policy was another one.
+        return open_page(through, before=lambda page: page.add_init_script(NOTE), is_first_visit=True, **more)
 
     return open_behind
 

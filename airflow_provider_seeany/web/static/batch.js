@@ -134,7 +134,9 @@ function csvOf({ dag_id: dag, run_id, task_id, map_index }) {
 function PartSwitch({ batch, part, setPart, words, language }) {
   const names = { all: words.all, failed: words.states.failed, partial: words.partial };
   const counts = Object.entries(PARTS).map(([name, isIn]) => ({ name, count: batch.filter(isIn).length }));
-  const shown = counts.filter(({ name, count }) => name === "all" || (count > 0 && count < batch.length));
+  const shown = counts.filter(
+    ({ name, count }) => name === "all" || name === part || (count > 0 && count < batch.length),
+  );
   if (shown.length === 1) return null;
   return h(
     Flex,
