@@ -14,7 +14,7 @@ AIRFLOWS ?= 3.1.8 3.2.2 3.3.2
 ROOT := $(if $(filter 0,$(shell id -u)),env,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-large test-ui chaos lowest matrix audit check format docs release bench bench-short constraints clean
+.PHONY: help demo test test-large test-ui chaos lowest matrix audit check format docs release bench bench-scale bench-short constraints clean
 
 help:  ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -68,6 +68,9 @@ release: $(READY)  ## Build what a release uploads into dist/, check it and inst
 bench: $(BENCH)/.ready  ## Measure what a wait costs next to other providers, into benchmarks/RESULTS.md; some 40 minutes
 	$(BENCH)/bin/python -m benchmarks $(PARTS)
 
+bench-scale: $(BENCH)/.ready  ## Measure hundreds of waits at once; an hour, or as ARGS="--waits 1000 --dags 1 --ways sensor,batch" says
+	$(BENCH)/bin/python -m benchmarks scale -- $(ARGS)
+
 bench-short: $(READY)  ## The same without the others, in a minute; fails on large regressions only
 	@home=$$(mktemp -d) && AIRFLOW_HOME=$$home $(BIN)/python -m benchmarks.short; status=$$?; rm -rf $$home; exit $$status
 
@@ -98,9 +101,10 @@ $(READY): $(DEMO)
 	@.ci/install $(VENV) constraints.txt --editable '.[dev]'
 	@touch $@
 
-# A provider to compare with that does not install is left out; the results say so. The others run an S3 server.
+# A provider to compare with that does not install is left out; the results say so. The rest is for an S3 server and PostgreSQL.
 $(BENCH)/.ready: pyproject.toml benchmarks/constraints.txt benchmarks/peers.txt
-	@PYTHON=$(PYTHON) .ci/install $(BENCH) benchmarks/constraints.txt --editable . 'moto[s3]' flask flask-cors s3fs
+	@PYTHON=$(PYTHON) .ci/install $(BENCH) benchmarks/constraints.txt --editable . 'moto[s3]' flask flask-cors s3fs \
+		asyncpg psycopg2-binary
 	@while read -r peer; do \
 		.ci/install $(BENCH) benchmarks/constraints.txt "$$peer" \
 			|| echo "$$peer does not install: it is left out"; \

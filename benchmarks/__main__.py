@@ -2,7 +2,8 @@
 Measures everything and writes ``benchmarks/RESULTS.md``: ``make bench``, or ``python -m benchmarks``.
 
 Each part is a module that prints a section as Markdown, in a process of its own. With names as arguments, only those
-parts are measured; the others come from ``build/bench``, where each part stores its output.
+parts are measured, with what follows ``--`` as their arguments. The others come from ``build/bench``, where each part
+stores its output, or stay as they are.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ class Part:
     title: str
     is_text: bool = False
     """Whether it prints plain text, not Markdown."""
+    only_by_name: bool = False
+    """Whether it takes so long that it is measured only if it is named."""
 
 
 PARTS = (
@@ -47,15 +50,17 @@ PARTS = (
     Part("batch", "A batch of 10 000 tasks", is_text=True),
     Part("import_cost", "Importing a sensor"),
     Part("download", "Copying files to S3"),
+    Part("scale", "Many waits at once", only_by_name=True),
 )
 
 
-def _measure(part: Part) -> None:
-    print(f"\n=== {part.title} (python -m benchmarks.{part.module})", flush=True)
+def _measure(part: Part, arguments: Sequence[str]) -> None:
+    command = " ".join(("python -m", f"benchmarks.{part.module}", *arguments))
+    print(f"\n=== {part.title} ({command})", flush=True)
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as home:
         done = subprocess.run(
-            [sys.executable, "-m", f"benchmarks.{part.module}"],
+            [sys.executable, "-m", f"benchmarks.{part.module}", *arguments],
             stdout=subprocess.PIPE,
             text=True,
             check=True,
@@ -65,7 +70,7 @@ def _measure(part: Part) -> None:
     _OUTPUTS.mkdir(parents=True, exist_ok=True)
     (_OUTPUTS / f"{part.module}.md").write_text(done.stdout, encoding="utf-8")
     when = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, load {load:.1f} at the start"
-    (_OUTPUTS / f"{part.module}.json").write_text(json.dumps({"when": when}), encoding="utf-8")
+    (_OUTPUTS / f"{part.module}.json").write_text(json.dumps({"command": command, "when": when}), encoding="utf-8")
 
 
 def _machine() -> str:
@@ -89,8 +94,15 @@ def _versions() -> Iterator[str]:
             yield f"{package} **not installed, left out**"
 
 
-def report() -> Iterator[str]:
-    """Yield the report: the last output of each part."""
+def _sections(report: str) -> dict[str, str]:
+    """Return the text of each section, by its title."""
+    parts = (section.partition("\n") for section in report.split("\n## ")[1:])
+    return {title: text.strip() for title, _, text in parts}
+
+
+def report(last: str) -> Iterator[str]:
+    """Yield the report: the last output of each part, or what the last report says of it."""
+    written = _sections(last)
     yield "# What a wait costs\n"
     yield "Made by `make bench`; the docstring of each module in `benchmarks/` explains what it measures and how. Wall"
     yield "times depend on the machine and its load, ratios within a round hardly.\n"
@@ -100,10 +112,10 @@ def report() -> Iterator[str]:
         yield f"\n## {part.title}\n"
         output, meta = _OUTPUTS / f"{part.module}.md", _OUTPUTS / f"{part.module}.json"
         if not output.exists():
-            yield "Not measured."
+            yield written.get(part.title, "Not measured.")
             continue
-        when = json.loads(meta.read_text())["when"] if meta.exists() else "no date"
-        yield f"`python -m benchmarks.{part.module}`, {when}\n"
+        known = json.loads(meta.read_text())
+        yield f"`{known.get('command', f'python -m benchmarks.{part.module}')}`, {known['when']}\n"
         text = output.read_text(encoding="utf-8").strip()
         yield f"```\n{text}\n```" if part.is_text else text
 
@@ -111,17 +123,23 @@ def report() -> Iterator[str]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure the parts and write the report."""
     parser = argparse.ArgumentParser(description="Measure what a wait costs.")
+    every = sys.argv[1:] if arguments is None else list(arguments)
+    split = every.index("--") if "--" in every else len(every)
     names = [part.module for part in PARTS]
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(names)}; default: all")
+    default = [part.module for part in PARTS if not part.only_by_name]
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help=f"of {', '.join(names)}; default: {', '.join(default)}"
+    )
     parser.add_argument("--report-only", action="store_true", help="measure nothing")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(every[:split])
     if unknown := set(options.parts) - set(names):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
     for part in PARTS:
-        if not options.report_only and part.module in (options.parts or names):
-            _measure(part)
-    text = "\n".join(report()) + "\n"
-    (_FOLDER / "RESULTS.md").write_text(text, encoding="utf-8")
+        if not options.report_only and part.module in (options.parts or default):
+            _measure(part, every[split + 1 :])
+    results = _FOLDER / "RESULTS.md"
+    text = "\n".join(report(results.read_text(encoding="utf-8"))) + "\n"
+    results.write_text(text, encoding="utf-8")
     print("Written to benchmarks/RESULTS.md")
 
 

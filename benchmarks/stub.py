@@ -1,15 +1,19 @@
 """
 A server for measuring clients: minimal work per response, in a process of its own.
 
-It keeps no state. A task's id holds the end of the task in Unix milliseconds, and a number to distinguish tasks with
-the same end; ``FAR`` is an end beyond any benchmark. Each client gets the shortest response that it accepts::
+A task's id holds the end of the task in Unix milliseconds, and a number to distinguish tasks with the same end;
+``FAR`` is an end beyond any benchmark. An end before ``RELATIVE`` counts from the time that ``/release`` is told; until
+then the task runs, without an estimate. Each client gets the shortest response that it accepts::
 
     /v1/tasks/{id}                                SeeAny, and the http provider's triggers
     /until/{id}                                   404 until the end, for the http provider's sensor
     /api/v2/accounts/{account}/runs/{id}/         dbt Cloud
+    …/runs/{id}/artifacts/run_results.json        dbt Cloud: the result, the one of SeeAny's task
     /api/2.2/jobs/runs/get                        Databricks, which sends the id as a body; always running
     /v1/connectors/{id}                           Fivetran; always running
     /count                                        the number of other requests
+    /asked                                        since the last release: by id, when it was first asked about
+    /release/{ms}                                 sets that time; 0 takes it back, and forgets who asked
 """
 
 from __future__ import annotations
@@ -28,9 +32,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 FAR = 4_102_444_800_000
 """The end of a task that does not end: the year 2100."""
+RELATIVE = 10_000_000_000
+"""Milliseconds: ends before it are relative."""
 
 _IDS = 100_000
 
@@ -78,6 +85,8 @@ class _Connection(asyncio.Protocol):
     """Serves the requests of one connection in order."""
 
     requests = 0
+    released_at: float | None = None
+    asked: ClassVar[dict[str, float]] = {}
 
     def __init__(self) -> None:
         self._received = b""
@@ -105,9 +114,17 @@ def _body_length(head: bytes) -> int:
 def _response(path: str) -> bytes:
     if path == "/count":
         return _http(200, {"requests": _Connection.requests})
+    if path == "/asked":
+        return _http(200, {**_Connection.asked})
+    if path.startswith("/release/"):
+        _release(int(path.rpartition("/")[2]) / 1000)
+        return _http(200, {})
     _Connection.requests += 1
-    last = path.partition("?")[0].rstrip("/").rpartition("/")[2]
-    left = ends_at(int(last)) - time.time() if last.isdigit() else float("inf")
+    path, _, artifact = path.partition("?")[0].partition("/artifacts/")
+    last = path.rstrip("/").rpartition("/")[2]
+    left = _seconds_left(last)
+    if artifact:
+        return _http(200, _seeany(last, left))
     if path.startswith("/v1/tasks/"):
         return _http(200, _seeany(last, left))
     if path.startswith("/until/"):
@@ -123,17 +140,29 @@ def _response(path: str) -> bytes:
     return _http(404, {})
 
 
+def _release(at: float) -> None:
+    _Connection.released_at = at or None
+    if not at:
+        _Connection.asked.clear()
+
+
+def _seconds_left(name: str) -> float:
+    if not name.isdigit():
+        return float("inf")
+    now, end = time.time(), ends_at(int(name))
+    if end >= RELATIVE / 1000:
+        return end - now
+    _Connection.asked.setdefault(name, now)
+    return float("inf") if _Connection.released_at is None else _Connection.released_at + end - now
+
+
 def _seeany(name: str, left: float) -> dict[str, object]:
     """Return the body of the platform's own example; the estimate of a task that does not end is constant."""
     if left > 0:
-        estimate = round(left) if left < 3600 else 42
-        return {
-            "id": name,
-            "object": "video_generation",
-            "status": "processing",
-            "progress": 65,
-            "estimated_remaining": estimate,
-        }
+        running: dict[str, object] = {"id": name, "object": "video_generation", "status": "processing", "progress": 65}
+        if left < float("inf"):
+            running["estimated_remaining"] = round(left) if left < 3600 else 42
+        return running
     return {
         "id": name,
         "object": "video_generation",

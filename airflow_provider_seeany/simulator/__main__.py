@@ -47,7 +47,7 @@ the id of a task says what the task does, in both dialects
 
   video-20s   video-20s-shoes   images-15s-4x-bag   partial-10s-4x   fails-10s   never   queued-30s
 
-a task that is created has an id that says nothing, and starts at once
+a task that is created has an id that says nothing, is known to developer alone, and starts at once
   Its prompt says what it does, by <what>-<seconds>s[-<images>x] anywhere in it, else --created.
   imgNum is its number of images. wait_time, the estimate, is up to 30 % off.
   callback_url, a name that is invented, is called in place of --callback-url.

@@ -103,7 +103,7 @@ class _AccessLogger(AbstractAccessLogger):
 async def _get_task(request: web.Request) -> web.Response:
     dialect, tasks = _dialect(request), request.app[TASKS]
     try:
-        scenario = tasks.find(_task_id(request))
+        scenario = tasks.find(_task_id(request), is_created_known=dialect is developer)
     except UnknownTaskError as error:
         return _refused(dialect, Refusal.UNKNOWN_TASK, str(error))
     _start(request, scenario)

@@ -45,9 +45,10 @@ class Tasks:
         self.created.append(Creation(task_id, self._clock(), path, prompt))
         return scenario
 
-    def find(self, task_id: str) -> Scenario:
-        """Return what a task does; raise `UnknownTaskError` if it was not created and its id does not say."""
-        return self._scenarios.get(task_id) or Scenario.of(task_id)
+    def find(self, task_id: str, *, is_created_known: bool) -> Scenario:
+        """Return what a task does; raise `UnknownTaskError` if its id does not say, or says nothing to this dialect."""
+        created = self._scenarios.get(task_id) if is_created_known else None
+        return created or Scenario.of(task_id)
 
     def start(self, scenario: Scenario) -> bool:
         """Start a task; return whether it had not started before."""

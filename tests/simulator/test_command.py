@@ -81,8 +81,10 @@ def test_a_created_task_does_what_an_option_says() -> None:
         request = Request(f"{url}/api/ai/smarttask", headers=headers, data=b'{"prompt": "a red shoe"}')
         with urlopen(request, timeout=10) as response:
             task_id = json.load(response)["data"]["task_uuid"]
-        with urlopen(Request(f"{url}/v1/tasks/{task_id}", headers=headers), timeout=10) as response:
-            assert json.load(response)["status"] == "failed"
+        with urlopen(
+            Request(f"{url}/api/developer/task/status?task_uuid={task_id}", headers=headers), timeout=10
+        ) as response:
+            assert json.load(response)["data"]["status"] == "failed"
 
 
 @pytest.mark.parametrize(

@@ -30,8 +30,14 @@ async def test_a_created_task_runs_from_its_creation(simulator: Simulator, path:
     data = await simulator.data(task_id)
     assert data["status"] == "succeeded"
     assert len(data["assets"][0]["images"]) == 2
-    # The other dialect knows it, too.
-    assert (await simulator.task(task_id))["status"] == "completed"
+
+
+async def test_the_other_dialect_does_not_know_a_created_task(simulator: Simulator) -> None:
+    task_id = (await simulator.create(prompt="images-0s"))["data"]["task_uuid"]
+
+    async with simulator.client.get(f"{simulator.url}/v1/tasks/{task_id}") as response:
+        assert (response.status, (await response.json())["error"]["code"]) == (404, "task_not_found")
+    assert (await simulator.data(task_id))["status"] == "succeeded"
 
 
 @pytest.mark.parametrize(

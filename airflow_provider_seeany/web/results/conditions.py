@@ -30,7 +30,7 @@ from airflow_provider_seeany.xcoms.record_key import (
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
 
-MAX_COMPARED_IN_KEY = 100  # maximum number of DAGs that are compared with the keys first
+MAX_COMPARED_IN_KEY = 1000  # maximum number of DAGs that are compared with the keys first
 
 
 def chosen_dags(readable: Collection[str], dag_id: str | None) -> list[str]:
@@ -44,8 +44,7 @@ def conditions_of(
     """
     Return the conditions for the records of these results.
 
-    :param is_checked_later: whether the DAG that has pushed a record, and what its task instance has become, are
-        compared afterwards, so that the key will do.
+    :param is_checked_later: whether the DAG that has pushed a record is compared afterwards, so that the key will do.
     """
     if filters.state == "waiting":
         return [false()]
@@ -58,7 +57,9 @@ def conditions_of(
         # For databases whose collation ignores punctuation.
         XComModel.key.startswith(f"{PROGRESS_KEY}_", autoescape=True),
         *(_has_part(parts) for parts in (states, connections) if parts),
-        *(_keys_of_dags(chosen) if is_checked_later else [_of_dags(chosen), *is_shown_as(filters.state)]),
+        *((is_checked_later and _keys_of_dags(chosen)) or [_of_dags(chosen)]),
+        # Not later: what is not shown in the state must not be counted.
+        *is_shown_as(filters.state),
         *([_is_found(filters.search, chosen)] if filters.search else []),
     ]
 

@@ -1,10 +1,8 @@
 """
 Queries Airflow's database for results, progress and spend.
 
-Results are found through the index of XComs by key: the keys of records begin with moments, so a page of results is
-one short walk along that index, and nothing older or newer is read. Where few match, and to count up to ``MAX_LISTED``
-of them, the walk goes on to the end of the range, which takes up to half a second for 100 000 results on PostgreSQL.
-The XComs of one task instance are found by the primary key, however many there are.
+Results are found through the index of XComs by key: the keys of records begin with moments, so nothing older or newer
+than the range of a list is read. The XComs of one task instance are found by the primary key, however many there are.
 """
 
 from __future__ import annotations
@@ -23,12 +21,12 @@ from airflow.models.taskinstance import TaskInstance
 from airflow.models.trigger import Trigger
 from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
-from sqlalchemy import and_, func, literal, select, tuple_
+from sqlalchemy import and_, literal, select, tuple_
 
 from airflow_provider_seeany.web.results.batch import MAX_FILES_LISTED, batch_rows, has_first_files_only, result_urls
-from airflow_provider_seeany.web.results.by_cost import MAX_LISTED, RECORD_COLUMNS, RECORD_ORDER, ByCost
 from airflow_provider_seeany.web.results.conditions import chosen_dags, conditions_of
 from airflow_provider_seeany.web.results.copies import with_copies
+from airflow_provider_seeany.web.results.pages import RECORD_COLUMNS, RECORD_ORDER, page_of
 from airflow_provider_seeany.web.results.spend import Day, SpendByDay, SpendKey
 from airflow_provider_seeany.web.results.task_states import with_task_states
 from airflow_provider_seeany.web.results.views import (
@@ -41,6 +39,7 @@ from airflow_provider_seeany.web.results.views import (
     State,
     TaskView,
 )
+from airflow_provider_seeany.xcoms.raw import decode_json
 from airflow_provider_seeany.xcoms.record import PARTIAL_RESULT_KEY, Copies, Progress, Record
 from airflow_provider_seeany.xcoms.record_key import (
     FIRST_KEY,
@@ -50,7 +49,7 @@ from airflow_provider_seeany.xcoms.record_key import (
     key_at,
 )
 from airflow_provider_seeany.xcoms.task_instance import KEY_COLUMNS, TaskInstanceKey
-from airflow_provider_seeany.xcoms.untrusted import Money, convert, decode_json
+from airflow_provider_seeany.xcoms.untrusted import Money, convert
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Row
@@ -83,26 +82,11 @@ def ended_waits(
     limit: int,
 ) -> tuple[list[Result], int]:
     """
-    Return a page of results of readable DAGs, and how many there are: :data:`MAX_LISTED` + 1 if there are more.
+    Return a page of results of readable DAGs, and how many there are, as :func:`.page_of` counts them.
 
     :raises TooBusy: if other requests that sort by cost take too long, or too many wait already.
     """
-    conditions = conditions_of(readable, filters)
-    if order in ("newest", "oldest"):
-        columns = (column.desc() if order == "newest" else column for column in RECORD_ORDER)
-        query = select(*RECORD_COLUMNS).where(*conditions).order_by(*columns).limit(limit).offset(offset)
-        rows = session.execute(query).all()
-    else:
-        by_cost = ByCost(
-            dag_ids=chosen_dags(readable, filters.dag_id),
-            of_keys=conditions_of(readable, filters, is_checked_later=True),
-            of_rows=conditions,
-        )
-        rows = by_cost.rows(session, is_descending=order == "highest_cost", offset=offset, limit=limit)
-    total = offset + len(rows)
-    if len(rows) == limit or (offset and not rows):
-        counted = select(XComModel.key).where(*conditions).limit(MAX_LISTED + 1).subquery()
-        total = session.scalar(select(func.count()).select_from(counted)) or 0
+    rows, total = page_of(session, readable, filters, order, offset=offset, limit=limit)
     return with_task_states(session, with_copies(session, list(results_of(rows)))), total
 
 

@@ -27,7 +27,7 @@ from pydantic import BaseModel
 
 from airflow_provider_seeany.web.one_at_a_time import RETRY_AFTER, TooBusy
 from airflow_provider_seeany.web.results import connections, csv_files, queries, result_files, views
-from airflow_provider_seeany.web.results.by_cost import MAX_LISTED
+from airflow_provider_seeany.web.results.pages import MAX_LISTED
 from airflow_provider_seeany.web.results.response_cache import ResponseCache
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey, is_storable
 

@@ -26,6 +26,8 @@ from tests.copies import columns, new_uuid
 
 TASKS_PER_RUN = 10
 DAY = 24 * 3600
+NOON = int(time.time()) // DAY * DAY - DAY // 2
+"""Yesterday's in UTC: what ended about then ended on one day, whenever the tests run."""
 
 
 def know_dags(session: Session, dag_ids: list[str]) -> None:

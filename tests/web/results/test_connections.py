@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +10,7 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from tests.web.conftest import ClientOf, OwnDagOnly
-from tests.web.results.history import fill, record
+from tests.web.results.history import NOON, fill, record
 
 
 @pytest.fixture
@@ -51,9 +50,10 @@ def test_a_connection_in_the_environment_counts(
 
 @pytest.mark.usefixtures("_no_connections")
 def test_a_misspelt_connection_is_no_choice_and_one_that_only_failed_is(client_of: ClientOf, session: Session) -> None:
-    now = time.time()
-    failures = [record(now - 60, number=n, conn_id=name, state="failed") for n, name in enumerate(("sutdio", "studio"))]
-    fill(session, [*failures, record(now - 70, number=3, conn_id="old")], dag_ids=["dag_0"])
+    failures = [
+        record(NOON - 60, number=n, conn_id=name, state="failed") for n, name in enumerate(("sutdio", "studio"))
+    ]
+    fill(session, [*failures, record(NOON - 70, number=3, conn_id="old")], dag_ids=["dag_0"])
     store(session, "studio")
 
     assert client_of("admin").get("/api/summary").json()["connections"] == ["old", "studio"]
@@ -65,7 +65,7 @@ def test_a_viewer_who_may_not_read_connections_is_told_nothing_of_them(
 ) -> None:
     monkeypatch.setattr(OwnDagOnly, "is_authorized_connection", lambda *_, **__: False)
     store(session, "studio")
-    fill(session, [record(time.time() - 60, conn_id="studio", state="failed")], dag_ids=["dag_0"])
+    fill(session, [record(NOON - 60, conn_id="studio", state="failed")], dag_ids=["dag_0"])
 
     assert client_of("admin").get("/api/setup").json() == {"has_connection": None}
     assert client_of("admin").get("/api/summary").json()["connections"] == []

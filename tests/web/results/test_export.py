@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import time
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -19,9 +18,7 @@ from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.web.results import queries
 from airflow_provider_seeany.xcoms.record import Record
 from tests.web.conftest import ClientOf
-from tests.web.results.history import DAY, fill, push_foreign, record, statements
-
-NOON = int(time.time()) // DAY * DAY - DAY // 2
+from tests.web.results.history import DAY, NOON, fill, push_foreign, record, statements
 
 
 def rows_of(client_of: ClientOf, path: str) -> list[dict[str, str]]:

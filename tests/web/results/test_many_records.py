@@ -10,11 +10,11 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from airflow_provider_seeany.web.results.batch import MAX_FILES_LISTED
-from airflow_provider_seeany.web.results.by_cost import MAX_LISTED
+from airflow_provider_seeany.web.results.pages import MAX_LISTED
 from airflow_provider_seeany.xcoms.record import BatchCounts
 from tests.copies import settle
 from tests.web.conftest import TASK, ClientOf
-from tests.web.results.history import fill, fill_one_task_instance, push_foreign, record
+from tests.web.results.history import NOON, fill, fill_one_task_instance, push_foreign, record
 
 MAX_SIZE = 200_000
 """Maximum number of characters of a response."""
@@ -57,7 +57,7 @@ def test_the_tab_lists_the_first_files_of_very_many_and_says_how_many_there_are(
     client_of: ClientOf, session: Session
 ) -> None:
     urls = [f"https://cdn.example/{number}.jpg" for number in range(50_000)]
-    fill(session, [record(time.time() - 60, video_url=None, results=len(urls))], dag_ids=["dag_0"])
+    fill(session, [record(NOON - 60, video_url=None, results=len(urls))], dag_ids=["dag_0"])
     push_foreign(session, "result_urls", urls, map_index=0)
     (row,) = client_of("admin").get("/api/results").json()["results"]
 
@@ -69,7 +69,7 @@ def test_the_tab_lists_the_first_files_of_very_many_and_says_how_many_there_are(
 @pytest.mark.parametrize("rows", ["tasks", "failures"])
 def test_no_text_of_a_batch_is_longer_than_a_wait_makes_it(client_of: ClientOf, session: Session, rows: str) -> None:
     batch: dict[str, Any] = {rows: [{"id": "x" * 100_000, "reason": "y" * 100_000}]}
-    fill(session, [record(time.time() - 60, batch=BatchCounts(total=1, completed=1))], dag_ids=["dag_0"])
+    fill(session, [record(NOON - 60, batch=BatchCounts(total=1, completed=1))], dag_ids=["dag_0"])
     push_foreign(session, "return_value", batch, map_index=0)
     (row,) = client_of("admin").get("/api/results").json()["results"]
 

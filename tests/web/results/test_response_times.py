@@ -75,9 +75,11 @@ PAGES = {
     "one DAG's dearest": "order=highest_cost&dag_id=dag_7",
     "the last that can be paged to": "offset=9976",
 }
-STOP_EARLY = {"newest", "the oldest", "far back", "what is waiting"}
-LIMITS = {f"results: {name}": 1.0 for name in (*PAGES, "of a viewer of one DAG") if name not in STOP_EARLY}
-"""Seconds for a list that is searched, sorted or counted to the end of its range: 105 000 results, and other XComs."""
+LIMITS = {
+    f"results: {name}": 0.5 if re.search("search|cost|offset", query) else 0.3
+    for name, query in {**PAGES, "of a viewer of one DAG": ""}.items()
+}
+"""Seconds for a list, which is counted: of 105 000 results, in a table with other XComs."""
 SUMS = {name: query for name, query in PAGES.items() if not re.search("search|order|offset", query)}
 ZONES = {"": "", " in Shanghai": "zone=Asia/Shanghai", " where clocks are set": "zone=America/New_York"}
 REQUESTS = {
@@ -88,7 +90,7 @@ REQUESTS = {
 
 
 @pytest.mark.large
-def test_a_request_takes_less_than_200_ms_or_1_s_for_all_of_its_range_with_100_000_results(
+def test_a_list_takes_less_than_half_a_second_and_a_sum_less_than_200_ms_with_100_000_results(
     client_of: ClientOf, session: Session, many: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     admin, one_dag_only = client_of("admin"), client_of("dag_3")

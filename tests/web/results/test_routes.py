@@ -6,6 +6,7 @@ import re
 import time
 from decimal import Decimal
 from types import ModuleType
+from typing import get_args
 
 import msgspec
 import pytest
@@ -21,9 +22,9 @@ from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.exceptions import SeeAnyBatchFailed
 from airflow_provider_seeany.outcomes import batch_timeout
 from airflow_provider_seeany.web import one_at_a_time
-from airflow_provider_seeany.web.results import by_cost, queries, routes, views
-from airflow_provider_seeany.web.results.by_cost import MAX_LISTED
+from airflow_provider_seeany.web.results import by_cost, pages, queries, routes, views
 from airflow_provider_seeany.web.results.conditions import conditions_of
+from airflow_provider_seeany.web.results.pages import MAX_LISTED
 from airflow_provider_seeany.xcoms.record import PARTIAL_RESULT_KEY, BatchCounts, Copies, Progress, Record
 from airflow_provider_seeany.xcoms.record_key import State as RecordState
 from airflow_provider_seeany.xcoms.record_key import hash_part, key_at
@@ -33,6 +34,7 @@ from tests.copies import settle
 from tests.web.conftest import TASK, ClientOf
 from tests.web.results.history import (
     DAY,
+    NOON,
     fill,
     fill_one_task_instance,
     plan,
@@ -62,8 +64,7 @@ def test_an_anonymous_user_reads_nothing(client_of: ClientOf, route: str) -> Non
 
 
 def test_a_user_never_sees_rows_of_a_dag_that_the_user_may_not_read(client_of: ClientOf, session: Session) -> None:
-    now = time.time()
-    fill(session, [record(now - 60, number=n) for n in range(40)], dag_ids=["dag_0", "dag_1"])
+    fill(session, [record(NOON - 60, number=n) for n in range(40)], dag_ids=["dag_0", "dag_1"])
 
     for name, other in (("dag_0", "dag_1"), ("dag_1", "dag_0")):
         client = client_of(name)
@@ -90,9 +91,8 @@ def test_a_user_never_sees_rows_of_a_dag_that_the_user_may_not_read(client_of: C
 def test_pages_have_no_gaps_and_no_duplicates(
     client_of: ClientOf, session: Session, limit: int, sizes: list[int]
 ) -> None:
-    now = int(time.time())
     # Many end in the same second, so that the moment alone does not define where a page begins.
-    fill(session, [record(now - 60 - n // 25, number=n) for n in range(100)], dag_ids=["dag_0", "dag_1"])
+    fill(session, [record(NOON - 60 - n // 25, number=n) for n in range(100)], dag_ids=["dag_0", "dag_1"])
     client = client_of("admin")
 
     pages: list[list[dict[str, object]]] = []
@@ -193,15 +193,14 @@ def test_a_number_that_no_column_holds_is_no_server_error(client_of: ClientOf, p
     ],
 )
 def test_filters_filter(client_of: ClientOf, session: Session, parameters: dict[str, str], expected: set[int]) -> None:
-    now = int(time.time())
-    days_ago = now - 5 * DAY
+    days_ago = NOON - 5 * DAY
     # Each costs another power of two, so that a sum says which are in it.
     records = [
-        record(now - 60, number=0, cost={"CNY": "1"}),
-        record(now - 70, number=1, cost={"CNY": "2"}, state="failed"),
+        record(NOON - 60, number=0, cost={"CNY": "1"}),
+        record(NOON - 70, number=1, cost={"CNY": "2"}, state="failed"),
         record(days_ago, number=2, cost={"CNY": "4"}, conn_id="studio"),
         record(days_ago - 1, number=3, cost={"CNY": "8"}, conn_id="my_studio"),
-        record(now - 9 * DAY, number=4, cost={"CNY": "16"}),
+        record(NOON - 9 * DAY, number=4, cost={"CNY": "16"}),
     ]
     fill(session, records, dag_ids=["dag_0"])
     given = {name: days_ago if value == "days_ago" else value for name, value in parameters.items()}
@@ -284,8 +283,7 @@ def test_a_range_of_days_moves_with_the_clock(
 def test_a_search_finds_a_whole_seeany_id_or_a_part_of_a_dags_or_a_runs_name(
     client_of: ClientOf, session: Session, search: str, found: list[int]
 ) -> None:
-    now = time.time()
-    fill(session, [record(now - 60 - n, number=n) for n in range(20)], dag_ids=["dag_0", "dag_1"])
+    fill(session, [record(NOON - 60 - n, number=n) for n in range(20)], dag_ids=["dag_0", "dag_1"])
     response = client_of("admin").get("/api/results", params={"search": search}).json()
 
     assert [int(row["seeany_task_id"].rpartition("-")[2]) for row in response["results"]] == found
@@ -304,7 +302,7 @@ def test_the_conditions_of_a_list_are_known_to_every_database_of_airflow(
 
 
 def test_a_search_finds_one_run(client_of: ClientOf, session: Session) -> None:
-    fill(session, [record(time.time() - 60 - n, number=n) for n in range(20)], dag_ids=["dag_0", "dag_1"])
+    fill(session, [record(NOON - 60 - n, number=n) for n in range(20)], dag_ids=["dag_0", "dag_1"])
     client = client_of("admin")
     run_id = client.get("/api/results").json()["results"][-1]["run_id"]
 
@@ -326,8 +324,7 @@ def test_results_are_sorted_by_time_or_cost(
     client_of: ClientOf, session: Session, order: str, expected: list[int]
 ) -> None:
     costs: list[dict[str, str]] = [{"CNY": "0.7"}, {"CNY": "0.90"}, {}, {"USD": "10"}, {}, {"CNY": "1", "USD": "2"}]
-    now = time.time()
-    records = [record(now - 60 - number, number=number, cost=cost) for number, cost in enumerate(costs)]
+    records = [record(NOON - 60 - number, number=number, cost=cost) for number, cost in enumerate(costs)]
     fill(session, records, dag_ids=["dag_0"])
     client = client_of("admin")
 
@@ -339,21 +336,28 @@ def test_results_are_sorted_by_time_or_cost(
     assert shown == expected
 
 
-def test_no_dag_can_push_results_into_the_page_of_another_sorted_by_cost(client_of: ClientOf, session: Session) -> None:
-    fill(session, [record(time.time() - 60 - n, number=n) for n in range(20)], dag_ids=["dag_0", "dag_1"])
+@pytest.mark.parametrize("order", get_args(views.Order))
+@pytest.mark.parametrize("at_once", [12, 500])
+def test_no_dag_can_push_results_into_the_page_of_another(
+    client_of: ClientOf, session: Session, monkeypatch: pytest.MonkeyPatch, order: views.Order, at_once: int
+) -> None:
+    monkeypatch.setattr(pages, "MAX_LISTED", at_once + 1)
+    monkeypatch.setattr(pages, "_AT_ONCE", at_once)
+    fill(session, [record(NOON - 60 - n, number=n) for n in range(20)], dag_ids=["dag_0", "dag_1"])
     for number in range(30):
-        push_foreign(session, f"{key_at(time.time() - 40)}:{number:016x}:{hash_part('dag_1')}:c:c:CNY=999")
+        moment, cost = (80, 0) if order in ("oldest", "lowest_cost") else (40, 999)
+        push_foreign(session, f"{key_at(NOON - moment)}:{number:016x}:{hash_part('dag_1')}:c:c:CNY={cost}")
 
-    for offset in (0, 5):
-        response = client_of("dag_1").get(f"/api/results?order=highest_cost&limit=5&offset={offset}").json()
-        assert [len(response["results"]), response["total"]] == [5, 10]
+    for offset, shown in ((0, 5), (5, 5), (10, 0)):
+        response = client_of("dag_1").get(f"/api/results?order={order}&limit=5&offset={offset}").json()
+        assert [len(response["results"]), response["total"]] == [shown, 10]
 
 
 def test_more_results_than_can_be_paged_through_are_not_counted(
     client_of: ClientOf, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queries, "MAX_LISTED", 30)
-    fill(session, [record(time.time() - 60 - n, number=n) for n in range(50)], dag_ids=["dag_0"])
+    monkeypatch.setattr(pages, "MAX_LISTED", 30)
+    fill(session, [record(NOON - 60 - n, number=n) for n in range(50)], dag_ids=["dag_0"])
 
     assert client_of("admin").get("/api/results").json()["total"] == 31
 
@@ -371,8 +375,7 @@ def test_a_list_sorted_by_cost_is_read_for_one_viewer_at_a_time(
 
 
 def test_results_show_where_downloads_of_their_run_stored_their_files(client_of: ClientOf, session: Session) -> None:
-    now = time.time()
-    fill(session, [record(now - 60, number=1), record(now - 61, number=11), record(now - 62)], dag_ids=["dag_0"])
+    fill(session, [record(NOON - 60, number=1), record(NOON - 61, number=11), record(NOON - 62)], dag_ids=["dag_0"])
     path = "s3://studio/autumn/video-0s-history-{}/video.mp4"
     copies = Copies(files=2, folder="s3://studio/autumn", paths=[path.format(1), path.format(11)])
     client = client_of("admin")
@@ -388,16 +391,15 @@ def test_results_show_where_downloads_of_their_run_stored_their_files(client_of:
 def test_a_foreign_value_under_a_key_of_ours_becomes_neither_a_link_nor_an_error(
     client_of: ClientOf, session: Session
 ) -> None:
-    now = time.time()
-    bad = record(now - 60, number=1, video_url="javascript:alert(1)", thumbnail_url="file:///etc/passwd")
-    fill(session, [bad, record(now - 50, number=2)], dag_ids=["dag_0"])
+    bad = record(NOON - 60, number=1, video_url="javascript:alert(1)", thumbnail_url="file:///etc/passwd")
+    fill(session, [bad, record(NOON - 50, number=2)], dag_ids=["dag_0"])
     session.execute(
         text("UPDATE xcom SET value = '{\"state\": 7}' WHERE key LIKE '\\_seeany\\_%' ESCAPE '\\' AND map_index = 1")
     )
-    push_foreign(session, key_at(now - 40))
-    push_foreign(session, f"{key_at(now - 40)}: :c:conn:CNY=1")
+    push_foreign(session, key_at(NOON - 40))
+    push_foreign(session, f"{key_at(NOON - 40)}: :c:conn:CNY=1")
     for cost in ("CNY=x", "CNY=NaN", "CNY=1E%2B999999", "CNY=1E~2B999999999", "~ED~A0~80=1", "=", "~"):
-        push_foreign(session, f"{key_at(now - 40)}:0123456789abcdef:{hash_part('dag_0')}:c:c:{cost}")
+        push_foreign(session, f"{key_at(NOON - 40)}:0123456789abcdef:{hash_part('dag_0')}:c:c:{cost}")
 
     (row,) = client_of("admin").get("/api/results").json()["results"]
     assert (row["video_url"], row["thumbnail_url"]) == (None, None)
@@ -408,7 +410,7 @@ def test_a_foreign_value_under_a_key_of_ours_becomes_neither_a_link_nor_an_error
 
 
 def test_a_wait_that_has_ended_shows_all_of_it(client_of: ClientOf, session: Session) -> None:
-    at = int(time.time()) - 60
+    at = NOON - 60
     fill(session, [record(at)], dag_ids=["dag_0"])
     row = client_of("admin").get("/api/results").json()["results"][0]
 
@@ -493,10 +495,9 @@ def test_the_modules_are_served_and_revalidated(client_of: ClientOf) -> None:
 
 
 def test_the_list_and_the_tab_show_nothing_larger_than_a_wait_pushes(client_of: ClientOf, session: Session) -> None:
-    now = time.time()
     huge = 10**300
     forged = record(
-        now - 60,
+        NOON - 60,
         seeany_task_id="x" * 100_000,
         error_message="x" * 100_000,
         results=huge,
@@ -504,7 +505,7 @@ def test_the_list_and_the_tab_show_nothing_larger_than_a_wait_pushes(client_of: 
         batch=BatchCounts(total=huge, completed=huge),
         cost={f"c{number}": "1" for number in range(5000)},
     )
-    fill(session, [record(now - 60, number=1)], dag_ids=["dag_0"])
+    fill(session, [record(NOON - 60, number=1)], dag_ids=["dag_0"])
     session.execute(
         update(XComModel)
         .where(XComModel.key.startswith("_seeany_2"))

@@ -28,15 +28,14 @@ from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY, hash_part, ke
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 from airflow_provider_seeany.xcoms.untrusted import convert
 from tests.web.conftest import DAGS, TASK, ClientOf
-from tests.web.results.history import DAY, fill, push_foreign, push_xcoms, record, statements, tasks
+from tests.web.results.history import DAY, NOON, fill, push_foreign, push_xcoms, record, statements, tasks
 
 
 def test_costs_are_summed_exactly_by_currency(client_of: ClientOf, session: Session) -> None:
-    noon = int(time.time()) // DAY * DAY - DAY // 2
-    records = [record(noon, number=n, cost={"CNY": "0.1"}) for n in range(3)]
-    records += [record(noon, number=9, cost={"USD": "0.2"}), record(noon, number=10, state="failed", cost={})]
+    records = [record(NOON, number=n, cost={"CNY": "0.1"}) for n in range(3)]
+    records += [record(NOON, number=9, cost={"USD": "0.2"}), record(NOON, number=10, state="failed", cost={})]
     # What a batch may have cost.
-    records += [record(noon, seeany_task_id=None, cost={"CNY": "12345678901234.07", "USD": "0.1"}) for _ in range(2)]
+    records += [record(NOON, seeany_task_id=None, cost={"CNY": "12345678901234.07", "USD": "0.1"}) for _ in range(2)]
     fill(session, records, dag_ids=["dag_0"])
 
     completed, failed = client_of("admin").get("/api/summary").json()["groups"]
@@ -46,7 +45,7 @@ def test_costs_are_summed_exactly_by_currency(client_of: ClientOf, session: Sess
 
 
 def test_sums_hold_costs_in_more_currencies_than_a_key_has_room_for(client_of: ClientOf, session: Session) -> None:
-    at = time.time() - 60
+    at = NOON
     many = {f"currency {number:02}": "0.1" for number in range(60)}
     records = [record(at, number=1, cost=many), record(at - 1, number=1, cost=many), record(at, number=2, cost=many)]
     records.append(record(at, number=3))
@@ -58,8 +57,7 @@ def test_sums_hold_costs_in_more_currencies_than_a_key_has_room_for(client_of: C
 
 
 def test_what_is_cleared_costs_nothing_any_more(client_of: ClientOf, session: Session) -> None:
-    now = time.time()
-    fill(session, [record(now - 60, number=1), record(now - 61, number=2)], dag_ids=["dag_0"])
+    fill(session, [record(NOON - 60, number=1), record(NOON - 61, number=2)], dag_ids=["dag_0"])
     client = client_of("admin")
     assert sum(group["count"] for group in client.get("/api/summary").json()["groups"]) == 2
     session.execute(delete(XComModel).where(XComModel.map_index == 1))
@@ -71,8 +69,7 @@ def test_what_is_cleared_costs_nothing_any_more(client_of: ClientOf, session: Se
 
 def test_a_task_that_was_waited_for_twice_is_paid_once(client_of: ClientOf, session: Session) -> None:
     # Of the same moment if SeeAny sends the time of completion, else of the moments at which that was seen.
-    noon = int(time.time()) // DAY * DAY - DAY // 2
-    fill(session, [record(at, number=1) for at in (noon, noon, noon + 5)], dag_ids=["dag_0"])
+    fill(session, [record(at, number=1) for at in (NOON, NOON, NOON + 5)], dag_ids=["dag_0"])
 
     (group,) = client_of("admin").get("/api/summary").json()["groups"]
     assert (group["count"], group["cost"]) == (1, [{"unit": "CNY", "amount": "0.7"}])
@@ -118,9 +115,8 @@ FORGED_AMOUNTS = ["-5", "1E%2B398", "1E~2B398", "1E~2B16", "NaN", "Infinity", "9
 
 @pytest.mark.parametrize("amount", FORGED_AMOUNTS)
 def test_amounts_that_no_service_charges_are_not_summed(client_of: ClientOf, session: Session, amount: str) -> None:
-    now = time.time()
-    fill(session, [record(now - 60, number=1), record(now - 50, number=2, cost={"CNY": amount})], dag_ids=["dag_0"])
-    push_foreign(session, f"{key_at(now - 40)}:0123456789abcdef:{hash_part('dag_0')}:c:c:CNY={amount}")
+    fill(session, [record(NOON - 60, number=1), record(NOON - 50, number=2, cost={"CNY": amount})], dag_ids=["dag_0"])
+    push_foreign(session, f"{key_at(NOON - 40)}:0123456789abcdef:{hash_part('dag_0')}:c:c:CNY={amount}")
 
     groups = client_of("admin").get("/api/summary").json()["groups"]
     assert [money for group in groups for money in group["cost"]] == [{"unit": "CNY", "amount": "0.7"}]
@@ -132,12 +128,11 @@ def test_amounts_that_no_service_charges_are_not_summed(client_of: ClientOf, ses
 
 @pytest.mark.parametrize("cost", [{"CNY": "500"}, {f"currency {number:02}": "500" for number in range(60)}, {}])
 def test_no_dag_can_add_to_the_spend_of_another(client_of: ClientOf, session: Session, cost: dict[str, str]) -> None:
-    now = time.time()
-    fill(session, [record(now - 60, number=1)], dag_ids=["dag_0"])
-    fill(session, [record(now - 60, number=2)], dag_ids=["dag_1"])
+    fill(session, [record(NOON - 60, number=1)], dag_ids=["dag_0"])
+    fill(session, [record(NOON - 60, number=2)], dag_ids=["dag_1"])
     row = session.execute(select(XComModel.dag_run_id, XComModel.run_id).where(XComModel.dag_id == "dag_1")).first()
     assert row is not None
-    forged = record(now - 30, number=3, cost=cost).xcoms(TaskInstanceKey("dag_0", "r", "t", 0))
+    forged = record(NOON - 30, number=3, cost=cost).xcoms(TaskInstanceKey("dag_0", "r", "t", 0))
     key = forged[PROGRESS_KEY]["record"]
     values = {"dag_id": "dag_1", "task_id": "wait", "map_index": 0, "timestamp": datetime.now(UTC)}
     session.execute(insert(XComModel).values(**row._mapping, **values, key=key, value=forged[key]))
@@ -153,10 +148,9 @@ def test_no_dag_can_add_to_the_spend_of_another(client_of: ClientOf, session: Se
 
 
 def test_a_record_of_its_own_key_does_not_hide_the_costs_of_another_dag(client_of: ClientOf, session: Session) -> None:
-    now = time.time()
     many = {f"currency {number:02}": "0.1" for number in range(60)}
-    fill(session, [record(now - 60, number=1, cost=many)], dag_ids=["dag_0"])
-    fill(session, [record(now - 50, number=2)], dag_ids=["dag_1"])
+    fill(session, [record(NOON - 60, number=1, cost=many)], dag_ids=["dag_0"])
+    fill(session, [record(NOON - 50, number=2)], dag_ids=["dag_1"])
     (key,) = session.scalars(select(XComModel.key).where(XComModel.key.endswith(":~"))).all()
     row = session.execute(
         select(XComModel.dag_run_id, XComModel.run_id, XComModel.dag_id).where(XComModel.dag_id == "dag_1")
