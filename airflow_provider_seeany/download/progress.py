@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import msgspec
+
 from airflow_provider_seeany.api.batch_result import Failure
 from airflow_provider_seeany.api.text import format_count, sanitize
 from airflow_provider_seeany.api.wait_log import Log
@@ -14,7 +16,7 @@ from airflow_provider_seeany.download.fetched import Fetched
 from airflow_provider_seeany.download.manifest import Entry
 from airflow_provider_seeany.download.settings import format_bytes
 from airflow_provider_seeany.exceptions import MAX_FAILURES_SHOWN
-from airflow_provider_seeany.xcoms.record import Copies
+from airflow_provider_seeany.xcoms.record import MAX_TEXT_LENGTH, Copies
 
 INTERVAL = 10.0  # minimum seconds between two reports
 
@@ -33,8 +35,9 @@ class DownloadProgress:
         self._push = push
         self._pushing: asyncio.Future[None] | None = None
         self._began = self._reported = time.monotonic()
-        self._stored = self._kept = self._failed = self._size = self.bytes = 0
+        self._stored = self._kept = self._size = self.bytes = 0
         self._total = self._unknown = 0
+        self._failures: list[Failure] = []
         self._receiving: set[Fetched] = set()
 
     def begin(self, counts: list[int | None]) -> None:
@@ -79,19 +82,24 @@ class DownloadProgress:
 
     def fail(self, failure: Failure) -> None:
         """Count and log a failure."""
-        self._failed += 1
-        if self._failed <= MAX_FAILURES_SHOWN:
+        self._failures.append(failure)
+        if len(self._failures) <= MAX_FAILURES_SHOWN:
             self._log.warning("Not stored, of SeeAny task %s: %s", sanitize(failure.id), failure.reason)
 
     def end(self, entries: list[Entry], *, folder: str) -> None:
         """Report what is there at the end."""
         self._log.info("Done: %s. In all: %s", self, _count(len(entries)))
         size, paths = sum(entry.size for entry in entries), [entry.path for entry in entries]
-        self._publish(Copies.of(paths, size=size, failed=self._failed, folder=folder))
+        self._publish(Copies.of(paths, size=size, failures=self._failures, folder=folder))
+
+    def break_off(self, error: Exception) -> None:
+        """Report why nothing else is stored."""
+        copies, _ = self._now()
+        self._publish(msgspec.structs.replace(copies, reason=sanitize(str(error), limit=MAX_TEXT_LENGTH)))
 
     def _now(self) -> tuple[Copies, float | None]:
         files, total = self._stored + self._kept, None if self._unknown else self._total
-        copies = Copies(files=files, total=total, size=self._size + self._received, failed=self._failed)
+        copies = Copies(files=files, total=total, size=self._size + self._received, failed=len(self._failures))
         parts = sum(file.size / file.total for file in self._receiving if file.total)
         return copies, round(100 * (files + parts) / total, 1) if total else None
 
@@ -115,7 +123,7 @@ class DownloadProgress:
         rate = f"{format_bytes(size)} in {seconds:.1f} s, {format_bytes(size / (seconds or 1))}/s"
         going_on = f", {format_count(len(self._receiving))} being fetched" if self._receiving else ""
         kept = f", {format_count(self._kept)} there already" if self._kept else ""
-        failed = f", {format_count(self._failed)} failed" if self._failed else ""
+        failed = f", {format_count(len(self._failures))} failed" if self._failures else ""
         return f"{_count(self._stored)} stored{going_on} ({rate}){kept}{failed}"
 
 

@@ -18,13 +18,12 @@ from airflow_provider_seeany.api.errors import ApiError, PermanentError
 from airflow_provider_seeany.api.public_url import public_url
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.text import sanitize
-from airflow_provider_seeany.api.wait_log import Log
 from airflow_provider_seeany.download.fetch import EXPIRED_STATUSES, Fetcher, open_fetcher
 from airflow_provider_seeany.download.fetched import Fetched, Sink
 from airflow_provider_seeany.download.folder import Folder
 from airflow_provider_seeany.download.manifest import Entry
 from airflow_provider_seeany.download.memory import return_large_blocks
-from airflow_provider_seeany.download.progress import DownloadProgress, Push
+from airflow_provider_seeany.download.progress import DownloadProgress
 from airflow_provider_seeany.download.settings import DownloadSettings
 from airflow_provider_seeany.download.source import ResultFile, Source, files_of
 from airflow_provider_seeany.download.store import Store, StoreError
@@ -49,16 +48,16 @@ class Download:
     A download of the files of some tasks.
 
     :param hook: requests tasks that came without their response, and those whose URLs have expired.
-    :param push: pushes what the UI's tab shows.
+    :param progress: reports how far it is, to the log and to the UI's tab.
     """
 
     def __init__(
-        self, store: Store, settings: DownloadSettings, *, hook: SeeAnyHook, log: Log, push: Push | None = None
+        self, store: Store, settings: DownloadSettings, *, hook: SeeAnyHook, progress: DownloadProgress
     ) -> None:
         self._store = store
         self._settings = settings
         self._hook = hook
-        self.progress = DownloadProgress(log, push)
+        self.progress = progress
         self._failures: list[Failure] = []
         self._can_retry = False
         self._entries: dict[int, list[Entry]] = {}

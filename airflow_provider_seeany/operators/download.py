@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseOperator
+from airflow.providers.common.compat.sdk import AirflowException, BaseOperator
 
 from airflow_provider_seeany import DEFAULT_CONN_ID
 from airflow_provider_seeany.download.settings import FILES, DownloadSettings
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_seeany.download.manifest import Entry
-    from airflow_provider_seeany.download.progress import Push
+    from airflow_provider_seeany.download.progress import DownloadProgress, Push
     from airflow_provider_seeany.download.run import Download
 
 
@@ -89,6 +89,19 @@ class SeeAnyDownloadOperator(BaseOperator):
 
     def execute(self, context: Context) -> list[dict[str, Any]] | dict[str, Any]:
         """Store the files and return the manifest."""
+        from airflow_provider_seeany.download.progress import DownloadProgress
+        from airflow_provider_seeany.exceptions import SeeAnyDownloadError
+
+        progress = DownloadProgress(self.log, self._push(context))
+        try:
+            return self._store(context, progress)
+        except SeeAnyDownloadError:
+            raise  # it has reported each failure
+        except AirflowException as error:
+            progress.break_off(error)
+            raise
+
+    def _store(self, context: Context, progress: DownloadProgress) -> list[dict[str, Any]] | dict[str, Any]:
         from airflow_provider_seeany.download.manifest import manifest
         from airflow_provider_seeany.download.run import Download
         from airflow_provider_seeany.download.source import sources
@@ -100,7 +113,7 @@ class SeeAnyDownloadOperator(BaseOperator):
         store = make_store(self.path, conn_id=self.conn_id, max_file_size=settings.max_file_size)
         hook = SeeAnyHook(self.seeany_conn_id)
         hook.mode = "download"
-        self._download = Download(store, settings, hook=hook, log=self.log, push=self._push(context))
+        self._download = Download(store, settings, hook=hook, progress=progress)
         self._entries = self._download.run(wanted)
         stored = manifest(store, self._entries, run=_names_of(context["ti"]))
         if self.outlets:

@@ -38,6 +38,7 @@ MAX_TEXT_LENGTH = 1000
 MAX_FAILURES_SHOWN = 20
 MAX_FILES_SHOWN = 20
 MAX_COPIES_SHOWN = 50
+MAX_REASON_LENGTH = 400  # of one file of a download
 MAX_FILES_LENGTH = 8000  # maximum characters of the URLs of files or copies together
 
 _MAX_AGE = 10 * 366 * 24 * 3600.0
@@ -64,7 +65,8 @@ class Copies(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     :param total: number of files in all, as soon as that is known.
     :param size: their bytes, and those that were received of others.
-    :param folder: where they are; only at the end, as are the paths of the first ones.
+    :param folder: where they are; only at the end, as are the paths of the first ones and the first failures.
+    :param reason: why the download ended as a whole.
     """
 
     files: int
@@ -73,13 +75,22 @@ class Copies(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     failed: int = 0
     folder: str | None = None
     paths: list[str] = []
+    failures: list[Failure] = []
+    reason: str | None = None
 
     @classmethod
-    def of(cls, paths: Sequence[str], *, size: int, failed: int, folder: str) -> Copies:
+    def of(cls, paths: Sequence[str], *, size: int, failures: Sequence[Failure], folder: str) -> Copies:
         """Return what is shown at the end."""
         shown = [sanitize(path, limit=MAX_TEXT_LENGTH) for path in paths[:MAX_COPIES_SHOWN]]
         folder = sanitize(folder, limit=MAX_TEXT_LENGTH)
-        return cls(files=len(paths), size=size, failed=failed, folder=folder, paths=_within_limit(shown))
+        return cls(
+            files=len(paths),
+            size=size,
+            failed=len(failures),
+            folder=folder,
+            paths=_within_limit(shown),
+            failures=[_shown(failure) for failure in failures[:MAX_FAILURES_SHOWN]],
+        )
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -314,6 +325,10 @@ def _ended_at(completed_at: float | None) -> int:
 def web_url(url: object) -> str | None:
     """Return a URL that may be shown as a link; ``None`` for anything else."""
     return url if isinstance(url, str) and len(url) <= MAX_URL and is_web_url(url) else None
+
+
+def _shown(failure: Failure) -> Failure:
+    return Failure(sanitize(failure.id), sanitize(failure.reason, limit=MAX_REASON_LENGTH))
 
 
 def _first_urls(urls: Sequence[str]) -> list[str]:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowException
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_2_PLUS
 from airflow.sdk.execution_time import task_runner
 
@@ -106,7 +107,7 @@ def test_of_ids_the_tab_is_told_the_number_of_files_when_all_are_known(
     assert all(each.get("total") in (None, 2) for each in seen)
 
 
-def test_of_a_failed_download_the_tab_is_told_what_is_stored_and_how_many_failed(
+def test_of_a_failed_download_the_tab_is_told_what_is_stored_and_why_the_rest_is_not(
     cdn: Cdn, copy: Copy, tmp_path: Path, supervisor: Supervisor
 ) -> None:
     with pytest.raises(SeeAnyDownloadError):
@@ -114,6 +115,38 @@ def test_of_a_failed_download_the_tab_is_told_what_is_stored_and_how_many_failed
 
     told = supervisor.xcoms["_seeany"]["copies"]
     assert (told["files"], told["failed"], told["paths"]) == (1, 1, [f"file://{tmp_path}/a/video.mp4"])
+    (failure,) = told["failures"]
+    assert failure["id"] == "b"
+    assert failure["reason"].startswith("video: ")
+    assert "404" in failure["reason"]
+
+
+def test_of_very_many_failures_the_tab_is_told_the_first_ones(cdn: Cdn, copy: Copy, supervisor: Supervisor) -> None:
+    with pytest.raises(SeeAnyDownloadError):
+        copy([video(f"{cdn.url}/{n}.mp4", f"vid_{n}") for n in range(30)])
+
+    told = supervisor.xcoms["_seeany"]["copies"]
+    assert (told["failed"], len(told["failures"])) == (30, 20)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"path": "  "}, "path must be a folder such as s3://bucket/videos/"),
+        ({"path": "gopher://bucket/videos"}, "gopher://bucket/videos' cannot be used"),
+        ({"result": "{oops"}, "neither JSON nor a Python literal"),
+    ],
+    ids=["path", "storage", "result"],
+)
+def test_of_a_download_that_never_began_the_tab_is_told_why(
+    cdn: Cdn, copy: Copy, supervisor: Supervisor, wrong: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(AirflowException) as raised:
+        copy(**{"result": video(cdn.add("/v.mp4", CONTENT)), **wrong})
+
+    told = supervisor.xcoms["_seeany"]["copies"]
+    assert reason in told["reason"]
+    assert told["reason"] in str(raised.value)
 
 
 @pytest.mark.parametrize("off", ["do_xcom_push", "publish_progress"])

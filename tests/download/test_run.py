@@ -15,6 +15,7 @@ from airflow.providers.common.compat.sdk import DAG, AirflowException, AirflowFa
 from airflow.sdk.execution_time.context import OutletEventAccessors
 
 from airflow_provider_seeany.download import progress, run, store
+from airflow_provider_seeany.download.progress import DownloadProgress
 from airflow_provider_seeany.download.settings import DownloadSettings
 from airflow_provider_seeany.download.source import sources
 from airflow_provider_seeany.exceptions import (
@@ -472,11 +473,11 @@ def test_the_log_tells_how_far_a_download_is_and_how_it_ended(
     )
     wanted = sources(result=[video(cdn.add(f"/{n}.mp4", CONTENT), f"vid_{n}") for n in range(2)], seeany_task_ids=None)
 
-    run.Download(files, settings, hook=SeeAnyHook(), log=log).run(wanted)
+    run.Download(files, settings, hook=SeeAnyHook(), progress=DownloadProgress(log, None)).run(wanted)
     cdn.respond("/0.mp4", reply(400, ""))
     (tmp_path / "vid_0/video.mp4").unlink()
     with pytest.raises(SeeAnyDownloadRefused):
-        run.Download(files, settings, hook=SeeAnyHook(), log=log).run(wanted)
+        run.Download(files, settings, hook=SeeAnyHook(), progress=DownloadProgress(log, None)).run(wanted)
 
     text = "\n".join(log.infos + log.warnings)
     assert "0 files stored, 1 being fetched (293.0 KiB in " in text

@@ -24,6 +24,16 @@ def serious_findings(page: Page, within: str) -> list[str]:
     ]
 
 
+def serious_findings_in_both_themes(page: Page, within: str) -> list[str]:
+    """Return those violations in the light theme, in which the page is, and in the dark one."""
+    light = page.evaluate("getComputedStyle(document.body).color")
+    found = serious_findings(page, within)
+    # As Airflow's UI does when the viewer changes the theme.
+    page.evaluate("Object.assign(document.documentElement, {className: 'dark'}).style.colorScheme = 'dark'")
+    page.wait_for_function("light => getComputedStyle(document.body).color !== light", arg=light)
+    return found + serious_findings(page, within)
+
+
 def our_part(page: Page, anchor: str) -> str:
     """Mark the plugin's part of the page, and return its selector."""
     page.get_by_role("heading", name=anchor, exact=True).first.evaluate(

@@ -34,6 +34,7 @@ ARGUMENTS = [
 ENDED = {
     "finished": "success",
     "kept": "success",
+    "lost": "failed",
     "failed": "failed",
     "timed_out": "failed",
     "image_set": "success",
@@ -62,9 +63,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 class Ui:
     """The Airflow under test, and the run with a wait in every state."""
 
-    def __init__(self, airflow: LocalAirflow, run: DagRun) -> None:
+    def __init__(self, airflow: LocalAirflow, run: DagRun, files_url: str) -> None:
         self.airflow = airflow
         self.run = run
+        self.files_url = files_url
 
     def task(self, task_id: str, map_index: int | None = None) -> str:
         """Return the address of a task instance's SeeAny tab."""
@@ -113,7 +115,7 @@ def ui(airflow: LocalAirflow, simulator_url: str) -> Ui:  # noqa: F811
         airflow.client.wait_for_task(run, "colours", {"success"}, map_index=map_index, timeout=120)
     airflow.client.wait_for_task(run, "under_way", {"deferred"}, timeout=120)
     airflow.client.wait_for_task(run, "poking", {"running"}, timeout=120)
-    return Ui(airflow, run)
+    return Ui(airflow, run, simulator_url)
 
 
 @pytest.fixture(scope="session")
@@ -124,8 +126,8 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
-class BrowserTab:
-    """A browser tab, signed in, that records the errors of the page."""
+class Viewer:
+    """A browser profile, signed in. What its tabs have loaded and compiled, the next ones need not load again."""
 
     def __init__(self, browser: Browser, url: str, *, dark: bool, language: str, phone: bool) -> None:
         self.context = browser.new_context(
@@ -139,23 +141,38 @@ class BrowserTab:
             f"localStorage.setItem('i18nextLng', {'zh-CN' if language == 'zh' else 'en'!r});"
             f"localStorage.setItem('theme', {'dark' if dark else 'light'!r});"
         )
-        self.page: Page = self.context.new_page()
-        self.errors: list[str] = []
-        self.page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self._url = url
 
-    def open(self, address: str, *, before: Callable[[Page], object]) -> Page:
-        """Sign in and go to an address."""
+    def open_tab(self, errors: list[str]) -> Page:
+        """Return a new tab, which notes the errors of its page."""
         self.context.request.get(f"{self._url}/auth/token/login")
-        before(self.page)
-        self.page.goto(address, wait_until="domcontentloaded")
-        return self.page
+        page = self.context.new_page()
+        page.on("console", lambda message: message.type == "error" and errors.append(message.text))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        return page
+
+
+@pytest.fixture(scope="session")
+def viewer_of(browser: Browser, airflow: LocalAirflow) -> Iterator[Callable[..., Viewer]]:
+    """The viewers by what they prefer, each shared by all tests."""
+    viewers: dict[tuple[bool, str, bool], Viewer] = {}
+
+    def viewer_of(*, dark: bool, language: str, phone: bool) -> Viewer:
+        key = dark, language, phone
+        if key not in viewers:
+            viewers[key] = Viewer(browser, airflow.url, dark=dark, language=language, phone=phone)
+        return viewers[key]
+
+    yield viewer_of
+    for viewer in viewers.values():
+        viewer.context.close()
 
 
 @pytest.fixture
-def open_page(browser: Browser, airflow: LocalAirflow) -> Iterator[object]:
-    browser_tabs: list[BrowserTab] = []
+def open_page(browser: Browser, airflow: LocalAirflow, viewer_of: Callable[..., Viewer]) -> Iterator[object]:
+    pages: list[Page] = []
+    own: list[Viewer] = []
+    errors: list[str] = []
     expected_errors: list[str] = []
 
     def at(
@@ -166,19 +183,23 @@ def open_page(browser: Browser, airflow: LocalAirflow) -> Iterator[object]:
         phone: bool = False,
         before: Callable[[Page], object] = lambda page: None,
         expected_error: str | None = None,
+        is_first_visit: bool = False,
     ) -> Page:
         expected_errors.extend([expected_error] if expected_error else [])
-        browser_tab = BrowserTab(browser, airflow.url, dark=dark, language=language, phone=phone)
-        browser_tabs.append(browser_tab)
-        return browser_tab.open(address, before=before)
+        if is_first_visit:
+            own.append(Viewer(browser, airflow.url, dark=dark, language=language, phone=phone))
+        viewer = own[-1] if is_first_visit else viewer_of(dark=dark, language=language, phone=phone)
+        page = viewer.open_tab(errors)
+        pages.append(page)
+        before(page)
+        page.goto(address, wait_until="domcontentloaded")
+        return page
 
     yield at
-    errors = [
-        error
-        for browser_tab in browser_tabs
-        for error in browser_tab.errors
-        if not any(text in error for text in expected_errors)
-    ]
-    for browser_tab in browser_tabs:
-        browser_tab.context.close()
-    assert not errors, errors
+    for page in pages:
+        page.evaluate("localStorage.clear()")  # what Airflow's UI, or a test, has kept for the next visit
+        page.close()
+    for viewer in own:
+        viewer.context.close()
+    unexpected = [error for error in errors if not any(text in error for text in expected_errors)]
+    assert not unexpected, unexpected

@@ -11,6 +11,7 @@ from aiohttp import ClientSession, web
 from playwright.sync_api import Page, expect
 
 from tests.hostile import in_background
+from tests.ui.accessible import our_part, serious_findings
 from tests.ui.conftest import PREFIX, OpenPage, Ui
 
 pytestmark = pytest.mark.ui
@@ -80,7 +81,8 @@ def open_behind(proxy: Proxy, open_page: OpenPage) -> OpenPage:
     def open_behind(policy: str, address: str, **more: Any) -> Page:
         proxy.policy = policy
         through = address.replace(proxy.upstream, proxy.url)
-        return open_page(through, before=lambda page: page.add_init_script(NOTE), **more)
+        # Nothing of an earlier visit, when the policy was another one.
+        return open_page(through, before=lambda page: page.add_init_script(NOTE), is_first_visit=True, **more)
 
     return open_behind
 
@@ -123,7 +125,9 @@ def test_the_policy_is_enforced(ui: Ui, open_behind: OpenPage) -> None:
 def test_where_videos_are_not_allowed_links_stand_in_their_place(ui: Ui, open_behind: OpenPage) -> None:
     page = open_behind(STRICT, ui.task("finished"), expected_error="Content Security Policy")
 
-    expect(page.get_by_text("Cannot be shown here.")).to_be_visible()
+    expect(page.get_by_text("Blocked by this page's Content-Security-Policy (media-src).")).to_be_visible()
+    host = ui.files_url.removeprefix("http://")
+    expect(page.get_by_text(f"has to add {host} to media-src.")).to_be_visible()
     expect(page.get_by_role("link", name="Open original").first).to_have_attribute("href", re.compile("output.mp4"))
     assert {each["directive"] for each in violations(page)} == {"media-src"}
 
@@ -134,4 +138,13 @@ def test_where_files_may_not_be_fetched_all_are_listed(ui: Ui, open_behind: Open
     with page.expect_download() as download:
         page.get_by_role("button", name="Download all").click()
     assert download.value.suggested_filename == "urls.txt"
-    expect(page.get_by_text(re.compile("^The site of 5 files allows no download from here"))).to_be_visible()
+    policy = "This page's Content-Security-Policy allows no download of 5 files (connect-src)."
+    expect(page.get_by_text(policy)).to_be_visible()
+
+
+def test_a_picture_that_the_policy_refuses_says_so(ui: Ui, open_behind: OpenPage) -> None:
+    policy = WITH_FILES.replace("img-src 'self' https: http://127.0.0.1:*", "img-src 'self'")
+    page = open_behind(policy, ui.task("image_set"), expected_error="Content Security Policy", language="zh", dark=True)
+
+    expect(page.get_by_text("被此页面的内容安全策略（Content-Security-Policy 的 img-src）阻止。")).to_have_count(5)
+    assert serious_findings(page, our_part(page, "images-3s-5x-sandals")) == []

@@ -54,6 +54,7 @@ def test_a_finished_task_shows_its_video_and_what_it_cost(ui: Ui, open_page: Ope
     page.get_by_role("button", name="Copy URL").click()
     expect(page.get_by_text("Copied")).to_be_visible()
     assert page.evaluate("navigator.clipboard.readText()").endswith("output.mp4")
+    expect(page.get_by_text("Copied")).to_have_count(0)
     picture(page, "ui-tab-video")
     assert serious_findings(page, our_part(page, "video-3s-red-shoes")) == []
 
@@ -165,7 +166,7 @@ def test_all_files_of_an_image_set_are_downloaded_or_their_urls(ui: Ui, open_pag
     page.get_by_role("button", name="Download all").click()
 
     if is_allowed:
-        expect(page.get_by_role("button", name="Downloaded")).to_be_visible()
+        expect(page.get_by_text("5 of 5 files downloaded.", exact=True)).to_be_visible()
         wanted = [f"images-3s-5x-sandals-{number}.jpg" for number in range(1, 6)]
     else:
         expect(page.get_by_text("The site of 5 files allows no download from here.")).to_be_visible()
@@ -232,9 +233,27 @@ def test_a_download_lists_its_copies_and_is_no_result_on_the_page(ui: Ui, open_p
     expect(page.get_by_role("link", name="kept", exact=True)).to_have_count(0)
 
 
+def test_a_download_that_failed_says_why(ui: Ui, open_page: OpenPage) -> None:
+    page = open_page(ui.task("lost"))
+
+    reasons = page.get_by_role("list", name="Reasons").get_by_role("listitem")
+    expect(reasons).to_have_text([re.compile(f"^video-3s-red-shoes: {file}: .*private") for file in FILES])
+
+
+def test_a_download_that_never_began_says_why(ui: Ui, open_page: OpenPage) -> None:
+    def respond(route: Route) -> None:
+        view = route.fetch().json()
+        view["download"] |= {"files": 0, "failed": 0, "failures": [], "reason": "The path 'gopher://b' cannot be used"}
+        route.fulfill(json=view)
+
+    page = open_page(ui.task("lost"), before=lambda page: page.route("**/seeany/api/dags/**", respond))
+    expect(page.get_by_role("list", name="Reasons")).to_have_text("The path 'gopher://b' cannot be used")
+
+
+FILES = ("video", "thumbnail")
 DOWNLOADS = {
-    "en": ("3 of 4 files · 1.5 MiB", "Only 2 of 3 are listed.", "The download failed", "Failed: 1. The log lists"),
-    "zh": ("3 / 4 个文件 · 1.5 MiB", "仅列出 3 个中的 2 个。", "下载失败", "失败 1 个，原因见日志。"),
+    "en": ("3 of 4 files · 1.5 MiB", "Only 2 of 3 are listed.", "The download failed", "Only 1 of 2 are listed."),
+    "zh": ("3 / 4 个文件 · 1.5 MiB", "仅列出 3 个中的 2 个。", "下载失败", "仅列出 2 个中的 1 个。"),
 }
 
 
@@ -244,9 +263,11 @@ def test_a_download_shows_how_far_it_is_and_then_its_copies(
     ui: Ui, open_page: OpenPage, state: str, language: str, dark: bool
 ) -> None:
     paths = ["s3://studio/autumn/vid_1/video.mp4", "s3://studio/autumn/vid_2/video.mp4"]
-    download = {"files": 3, "total": 4, "size": 3 << 19, "failed": 0, "folder": None, "paths": []}
+    download = {"files": 3, "total": 4, "size": 3 << 19, "failed": 0, "folder": None, "paths": [], "failures": []}
     if state != "downloading":
-        download |= {"failed": 1 if state == "failed" else 0, "folder": "s3://studio/autumn", "paths": paths}
+        download |= {"folder": "s3://studio/autumn", "paths": paths}
+    if state == "failed":
+        download |= {"failed": 2, "failures": [{"id": "vid_3", "reason": "video: HTTP 404"}]}
 
     def respond(route: Route) -> None:
         view = route.fetch().json()
@@ -270,7 +291,8 @@ def test_a_download_shows_how_far_it_is_and_then_its_copies(
             expect(page.get_by_text(text, exact=True)).to_be_visible()
         expect(page.get_by_role("link", name=re.compile("video.mp4"))).to_have_count(0)
     expect(page.get_by_text(title, exact=True)).to_have_count(1 if state == "failed" else 0)
-    expect(page.get_by_text(failures)).to_have_count(1 if state == "failed" else 0)
+    for text in (failures, "vid_3: video: HTTP 404"):
+        expect(page.get_by_text(text, exact=True)).to_have_count(1 if state == "failed" else 0)
     assert serious_findings(page, our_part(page, "SeeAny")) == []
 
 
@@ -330,7 +352,8 @@ def test_a_batch_that_failed_lists_what_was_completed_and_cost_money(ui: Ui, ope
     video = page.get_by_role("row").filter(has_text="video-0s-heel")
     expect(video.get_by_text("¥0.70")).to_be_visible()
     expect(video.get_by_role("link", name="Open original")).to_be_visible()
-    expect(page.get_by_role("button", name="Copy all 2 URLs")).to_be_visible()
+    # A video, and an image set of two.
+    expect(page.get_by_role("button", name="Copy all 3 URLs")).to_be_visible()
 
 
 def test_a_failed_batch_shows_how_many_tasks_are_not_listed_and_how_many_are_not_done(
@@ -438,7 +461,7 @@ def test_unexpected_values_stay_text_and_break_nothing(ui: Ui, open_page: OpenPa
             "https://h/?" + ODD,
         )
         view["batch"] = [
-            {"id": f"{ODD}{index}", "state": "completed", "url": url, "cost": None, "reason": None}
+            {"id": f"{ODD}{index}", "state": "completed", "url": url, "other_urls": urls, "cost": None, "reason": None}
             for index, url in enumerate(urls)
         ]
         route.fulfill(json=view)
@@ -610,9 +633,14 @@ def test_the_page_shows_results_spend_and_filters(ui: Ui, open_page: OpenPage) -
     expect(page.get_by_role("link", name="colours [1]")).to_be_visible()
     assert serious_findings(page, our_part(page, "SeeAny results")) == []
 
-    page.get_by_label("State").select_option("failed")
-    expect(page.get_by_role("link", name="failed", exact=True)).to_be_visible()
-    expect(page.get_by_role("link", name="finished", exact=True)).to_have_count(0)
+    results = page.get_by_role("list", name="Results")
+    # Each of these tasks has the name of the state that it is shown in.
+    for state in ("failed", "retrying", "skipped"):
+        page.get_by_label("State").select_option(state)
+        expect(page.get_by_role("link", name=state, exact=True)).to_be_visible()
+        expect(results.get_by_text(state.capitalize(), exact=True).first).to_be_visible()
+        others = {"finished", "failed", "retrying", "skipped"} - {state}
+        expect(page.get_by_role("link", name=re.compile(f"^({'|'.join(others)})$"))).to_have_count(0)
     page.get_by_label("State").select_option("")
     page.get_by_label("Connection").select_option("seeany_global")
     expect(page.get_by_role("region", name="Cost CNY")).to_have_count(0)
@@ -714,9 +742,25 @@ def test_pages_of_another_order_are_all_of_the_same_range(ui: Ui, open_page: Ope
     for number in (1, 2):
         with page.expect_response(re.compile(rf"/api/results\?.*offset={24 * (number - 1)}&")) as response:
             page.reload() if number == 1 else page.get_by_role("button", name="Next", exact=True).click()
-        ranges.append(re.findall(r"(?:since|until)=\d+", response.value.url))
+        ranges.append(re.findall(r"(?:days|until)=\d+", response.value.url))
     assert len(ranges[0]) == 2
     assert ranges[0] == ranges[1]
+
+
+def test_the_range_moves_with_the_clock_however_long_the_page_is_open(ui: Ui, open_page: OpenPage) -> None:
+    requested: list[str] = []
+    page = open_page(
+        f"{ui.page}?days=7", before=lambda page: page.on("request", lambda request: requested.append(request.url))
+    )
+    expect(page.get_by_role("link", name="finished", exact=True)).to_be_visible()
+
+    (lists,) = ([url for url in requested if f"/seeany/api/{name}?" in url] for name in ["results"])
+    sums = [url for url in requested if "/seeany/api/summary?" in url and "until=" not in url]
+    assert lists
+    assert sums
+    for url in (*lists, *sums):
+        assert "days=7" in url
+        assert not re.search(r"(since|until)=", url)
 
 
 def test_a_page_beyond_the_last_one_is_the_last_one(ui: Ui, open_page: OpenPage) -> None:

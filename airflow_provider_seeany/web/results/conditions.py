@@ -14,6 +14,7 @@ from airflow.models.xcom import XComModel
 from sqlalchemy import and_, false, func, or_
 
 from airflow_provider_seeany.api.text import sanitize
+from airflow_provider_seeany.web.results.task_states import ENDS, is_shown_as
 from airflow_provider_seeany.web.results.views import Filters
 from airflow_provider_seeany.xcoms.record_key import (
     FIRST_KEY,
@@ -47,16 +48,18 @@ def conditions_of(
     """
     if filters.state == "waiting":
         return [false()]
-    parts = [] if filters.state is None else [state_part(filters.state)]
-    parts += [] if filters.conn_id is None else [connection_part(filters.conn_id)]
+    states = [] if filters.state is None else [state_part(end) for end in ENDS[filters.state]]
+    connections = [] if filters.conn_id is None else [connection_part(filters.conn_id)]
     chosen = chosen_dags(readable, filters.dag_id)
     return [
         XComModel.key >= max(key_at(filters.since), FIRST_KEY),
         XComModel.key < min(key_at(filters.until), LAST_KEY),
         # For databases whose collation ignores punctuation.
         XComModel.key.startswith(f"{PROGRESS_KEY}_", autoescape=True),
-        *(_has_part(part) for part in parts),
+        *(_has_part(parts) for parts in (states, connections) if parts),
         *((is_checked_later and _keys_of_dags(chosen)) or [_of_dags(chosen)]),
+        # Not later: what is not shown in the state must not be counted.
+        *is_shown_as(filters.state),
         *([_is_found(filters.search, chosen)] if filters.search else []),
     ]
 
@@ -64,7 +67,7 @@ def conditions_of(
 def _is_found(search: str, dag_ids: list[str]) -> ColumnElement[bool]:
     found = [dag_id for dag_id in dag_ids if search.lower() in dag_id.lower()]
     return or_(
-        _has_part(seeany_task_part(sanitize(search))),
+        _has_part([seeany_task_part(sanitize(search))]),
         XComModel.run_id.icontains(search, autoescape=True),
         *([_of_dags(found)] if found else []),
     )
@@ -78,11 +81,10 @@ def _of_dags(dag_ids: list[str]) -> ColumnElement[bool]:
 def _keys_of_dags(dag_ids: list[str]) -> list[ColumnElement[bool]]:
     if not 0 < len(dag_ids) <= MAX_COMPARED_IN_KEY:
         return []
-    parts = [dag_part(dag_id) for dag_id in dag_ids]
+    return [_has_part([dag_part(dag_id) for dag_id in dag_ids])]
+
+
+def _has_part(parts: list[tuple[int, str]]) -> ColumnElement[bool]:
+    """Return the condition for a key to have one of some texts, which begin at the same index and are as long."""
     start, text = parts[0]
-    return [func.substr(XComModel.key, start + 1, len(text)).in_([each for _, each in parts])]
-
-
-def _has_part(part: tuple[int, str]) -> ColumnElement[bool]:
-    start, text = part
-    return func.substr(XComModel.key, start + 1, len(text)) == text
+    return func.substr(XComModel.key, start + 1, len(text)).in_([each for _, each in parts])

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from airflow_provider_seeany.web.results.batch import BatchRow
 from airflow_provider_seeany.web.results.views import Group, Result
 from airflow_provider_seeany.xcoms.untrusted import Money
 
@@ -36,6 +37,7 @@ RESULT_COLUMNS = (
     "error_code",
     "error_message",
 )
+BATCH_COLUMNS = ("seeany_task_id", "state", "cost", "currency", "url", "files", "is_partial", "reason")
 SUM_COLUMNS = ("day", "dag_id", "connection", "state", "results", "cost", "currency", "owner", "tags")
 
 
@@ -66,6 +68,23 @@ def _cells(result: Result, money: Money | None) -> Sequence[Any]:
         result.is_task_failed,
         result.error_code,
         result.error_message,
+    )
+
+
+def batch_csv(rows: Iterable[BatchRow]) -> Iterator[str]:
+    """Yield the lines of the tasks of a batch."""
+    yield _lines([BATCH_COLUMNS], mark=_BYTE_ORDER_MARK)
+    yield _lines(
+        (
+            row.id,
+            row.state,
+            *_money_cells(row.cost),
+            row.url,
+            max(row.results, 1) if row.url else 0,
+            row.is_partial,
+            row.reason,
+        )
+        for row in rows
     )
 
 

@@ -23,6 +23,7 @@ from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
 from sqlalchemy import and_, literal, select, tuple_
 
+from airflow_provider_seeany.web.results.batch import MAX_FILES_LISTED, batch_rows, has_first_files_only, result_urls
 from airflow_provider_seeany.web.results.conditions import chosen_dags, conditions_of
 from airflow_provider_seeany.web.results.copies import with_copies
 from airflow_provider_seeany.web.results.pages import RECORD_COLUMNS, RECORD_ORDER, page_of
@@ -30,7 +31,6 @@ from airflow_provider_seeany.web.results.spend import Day, SpendByDay, SpendKey
 from airflow_provider_seeany.web.results.task_states import with_task_states
 from airflow_provider_seeany.web.results.views import (
     FINAL_STATES,
-    MAX_FILES_LISTED,
     Download,
     Filters,
     Group,
@@ -38,8 +38,6 @@ from airflow_provider_seeany.web.results.views import (
     Result,
     State,
     TaskView,
-    batch_rows,
-    result_urls,
 )
 from airflow_provider_seeany.xcoms.raw import decode_json
 from airflow_provider_seeany.xcoms.record import PARTIAL_RESULT_KEY, Copies, Progress, Record
@@ -228,12 +226,14 @@ def task_view(session: Session, key: TaskInstanceKey) -> TaskView | None:
         return TaskView(is_seeany=True, task_state=task.state, result=result)
     if record is None:
         return TaskView(is_seeany=True, task_state=task.state)
+    of_batch = xcoms.get("return_value", xcoms.get(PARTIAL_RESULT_KEY)) if record.batch else None
     return TaskView(
         is_seeany=True,
         task_state=task.state,
         result=Result.of(record, key).in_task(task.state),
         result_urls=result_urls(xcoms.get("result_urls", record.result_urls))[:MAX_FILES_LISTED],
-        batch=batch_rows(xcoms.get("return_value", xcoms.get(PARTIAL_RESULT_KEY)), record) if record.batch else [],
+        batch=batch_rows(of_batch, record) if record.batch else [],
+        has_first_files_only=has_first_files_only(of_batch),
     )
 
 

@@ -9,8 +9,9 @@ from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
 from sqlalchemy import select, tuple_
 
+from airflow_provider_seeany.web.results.batch import batch_urls, result_urls
 from airflow_provider_seeany.web.results.queries import all_ended_waits
-from airflow_provider_seeany.web.results.views import Filters, batch_urls, result_urls
+from airflow_provider_seeany.web.results.views import Filters
 from airflow_provider_seeany.xcoms.raw import decode_json
 from airflow_provider_seeany.xcoms.record import PARTIAL_RESULT_KEY, Record
 from airflow_provider_seeany.xcoms.untrusted import convert

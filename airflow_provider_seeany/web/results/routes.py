@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 from zoneinfo import ZoneInfo
 
 from airflow import settings
@@ -31,8 +31,8 @@ from airflow_provider_seeany.web.results.pages import MAX_LISTED
 from airflow_provider_seeany.web.results.response_cache import ResponseCache
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey, is_storable
 
-MAX_RANGE = 366 * 24 * 3600
-DEFAULT_RANGE = 30 * 24 * 3600
+DAY = 24 * 3600
+MAX_DAYS = 366
 MAX_NUMBER = 2**31 - 1
 ROUNDED_TO = 10  # seconds
 CLOCK_DIFFERENCE = 3600  # maximum seconds by which a result can be ahead of this server's clock
@@ -68,16 +68,20 @@ class Setup(BaseModel):
 def _filters(
     dag_id: Annotated[str | None, Query(max_length=250)] = None,
     conn_id: Annotated[str | None, Query(max_length=250)] = None,
-    state: Literal["waiting", "completed", "failed", "timed_out"] | None = None,
+    state: views.State | None = None,
+    days: Annotated[int, Query(ge=1, le=MAX_DAYS)] = 30,
     since: Annotated[int | None, Query(ge=0, le=253_402_300_799)] = None,
     until: Annotated[int | None, Query(ge=0, le=253_402_300_799)] = None,
     search: Annotated[str | None, Query(max_length=250)] = None,
 ) -> views.Filters:
     # The same for all requests of some seconds, so that they can share their sums.
-    latest = math.ceil(time.time() / ROUNDED_TO) * ROUNDED_TO + CLOCK_DIFFERENCE
+    now = math.ceil(time.time() / ROUNDED_TO) * ROUNDED_TO
+    latest = now + CLOCK_DIFFERENCE
+    if since is None:
+        # In whole minutes, so that the sums of the first day can be shared for as long.
+        since = ((now if until is None else until) - days * DAY) // 60 * 60
     until = latest if until is None else until
-    since = until - DEFAULT_RANGE if since is None else since
-    since = max(since, until - MAX_RANGE)
+    since = max(since, until - MAX_DAYS * DAY, 0)
     # There are no later results, and the last day of the calendar has no next one.
     return views.Filters(
         since=since,
@@ -200,6 +204,12 @@ def task(
     if view is None:
         raise HTTPException(404, "there is no such task instance")
     return view
+
+
+@router.get("/dags/{dag_id}/batch.csv")
+def batch_csv(view: Annotated[views.TaskView, Depends(task)]) -> StreamingResponse:
+    """Return the tasks of a batch as a CSV file."""
+    return _csv(csv_files.batch_csv(view.batch), "seeany-batch.csv")
 
 
 def _csv(lines: Iterator[str], name: str) -> StreamingResponse:

@@ -2,36 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
-from itertools import chain, islice
+from itertools import islice
 from typing import Any, Literal
 
 import msgspec
 
-from airflow_provider_seeany.api.costs import NO_CURRENCY
-from airflow_provider_seeany.api.result_urls import urls_in
-from airflow_provider_seeany.api.task_id import MAX_TASKS
-from airflow_provider_seeany.xcoms.record import MAX_COPIES_SHOWN, MAX_TEXT_LENGTH, Copies, Progress, Record, web_url
+from airflow_provider_seeany.web.results.batch import BatchRow
+from airflow_provider_seeany.xcoms.record import (
+    MAX_COPIES_SHOWN,
+    MAX_FAILURES_SHOWN,
+    MAX_TEXT_LENGTH,
+    Copies,
+    Progress,
+    Record,
+    web_url,
+)
 from airflow_provider_seeany.xcoms.record_key import State as RecordState
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 from airflow_provider_seeany.xcoms.untrusted import (
-    MAX_UNIT_LENGTH,
     Money,
-    read_amount,
     read_counts,
     read_money,
     read_number,
     read_text,
 )
 
-State = Literal["waiting", RecordState]
-Shown = State | Literal["created", "downloading", "retrying", "skipped"]
+State = Literal["waiting", "retrying", "skipped", RecordState]
+Shown = State | Literal["created", "downloading"]
 Order = Literal["newest", "oldest", "highest_cost", "lowest_cost"]
 
 MAX_FILES = 100_000
-MAX_FILES_LISTED = 1000  # of one result
 MAX_NUMBERS = 5  # of an error
 MAX_SIZE = 10**15  # bytes, or files, of a download
 FINAL_STATES = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
@@ -187,17 +190,11 @@ class Group:
 
 
 @dataclass(frozen=True)
-class BatchRow:
-    """One SeeAny task of a batch; ``url`` and ``results`` are those of its video, else of its result files."""
+class DownloadFailure:
+    """A file, or all files of a SeeAny task, that could not be stored."""
 
     id: str
-    state: Literal["completed", "failed"]
-    url: str | None = None
-    thumbnail_url: str | None = None
-    results: int = 0
-    cost: Money | None = None
-    reason: str | None = None
-    is_partial: bool = False
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -210,92 +207,39 @@ class Download:
     failed: int
     folder: str | None
     paths: list[str]
+    failures: list[DownloadFailure]
+    reason: str | None
 
     @classmethod
     def of(cls, copies: Copies) -> Download:
         """Convert what a download has pushed."""
         numbers = {name: _bounded(MAX_SIZE)(getattr(copies, name)) for name in ("files", "total", "size", "failed")}
         paths = [path[:MAX_TEXT_LENGTH] for path in copies.paths[:MAX_COPIES_SHOWN]]
-        return cls(**numbers, folder=read_text(copies.folder), paths=paths)
+        failures = [
+            DownloadFailure(each.id[:MAX_TEXT_LENGTH], each.reason[:MAX_TEXT_LENGTH])
+            for each in copies.failures[:MAX_FAILURES_SHOWN]
+        ]
+        return cls(
+            **numbers,
+            folder=read_text(copies.folder),
+            paths=paths,
+            failures=failures,
+            reason=read_text(copies.reason),
+        )
 
 
 @dataclass(frozen=True)
 class TaskView:
-    """One task instance, which may be another provider's; with its result files, all tasks of a batch, or copies."""
+    """
+    One task instance, which may be another provider's; with its result files, all tasks of a batch, or copies.
+
+    :param has_first_files_only: whether the batch's result has one file of each task.
+    """
 
     is_seeany: bool
     task_state: str | None = None
     result: Result | None = None
     result_urls: list[str] = field(default_factory=list)
     batch: list[BatchRow] = field(default_factory=list)
+    has_first_files_only: bool = False
     download: Download | None = None
-
-
-def result_urls(value: object) -> list[str]:
-    """Return the URLs in the XCom of all result files."""
-    urls = value if isinstance(value, Sequence) and not isinstance(value, str) else ()
-    return [url for item in urls if (url := web_url(item))]
-
-
-def batch_rows(result: object, record: Record) -> list[BatchRow]:
-    """Return the tasks of a batch that have ended, from its result, else the failures from its record."""
-    if not isinstance(result, Mapping):
-        return [BatchRow(id=failure.id, state="failed", reason=failure.reason) for failure in record.failures]
-    ids = result.get("completed_ids")
-    rows = chain(
-        (_completed(task) for task in _objects(result.get("tasks"))),
-        (BatchRow(id=_text(each), state="completed") for each in (ids if isinstance(ids, list) else ())),
-        (_failed(failure) for failure in _objects(result.get("failures"))),
-    )
-    return list(islice(rows, MAX_TASKS))
-
-
-def batch_urls(result: object) -> list[str]:
-    """Return the URLs of all files of a batch, as far as its result has them."""
-    if not isinstance(result, Mapping):
-        return []
-    completed = (url for task in _objects(result.get("tasks")) for url in _files(task))
-    partial = (url for failure in _objects(result.get("failures")) for url in result_urls(failure.get("result_urls")))
-    return result_urls([*completed, *partial])
-
-
-def _objects(value: object) -> Iterable[Mapping[str, Any]]:
-    return (item for item in value if isinstance(item, Mapping)) if isinstance(value, list) else ()
-
-
-def _text(value: object) -> str:
-    return str(value)[:MAX_TEXT_LENGTH]
-
-
-def _completed(task: Mapping[str, Any]) -> BatchRow:
-    usage = task.get("usage")
-    paid = usage if isinstance(usage, Mapping) else task
-    amount = read_amount(paid.get("cost"))
-    files = _files(task)
-    return BatchRow(
-        id=_text(task.get("id")),
-        state="completed",
-        url=next(iter(files), None),
-        thumbnail_url=web_url(task.get("thumbnail_url")),
-        results=0 if web_url(task.get("video_url")) else len(files),
-        cost=Money(str(paid.get("cost_unit") or NO_CURRENCY)[:MAX_UNIT_LENGTH], amount) if amount is not None else None,
-        is_partial=task.get("is_partial") is True,
-    )
-
-
-def _files(task: Mapping[str, Any]) -> Sequence[str]:
-    """Return the video of a task, else its files: all in a whole payload, the first in a row of the table."""
-    video_url = web_url(task.get("video_url"))
-    return (video_url,) if video_url else urls_in(task)
-
-
-def _failed(failure: Mapping[str, Any]) -> BatchRow:
-    files = result_urls(failure.get("result_urls"))
-    return BatchRow(
-        id=_text(failure.get("id")),
-        state="failed",
-        url=next(iter(files), None),
-        results=len(files),
-        reason=_text(failure.get("reason")),
-        is_partial=bool(files),
-    )

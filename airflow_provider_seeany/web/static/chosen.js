@@ -22,7 +22,7 @@ export const DEFAULTS = {
 const FILTERS = /** @type {const} */ (["q", "dag", "connection", "state", "days"]);
 const NO_FILTERS = /** @type {Partial<Chosen>} */ (Object.fromEntries(FILTERS.map((name) => [name, DEFAULTS[name]])));
 
-export const STATES = ["waiting", "completed", "failed", "timed_out"];
+export const STATES = ["waiting", "completed", "failed", "timed_out", "retrying", "skipped"];
 export const PER_PAGE = 24;
 export const MAX_LISTED = 10_000;
 

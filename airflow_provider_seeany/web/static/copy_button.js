@@ -3,18 +3,10 @@
 import { Chakra, h, useEffect, useState } from "./elements.js";
 
 /**
- * Copies URLs, one per line, or with a label of its own another text.
- * @param {{ urls: string[], label?: string, size?: string, words: import("./types").Words }} props
- */
-export function CopyButton({ urls, label = "", size = "sm", words }) {
-  return h(CopyTextButton, { name: label || words.copyUrl(urls.length), text: () => urls.join("\n"), size, words });
-}
-
-/**
  * Copies a text, which may have to be loaded first.
  * @param {{ name: string, text: () => string | Promise<string>, size?: string, words: import("./types").Words }} props
  */
-export function CopyTextButton({ name, text, size = "sm", words }) {
+export function CopyButton({ name, text, size = "sm", words }) {
   const [outcome, setOutcome] = useState("");
   useEffect(() => {
     if (!outcome) return undefined;

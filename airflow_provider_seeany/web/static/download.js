@@ -7,7 +7,8 @@ import { ProgressBar } from "./progress.js";
 const { Box, Text } = Chakra;
 
 /** @typedef {import("./types").Download} Copies */
-/** @typedef {{ download: Copies, result: import("./types").Result, words: import("./types").Words, language: string }} Props */
+/** @typedef {import("./types").Words} Words */
+/** @typedef {{ download: Copies, result: import("./types").Result, words: Words, language: string }} Props */
 
 /** @param {Props} props */
 export function Download(props) {
@@ -34,7 +35,12 @@ function Ended({ download, result, words, language }) {
     Box,
     null,
     (result.state === "failed" || result.state === "retrying") &&
-      h(Notice, { title: words.downloadFailed, mb: 4 }, words.downloadFailures(countText(files, language), failed)),
+      h(
+        Notice,
+        { title: words.downloadFailed, mb: 4 },
+        words.downloadFailures(files ? countText(files, language) : "", failed ? countText(failed, language) : ""),
+        h(Reasons, { download, words, language }),
+      ),
     h(FactList, {
       facts: [
         [words.copies, words.files(files)],
@@ -52,6 +58,23 @@ function Ended({ download, result, words, language }) {
     paths.length > 0 &&
       paths.length < files &&
       h(Quiet, { mt: 2 }, words.shownOnly(...counts([paths.length, files], language))),
+  );
+}
+
+/** Why it failed, as the log says it. @param {{ download: Copies, words: Words, language: string }} props */
+function Reasons({ download, words, language }) {
+  const { failures, failed, reason } = download;
+  const texts = [...(reason ? [reason] : []), ...failures.map((failure) => `${failure.id}: ${failure.reason}`)];
+  if (texts.length === 0) return h(Text, { as: "span", display: "block" }, words.seeLog);
+  return h(
+    Box,
+    null,
+    h(
+      Box,
+      { as: "ul", "aria-label": words.reasons, lang: "en", mt: 1, ps: 5, listStyleType: "disc" },
+      texts.map((text, index) => h(Box, { as: "li", key: index, overflowWrap: "anywhere" }, text)),
+    ),
+    failures.length < failed && h(Text, null, words.shownOnly(...counts([failures.length, failed], language))),
   );
 }
 

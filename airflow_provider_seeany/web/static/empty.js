@@ -1,7 +1,7 @@
 /** The page without results: how to begin, or how to find what there is. */
 
 import { address, usePoll } from "./api.js";
-import { CopyTextButton } from "./copy_button.js";
+import { CopyButton } from "./copy_button.js";
 import { Chakra, h, InLink, Panel, Quiet } from "./elements.js";
 
 const { Box, Button, Flex, Heading } = Chakra;
@@ -58,6 +58,6 @@ export function Empty({ words }) {
       },
       EXAMPLE,
     ),
-    h(Flex, { justify: "center", mt: 2 }, h(CopyTextButton, { name: words.copyDag, text: () => EXAMPLE, words })),
+    h(Flex, { justify: "center", mt: 2 }, h(CopyButton, { name: words.copyDag, text: () => EXAMPLE, words })),
   );
 }

@@ -1,20 +1,24 @@
 /** Videos and pictures from another site, and a placeholder where that site forbids embedding. */
 
-import { CopyButton } from "./copy_button.js";
 import { Chakra, h, OutLink, Quiet, useEffect, useRef, useState } from "./elements.js";
 import { isPicture, isWebUrl } from "./format.js";
 import { useLongList } from "./long_list.js";
-import { fileName, saveAll } from "./save.js";
+import { useRefused } from "./policy.js";
 
-const { Box, Button, Flex } = Chakra;
+const { Box, Flex } = Chakra;
 
 /** @typedef {import("./types").Words} Words */
 
 const FRAME = { borderRadius: "md", overflow: "hidden", bg: "bg.emphasized", position: "relative" };
 const FILL = { display: "block", width: "100%", height: "100%" };
 
-/** @param {{ url: string | null, words: Words, ratio?: string }} props */
-function Placeholder({ url, words, ratio = "16 / 9" }) {
+/**
+ * @param {{ url: string | null, directive: import("./policy.js").Directive, words: Words, ratio?: string,
+ *   hasAdvice?: boolean }} props `directive`: of a policy that may have refused it; `hasAdvice`: whether there is room
+ *   for what can be done about that
+ */
+function Placeholder({ url, directive, words, ratio = "16 / 9", hasAdvice = false }) {
+  const isRefused = useRefused(directive, url);
   return h(
     Flex,
     {
@@ -27,7 +31,8 @@ function Placeholder({ url, words, ratio = "16 / 9" }) {
       p: 3,
       textAlign: "center",
     },
-    h(Quiet, null, words.cannotEmbed),
+    h(Quiet, null, isRefused ? words.refused(directive) : words.cannotEmbed),
+    isRefused && hasAdvice && h(Quiet, null, words.allowHost(new URL(url ?? "").host, directive)),
     url && h(OutLink, { href: url, fontSize: "sm" }, words.openOriginal),
   );
 }
@@ -36,7 +41,7 @@ function Placeholder({ url, words, ratio = "16 / 9" }) {
 export function Player({ url, poster, label, words }) {
   const [failed, setFailed] = useState(false);
   useEffect(() => setFailed(false), [url]);
-  if (failed || !isWebUrl(url)) return h(Placeholder, { url, words });
+  if (failed || !isWebUrl(url)) return h(Placeholder, { url, directive: "media-src", words, hasAdvice: true });
   return h(
     Box,
     { ...FRAME, bg: "black" },
@@ -56,7 +61,7 @@ export function Player({ url, poster, label, words }) {
 /** @param {{ url: string, label: string, words: Words }} props */
 export function Picture({ url, label, words }) {
   const [failed, setFailed] = useState(false);
-  if (failed || !isWebUrl(url)) return h(Placeholder, { url, words, ratio: "1" });
+  if (failed || !isWebUrl(url)) return h(Placeholder, { url, directive: "img-src", words, ratio: "1" });
   return h(
     Box,
     { ...FRAME, aspectRatio: "1" },
@@ -73,11 +78,11 @@ export function Picture({ url, label, words }) {
 
 /**
  * The result files of an image set: pictures as pictures, others as links.
- * @param {{ urls: string[], words: Words }} props
+ * @param {{ urls: string[], words: Words, language: string }} props
  */
-export function FileGrid({ urls, words }) {
+export function FileGrid({ urls, words, language }) {
   const columns = "repeat(auto-fill, minmax(9rem, 1fr))";
-  const { shown, list, more } = useLongList([...new Set(urls)].filter(isWebUrl), words);
+  const { shown, list, more } = useLongList([...new Set(urls)].filter(isWebUrl), words, language);
   return h(
     Box,
     null,
@@ -110,42 +115,6 @@ function PictureNumber({ number }) {
 }
 
 /**
- * Copies the URLs of several files, and downloads the files.
- * @param {{ files: { id: string, url: string }[], words: Words }} props
- */
-export function FileButtons({ files, words }) {
-  const [outcome, setOutcome] = useState("");
-  const [isListed, setIsListed] = useState(0);
-  const [isBusy, setIsBusy] = useState(false);
-  async function download() {
-    if (isBusy) return;
-    setIsBusy(true);
-    setIsListed(0);
-    const named = files.map(({ id, url }, index) => ({ url, name: fileName(id, index + 1, url) }));
-    const listed = await saveAll(named, (number) => setOutcome(words.downloadedOf(number, files.length)));
-    setOutcome(listed < files.length ? words.downloadedAll : "");
-    setIsListed(listed);
-    setIsBusy(false);
-  }
-  return h(
-    Box,
-    null,
-    h(
-      Flex,
-      { gap: 2, wrap: "wrap" },
-      h(CopyButton, { urls: files.map(({ url }) => url), words }),
-      files.length > 1 &&
-        h(
-          Button,
-          { size: "sm", variant: "outline", "aria-disabled": isBusy, onClick: () => void download() },
-          h("span", { "aria-live": "polite" }, outcome || words.downloadAll),
-        ),
-    ),
-    isListed > 0 && h(Quiet, { mt: 2, role: "status" }, words.onlyListed(isListed)),
-  );
-}
-
-/**
  * A thumbnail that plays while a pointer or the keyboard's focus is on it.
  * @param {{ result: import("./types").Result, label: string, words: Words, playing: boolean }} props
  */
@@ -161,7 +130,10 @@ export function Preview({ result, label, words, playing }) {
     // A browser may refuse to play; the picture is still there then.
     if (plays) video.current?.play().catch(() => undefined);
   }, [plays]);
-  if (!picture && !isShown(url)) return h(Placeholder, { url: url ?? result.first_result, words });
+  if (!picture && !isShown(url)) {
+    const directive = url ? "media-src" : "img-src";
+    return h(Placeholder, { url: url ?? result.first_result, directive, words });
+  }
   return h(
     Box,
     { ...FRAME, aspectRatio: "16 / 9" },

@@ -2,7 +2,7 @@
 
 import { address, usePoll } from "./api.js";
 import { filterCount, MAX_LISTED, PER_PAGE, useChosen } from "./chosen.js";
-import { CopyTextButton } from "./copy_button.js";
+import { CopyButton } from "./copy_button.js";
 import { Chakra, h, LoadError, Quiet, useEffect, useMemo, useSyncExternalStore } from "./elements.js";
 import { Empty, NoneFound } from "./empty.js";
 import { Filters } from "./filters.js";
@@ -20,7 +20,11 @@ const { Box, Button, Flex, Heading } = Chakra;
 /** @typedef {import("./chosen.js").Choose} Choose */
 
 const POLL_SECONDS = 15;
-const DAY = 24 * 3600;
+
+/** The end of this minute, in Unix seconds. */
+function wholeMinute() {
+  return Math.ceil(Date.now() / 60_000) * 60;
+}
 
 export function ResultsPage() {
   const { words, language } = useWords();
@@ -28,12 +32,13 @@ export function ResultsPage() {
   const isNarrow = useIsNarrow();
   const page = Number(chosen.page);
   // Whole minutes, so that a new rendering does not change the URL.
-  const now = useMemo(() => Math.ceil(Date.now() / 60_000) * 60, [chosen.days, chosen.page, chosen.sort]);
-  const until = Number(chosen.until) || now;
-  const since = until - Number(chosen.days) * DAY;
-  const filters = { dag_id: chosen.dag, conn_id: chosen.connection, state: chosen.state, search: chosen.q, since };
+  const opened = useMemo(wholeMinute, [chosen.days, chosen.page, chosen.sort]);
+  const until = Number(chosen.until) || opened;
+  const { dag, connection, state, q, days } = chosen;
+  const filters = { dag_id: dag, conn_id: connection, state, search: q, days };
   // What ends meanwhile moves only the first page of the newest: in another order nobody could tell what it has moved.
   const isLive = page === 1 && (chosen.sort === "newest" || chosen.state === "waiting");
+  // The server computes the range at each poll: it moves with the clock, however long the page is open.
   const found = { ...filters, until: isLive ? "" : until };
   const offset = (page - 1) * PER_PAGE;
   const list = usePoll(
@@ -47,7 +52,8 @@ export function ResultsPage() {
   // With all that this page shows, also if its browser's clock is behind or it has been open for long.
   const newest = Math.max(Math.ceil(Date.now() / 1000), (list.data?.results[0]?.at ?? 0) + 1);
   const zone = viewersZone();
-  const all = usePoll(address("summary", { since, zone }), () => 4 * POLL_SECONDS);
+  const all = usePoll(address("summary", { days, zone }), () => 4 * POLL_SECONDS);
+  const now = useMemo(wholeMinute, [all.data]);
 
   const results = list.data ? [...list.data.waiting, ...list.data.results] : [];
   const isTable = chosen.view === "table";
@@ -58,7 +64,7 @@ export function ResultsPage() {
     h(Filters, { chosen, choose, summary: all.data, words }),
     all.error && !list.error && h(LoadError, { error: all.error, words }),
     // The sums are not those of a search.
-    all.data && !chosen.q && h(Spend, { summary: all.data, chosen, choose, since, until, words, language }),
+    all.data && !chosen.q && h(Spend, { summary: all.data, chosen, choose, now, words, language }),
     h(
       Flex,
       { justify: "space-between", align: "center", gap: 2, wrap: "wrap" },
@@ -115,7 +121,7 @@ function Export({ found, words }) {
       { size: "sm", variant: "outline", asChild: true },
       h("a", { href: address("results.csv", found), download: true }, words.exportCsv),
     ),
-    h(CopyTextButton, { name: words.copyAllUrls, text: urls, words }),
+    h(CopyButton, { name: words.copyAllUrls, text: urls, words }),
   );
 }
 

@@ -15,18 +15,20 @@ const { Box, Button, Flex, Heading, Text } = Chakra;
 /** @typedef {import("./chosen.js").Choose} Choose */
 
 const POLL_SECONDS = 600; // what was spent in the period before hardly changes
+const HOUR = 3600;
 
 /**
- * @param {{ summary: Summary, chosen: Chosen, choose: Choose, since: number, until: number, words: Words,
- *   language: string }} props
+ * @param {{ summary: Summary, chosen: Chosen, choose: Choose, now: number, words: Words, language: string }} props `now`:
+ *   the end of the range, in Unix seconds
  */
-export function Spend({ summary, chosen, choose, since, until, words, language }) {
+export function Spend({ summary, chosen, choose, now, words, language }) {
   const id = React.useId();
   const isOpen = chosen.spend === "open";
-  const before = usePoll(
-    address("summary", { since: 2 * since - until, until: since, zone: viewersZone() }),
-    () => POLL_SECONDS,
-  );
+  const { days } = chosen;
+  const since = now - Number(days) * 24 * HOUR;
+  // In whole hours, so that it is not requested anew each minute.
+  const until = Math.floor(since / HOUR) * HOUR;
+  const before = usePoll(address("summary", { days, until, zone: viewersZone() }), () => POLL_SECONDS);
   const groups = chosenOf(summary, chosen);
   const sums = totals(groups.flatMap((group) => group.cost));
   if (sums.length === 0) return null;
@@ -62,13 +64,15 @@ export function Spend({ summary, chosen, choose, since, until, words, language }
         h(Text, { as: "strong", fontWeight: "semibold" }, costText(sums)),
       ),
       earlier && h(Quiet, { as: "span" }, beforeText(sums, earlier, words, language)),
+      // Sums go by how the waits ended, whatever Airflow has made of them.
+      ["failed", "timed_out"].includes(chosen.state) && h(Quiet, { as: "span" }, words.spendOfEnds),
     ),
     isOpen &&
       h(
         Flex,
         { id, direction: "column", gap: 6, px: 4, pt: 3, pb: 4 },
         sums.map((total) =>
-          h(Currency, { key: total.unit, total, groups, chosen, choose, since, until, words, language }),
+          h(Currency, { key: total.unit, total, groups, chosen, choose, since, now, words, language }),
         ),
         h(
           Box,
@@ -76,16 +80,16 @@ export function Spend({ summary, chosen, choose, since, until, words, language }
           h(
             Button,
             { size: "sm", variant: "outline", asChild: true },
-            h("a", { href: address("summary.csv", csvOf(chosen, since)), download: true }, words.exportSums),
+            h("a", { href: address("summary.csv", csvOf(chosen)), download: true }, words.exportSums),
           ),
         ),
       ),
   );
 }
 
-/** @param {Chosen} chosen @param {number} since */
-function csvOf(chosen, since) {
-  return { dag_id: chosen.dag, conn_id: chosen.connection, state: chosen.state, since, zone: viewersZone() };
+/** @param {Chosen} chosen */
+function csvOf({ dag, connection, state, days }) {
+  return { dag_id: dag, conn_id: connection, state, days, zone: viewersZone() };
 }
 
 /** @param {Summary} summary @param {Chosen} chosen */
@@ -110,10 +114,10 @@ function beforeText(sums, earlier, words, language) {
 }
 
 /**
- * @param {{ total: Money, groups: Group[], chosen: Chosen, choose: Choose, since: number, until: number, words: Words,
+ * @param {{ total: Money, groups: Group[], chosen: Chosen, choose: Choose, since: number, now: number, words: Words,
  *   language: string }} props
  */
-function Currency({ total, groups, chosen, choose, since, until, words, language }) {
+function Currency({ total, groups, chosen, choose, since, now, words, language }) {
   const { unit } = total;
   /** @param {"day" | "dag_id" | "conn_id"} by @param {string[]} names */
   const bars = (by, names = [...new Set(groups.map((group) => group[by]))]) =>
@@ -125,7 +129,7 @@ function Currency({ total, groups, chosen, choose, since, until, words, language
           .flatMap((group) => group.cost.filter((money) => money.unit === unit).map((money) => money.amount)),
       ),
     }));
-  const days = bars("day", [...new Set([...daysOf(since, until), ...groups.map((group) => group.day)])].sort());
+  const days = bars("day", [...new Set([...daysOf(since, now), ...groups.map((group) => group.day)])].sort());
   const isCharted = days.filter(({ amount }) => Number(amount) !== 0).length > 1;
   const more = { unit, words, language };
   return h(

@@ -7,7 +7,8 @@ import { CopyButton } from "./copy_button.js";
 import { Chakra, FactList, h, InLink, LoadError, Moment, Notice, Quiet, StateBadge } from "./elements.js";
 import { Failure } from "./failure.js";
 import { costText, countText, resultsPath, isWebUrl } from "./format.js";
-import { FileButtons, FileGrid, Player } from "./media.js";
+import { FileButtons } from "./file_buttons.js";
+import { FileGrid, Player } from "./media.js";
 import { WaitProgress } from "./progress.js";
 import { useWords } from "./words.js";
 
@@ -96,7 +97,8 @@ function Head({ result, words }) {
       result.seeany_task_id ?? (result.total === null ? "SeeAny" : words.batch),
     ),
     h(StateBadge, { state: result.state, isPartial: result.is_partial, isTaskFailed: result.is_task_failed, words }),
-    result.seeany_task_id && h(CopyButton, { urls: [result.seeany_task_id], label: words.copyId, size: "xs", words }),
+    result.seeany_task_id &&
+      h(CopyButton, { text: () => result.seeany_task_id ?? "", name: words.copyId, size: "xs", words }),
     result.conn_id && h(Quiet, { as: "span", overflowWrap: "anywhere" }, words.named(words.connection, result.conn_id)),
     h(InLink, { to: resultsPath(result.dag_id), fontSize: "sm" }, words.dagResults),
   );
@@ -138,7 +140,11 @@ function Ended({ view, result, words, language }) {
           h(
             Flex,
             { gap: 2, wrap: "wrap" },
-            h(FileButtons, { files: (result.video_url ? [url] : urls).map((each) => ({ id, url: each })), words }),
+            h(FileButtons, {
+              files: (result.video_url ? [url] : urls).map((each) => ({ id, url: each })),
+              words,
+              language,
+            }),
             (result.video_url || urls.length === 1) &&
               h(
                 Button,
@@ -148,7 +154,7 @@ function Ended({ view, result, words, language }) {
           ),
       ),
     ),
-    others.length > 0 && !isBatch && h(FileGrid, { urls: others, words }),
+    others.length > 0 && !isBatch && h(FileGrid, { urls: others, words, language }),
     !isBatch &&
       urls.length > 0 &&
       urls.length < result.results &&

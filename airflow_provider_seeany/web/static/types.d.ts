@@ -62,6 +62,8 @@ export interface BatchRow {
   id: string;
   state: "completed" | "failed";
   url: string | null;
+  /** The other result files, as far as the batch's result has them. */
+  other_urls: string[];
   thumbnail_url: string | null;
   results: number;
   cost: Money | null;
@@ -69,7 +71,13 @@ export interface BatchRow {
   is_partial: boolean;
 }
 
-/** What a download has stored so far; the folder, and the first paths in it, only at its end. */
+/** A file, or all files of a SeeAny task, that could not be stored, and why, in English. */
+export interface DownloadFailure {
+  id: string;
+  reason: string;
+}
+
+/** What a download has stored so far; the folder, the first paths in it and the first failures only at its end. */
 export interface Download {
   files: number;
   total: number | null;
@@ -77,6 +85,9 @@ export interface Download {
   failed: number;
   folder: string | null;
   paths: string[];
+  failures: DownloadFailure[];
+  /** Why it ended as a whole, in English. */
+  reason: string | null;
 }
 
 export interface TaskView {
@@ -85,6 +96,8 @@ export interface TaskView {
   result: Result | null;
   result_urls: string[];
   batch: BatchRow[];
+  /** Whether the batch was so large that its result has one file of each task. */
+  has_first_files_only: boolean;
   download: Download | null;
 }
 

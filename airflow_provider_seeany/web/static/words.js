@@ -70,23 +70,39 @@ export const ENGLISH = {
   size: "Size",
   folder: "Folder",
   downloadFailed: "The download failed",
-  downloadFailures: (/** @type {string} */ stored, /** @type {number} */ failed) =>
-    `Files stored: ${stored}, which a retry keeps. ` +
-    (failed ? `Failed: ${failed}. The log lists the failures.` : "See the log."),
+  /** Each empty for none. */
+  downloadFailures: (/** @type {string} */ stored, /** @type {string} */ failed) =>
+    `${stored && `Files stored: ${stored}, which a retry keeps. `}${failed && `Failed: ${failed}.`}`,
+  reasons: "Reasons",
+  seeLog: "See the log.",
   image: (/** @type {number} */ number) => `Image ${number}`,
-  copyUrl: (/** @type {number} */ count) => (count === 1 ? "Copy URL" : `Copy all ${count} URLs`),
+  copyUrl: (/** @type {string} */ count) => (count === "1" ? "Copy URL" : `Copy all ${count} URLs`),
   copyId: "Copy id",
   downloadAll: "Download all",
-  downloadedOf: (/** @type {number} */ count, /** @type {number} */ total) => `Downloading ${count} of ${total} …`,
-  downloadedAll: "Downloaded",
-  onlyListed: (/** @type {number} */ count) =>
-    `The site of ${count === 1 ? "1 file" : `${count} files`} allows no download from here. ` +
-    "urls.txt has the URLs, for a download manager.",
+  downloadMany: (/** @type {string} */ count) =>
+    `This saves ${count} files, one after the other. Your browser may ask whether this page may save several files. ` +
+    "For very many or large files, copy the URLs into a download manager instead.",
+  downloadFiles: (/** @type {string} */ count) => `Download ${count} files`,
+  downloadedOf: (/** @type {string} */ count, /** @type {string} */ total) => `Downloading ${count} of ${total} …`,
+  downloadEnded: (/** @type {string} */ count, /** @type {string} */ total) => `${count} of ${total} files downloaded.`,
+  downloadCancelled: (/** @type {string} */ count, /** @type {string} */ total) =>
+    `Cancelled after ${count} of ${total} files.`,
+  cancel: "Cancel",
+  onlyListed: (/** @type {number} */ count, /** @type {boolean} */ isRefused) => {
+    const files = count === 1 ? "1 file" : `${count} files`;
+    const why = isRefused
+      ? `This page's Content-Security-Policy allows no download of ${files} (connect-src). `
+      : `The site of ${files} allows no download from here. `;
+    return `${why}urls.txt has the URLs, for a download manager.`;
+  },
   dagResults: "Results of this DAG",
   copied: "Copied",
   notCopied: "Not copied",
   openOriginal: "Open original",
   cannotEmbed: "Cannot be shown here.",
+  refused: (/** @type {string} */ directive) => `Blocked by this page's Content-Security-Policy (${directive}).`,
+  allowHost: (/** @type {string} */ host, /** @type {string} */ directive) =>
+    `To show it here, whoever sets that policy has to add ${host} to ${directive}.`,
   progress: "Progress",
   left: (/** @type {number} */ seconds) => {
     if (seconds < 100) return `about ${Math.round(seconds)} s left`;
@@ -149,7 +165,12 @@ export const ENGLISH = {
     (failed ? `, ${failed} failed` : ""),
   notDone: (/** @type {string} */ count) => `, ${count} not done`,
   batch: "Batch",
-  showMore: (/** @type {number} */ more, /** @type {number} */ left) => `Show ${more} more of ${left}`,
+  showMore: (/** @type {string} */ more, /** @type {string} */ left) => `Show ${more} more of ${left}`,
+  showNext: (/** @type {string} */ more) => `Show ${more} more`,
+  showAll: (/** @type {string} */ total) => `Show all ${total}`,
+  searchIds: "Search SeeAny ids",
+  noneFound: "No SeeAny task of this batch matches.",
+  firstFilesOnly: "The result of a batch of this size has only the first file of each task.",
   shownOnly: (/** @type {string} */ shown, /** @type {string} */ total) => `Only ${shown} of ${total} are listed.`,
   batchEmpty: "The batch is too large for a table here. Its results stay available by their ids.",
   emptyTitle: "Nothing here yet",
@@ -187,6 +208,7 @@ export const ENGLISH = {
   spendBefore: (/** @type {string} */ cost, /** @type {string} */ change) =>
     `Period before: ${cost}${change && ` (${change})`}`,
   nothingBefore: "No spend in the period before",
+  spendOfEnds: "Includes waits that Airflow retries or has skipped",
   spendPerConnection: "Spend per connection",
   less: "Show less",
   emptyConnect: "Add a connection of type SeeAny, then this DAG. Its result appears here when its task ends.",
@@ -246,19 +268,31 @@ const CHINESE = {
   folder: "目录",
   downloadFailed: "下载失败",
   downloadFailures: (stored, failed) =>
-    `已存储 ${stored} 个文件，重试时保留。` + (failed ? `失败 ${failed} 个，原因见日志。` : "详情见日志。"),
+    `${stored && `已存储 ${stored} 个文件，重试时保留。`}${failed && `失败 ${failed} 个。`}`,
+  reasons: "原因",
+  seeLog: "详情见日志。",
   image: (number) => `图片 ${number}`,
-  copyUrl: (count) => (count === 1 ? "复制链接" : `复制全部 ${count} 个链接`),
+  copyUrl: (count) => (count === "1" ? "复制链接" : `复制全部 ${count} 个链接`),
   copyId: "复制 id",
   downloadAll: "全部下载",
+  downloadMany: (count) =>
+    `将逐个保存 ${count} 个文件，浏览器可能会询问是否允许此页面保存多个文件。文件很多或很大时，建议复制链接，用下载工具下载。`,
+  downloadFiles: (count) => `下载 ${count} 个文件`,
   downloadedOf: (count, total) => `正在下载第 ${count} 个，共 ${total} 个 …`,
-  downloadedAll: "已下载",
-  onlyListed: (count) => `有 ${count} 个文件所在的站点不允许从此页面下载，链接已存入 urls.txt，可用下载工具下载。`,
+  downloadEnded: (count, total) => `已下载 ${count} / ${total} 个文件。`,
+  downloadCancelled: (count, total) => `已取消，此前已下载 ${count} / ${total} 个文件。`,
+  cancel: "取消",
+  onlyListed: (count, isRefused) =>
+    (isRefused
+      ? `此页面的内容安全策略（Content-Security-Policy 的 connect-src）不允许下载其中 ${count} 个文件，`
+      : `有 ${count} 个文件所在的站点不允许从此页面下载，`) + "链接已存入 urls.txt，可用下载工具下载。",
   dagResults: "此 DAG 的结果",
   copied: "已复制",
   notCopied: "复制失败",
   openOriginal: "打开原文件",
   cannotEmbed: "无法在此显示。",
+  refused: (directive) => `被此页面的内容安全策略（Content-Security-Policy 的 ${directive}）阻止。`,
+  allowHost: (host, directive) => `如需在此显示，请让设置该策略的管理员将 ${host} 加入 ${directive}。`,
   progress: "进度",
   left: (seconds) => {
     if (seconds < 100) return `约剩 ${Math.round(seconds)} 秒`;
@@ -314,6 +348,11 @@ const CHINESE = {
   notDone: (count) => `，未结束 ${count}`,
   batch: "批次",
   showMore: (more, left) => `再显示 ${more} 个（剩余 ${left} 个）`,
+  showNext: (more) => `再显示 ${more} 个`,
+  showAll: (total) => `显示全部 ${total} 个`,
+  searchIds: "搜索 SeeAny id",
+  noneFound: "此批次中没有符合条件的任务。",
+  firstFilesOnly: "此批次较大，其结果中每个任务只有第一个文件。",
   shownOnly: (shown, total) => `仅列出 ${total} 个中的 ${shown} 个。`,
   batchEmpty: "批次过大，无法在此列表显示；结果仍可按 id 获取。",
   emptyTitle: "暂无内容",
@@ -350,6 +389,7 @@ const CHINESE = {
   spendIn: (days) => `${CHINESE.ranges[days]}花费：`,
   spendBefore: (cost, change) => `上一周期：${cost}${change && `（${change}）`}`,
   nothingBefore: "上一周期无花费",
+  spendOfEnds: "包括等待重试或已跳过的任务",
   spendPerConnection: "各连接花费",
   less: "收起",
   emptyConnect: "添加一个 SeeAny 类型的连接，再添加如下 DAG；任务结束后，结果会显示在这里。",

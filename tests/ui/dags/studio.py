@@ -28,6 +28,8 @@ with DAG("shoe_videos", schedule=None):
         path=f"file://{os.environ['AIRFLOW_HOME']}/kept",
         allow_private_addresses=True,
     )
+    # The simulator is at a private address.
+    SeeAnyDownloadOperator(task_id="lost", result=finished.output, path=f"file://{os.environ['AIRFLOW_HOME']}/lost")
     SeeAnyTaskSensor.partial(task_id="colours").expand(seeany_task_id=["video-3s-blue-shoes", "video-3s-green-shoes"])
     SeeAnyTaskSensor(task_id="under_way", seeany_task_id="video-900s-winter-boots")
     SeeAnyTaskSensor(task_id="poking", seeany_task_id="never-clogs", deferrable=False, poke_interval=5)

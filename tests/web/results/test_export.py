@@ -40,6 +40,28 @@ def test_every_result_that_matches_the_filters_has_a_line(client_of: ClientOf, s
     assert {row["url"].rpartition("/")[2] for row in rows} == {"output.mp4"}
 
 
+def test_a_batch_is_a_line_for_each_of_its_tasks(client_of: ClientOf, session: Session) -> None:
+    results = ResultCollector(["vid_1", "set_2", "=cmd()"])
+    paid = {"status": "completed", "usage": {"cost": 0.1, "cost_unit": "CNY"}}
+    results.add(0, SeeAnyTask.from_payload({"id": "vid_1", "video_url": "https://cdn.example/1.mp4", **paid}))
+    images = [{"url": f"https://cdn.example/{n}.jpg"} for n in range(3)]
+    results.add(1, SeeAnyTask.from_payload({"id": "set_2", "object": "image_set", "images": images, **paid}))
+    results.fail(2, "违反内容安全策略")
+    result = results.result().as_json()
+    fill(session, [Record.of_batch(result, conn_id="c")], dag_ids=["dag_0"])
+    push_foreign(session, "return_value", result, map_index=0)
+    run_id = client_of("admin").get("/api/results").json()["results"][0]["run_id"]
+
+    rows = rows_of(client_of, f"/api/dags/dag_0/batch.csv?run_id={run_id}&task_id=wait&map_index=0")
+
+    assert [(row["seeany_task_id"], row["state"], row["cost"], row["files"], row["reason"]) for row in rows] == [
+        ("vid_1", "completed", "0.1", "1", ""),
+        ("set_2", "completed", "0.1", "3", ""),
+        ("'=cmd()", "failed", "", "0", "违反内容安全策略"),
+    ]
+    assert (rows[0]["url"], rows[0]["currency"]) == ("https://cdn.example/1.mp4", "CNY")
+
+
 def test_many_results_are_read_in_parts(client_of: ClientOf, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queries, "EXPORTED_AT_ONCE", 10)
     # Many of one second: where a part ends, the next one goes on.

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from airflow_provider_seeany.web.results.batch import MAX_FILES_LISTED
 from airflow_provider_seeany.web.results.pages import MAX_LISTED
-from airflow_provider_seeany.web.results.views import MAX_FILES_LISTED
 from airflow_provider_seeany.xcoms.record import BatchCounts
 from tests.copies import settle
 from tests.web.conftest import TASK, ClientOf

@@ -23,6 +23,7 @@ from airflow_provider_seeany.api.collector import ResultCollector
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.exceptions import SeeAnyBatchFailed, SeeAnyTaskFailed
 from airflow_provider_seeany.web.results import queries, views
+from airflow_provider_seeany.web.results.batch import BatchRow
 from airflow_provider_seeany.xcoms.record import Copies, Progress, Record
 from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY, key_at
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
@@ -270,7 +271,7 @@ def test_a_batch_that_failed_shows_which_tasks_failed_and_why(session: Session) 
     failure = Record.of_error(error, conn_id="studio", seeany_task_id=None, batch=result)
     push_xcoms(session, instance, failure.xcoms(instance))
 
-    assert view(session, instance).batch == [views.BatchRow(id="b", state="failed", reason="违反")]
+    assert view(session, instance).batch == [BatchRow(id="b", state="failed", reason="违反")]
 
 
 def test_a_partial_failure_shows_the_files_that_were_made(session: Session) -> None:

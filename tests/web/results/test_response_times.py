@@ -62,6 +62,8 @@ PAGES = {
     "one DAG's failures through a connection": "dag_id=dag_7&conn_id=studio&state=failed",
     "a connection that brought nothing": "conn_id=unknown",
     "a state that nothing ended in": "state=timed_out",
+    "what is retried": "state=retrying",
+    "what was skipped": "state=skipped",
     "what is waiting": "state=waiting",
     "far back": f"until={NOW - 20 * DAY}",
     "a year": f"since={NOW - 366 * DAY}&limit=200",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from decimal import Decimal
 from types import ModuleType
 from typing import get_args
@@ -21,10 +22,11 @@ from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.exceptions import SeeAnyBatchFailed
 from airflow_provider_seeany.outcomes import batch_timeout
 from airflow_provider_seeany.web import one_at_a_time
-from airflow_provider_seeany.web.results import by_cost, pages, queries, views
+from airflow_provider_seeany.web.results import by_cost, pages, queries, routes, views
 from airflow_provider_seeany.web.results.conditions import conditions_of
 from airflow_provider_seeany.web.results.pages import MAX_LISTED
 from airflow_provider_seeany.xcoms.record import PARTIAL_RESULT_KEY, BatchCounts, Copies, Progress, Record
+from airflow_provider_seeany.xcoms.record_key import State as RecordState
 from airflow_provider_seeany.xcoms.record_key import hash_part, key_at
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 from airflow_provider_seeany.xcoms.untrusted import convert
@@ -43,6 +45,7 @@ from tests.web.results.history import (
     statements,
 )
 
+BATCH_CSV = TASK.replace("/task?", "/batch.csv?")
 ROUTES = [
     "/api/results",
     "/api/results.csv",
@@ -51,6 +54,7 @@ ROUTES = [
     "/api/summary.csv",
     "/api/setup",
     TASK.format("dag_0", "x", 0),
+    BATCH_CSV.format("dag_0", "x", 0),
 ]
 
 
@@ -79,7 +83,8 @@ def test_a_user_never_sees_rows_of_a_dag_that_the_user_may_not_read(client_of: C
     assert other.get("/api/summary?dag_id=dag_0").status_code == 403
     row = client_of("dag_0").get("/api/results").json()["results"][0]
     assert client_of("dag_0").get(TASK.format("dag_0", row["run_id"], row["map_index"])).status_code == 200
-    assert other.get(TASK.format("dag_0", row["run_id"], row["map_index"])).status_code == 403
+    for path in (TASK, BATCH_CSV):
+        assert other.get(path.format("dag_0", row["run_id"], row["map_index"])).status_code == 403
 
 
 @pytest.mark.parametrize(("limit", "sizes"), [(7, [7] * 14 + [2]), (10, [10] * 10), (200, [100])])
@@ -113,6 +118,8 @@ def test_pages_have_no_gaps_and_no_duplicates(
         {"conn_id": "\0"},
         {"limit": 201},
         {"since": -1},
+        {"days": 0},
+        {"days": 367},
         {"state": "lost"},
     ],
     ids=str,
@@ -143,6 +150,7 @@ PATHS_WITH_NAMES = [
 NUMBERS = [
     "results?since={}",
     "results?until={}",
+    "results?days={}",
     "results?limit={}",
     "results?offset={}",
     "dags/dag_0/task?run_id=r&task_id=t&map_index={}",
@@ -206,6 +214,59 @@ def test_filters_filter(client_of: ClientOf, session: Session, parameters: dict[
         assert sum(group["count"] for group in groups) == len(expected)
 
 
+# The end of a wait, what Airflow's task instance has become, and the state that both are shown as.
+SHOWN: list[tuple[RecordState, str | None, str]] = [
+    ("completed", "success", "completed"),
+    ("completed", "up_for_retry", "completed"),
+    ("failed", "failed", "failed"),
+    ("failed", "up_for_retry", "retrying"),
+    ("failed", "skipped", "skipped"),
+    ("failed", None, "retrying"),
+    ("timed_out", "failed", "timed_out"),
+    ("timed_out", "running", "retrying"),
+    ("timed_out", "skipped", "skipped"),
+    ("failed", "removed", "failed"),
+]
+
+
+@pytest.mark.parametrize("order", ["newest", "highest_cost"])
+@pytest.mark.parametrize("state", ["completed", "failed", "timed_out", "retrying", "skipped"])
+def test_a_state_finds_and_counts_what_is_shown_in_it(
+    client_of: ClientOf, session: Session, state: str, order: str
+) -> None:
+    now = time.time()
+    fill(session, [record(now - 60 - n, number=n, state=end) for n, (end, _, _) in enumerate(SHOWN)], dag_ids=["dag_0"])
+    for number, (_, task_state, _) in enumerate(SHOWN):
+        session.execute(update(TaskInstance).where(TaskInstance.map_index == number).values(state=task_state))
+    session.commit()
+    wanted = [number for number, (*_, shown) in enumerate(SHOWN) if shown == state]
+    client = client_of("admin")
+
+    found = client.get("/api/results", params={"state": state, "order": order, "limit": len(wanted)}).json()
+    assert [row["map_index"] for row in found["results"]] == wanted
+    assert {row["state"] for row in found["results"]} == {state}
+    assert found["total"] == len(wanted)
+    lines = client.get("/api/results.csv", params={"state": state}).text.splitlines()
+    assert [line.split(",")[1] for line in lines[1:]] == [state] * len(wanted)
+
+
+def test_a_range_of_days_moves_with_the_clock(
+    client_of: ClientOf, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+    fill(session, [record(now - DAY + 600)], dag_ids=["dag_0"])
+    client = client_of("admin")
+
+    def counts() -> list[int]:
+        found = client.get("/api/results?days=1").json()["total"]
+        return [found, sum(group["count"] for group in client.get("/api/summary?days=1").json()["groups"])]
+
+    assert counts() == [1, 1]
+    monkeypatch.setattr(routes.time, "time", lambda: now + 1200)
+    assert counts() == [0, 0]
+    assert client.get(f"/api/results?days=1&until={int(now)}").json()["total"] == 1
+
+
 @pytest.mark.parametrize(
     ("search", "found"),
     [
@@ -229,9 +290,12 @@ def test_a_search_finds_a_whole_seeany_id_or_a_part_of_a_dags_or_a_runs_name(
     assert response["total"] == len(found)
 
 
+@pytest.mark.parametrize("state", ["failed", "retrying", "skipped"])
 @pytest.mark.parametrize("database", [mysql, postgresql, sqlite])
-def test_the_conditions_of_a_list_are_known_to_every_database_of_airflow(database: ModuleType) -> None:
-    filters = views.Filters(since=0, until=DAY, conn_id="studio", state="failed", search="50%_of")
+def test_the_conditions_of_a_list_are_known_to_every_database_of_airflow(
+    database: ModuleType, state: views.State
+) -> None:
+    filters = views.Filters(since=0, until=DAY, conn_id="studio", state=state, search="50%_of")
 
     statement = select(XComModel.key).where(*conditions_of(["dag_0", "dag_1"], filters))
     assert "run_id" in str(statement.compile(dialect=database.dialect()))
@@ -357,7 +421,7 @@ def test_a_wait_that_has_ended_shows_all_of_it(client_of: ClientOf, session: Ses
 
 
 @pytest.mark.parametrize(("count", "detail", "named"), [(2, "full", 9), (150, "table", 1)])
-def test_a_batch_links_the_first_file_of_an_image_set(
+def test_a_batch_links_all_files_of_an_image_set_that_its_result_has(
     client_of: ClientOf, session: Session, count: int, detail: str, named: int
 ) -> None:
     ids = [f"set_{number:06}" for number in range(count)]
@@ -372,9 +436,12 @@ def test_a_batch_links_the_first_file_of_an_image_set(
     push_foreign(session, "return_value", result, map_index=0)
     row = client_of("admin").get("/api/results").json()["results"][0]
 
-    batch = client_of("admin").get(TASK.format("dag_0", row["run_id"], 0)).json()["batch"]
+    view = client_of("admin").get(TASK.format("dag_0", row["run_id"], 0)).json()
+    batch = view["batch"]
     assert [each["id"] for each in batch] == ids
-    assert (batch[1]["url"], batch[1]["results"]) == ("https://cdn.example/set_000001/0.jpg", named)
+    assert view["has_first_files_only"] == (detail == "table")
+    urls = [f"https://cdn.example/set_000001/{number}.jpg" for number in range(named)]
+    assert (batch[1]["results"], [batch[1]["url"], *batch[1]["other_urls"]]) == (named, urls)
 
 
 @pytest.mark.parametrize(

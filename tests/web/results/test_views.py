@@ -9,8 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from airflow_provider_seeany.api.batch_result import Failure
 from airflow_provider_seeany.web.app import STATIC
 from airflow_provider_seeany.web.results import views
+from airflow_provider_seeany.web.results.batch import BatchRow
 from airflow_provider_seeany.xcoms.record import BatchCounts, Copies, Progress, Record
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 from airflow_provider_seeany.xcoms.untrusted import Money
@@ -58,18 +60,37 @@ def test_each_field_that_a_wait_pushes_and_the_page_shows_is_converted(pushed: A
 
 
 def test_each_field_of_a_download_is_shown() -> None:
-    copies = Copies(files=2, total=3, size=4, failed=1, folder="s3://b", paths=["s3://b/v.mp4"])
+    copies = Copies(
+        files=2,
+        total=3,
+        size=4,
+        failed=1,
+        folder="s3://b",
+        paths=["s3://b/v.mp4"],
+        failures=[Failure("vid_2", "video: HTTP 404")],
+        reason="no space is left",
+    )
 
     assert asdict(views.Download.of(copies)) == msgspec.to_builtins(copies)
 
 
 def test_a_download_that_another_dag_made_up_is_not_larger_than_ours() -> None:
-    copies = Copies(files=-1, total=10**30, size=10**30, folder="x" * 5000, paths=["y" * 5000] * 5000)
+    copies = Copies(
+        files=-1,
+        total=10**30,
+        size=10**30,
+        folder="x" * 5000,
+        paths=["y" * 5000] * 5000,
+        failures=[Failure("z" * 5000, "z" * 5000)] * 5000,
+        reason="z" * 5000,
+    )
 
     shown = views.Download.of(copies)
 
     assert (shown.files, shown.total, shown.size, len(shown.folder or "")) == (0, 10**15, 10**15, 1000)
     assert [len(path) for path in shown.paths] == [1000] * 50
+    assert [len(each.id + each.reason) for each in shown.failures] == [2000] * 20
+    assert len(shown.reason or "") == 1000
 
 
 FAILED_AND = {
@@ -111,7 +132,9 @@ def test_numbers_of_an_error_that_another_dag_made_up_are_few_and_small() -> Non
     assert {len(name): number for name, number in numbers.items()} == {1000: 1}
 
 
-@pytest.mark.parametrize("kind", [views.Result, views.Group, views.BatchRow, views.Download, views.TaskView, Money])
+@pytest.mark.parametrize(
+    "kind", [views.Result, views.Group, BatchRow, views.Download, views.DownloadFailure, views.TaskView, Money]
+)
 def test_the_types_of_the_ui_name_the_fields_of_the_responses(kind: Any) -> None:
     types = (STATIC / "types.d.ts").read_text("utf-8")
     interface = re.search(rf"interface {kind.__name__} \{{(.*?)^\}}", types, re.DOTALL | re.MULTILINE)
