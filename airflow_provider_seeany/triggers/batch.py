@@ -61,8 +61,7 @@ class SeeAnyTaskBatchTrigger(BaseSeeAnyTrigger):
         path, arguments = super().serialize()
         return path, {"seeany_task_ids": self.seeany_task_ids, "stored_ids": self.stored_ids, **arguments}
 
-    async def on_kill(self) -> None:
-        """Log what continues without this wait. Called by Airflow 3.3 and newer."""
+    async def _killed(self) -> None:
         state = await self._log_killed()
         if self.stored_ids is not None and state is not None and state not in CONTINUING_STATES:
             # A user has ended the task, so no worker will delete them.
