@@ -182,7 +182,7 @@ def test_example_one_video_hands_url_and_cost_to_the_next_task(run_dag: RunDag) 
 
     video = run.xcoms("result")["video_url"]
     assert run.xcoms("publish")["return_value"] == video
-    assert f"publishing {video}, which cost 0.7 CNY" in run.log("publish")
+    assert f"publishing {video}, which cost 0.7" in run.log("publish")
 
 
 def test_example_many_videos_adds_up_what_they_cost(run_dag: RunDag) -> None:
@@ -196,7 +196,7 @@ def test_example_publish_videos_reads_url_and_cost_from_the_event_that_started_i
     started = started_run(airflow, "seeany_publish_videos")
 
     assert started.xcoms("publish")["return_value"] == [video]
-    assert f"publishing {video}, which cost 0.7 CNY" in started.log("publish")
+    assert f"publishing {video}, which cost 0.7" in started.log("publish")
 
 
 def test_example_keep_images_creates_waits_copies_and_publishes_the_copies(
