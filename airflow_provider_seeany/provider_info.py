@@ -95,7 +95,6 @@ def get_provider_info() -> dict[str, Any]:
         },
         "extra-links": [
             "airflow_provider_seeany.links.task.WatchVideoLink",
-            "airflow_provider_seeany.links.task.ThumbnailLink",
             "airflow_provider_seeany.links.task.FirstFileLink",
         ],
     }

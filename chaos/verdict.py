@@ -11,10 +11,12 @@ import msgspec
 
 from airflow_provider_seeany.api.batch_result import Failure
 from airflow_provider_seeany.api.task import SeeAnyTask
-from airflow_provider_seeany.links.task import RESULT_LINKS
+from airflow_provider_seeany.links.task import links_of
 from airflow_provider_seeany.simulator import v1
 from airflow_provider_seeany.simulator.scenario import Scenario
+from airflow_provider_seeany.xcoms.raw import decode_json
 from airflow_provider_seeany.xcoms.record_key import FIRST_KEY, LAST_KEY, PROGRESS_KEY
+from airflow_provider_seeany.xcoms.result import field_xcoms
 from chaos.plan import PlannedWait
 
 # Expected in the log of a failed wait.
@@ -62,9 +64,10 @@ def problems(wait: PlannedWait, observed: Observed, service: Service) -> Iterato
     expected = expected_xcoms(wait, service)
     # The XComs for the UI are checked separately: they depend on what the triggerer saw during the wait.
     own = {key for key in observed.xcoms if key.startswith(PROGRESS_KEY)}
-    yield from _about_xcoms(
-        expected, {key: value for key, value in observed.xcoms.items() if value != "" and key not in own}
-    )
+    others = {key: value for key, value in observed.xcoms.items() if key not in own}
+    # Airflow encodes the links of a wait without a worker twice.
+    links = {key: decode_json(value) for key, value in others.items() if key.startswith("_link_")}
+    yield from _about_xcoms(expected, {**others, **links})
     if sum(FIRST_KEY <= key < LAST_KEY for key in own) > 1:
         yield f"has more than one record for the UI: {sorted(own)}"
     if len(observed.reached_downstream) != 1:
@@ -95,9 +98,8 @@ def expected_xcoms(wait: PlannedWait, service: Service) -> dict[str, Any]:
     if wait.kind == "batch":
         return {"return_value": _batch_result(tasks)}
     (task,) = tasks
-    links = {link.xcom_key: link.url_of(task) for link in RESULT_LINKS}
-    xcoms = {**task.result_fields(), "return_value": task.as_json(), **links}
-    return {key: value for key, value in xcoms.items() if value != ""}
+    links = {link.xcom_key: link.url_of(task) for link in links_of(task)}
+    return {**field_xcoms(task), "return_value": task.as_json(), **links}
 
 
 def seconds_late(wait: PlannedWait, observed: Observed, service: Service) -> float | None:

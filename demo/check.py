@@ -20,7 +20,6 @@ from local_airflow import DagRun, LocalAirflow
 
 _TIMEOUT = 20
 _ENDED_WELL = ("completed", "succeeded", "partial_failed")
-_VIDEO_KEYS = ("video_url", "thumbnail_url", "duration", "resolution")
 # Prefixes of content types; a real service's storage often says only octet-stream.
 _VIDEO = ("video/",)
 _IMAGE = ("image/",)
@@ -47,6 +46,11 @@ class Received:
     name: WaitName
     payload: Mapping[str, Any]
     xcoms: Mapping[str, Any]
+
+    @property
+    def unit(self) -> str:
+        """The currency of its cost."""
+        return (self.payload.get("usage") or {}).get("cost_unit") or ""
 
 
 @dataclass(frozen=True)
@@ -177,16 +181,8 @@ def _differences(received: Received, served: Mapping[str, Any] | None) -> Iterab
 
 
 def _expected_xcoms(served: Mapping[str, Any]) -> dict[str, Any]:
-    usage = served.get("usage") or {}
-    values = {
-        **{key: served.get(key) for key in _VIDEO_KEYS},
-        "cost": usage.get("cost"),
-        "cost_unit": usage.get("cost_unit"),
-        **_completed_at(served),
-    }
-    if video := served.get("video_url"):
-        values["result_urls"] = [video]
-    elif images := _image_urls(served):
+    values = {"video_url": served.get("video_url"), "cost": (served.get("usage") or {}).get("cost")}
+    if images := _image_urls(served):
         values["result_urls"] = images
     return {key: value for key, value in values.items() if value is not None}
 

@@ -141,13 +141,12 @@ def received_table(evidence: Evidence) -> Table:
     table.add_column("length, size", no_wrap=True)
     table.add_column("completed_at", overflow="fold")
     for each in evidence.received:
-        xcoms = each.xcoms
         table.add_row(
             str(each.name),
-            Text(_urls(xcoms)),
-            Text(totals_text({xcoms.get("cost_unit", ""): xcoms["cost"]} if "cost" in xcoms else {})),
-            Text(_length_and_size(xcoms)),
-            Text(str(xcoms.get("completed_at", ""))),
+            Text(_urls(each.xcoms)),
+            Text(totals_text({each.unit: each.xcoms["cost"]} if "cost" in each.xcoms else {})),
+            Text(_length_and_size(each.payload)),
+            Text(str(each.payload.get("completed_at", ""))),
         )
     return table
 
@@ -182,9 +181,9 @@ def _urls(xcoms: Mapping[str, Any]) -> str:
     return str(urls[0]) + (f"\nand {len(urls) - 1} more" if len(urls) > 1 else "")
 
 
-def _length_and_size(xcoms: Mapping[str, Any]) -> str:
-    length = f"{xcoms['duration']} s" if "duration" in xcoms else ""
-    return ", ".join(part for part in (length, str(xcoms.get("resolution", ""))) if part)
+def _length_and_size(payload: Mapping[str, Any]) -> str:
+    length = f"{payload['duration']} s" if "duration" in payload else ""
+    return ", ".join(part for part in (length, str(payload.get("resolution", ""))) if part)
 
 
 def _percent(wait: WaitView) -> str:

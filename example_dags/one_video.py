@@ -24,12 +24,12 @@ def seeany_one_video():
     result = SeeAnyTaskResultOperator(task_id="result", seeany_task_id=seeany_task_id)
 
     @task
-    def publish(video_url: str, cost: float, cost_unit: str) -> str:
-        print(f"publishing {video_url}, which cost {cost} {cost_unit}")
+    def publish(video_url: str, cost: float) -> str:
+        print(f"publishing {video_url}, which cost {cost}")
         return video_url
 
     wait >> result
-    publish(result.output["video_url"], result.output["cost"], result.output["cost_unit"])
+    publish(result.output["video_url"], result.output["cost"])
 
 
 seeany_one_video()

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from airflow.sdk.execution_time.comms import XComResult
+from airflow.triggers.base import TriggerEvent
 
 
 class Supervisor:
@@ -37,3 +38,7 @@ class Supervisor:
     async def asend(self, message: Any) -> Any:
         """Handle a trigger's message."""
         return self.send(message)
+
+    def handle(self, event: TriggerEvent) -> None:
+        """Store the XComs of an event that ends the task, encoded twice as Airflow 3.3 does."""
+        self.xcoms |= {key: json.dumps(value) for key, value in (getattr(event, "xcoms", None) or {}).items()}

@@ -80,7 +80,6 @@ def test_provider_info_names_every_part_of_the_package() -> None:
         "airflow_provider_seeany.hooks.seeany",
         "airflow_provider_seeany.hooks.seeany.SeeAnyHook",
         "airflow_provider_seeany.links.task.FirstFileLink",
-        "airflow_provider_seeany.links.task.ThumbnailLink",
         "airflow_provider_seeany.links.task.WatchVideoLink",
         "airflow_provider_seeany.operators.budget",
         "airflow_provider_seeany.operators.download",

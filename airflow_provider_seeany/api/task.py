@@ -257,7 +257,7 @@ class SeeAnyTask(msgspec.Struct, frozen=True, kw_only=True):
             self.resolution,
             self.completed_at and self.completed_at.to_iso8601_string(),
             list(self.result_urls) or None,
-            # Also if it is not: a downstream task that reads an XCom which is missing fails.
+            # Also if it is not, so that whoever reads it need not ask whether it is there.
             self.is_partial,
         )
         return {name: value for name, value in zip(RESULT_FIELDS, values, strict=True) if value is not None}
@@ -274,7 +274,7 @@ RESULT_FIELDS = (
     "result_urls",
     "is_partial",
 )
-"""The fields of a completed task that get XComs of their own, by their names."""
+"""The fields that sum up a completed task, by their names: those of the events of its assets."""
 
 _DOCUMENTED = tuple(name for name in SeeAnyTask.__struct_fields__ if name not in ("payload", "unparsed"))
 _TASK_FIELDS = tuple(name for name in _DOCUMENTED if name not in ("id", "status", "error"))

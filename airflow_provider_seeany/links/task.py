@@ -22,13 +22,14 @@ class _ResultLink(BaseOperatorLink):
 
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
         """Return the URL, or an empty string (which hides the button) unless it is an http(s) URL."""
-        return self.url_of(getattr(operator, "finished", None))
+        task = getattr(operator, "finished", None)
+        return "" if task is None else self.url_of(task)
 
-    def url_of(self, task: SeeAnyTask | None) -> str:
+    def url_of(self, task: SeeAnyTask) -> str:
         """Return the URL to show for a task that has ended, or an empty string."""
         from airflow_provider_seeany.api.result_urls import web_url
 
-        return (web_url(self._url_in(task)) if task is not None else None) or ""
+        return web_url(self._url_in(task)) or ""
 
     def _url_in(self, task: SeeAnyTask) -> str | None:
         raise NotImplementedError
@@ -43,15 +44,6 @@ class WatchVideoLink(_ResultLink):
         return task.video_url
 
 
-class ThumbnailLink(_ResultLink):
-    """The finished video's thumbnail."""
-
-    name = "Thumbnail"
-
-    def _url_in(self, task: SeeAnyTask) -> str | None:
-        return task.thumbnail_url
-
-
 class FirstFileLink(_ResultLink):
     """The first file of a result that has no video: of an image set, for example. The tab SeeAny shows all of them."""
 
@@ -61,5 +53,10 @@ class FirstFileLink(_ResultLink):
         return None if task.video_url else next(iter(task.result_urls), None)
 
 
-RESULT_LINKS = (WatchVideoLink(), ThumbnailLink(), FirstFileLink())
+RESULT_LINKS = (WatchVideoLink(), FirstFileLink())
 """The links of every task that waits."""
+
+
+def links_of(task: SeeAnyTask) -> tuple[_ResultLink, ...]:
+    """Return the links that lead somewhere once the task has ended: Airflow stores each in an XCom."""
+    return tuple(link for link in RESULT_LINKS if link.url_of(task))

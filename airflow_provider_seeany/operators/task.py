@@ -18,9 +18,9 @@ class SeeAnyTaskResultOperator(BaseTaskWaitOperator):
 
     ``return_value`` is the response as a JSON object, ``completed_at`` in it an ISO 8601 UTC string; a partial result
     has ``is_partial`` in it.
-    Under keys of their own: ``video_url``, ``thumbnail_url``, ``cost`` (the JSON number as given),
-    ``cost_unit``, ``duration``, ``resolution``, ``completed_at``, ``result_urls`` (a list) and ``is_partial`` (always).
-    Fields missing from the response are not pushed, and none is with ``do_xcom_push=False``.
+    Under keys of their own: ``video_url``, ``cost`` (the JSON number as given), and ``result_urls`` (a list) if there
+    are other files than the video. Fields missing from the response are not pushed, and none is with
+    ``do_xcom_push=False``.
 
     It takes the parameters of :class:`~airflow_provider_seeany.wait.base.BaseTaskWaitOperator`, among them
     ``seeany_task_id``, ``seeany_conn_id``, ``timeout``, ``max_poll_interval``, ``deferrable``, ``worker_free``,

@@ -21,7 +21,7 @@ from airflow_provider_seeany.xcoms.result import publishes_progress
 MIN_INTERVAL = 10.0  # minimum seconds between two writes of one wait
 
 MAX_PER_SECOND = 2.0
-"""Maximum number of writes in a second, roughly, of all waits of a triggerer: each is one to Airflow's database."""
+"""Maximum number of writes in a second of all waits of a triggerer, whose supervisor handles one message at a time."""
 
 
 class ProgressPublisher:
@@ -36,6 +36,8 @@ class ProgressPublisher:
     """
 
     _live: ClassVar[int] = 0
+    _any_at: ClassVar[float] = 0.0
+    """When any wait may write again, on the monotonic clock."""
 
     def __init__(self, xcoms: TriggererXComs | None, about: Progress, *, log: Log) -> None:
         self._xcoms = xcoms
@@ -76,7 +78,7 @@ class ProgressPublisher:
             )
 
     def _is_due(self) -> bool:
-        return self._is_enabled and self._writing is None and monotonic() >= self._next_at
+        return self._is_enabled and self._writing is None and monotonic() >= max(self._next_at, self._any_at)
 
     def _publish(self, **fields: Any) -> None:
         progress = msgspec.structs.replace(self._about, at=int(time.time()), **fields)
@@ -84,7 +86,9 @@ class ProgressPublisher:
         if before is not None and msgspec.structs.replace(before, at=progress.at) == progress:
             return
         self._published = progress
-        self._next_at = monotonic() + max(MIN_INTERVAL, ProgressPublisher._live / MAX_PER_SECOND)
+        now = monotonic()
+        self._next_at = now + max(MIN_INTERVAL, ProgressPublisher._live / MAX_PER_SECOND)
+        ProgressPublisher._any_at = now + 1 / MAX_PER_SECOND
         self._writing = asyncio.create_task(self._write(progress))
 
     async def _write(self, progress: Progress) -> None:

@@ -126,6 +126,9 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
         task_instance = _TemplateTaskInstance(context["ti"])
         known = {**context, "ti": task_instance, "task_instance": task_instance}
         super().render_template_fields(known, jinja_env)  # type: ignore[arg-type]
+        # Airflow makes the whole DAG anew for each such wait, and would keep it until the wait ends.
+        context["ti"].task = None  # type: ignore[assignment]
+        context.clear()  # type: ignore[attr-defined]
 
     @cached_property
     def _settings(self) -> TaskSettings:
@@ -153,32 +156,34 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
         if not self.end_from_trigger:
             return TriggerEvent(msgspec.to_builtins(await self._outcome()))
         assert self.xcoms is not None
-        await self._changed(self.xcoms.claim())
+        assert self.task_instance is not None
+        if self.task_instance.try_number > 1:
+            # The XComs of an earlier try are deleted before the wait; else the claim comes with the first progress.
+            await self._changed(self.xcoms.claim())
         outcome = await self._outcome()
         task = SeeAnyTask.from_payload(outcome.payload) if isinstance(outcome, Finished) else None
         if task is None or not task.is_success(accept_partial=self._settings.accept_partial):
             await self._changed(self.xcoms.withdraw())
         else:
             do_xcom_push = self._settings.do_xcom_push
-            if await self._changed(self.xcoms.push(task, conn_id=self.seeany_conn_id, do_xcom_push=do_xcom_push)):
+            push = self.xcoms.push(task, conn_id=self.seeany_conn_id, do_xcom_push=do_xcom_push)
+            if (with_event := await self._changed(push)) is not None:
                 if not self.xcoms.had_result:
                     record = Record.of_task(task, conn_id=self.seeany_conn_id)
                     metrics.wait_ended(record, mode=self._mode, seconds=time.time() - self._began())
-                return TaskSuccessEvent()
+                return TaskSuccessEvent(xcoms=with_event)
         # If the task instance is no longer this try's own, Airflow drops the event.
         return TriggerEvent(msgspec.to_builtins(outcome))
 
-    async def _changed(self, change: Awaitable[None]) -> bool:
-        """Change XComs and return whether that succeeded; Airflow's database may be unavailable for a moment."""
+    async def _changed(self, change: Awaitable[Value]) -> Value | None:
+        """Change XComs; return ``None`` if that failed, as Airflow's database may be unavailable for a moment."""
         try:
-            await change
+            return await change
         except NotOwned as error:
             self.log.info("This triggerer writes nothing more for %s: %s", self._about, error)
-            return False
         except Exception:
             self.log.exception("Airflow did not let the triggerer change XComs")
-            return False
-        return True
+        return None
 
     async def _outcome(self) -> Outcome | Unrendered:
         outcome = await self._reported(self._poll_until_end())

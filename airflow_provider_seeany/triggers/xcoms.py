@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from airflow_provider_seeany.api.task import RESULT_FIELDS
 from airflow_provider_seeany.links.task import RESULT_LINKS
 from airflow_provider_seeany.xcoms.raw import RawXCom, supervisor
 from airflow_provider_seeany.xcoms.record import Claim, Owner
 from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY, bypasses_backend
-from airflow_provider_seeany.xcoms.result import result_xcoms
+from airflow_provider_seeany.xcoms.result import FIELD_KEYS, result_xcoms
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 
 if TYPE_CHECKING:
     from airflow_provider_seeany.api.task import SeeAnyTask
 
-_FIRST = RESULT_LINKS[0].xcom_key
+_FIRST = "return_value"
 
 CHECK_VALID_FOR = 5.0
 """Seconds after which a write needs another check; one for each would triple the messages of a busy triggerer."""
@@ -40,9 +39,11 @@ class TriggererXComs:
     the claim is its own. Either can change after a check; but that is valid for a few seconds only, hardly enough to
     clear a task and run it again, and the clock reveals a suspension.
 
-    The XComs are sent one by one: Airflow 3.3 stores those of a ``TaskSuccessEvent`` encoded twice. A link, which is
-    part of every result, is pushed first and deleted last: without it there is nothing of a result. The values go
-    through a custom XCom backend, as a worker's do; the provider's own XComs and the links bypass it.
+    Each message costs the triggerer's supervisor some milliseconds, one after the other for all waits. So what bypasses
+    a custom XCom backend, the links and the provider's own XComs, goes with the event that ends the Airflow task.
+    Airflow stores it in the same transaction, encoded twice, which its readers expect. The values that others read are
+    sent one by one, through the backend. ``return_value`` is pushed first and deleted last: without it there is nothing
+    of a result.
 
     Whoever ``clears`` deletes the XComs of an earlier try, as Airflow does if a worker starts the wait.
     """
@@ -54,7 +55,7 @@ class TriggererXComs:
         self._is_claimed = False
         self._checked_at = 0.0
         self.had_result = False
-        """Whether this try had a record when it was claimed: an earlier triggerer ended the wait, and was killed."""
+        """Whether this try had a result when it was claimed: an earlier triggerer ended the wait, and was killed."""
 
     async def claim(self, progress: Mapping[str, Any] | None = None) -> None:
         """
@@ -73,7 +74,7 @@ class TriggererXComs:
             clearing = Claim(owner=self._owner, record=before.record, is_clearing=True)
             await self._xcom(PROGRESS_KEY).aset(msgspec.to_builtins(clearing))
             await self._clear(before.record)
-        elif before.owner == self._owner and before.record is not None:
+        elif before.owner == self._owner and await self.has_result():
             self._is_claimed = self.had_result = True
             return
         await self._set_claimed(progress or {})
@@ -83,30 +84,30 @@ class TriggererXComs:
         """Claim the task instance, or check the claim if the last check is no longer valid; else as :meth:`claim`."""
         if not self._is_claimed:
             await self.claim()
-        elif abs(time.time() - self._checked_at) > CHECK_VALID_FOR:
+        if abs(time.time() - self._checked_at) > CHECK_VALID_FOR:
             await self._check_claim()
 
     async def publish(self, progress: Mapping[str, Any]) -> None:
-        """Push the progress; raise :class:`NotOwned` also if a result was pushed."""
+        """Push the progress."""
         if not self._is_claimed:
             await self.claim(progress)
-        elif (await self._check_claim()).record is not None:
-            raise NotOwned("another triggerer has pushed the result")
         else:
+            await self._check_claim()
             await self._set_claimed(progress)
 
-    async def push(self, task: SeeAnyTask, *, conn_id: str, do_xcom_push: bool) -> None:
-        """Push the links, and the values and the record if the Airflow task pushes XComs."""
+    async def push(self, task: SeeAnyTask, *, conn_id: str, do_xcom_push: bool) -> dict[str, Any]:
+        """Push the values, if the Airflow task pushes XComs; return what its event has to push."""
         xcoms = result_xcoms(task, conn_id=conn_id, do_xcom_push=do_xcom_push, task_instance=self._key)
+        with_event = {}
         for key, value in xcoms.items():
-            await self.check()
-            if key == PROGRESS_KEY:
-                await self._delete_other_record(value["record"])
-                await self._set_claimed(value)
+            if bypasses_backend(key):
+                with_event[key] = self._claimed(value) if key == PROGRESS_KEY else value
             else:
-                await self._xcom(key).aset(value if bypasses_backend(key) else await self._through_backend(key, value))
-        if PROGRESS_KEY not in xcoms:
+                await self.check()
+                await self._xcom(key).aset(await self._through_backend(key, value))
+        if not do_xcom_push and self._is_claimed:
             await self._delete(PROGRESS_KEY)
+        return with_event
 
     async def withdraw(self) -> None:
         """Delete the claim, the progress and what :meth:`push` may have pushed, which is nearly always nothing."""
@@ -117,8 +118,11 @@ class TriggererXComs:
         await self._delete(PROGRESS_KEY)
 
     async def has_result(self) -> bool:
-        """Return whether a result, or a part of it, was pushed, by any triggerer."""
-        return await self._xcom(_FIRST).aget() is not None
+        """Return whether a result, or a part of it, was pushed, by any triggerer; without XComs it has links only."""
+        for key in (_FIRST, *(link.xcom_key for link in RESULT_LINKS)):
+            if await self._xcom(key).aget() is not None:
+                return True
+        return False
 
     @property
     def _owner(self) -> Owner:
@@ -128,7 +132,10 @@ class TriggererXComs:
         return RawXCom(key, self._key)
 
     async def _set_claimed(self, value: Mapping[str, Any]) -> None:
-        await self._xcom(PROGRESS_KEY).aset({**value, **msgspec.to_builtins(Claim(owner=self._owner))})
+        await self._xcom(PROGRESS_KEY).aset(self._claimed(value))
+
+    def _claimed(self, value: Mapping[str, Any]) -> dict[str, Any]:
+        return {**value, **msgspec.to_builtins(Claim(owner=self._owner))}
 
     async def _has_earlier_xcoms(self, before: Claim) -> bool:
         """Return whether there may be XComs of an earlier try."""
@@ -152,15 +159,9 @@ class TriggererXComs:
             raise NotOwned("another try of the task has begun")
         return claim
 
-    async def _delete_other_record(self, record_key: str) -> None:
-        """Delete the record that another triggerer of this try pushed, unless both have the same moment and key."""
-        earlier = Claim.read(await self._xcom(PROGRESS_KEY).aget())
-        if earlier.owner == self._owner and earlier.record not in (None, record_key):
-            await self._delete(earlier.record)
-
     async def _clear(self, record_key: str | None) -> None:
         records = [] if record_key is None else [record_key]
-        for key in ("return_value", *RESULT_FIELDS, *(link.xcom_key for link in RESULT_LINKS[1:]), *records, _FIRST):
+        for key in (*FIELD_KEYS, *(link.xcom_key for link in RESULT_LINKS), *records, _FIRST):
             await self._delete(key)
 
     async def _delete(self, key: str) -> None:

@@ -124,6 +124,8 @@ class BaseSeeAnyOperator(BaseOperator):
 
         if is_wait:
             self.waiting_ti = context.get("ti")
+        # Airflow stores each link in an XCom whenever a worker leaves the task, also one that leads nowhere yet.
+        self.operator_extra_links = ()
         try:
             yield
         except AirflowException as error:
@@ -317,11 +319,14 @@ class BaseTaskWaitOperator(StartsFromTrigger, BaseSeeAnyOperator):
         An XComArg such as ``wait.output["video_url"]`` names an XCom by its key; it does not look into
         ``return_value``.
         """
+        from airflow_provider_seeany.links.task import links_of
         from airflow_provider_seeany.xcoms.record import Record
+        from airflow_provider_seeany.xcoms.result import field_xcoms
 
         self.finished = task
+        self.operator_extra_links = links_of(task)
         if self.do_xcom_push:
-            for key, value in task.result_fields().items():
+            for key, value in field_xcoms(task).items():
                 context["ti"].xcom_push(key=key, value=value)
         self.record_success(context, Record.of_task(task, conn_id=self.seeany_conn_id))
         if self.outlets:

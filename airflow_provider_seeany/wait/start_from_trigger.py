@@ -82,6 +82,15 @@ _KNOWN_OF_A_CLASS = frozenset(
 """What a user's subclass may define: ``__init__``, whose result the attributes show, and its looks."""
 
 
+MAX_DAG_TASKS = 300
+"""
+Maximum number of tasks in the DAG of a wait without a worker.
+
+Airflow hands the whole DAG to the triggerer with each such wait, all that start at once in one message: 300 waits in a
+DAG of 300 tasks are some 65 MB, 1000 in one of 1000 are eleven times as much.
+"""
+
+
 class _DecidedLate:
     """An attribute of Airflow's operators that a wait computes when it is read, as its DAG is complete by then."""
 
@@ -173,6 +182,8 @@ def _reasons(operator: StartsFromTrigger) -> Iterator[str]:
         yield "wait_for_completion is off"
     if not operator.has_dag():  # type: ignore[no-untyped-call]
         yield "its DAG is not known where it is made"
+    if (tasks := len(operator.dag.task_dict)) > MAX_DAG_TASKS:
+        yield f"its DAG has {tasks} tasks, and Airflow hands all of them over with each wait (maximum {MAX_DAG_TASKS})"
     if conf.getboolean("triggerer", "queues_enabled", fallback=False):
         yield "[triggerer] queues_enabled is on, and Airflow gives a trigger that it starts itself no queue"
     yield from _reasons_in_class(type(operator))

@@ -4,7 +4,23 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import msgspec
+
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
+
+
+def decode_json(value: object) -> object:
+    """
+    Decode a value that is stored as JSON text; any other value stays as it is.
+
+    Airflow 3.3 encodes the XComs of the event that ends a task twice, and some XCom backends return text.
+    """
+    if isinstance(value, str):
+        try:
+            return msgspec.json.decode(value)
+        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+            return value
+    return value
 
 
 def supervisor() -> Any:

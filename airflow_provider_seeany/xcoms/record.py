@@ -22,6 +22,7 @@ from airflow_provider_seeany.api.costs import Costs
 from airflow_provider_seeany.api.result_urls import is_web_url
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.text import sanitize
+from airflow_provider_seeany.xcoms.raw import decode_json
 from airflow_provider_seeany.xcoms.record_key import FIRST_KEY, LAST_KEY, PROGRESS_KEY, State, record_key
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def read(cls, value: object) -> Claim:
         """Read the value of that XCom; an empty claim if it is anything else, as any DAG may push under any key."""
         try:
-            claim = msgspec.convert(value, cls)
+            claim = msgspec.convert(decode_json(value), cls)
         except msgspec.ValidationError:
             return cls()
         is_record_key = claim.record is None or FIRST_KEY <= claim.record < LAST_KEY

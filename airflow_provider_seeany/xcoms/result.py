@@ -1,4 +1,8 @@
-"""What a wait pushes when it has ended: the XComs of a completed task, and the record."""
+"""
+What a wait pushes when it has ended: the XComs of a completed task, and the record.
+
+Each XCom is a request of a worker, or a message of a trigger, and a row in Airflow's database: so few fields have one.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_provider_seeany.links.task import RESULT_LINKS
+from airflow_provider_seeany.links.task import links_of
 from airflow_provider_seeany.xcoms.raw import RawXCom
 from airflow_provider_seeany.xcoms.record import Claim, Progress, Record
 from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY
@@ -18,18 +22,37 @@ if TYPE_CHECKING:
     from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 
 
+FIELD_KEYS = ("video_url", "cost", "result_urls")
+"""The fields that get XComs of their own, under their names; ``return_value`` has all of them."""
+
+
+def field_xcoms(task: SeeAnyTask) -> dict[str, Any]:
+    """
+    Return the XComs of the fields of a completed task, by key, without missing ones.
+
+    The URLs of all files are left out if the video is the only one.
+    """
+    fields = task.result_fields()
+    if fields.get("result_urls") == [fields.get("video_url")]:
+        del fields["result_urls"]
+    return {key: fields[key] for key in FIELD_KEYS if key in fields}
+
+
 def result_xcoms(
     task: SeeAnyTask, *, conn_id: str, do_xcom_push: bool, task_instance: TaskInstanceKey
 ) -> dict[str, Any]:
-    """Return the XComs of a completed task that ends its wait without a worker, by key; the links in any case."""
-    links = {link.xcom_key: link.url_of(task) for link in RESULT_LINKS}
+    """
+    Return the XComs of a completed task that ends its wait without a worker, by key; the links in any case.
+
+    The values come before those that bypass a custom XCom backend, ``return_value`` first.
+    """
+    links = {link.xcom_key: link.url_of(task) for link in links_of(task)}
     if not do_xcom_push:
         return links
-    # In this order: see TriggererXComs.
     return {
-        **links,
-        **task.result_fields(),
         "return_value": task.as_json(),
+        **field_xcoms(task),
+        **links,
         **Record.of_task(task, conn_id=conn_id).xcoms(task_instance),
     }
 
@@ -43,15 +66,16 @@ def push_record(record: Record | Progress, task_instance: TaskInstanceKey) -> No
     """
     Push a record from a worker, in place of an earlier one or the progress.
 
-    Airflow accepts an XCom from a worker whose try is over, until its supervisor ends it at the next heartbeat.
+    Airflow accepts an XCom from a worker whose try is over, until its supervisor ends it at the next heartbeat. The
+    record of such a try is deleted; but not before a progress, for which that would take a request each time.
     """
-    before = RawXCom(PROGRESS_KEY, task_instance).get()
-    if isinstance(record, Record):
-        record = _with_known_cost(record, before)
     xcoms = record.xcoms(task_instance)
-    earlier = Claim.read(before).record
-    if earlier is not None and earlier not in xcoms:
-        RawXCom(earlier, task_instance).delete()
+    if isinstance(record, Record):
+        before = RawXCom(PROGRESS_KEY, task_instance).get()
+        xcoms = _with_known_cost(record, before).xcoms(task_instance)
+        earlier = Claim.read(before).record
+        if earlier is not None and earlier not in xcoms:
+            RawXCom(earlier, task_instance).delete()
     for key, value in xcoms.items():
         RawXCom(key, task_instance).set(value)
 

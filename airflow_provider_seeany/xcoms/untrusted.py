@@ -16,6 +16,7 @@ from typing import TypeVar
 import msgspec
 
 from airflow_provider_seeany.api.task_id import MAX_TASKS
+from airflow_provider_seeany.xcoms.raw import decode_json
 from airflow_provider_seeany.xcoms.record import MAX_TEXT_LENGTH, BatchCounts, Progress, Record
 
 Pushed = TypeVar("Pushed", Record, Progress)
@@ -44,16 +45,6 @@ def convert(value: object, kind: type[Pushed]) -> Pushed | None:
         return msgspec.convert(decode_json(value), kind)
     except (msgspec.ValidationError, RecursionError):
         return None
-
-
-def decode_json(value: object) -> object:
-    """Decode a value that a database or an XCom backend returns as JSON text; any other value stays as it is."""
-    if isinstance(value, str):
-        try:
-            return msgspec.json.decode(value)
-        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-            return value
-    return value
 
 
 def read_money(cost: object) -> list[Money]:

@@ -19,16 +19,7 @@ from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 # The platform recommends 10 s. The demo uses less with the simulator, to show more progress.
 POLL_SECONDS = float(os.environ.get("SEEANY_DEMO_POLL_SECONDS", "10"))
 SINGLES = {"shoes": "seeany_default", "bag": "seeany_default", "developer": "seeany_developer"}
-KEYS = (
-    "video_url",
-    "thumbnail_url",
-    "cost",
-    "cost_unit",
-    "duration",
-    "resolution",
-    "completed_at",
-    "result_urls",
-)
+KEYS = ("video_url", "cost", "result_urls")
 
 
 def keep_failure(context: Context) -> None:
@@ -77,8 +68,9 @@ def seeany_demo() -> None:
         received = [*singles, *many]
         totals: dict[str, Decimal] = {}
         for each in received:
-            cost, unit = each["xcoms"].get("cost"), each["xcoms"].get("cost_unit", "")
+            cost = each["xcoms"].get("cost")
             if cost is not None:
+                unit = each["payload"]["usage"]["cost_unit"]
                 totals[unit] = totals.get(unit, Decimal(0)) + Decimal(str(cost))
         return {
             "received": received,

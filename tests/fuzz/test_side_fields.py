@@ -211,7 +211,7 @@ def test_a_poking_sensor_delivers_it() -> None:
 
     assert_delivered(wait(SeeAnyTaskSensor, VIDEO, deferrable=False).execute(ctx))
 
-    assert (ctx["ti"].pushed["cost"], ctx["ti"].pushed["cost_unit"], ctx["ti"].pushed["duration"]) == (0.7, "CNY", 5)
+    assert ctx["ti"].pushed["cost"] == 0.7
 
 
 @pytest.mark.usefixtures("_odd_service")

@@ -10,7 +10,6 @@ import pytest
 from airflow_provider_seeany.links.task import (
     RESULT_LINKS,
     FirstFileLink,
-    ThumbnailLink,
     WatchVideoLink,
 )
 from tests.hostile import COMPLETED, VIDEO, HostileServer, reply, task
@@ -27,9 +26,7 @@ def shown(waiting: Any) -> list[str]:
 
 
 @each_kind
-def test_a_finished_wait_leads_to_the_video_and_its_thumbnail(
-    hostile: HostileServer, connect: Connect, kind: Any
-) -> None:
+def test_a_finished_wait_leads_to_the_video(hostile: HostileServer, connect: Connect, kind: Any) -> None:
     connect(host=hostile.url)
     hostile.script(reply(200, COMPLETED))
     at_once, later = wait(kind, VIDEO), wait(kind, VIDEO)
@@ -37,7 +34,7 @@ def test_a_finished_wait_leads_to_the_video_and_its_thumbnail(
     at_once.execute(context())
     later.resume_execution(*finished(COMPLETED), context())
 
-    assert shown(at_once) == shown(later) == [COMPLETED["video_url"], COMPLETED["thumbnail_url"], ""]
+    assert shown(at_once) == shown(later) == [COMPLETED["video_url"]]
 
 
 @each_kind
@@ -51,7 +48,7 @@ def test_links_do_not_depend_on_xcoms(kind: Any) -> None:
 
 @each_kind
 def test_a_wait_that_has_not_finished_leads_nowhere(kind: Any) -> None:
-    assert shown(wait(kind)) == ["", "", ""]
+    assert shown(wait(kind)) == ["", ""]
 
 
 @each_kind
@@ -61,7 +58,7 @@ def test_a_result_without_a_video_leads_to_its_first_file(kind: Any) -> None:
 
     waiting.resume_execution(*finished({"id": "x", "status": "completed", "images": images}), context())
 
-    assert shown(waiting) == ["", "", "https://h/1.png"]
+    assert shown(waiting) == ["https://h/1.png"]
 
 
 BAD_URLS = [
@@ -90,7 +87,7 @@ def test_a_link_leads_to_the_web_or_is_not_there(hostile: HostileServer, connect
 
     waiting.execute(context())
 
-    assert shown(waiting) == ["", "", ""]
+    assert shown(waiting) == []
 
 
 @pytest.mark.parametrize("url", ["https://h/v.mp4?sign=a%2Fb&x=1#t=5", "http://127.0.0.1:8000/v", "HTTPS://h/v"])
@@ -99,9 +96,9 @@ def test_a_link_is_the_url_as_the_service_gave_it(url: str) -> None:
 
     waiting.resume_execution(*finished({"id": "x", "status": "completed", "video_url": url}), context())
 
-    assert shown(waiting) == [url, "", ""]
+    assert shown(waiting) == [url]
 
 
 def test_the_buttons_have_names_of_their_own() -> None:
-    assert [link.name for link in RESULT_LINKS] == ["Watch video", "Thumbnail", "First file"]
-    assert [type(link) for link in RESULT_LINKS] == [WatchVideoLink, ThumbnailLink, FirstFileLink]
+    assert [link.name for link in RESULT_LINKS] == ["Watch video", "First file"]
+    assert [type(link) for link in RESULT_LINKS] == [WatchVideoLink, FirstFileLink]

@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 import pytest
 
 from airflow_provider_seeany.callback.token import TokenClaims, sign_token
+from airflow_provider_seeany.xcoms.raw import decode_json
 from airflow_provider_seeany.xcoms.record_key import FIRST_KEY, LAST_KEY
 from benchmarks.callback import airflow_with_callbacks, callback_url
 from demo.simulator import running_simulator
@@ -256,7 +257,7 @@ class FinishedRun:
     def record(self, task_id: str, map_index: int | None = None) -> dict[str, Any] | None:
         """Return the record that a wait kept for the UI, or what it published of its progress."""
         kept = self.all_xcoms(task_id, map_index)
-        records = [value for key, value in kept.items() if FIRST_KEY <= key < LAST_KEY]
+        records = [decode_json(value) for key, value in kept.items() if FIRST_KEY <= key < LAST_KEY]
         assert len(records) <= 1, kept
         return records[0] if records else kept.get("_seeany")
 

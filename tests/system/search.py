@@ -125,7 +125,7 @@ def _task_ids(airflow: LocalAirflow, dag_id: str, run_id: str) -> list[str]:
 
 
 def _about_a_run(path: str, names: list[str], dag_id: str, run_id: str, task_ids: list[str]) -> Iterator[str]:
-    keys = ["return_value", "video_url", "cost_unit", "_link_WatchVideoLink"] if "xcom_key" in names else [""]
+    keys = ["return_value", "video_url", "cost", "_link_WatchVideoLink"] if "xcom_key" in names else [""]
     for task_id, key in product(task_ids if "task_id" in names else [""], keys):
         values = {
             "dag_id": dag_id,

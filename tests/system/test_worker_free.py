@@ -109,7 +109,7 @@ def test_what_an_earlier_try_pushed_does_not_survive_a_failed_one(run_dag: RunDa
     record = after.record("cleared")
     assert record is not None
     assert record["state"] == "failed"
-    assert after.links("cleared") == {"Watch video": None, "Thumbnail": None, "First file": None}
+    assert after.links("cleared") == {"Watch video": None, "First file": None}
 
 
 @pytest.fixture(scope="module")

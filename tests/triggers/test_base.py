@@ -13,7 +13,6 @@ from airflow.sdk.execution_time.comms import XComResult
 from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_seeany.api.outcome import Crashed
-from airflow_provider_seeany.links.task import RESULT_LINKS
 from airflow_provider_seeany.triggers.base import BaseSeeAnyTrigger
 
 WHERE = {"dag_id": "dag", "task_id": "wait", "run_id": "run"}
@@ -30,8 +29,8 @@ class Comms:
         if message.type == "GetTaskStates":
             state = self._states.get(message.map_index)
             return SimpleNamespace(task_states={"run": {"wait": state}} if state else {})
-        assert message.key == RESULT_LINKS[0].xcom_key
-        return XComResult(key=message.key, value="https://cdn.example/video.mp4" if self._has_result else None)
+        is_there = self._has_result and message.key == "_link_WatchVideoLink"
+        return XComResult(key=message.key, value="https://cdn.example/video.mp4" if is_there else None)
 
 
 class Trigger(BaseSeeAnyTrigger):

@@ -10,7 +10,6 @@ from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_seeany.api.dialects import DEFAULT_DIALECT
 from airflow_provider_seeany.api.dialects.base import Dialect
-from airflow_provider_seeany.api.task import RESULT_FIELDS
 from airflow_provider_seeany.exceptions import (
     SeeAnyTaskFailed,
     SeeAnyTaskTimeout,
@@ -67,7 +66,6 @@ def test_a_task_that_is_done_is_delivered_at_once(hostile: HostileServer, kind: 
 
     assert value.items() >= {**COMPLETED, "completed_at": "2025-06-03T00:02:00Z"}.items()
     assert ctx["ti"].pushed == PUSHED
-    assert tuple(PUSHED) == RESULT_FIELDS
     assert len(hostile.requests) == 1
 
 
@@ -104,5 +102,4 @@ def test_what_the_response_lacks_is_not_pushed(hostile: HostileServer, kind: Any
 
     wait(kind).execute(ctx)
 
-    pushed = {"video_url": "https://h/v", "cost": 0, "result_urls": ["https://h/v"], "is_partial": False}
-    assert ctx["ti"].pushed == pushed
+    assert ctx["ti"].pushed == {"video_url": "https://h/v", "cost": 0}

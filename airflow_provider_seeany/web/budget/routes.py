@@ -24,8 +24,8 @@ from airflow_provider_seeany.budget.query import HEADER, PATH, SpendQuery, query
 from airflow_provider_seeany.web.budget.totals import Scope, Totals
 from airflow_provider_seeany.web.callback.rate_limit import RateLimit
 from airflow_provider_seeany.web.one_at_a_time import RETRY_AFTER, TooBusy
+from airflow_provider_seeany.xcoms.raw import decode_json
 from airflow_provider_seeany.xcoms.task_instance import KEY_COLUMNS
-from airflow_provider_seeany.xcoms.untrusted import decode_json
 
 MAX_LOOK_UPS = 4
 """Maximum number of tokens that are looked up at once: anybody can send one."""

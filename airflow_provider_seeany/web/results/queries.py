@@ -43,6 +43,7 @@ from airflow_provider_seeany.web.results.views import (
     batch_rows,
     result_urls,
 )
+from airflow_provider_seeany.xcoms.raw import decode_json
 from airflow_provider_seeany.xcoms.record import PARTIAL_RESULT_KEY, Copies, Progress, Record
 from airflow_provider_seeany.xcoms.record_key import (
     FIRST_KEY,
@@ -52,7 +53,7 @@ from airflow_provider_seeany.xcoms.record_key import (
     key_at,
 )
 from airflow_provider_seeany.xcoms.task_instance import KEY_COLUMNS, TaskInstanceKey
-from airflow_provider_seeany.xcoms.untrusted import Money, convert, decode_json
+from airflow_provider_seeany.xcoms.untrusted import Money, convert
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Row

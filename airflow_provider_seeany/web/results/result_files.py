@@ -11,8 +11,9 @@ from sqlalchemy import select, tuple_
 
 from airflow_provider_seeany.web.results.queries import all_ended_waits
 from airflow_provider_seeany.web.results.views import Filters, batch_urls, result_urls
+from airflow_provider_seeany.xcoms.raw import decode_json
 from airflow_provider_seeany.xcoms.record import PARTIAL_RESULT_KEY, Record
-from airflow_provider_seeany.xcoms.untrusted import convert, decode_json
+from airflow_provider_seeany.xcoms.untrusted import convert
 
 if TYPE_CHECKING:
     from sqlalchemy import Row
