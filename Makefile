@@ -25,7 +25,9 @@ demo: $(DEMO)  ## Show it at work: a real Airflow against the simulator (KEEP=1 
 test: $(READY)  ## Run all tests, some on real Airflow processes, but those of the next two targets
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder -m "not ui and not large"
 
-test-large: $(READY)  ## Run the tests that take more: PostgreSQL, very many rows, several processes of a kind, the local Airflow itself
+# The driver for MariaDB is built from its sources, so it is installed only where that can work; else its tests are skipped.
+test-large: $(READY)  ## Run the tests that take more: PostgreSQL, MariaDB, very many rows, several processes of a kind, the local Airflow itself
+	@! pkg-config --exists libmariadb || .ci/install $(VENV) constraints.txt --editable '.[dev,dev-mariadb]'
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m large
 
 test-ui: $(READY) node_modules/.ready  ## Check the UI's JavaScript, then test the UI in a real browser (PICTURES=1 renews docs/images)
@@ -74,7 +76,7 @@ bench-scale: $(BENCH)/.ready  ## Measure hundreds of waits at once; an hour, or 
 bench-short: $(READY)  ## The same without the others, in a minute; fails on large regressions only
 	@home=$$(mktemp -d) && AIRFLOW_HOME=$$home $(BIN)/python -m benchmarks.short; status=$$?; rm -rf $$home; exit $$status
 
-COMPILE := uv pip compile pyproject.toml --extra dev --extra docs --universal --python-version 3.11 \
+COMPILE := uv pip compile pyproject.toml --extra dev --extra dev-mariadb --extra docs --universal --python-version 3.11 \
 	--no-emit-index-url --no-annotate --no-header --upgrade --quiet
 
 constraints:  ## Resolve the pinned versions anew, the lowest ones and those of Airflow 3.2, too (needs uv)

@@ -43,6 +43,10 @@ CONTINUING_STATES = ("deferred", "scheduled", "queued", "running")
 """States of a task instance whose wait ended in this triggerer because it continues elsewhere."""
 
 
+_UNDER_WAY: set[asyncio.Task[None]] = set()
+"""What killed triggers have still to do: the event loop itself keeps only weak references."""
+
+
 class BaseSeeAnyTrigger(BaseTrigger):
     """
     Polls until the wait ends, then fires exactly one event.
@@ -112,7 +116,14 @@ class BaseSeeAnyTrigger(BaseTrigger):
         raise NotImplementedError
 
     async def on_kill(self) -> None:
-        """Log what continues without this wait. Called by Airflow 3.3 and newer."""
+        """Log what continues without this wait, and clean up. Called by Airflow 3.3 and newer."""
+        # Airflow 3.3 cancels this again each second until it has returned, which a busy triggerer does not in time.
+        task = asyncio.create_task(self._killed())
+        _UNDER_WAY.add(task)
+        task.add_done_callback(_UNDER_WAY.discard)
+        await asyncio.shield(task)
+
+    async def _killed(self) -> None:
         await self._log_killed()
 
     @cached_property

@@ -63,8 +63,7 @@ class SeeAnyTaskBatchTrigger(BaseSeeAnyTrigger):
         path, arguments = super().serialize()
         return path, {"seeany_task_ids": self.seeany_task_ids, "stored_ids": self.stored_ids, **arguments}
 
-    async def on_kill(self) -> None:
-        """Log what continues without this wait. Called by Airflow 3.3 and newer."""
+    async def _killed(self) -> None:
         state = await self._log_killed()
         if state is None or state in CONTINUING_STATES:
             return

@@ -109,14 +109,13 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
         }
         return path, {**own, **arguments}
 
-    async def on_kill(self) -> None:
-        """Log what continues without this wait. Called by Airflow 3.3 and newer."""
+    async def _killed(self) -> None:
         registration = self._callback_registration()
         # The state alone does not tell a task that a callback ended from one that a user ended: it may have failed.
         if registration is not None and not await self._or_if_unavailable(True, registration.is_registered()):
             self.log.info("SeeAny called back: %s has ended, and the Airflow task continues with that", self._about)
             return
-        await super().on_kill()
+        await super()._killed()
 
     def render_template_fields(self, context: Context, jinja_env: Environment | None = None) -> None:
         """Render the templates of a wait that began without a worker, as a worker would."""

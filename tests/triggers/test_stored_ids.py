@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from types import SimpleNamespace
@@ -38,6 +39,16 @@ def arguments(ids: list[str], try_id: str = "first", **more: Any) -> dict[str, A
         sensor.execute(context(try_id))
     kwargs: dict[str, Any] = deferred.value.trigger.serialize()[1]
     return kwargs
+
+
+def trigger_with_stored_ids() -> SeeAnyTaskBatchTrigger:
+    """Return the trigger of a batch as a triggerer has it."""
+    task_instance = context()["ti"]
+    stored = StoredIds.of(task_instance)
+    stored.store(MANY)
+    trigger = batch_trigger([], stored_ids=msgspec.to_builtins(stored))
+    trigger.task_instance = task_instance
+    return trigger
 
 
 async def outcome_of(kwargs: dict[str, Any]) -> Any:
@@ -123,14 +134,43 @@ async def test_the_ids_are_deleted_when_a_user_ends_the_batch(
 ) -> None:
     supervisor = Supervisor()
     monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
-    task_instance = context()["ti"]
-    stored = StoredIds.of(task_instance)
-    stored.store(MANY)
+    trigger = trigger_with_stored_ids()
     supervisor.xcoms[IDS_KEY]["task_instance_id"] = whose
-    trigger = batch_trigger([], stored_ids=msgspec.to_builtins(stored))
-    trigger.task_instance = task_instance
     supervisor.state = state
 
     await trigger.on_kill()
 
     assert (IDS_KEY in supervisor.xcoms) is are_left
+
+
+class BusySupervisor(Supervisor):
+    """It responds to triggers once it is allowed to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.responds = asyncio.Event()
+
+    async def asend(self, message: Any) -> Any:
+        """Handle a trigger's message."""
+        await self.responds.wait()
+        return self.send(message)
+
+
+@starts_triggers
+async def test_the_ids_are_deleted_though_airflow_cancels_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it does each second while a busy supervisor has not responded."""
+    supervisor = BusySupervisor()
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
+    trigger = trigger_with_stored_ids()
+    supervisor.state = "failed"
+
+    killed = asyncio.create_task(trigger.on_kill())
+    await asyncio.sleep(0)
+    killed.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await killed
+    supervisor.responds.set()
+
+    async with asyncio.timeout(5):
+        while IDS_KEY in supervisor.xcoms:
+            await asyncio.sleep(0)
