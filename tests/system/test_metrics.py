@@ -23,6 +23,7 @@ def test_every_wait_is_counted_once_by_its_end_and_by_how_it_waited(counts: Coun
     }
     assert named("seeany.wait.failed", counts) == failed
     assert named("seeany.wait.completed", counts) == {
+        ("calls_back", "batch"): 1,
         ("calls_back", "deferred"): 8,
         ("calls_back", "worker_free"): 2,
         ("calls_back_developer", "deferred"): 1,
@@ -41,7 +42,10 @@ def test_every_request_is_counted_in_the_process_that_makes_it(counted: Counted,
     requests = named("seeany.requests", counts)
     for conn_id, made in counted.requests.items():
         assert made == sum(count for (of, _), count in requests.items() if of == conn_id), (made, requests)
-    assert {mode for _, mode in requests} == {"deferred", "worker_free", "poke", "batch", "callback", "submit"}
+    assert {mode for _, mode in requests} == {
+        *("deferred", "worker_free", "poke", "batch", "callback", "submit"),
+        "hook",  # a task of the DAG, which starts the tasks of a batch
+    }
 
 
 def test_every_callback_is_counted_by_what_became_of_it(counts: Counts) -> None:

@@ -17,13 +17,24 @@ from airflow_provider_seeany.operators.submit import SeeAnySubmitOperator
 from airflow_provider_seeany.sensors.batch import SeeAnyTaskBatchSensor
 from tests.hostile import COMPLETED, FAILED, VIDEO, HostileServer, reply
 from tests.submit.state import State
-from tests.waits import KINDS, PUSHED, context, finished, wait
+from tests.waits import KINDS, context, finished, wait
 
 pytestmark = pytest.mark.usefixtures("_connected", "supervisor")
 each_kind = pytest.mark.parametrize("kind", KINDS)
 
 VIDEOS = Asset("s3://studio/videos")
-TOLD = {"seeany_task_id": COMPLETED["id"], **PUSHED}
+TOLD = {
+    "seeany_task_id": COMPLETED["id"],
+    "video_url": COMPLETED["video_url"],
+    "thumbnail_url": COMPLETED["thumbnail_url"],
+    "cost": 0.7,
+    "cost_unit": "CNY",
+    "duration": 5,
+    "resolution": "720p",
+    "completed_at": "2025-06-03T00:02:00Z",
+    "result_urls": [COMPLETED["video_url"]],
+    "is_partial": False,
+}
 
 
 def context_with_events() -> Any:
@@ -40,7 +51,7 @@ def events(ctx: Any) -> dict[str, Any]:
 
 @each_kind
 @pytest.mark.parametrize("do_xcom_push", [True, False])
-def test_the_event_of_an_outlet_has_the_id_and_what_the_xcoms_have(
+def test_the_event_of_an_outlet_has_the_id_and_the_fields_of_the_task(
     hostile: HostileServer, kind: Any, do_xcom_push: bool
 ) -> None:
     hostile.script(reply(200, COMPLETED))

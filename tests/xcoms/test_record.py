@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_seeany.api.batch_result import Failure
 from airflow_provider_seeany.api.collector import ResultCollector
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.exceptions import SeeAnyTaskFailed
@@ -116,7 +117,8 @@ def test_the_record_of_a_partial_failure_lists_the_first_files_and_stays_small(
 @pytest.mark.parametrize(("count", "length", "listed"), [(3, 50, 3), (5000, 60, 50), (50, 900, 8), (1, 9000, 1)])
 def test_of_a_download_the_first_copies_are_listed_and_it_is_no_record(count: int, length: int, listed: int) -> None:
     paths = [f"s3://bucket/{number:04}/".ljust(length, "x") for number in range(count)]
-    copies = Copies.of(paths, size=7, failed=2, folder="s3://bucket")
+    failures = [Failure("x", "too large"), Failure("y", "HTTP 404")]
+    copies = Copies.of(paths, size=7, failures=failures, folder="s3://bucket")
 
     xcoms = Progress.of_copies(copies, conn_id="c").xcoms(KEY)
 
