@@ -144,7 +144,8 @@ def play(
     kind = f"estimate {estimate}"
     if callbacks:
         kind = "callbacks" if called_back_tasks else "callbacks lost"
-    name = f"{rate} a second, {kind}"
+    others = "" if len(ends) == TASKS else f"{len(ends)} tasks, "
+    name = f"{others}{rate} a second, {kind}"
     return Row(name, requests / len(ends), latencies, now)
 
 
