@@ -76,10 +76,14 @@ PAGES = {
     "the last that can be paged to": "offset=9976",
 }
 LIMITS = {
-    f"results: {name}": 0.5 if re.search("search|cost|offset", query) else 0.3
+    f"results: {name}": 1.0 if "state=" in query else 0.5 if re.search("search|cost|offset", query) else 0.3
     for name, query in {**PAGES, "of a viewer of one DAG": ""}.items()
 }
-"""Seconds for a list, which is counted: of 105 000 results, in a table with other XComs."""
+"""
+Seconds for a list, which is counted: of 105 000 results, in a table with other XComs.
+
+One by the shown state takes longest: it reads the task instance of each wait that failed.
+"""
 SUMS = {name: query for name, query in PAGES.items() if not re.search("search|order|offset", query)}
 ZONES = {"": "", " in Shanghai": "zone=Asia/Shanghai", " where clocks are set": "zone=America/New_York"}
 REQUESTS = {
@@ -90,7 +94,7 @@ REQUESTS = {
 
 
 @pytest.mark.large
-def test_a_list_takes_less_than_half_a_second_and_a_sum_less_than_200_ms_with_100_000_results(
+def test_lists_and_sums_take_no_longer_than_the_docs_say_with_100_000_results(
     client_of: ClientOf, session: Session, many: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     admin, one_dag_only = client_of("admin"), client_of("dag_3")
