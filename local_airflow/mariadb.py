@@ -6,13 +6,12 @@ import contextlib
 import os
 import secrets
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from local_airflow.client import wait_until
-from local_airflow.processes import helper_process
+from local_airflow.processes import helper_process, run_as
 from local_airflow.settings import HOST, free_port
 
 # The server refuses to run as root, so root runs it as the package's own user.
@@ -65,7 +64,11 @@ def running_mariadb(*, start_timeout: float = 60) -> Iterator[str]:
                 shutil.chown(path, user, user)
         # Whatever the machine's own server is configured to do is ignored.
         data, port, log_file = f"--datadir={folder / 'data'}", free_port(), folder / "server.log"
-        _run([install, "--no-defaults", data, "--skip-test-db", "--auth-root-authentication-method=socket"], user)
+        run_as(
+            [install, "--no-defaults", data, "--skip-test-db", "--auth-root-authentication-method=socket"],
+            environment=_environment(),
+            user=user,
+        )
         options = {**_OPTIONS, "port": port, "socket": folder / "socket", "init-file": commands}
         with helper_process(
             [server, "--no-defaults", data, *(f"--{name}={value}" for name, value in options.items())],
@@ -114,20 +117,3 @@ def _program(name: str) -> str:
 
 def _environment() -> dict[str, str]:
     return {"PATH": _PATH, "LC_ALL": "C"}
-
-
-def _run(command: list[str], user: str | None) -> None:
-    done = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        env=_environment(),
-        cwd="/",
-        user=user,
-        group=user,
-        extra_groups=None if user is None else (),
-        check=False,
-    )
-    if done.returncode != 0:
-        raise RuntimeError(f"{Path(command[0]).name} failed: {(done.stdout + done.stderr).strip()[-2000:]}")

@@ -10,11 +10,11 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from local_airflow.client import wait_until
-from local_airflow.processes import helper_process
+from local_airflow.processes import helper_process, run_as
 from local_airflow.settings import HOST, free_port
 
 # The server refuses to run as root, so root runs it as the package's own user.
@@ -55,9 +55,19 @@ def running_postgres(*, start_timeout: float = 60) -> Iterator[str]:
                 shutil.chown(path, user, user)
         data, port, log_file = folder / "data", free_port(), folder / "server.log"
         access = ("--username", "airflow", "--pwfile", str(password_file), "--auth", "scram-sha-256")
-        _run(
-            programs / "initdb",
-            ("--pgdata", str(data), *access, "--encoding", "UTF8", "--locale", "C", "--no-sync"),
+        run_as(
+            [
+                str(programs / "initdb"),
+                "--pgdata",
+                str(data),
+                *access,
+                "--encoding",
+                "UTF8",
+                "--locale",
+                "C",
+                "--no-sync",
+            ],
+            environment=_environment(),
             user=user,
         )
         options = [f"--{name}={value}" for name, value in _OPTIONS.items()]
@@ -94,23 +104,6 @@ def _programs() -> Path:
 def _environment() -> dict[str, str]:
     # Without PGHOST and PGDATA of the shell.
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
-
-
-def _run(program: Path, arguments: Sequence[str], *, user: str | None) -> None:
-    done = subprocess.run(
-        [str(program), *arguments],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        env=_environment(),
-        cwd="/",
-        user=user,
-        group=user,
-        extra_groups=None if user is None else (),
-        check=False,
-    )
-    if done.returncode != 0:
-        raise RuntimeError(f"{program.name} failed: {(done.stdout + done.stderr).strip()[-2000:]}")
 
 
 def _responds(psql: Path, port: int, password: str) -> bool:

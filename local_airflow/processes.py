@@ -256,3 +256,25 @@ def run_to_end(arguments: Sequence[str], *, environment: Mapping[str, str], log_
             f"airflow {' '.join(arguments)} ended with exit code {code}; the end of its log:\n"
             + "\n".join(text.splitlines()[-40:])
         )
+
+
+def run_as(command: Sequence[str], *, environment: Mapping[str, str], user: str | None) -> None:
+    """
+    Run a command to its end, as another user if one is named.
+
+    :raises RuntimeError: with the end of its output if it fails.
+    """
+    done = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd="/",
+        user=user,
+        group=user,
+        extra_groups=None if user is None else (),
+        check=False,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"{Path(command[0]).name} failed: {(done.stdout + done.stderr).strip()[-2000:]}")

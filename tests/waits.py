@@ -30,6 +30,19 @@ starts_triggers = pytest.mark.skipif(
 LOST = ("__fail__", {"error": "Trigger timeout"})
 """What Airflow calls a task with whose deferral it has ended itself."""
 
+COMPLETED_FIELDS = {
+    "video_url": COMPLETED["video_url"],
+    "thumbnail_url": COMPLETED["thumbnail_url"],
+    "cost": 0.7,
+    "cost_unit": "CNY",
+    "duration": 5,
+    "resolution": "720p",
+    "completed_at": "2025-06-03T00:02:00Z",
+    "result_urls": [COMPLETED["video_url"]],
+    "is_partial": False,
+}
+"""The fields of ``COMPLETED``, by the names that events of assets give them."""
+
 PUSHED = {"video_url": COMPLETED["video_url"], "cost": 0.7}
 """What a wait for ``COMPLETED`` pushes besides its return value."""
 

@@ -91,9 +91,10 @@ class TriggererXComs:
         """Push the values, if the Airflow task pushes XComs; return what its event has to push."""
         xcoms = result_xcoms(task, conn_id=conn_id, do_xcom_push=do_xcom_push, task_instance=self._key)
         with_event = {}
-        if do_xcom_push and not self._is_claimed:
+        if do_xcom_push:
             await self.check()
-            self.had_result = await self._has_values()
+            if not self._is_claimed:
+                self.had_result = await self._has_values()
         for key, value in xcoms.items():
             if bypasses_backend(key):
                 with_event[key] = self._claimed(value) if key == PROGRESS_KEY else value

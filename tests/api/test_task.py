@@ -14,6 +14,7 @@ from airflow_provider_seeany.api.collector import task_row
 from airflow_provider_seeany.api.snapshot import Snapshot
 from airflow_provider_seeany.api.task import SeeAnyTask
 from tests.hostile import COMPLETED, FAILED, IMAGES, PARTIAL, PROCESSING, VIDEO
+from tests.waits import COMPLETED_FIELDS
 
 
 def completed(**fields: object) -> SeeAnyTask:
@@ -365,17 +366,7 @@ def test_an_xcom_that_is_not_one_task_is_refused_by_what_it_is(name: str) -> Non
 
 
 def test_what_a_dag_waits_for_is_there_under_names_of_its_own() -> None:
-    assert SeeAnyTask.from_payload(COMPLETED).result_fields() == {
-        "video_url": COMPLETED["video_url"],
-        "thumbnail_url": COMPLETED["thumbnail_url"],
-        "cost": 0.70,
-        "cost_unit": "CNY",
-        "duration": 5,
-        "resolution": "720p",
-        "completed_at": "2025-06-03T00:02:00Z",
-        "result_urls": [COMPLETED["video_url"]],
-        "is_partial": False,
-    }
+    assert SeeAnyTask.from_payload(COMPLETED).result_fields() == COMPLETED_FIELDS
     assert completed(usage={"cost": 0}).result_fields() == {"cost": 0, "is_partial": False}
 
 

@@ -17,24 +17,13 @@ from airflow_provider_seeany.operators.submit import SeeAnySubmitOperator
 from airflow_provider_seeany.sensors.batch import SeeAnyTaskBatchSensor
 from tests.hostile import COMPLETED, FAILED, VIDEO, HostileServer, reply
 from tests.submit.state import State
-from tests.waits import KINDS, context, finished, wait
+from tests.waits import COMPLETED_FIELDS, KINDS, context, finished, wait
 
 pytestmark = pytest.mark.usefixtures("_connected", "supervisor")
 each_kind = pytest.mark.parametrize("kind", KINDS)
 
 VIDEOS = Asset("s3://studio/videos")
-TOLD = {
-    "seeany_task_id": COMPLETED["id"],
-    "video_url": COMPLETED["video_url"],
-    "thumbnail_url": COMPLETED["thumbnail_url"],
-    "cost": 0.7,
-    "cost_unit": "CNY",
-    "duration": 5,
-    "resolution": "720p",
-    "completed_at": "2025-06-03T00:02:00Z",
-    "result_urls": [COMPLETED["video_url"]],
-    "is_partial": False,
-}
+TOLD = {"seeany_task_id": COMPLETED["id"], **COMPLETED_FIELDS}
 
 
 def context_with_events() -> Any:

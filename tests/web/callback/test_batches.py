@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 import msgspec
 import pytest
-from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
-from sqlalchemy import delete, select, update
+from sqlalchemy import select, update
 
 from airflow_provider_seeany.callback.batch import CALLED_BACK_KEY, CalledBack
 from airflow_provider_seeany.callback.token import TokenClaims
@@ -24,30 +21,15 @@ from airflow_provider_seeany.web.callback.handler import CallbackResult, Callbac
 from airflow_provider_seeany.web.callback.rate_limit import RateLimit
 from airflow_provider_seeany.xcoms.record_key import hash_part
 from tests.hostile import COMPLETED, HostileServer, about
-from tests.web.callback.waits_in_database import CONNECTION, add_batch, add_wait, make_database
+from tests.web.callback.waits_in_database import CONNECTION, add_batch, add_wait
 
 CLAIMS = TokenClaims(CONNECTION)
 NO_WAIT = CallbackResult(CallbackStatus.NO_WAIT)
 
 
-@pytest.fixture(scope="module")
-def _database() -> Iterator[None]:
-    make_database()
-    logging.disable(logging.NOTSET)
-    yield
-    with create_session(scoped=False) as session:
-        session.execute(delete(DagRun))
-
-
 @pytest.fixture(autouse=True)
-def _only_own_waits(
-    _database: None, hostile: HostileServer, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
+def _limited(own_waits: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handler, "_batch_notes", RateLimit(per_second=0.01, burst=3))
-    connect(CONNECTION, host=hostile.url, extra={"request_timeout": 5})
-    yield
-    with create_session(scoped=False) as session:
-        session.execute(delete(TaskInstance))  # and with them all XComs
 
 
 def noted_for(instance: Any) -> CalledBack:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from unittest.mock import Mock
 
 import msgspec
 import pytest
 from airflow.models.asset import AssetActive, AssetModel
-from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
@@ -33,7 +31,7 @@ from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 from tests.hostile import COMPLETED, FAILED, Caller, HostileServer, Responder, about, never_respond, reply, reset, task
 from tests.statsd import metrics_on, options, receiving
 from tests.waits import TASK_SETTINGS, each_dialect, starts_triggers
-from tests.web.callback.waits_in_database import CONNECTION, add_wait, make_database, mark_failed, wait_anew
+from tests.web.callback.waits_in_database import CONNECTION, add_wait, mark_failed, wait_anew
 
 CLAIMS = TokenClaims(CONNECTION)
 DONE = about({**COMPLETED, "id": "x"})
@@ -41,24 +39,9 @@ RESUMED, NO_WAIT = CallbackResult(CallbackStatus.RESUMED, 1), CallbackResult(Cal
 CALL_BACK_AGAIN = CallbackResult(retry_after=10)
 
 
-@pytest.fixture(scope="module")
-def _database() -> Iterator[None]:
-    make_database()
-    logging.disable(logging.NOTSET)
-    yield
-    with create_session(scoped=False) as session:
-        session.execute(delete(DagRun))
-
-
 @pytest.fixture(autouse=True)
-def _only_own_waits(
-    _database: None, hostile: HostileServer, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
+def _limited(own_waits: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handler, "_polls", RateLimit(per_second=0.01, burst=3))
-    connect(CONNECTION, host=hostile.url, extra={"request_timeout": 5})
-    yield
-    with create_session(scoped=False) as session:
-        session.execute(delete(TaskInstance))  # and with them all XComs
 
 
 def state_of(instance_id: Any) -> Any:
