@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
@@ -215,9 +216,16 @@ class AirflowClient:
     def xcoms(self, run: DagRun, task_id: str, *, map_index: int = -1) -> dict[str, Any]:
         """Return the XComs of a task instance, by key, in JSON types."""
         path = f"{_task_path(run, task_id)}/xcomEntries"
+        found = {}
         # The listing has no values: one more request for each key.
-        entries = self._pages(path, "xcom_entries", {"map_index": map_index})
-        return {body["key"]: self._xcom(path, body["key"], map_index) for body in entries}
+        for body in self._pages(path, "xcom_entries", {"map_index": map_index}):
+            try:
+                found[body["key"]] = self._xcom(path, body["key"], map_index)
+            except ApiError as error:
+                # Deleted since it was listed, as a task instance that is waiting does.
+                if error.status != HTTPStatus.NOT_FOUND:
+                    raise
+        return found
 
     def log(self, run: DagRun, task_id: str, *, map_index: int = -1, try_number: int = 1) -> str:
         """Return the log of one try as text, the triggerer's part included."""
