@@ -142,7 +142,8 @@ def lose_a_worker(airflow: LocalAirflow, run: DagRun, api: HostileServer, server
     waiting = {held_id(task_id) for task_id in (*POKING, *DEFERRED, "meanwhile")}
     until(lambda: waiting <= polled(api), "every wait is polled")
     until(lambda: set(SUBMITS) <= set(server.created), "both tasks are created")
-    for task_id in DEFERRED:
+    # Whose first poll is over may still be in the worker, and would be lost with it.
+    for task_id in (*DEFERRED, "meanwhile"):
         airflow.wait_for_task(run, task_id, {"deferred"}, timeout=PATIENT)
     until(lambda: "Created SeeAny task" in airflow.log(run, "after_the_store"), "the id is stored")
     airflow.process(WORKERS[0]).kill()
@@ -173,9 +174,10 @@ def lose_a_triggerer(airflow: LocalAirflow, run: DagRun) -> tuple[str | None, Co
 
 def lose_redis(airflow: LocalAirflow, run: DagRun, redis: Redis, api: HostileServer) -> None:
     """Kill Redis, let a SeeAny task end, and start Redis again once a try was lost by that."""
+    airflow.wait_for_task(run, "meanwhile", {"deferred"}, timeout=PATIENT)
     redis.kill()
     set_status(api, ["meanwhile"], COMPLETED)
-    until(lambda: task(airflow, run, "meanwhile").state == "up_for_retry", "a try is lost")
+    airflow.wait_for_task(run, "meanwhile", {"up_for_retry"}, timeout=PATIENT)
     redis.start()
 
 
