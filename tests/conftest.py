@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import tests.fuzz  # its settings are those of all tests of made-up input
 import tests.rare_gc.sitecustomize  # noqa: F401
 
 # Airflow reads its settings and makes its home when it is first imported, which a test's module does.

@@ -342,7 +342,7 @@ def check_pauses(polling: AdaptiveInterval, responses: Iterable[tuple[float | No
         now += pause + late
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.floats(0.01, 3600),
     st.floats(0, 7200) | st.just(float("nan")),
@@ -378,7 +378,7 @@ def test_ten_thousand_waits_that_believe_and_doubt_keep_within_the_bounds_too() 
         check_pauses(polling, responses)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.tuples(estimates(), progresses(), st.floats(0, 60)), max_size=12),
     st.sampled_from([1, 10]),

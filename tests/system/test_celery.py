@@ -142,9 +142,11 @@ def lose_a_worker(airflow: LocalAirflow, run: DagRun, api: HostileServer, server
     waiting = {held_id(task_id) for task_id in (*POKING, *DEFERRED, "meanwhile")}
     until(lambda: waiting <= polled(api), "every wait is polled")
     until(lambda: set(SUBMITS) <= set(server.created), "both tasks are created")
-    # Whose first poll is over may still be in the worker, and would be lost with it.
-    for task_id in (*DEFERRED, "meanwhile"):
+    for task_id in DEFERRED:
         airflow.wait_for_task(run, task_id, {"deferred"}, timeout=PATIENT)
+    # A scheduler that never hears of it from a killed worker believes that it still runs there. Then it ignores that
+    # the message for the same try could not be sent, and the task stays queued for `task_queued_timeout`.
+    until(lambda: has_heard_of_end(airflow, "meanwhile"), "the scheduler knows that its worker is done")
     until(lambda: "Created SeeAny task" in airflow.log(run, "after_the_store"), "the id is stored")
     airflow.process(WORKERS[0]).kill()
     airflow.restart(WORKERS[0], timeout=PATIENT)
@@ -152,6 +154,14 @@ def lose_a_worker(airflow: LocalAirflow, run: DagRun, api: HostileServer, server
         airflow.wait_for_task(run, task_id, {"success", "failed"}, timeout=PATIENT)
     until(lambda: task(airflow, run, "poke_retried").try_number == 2, "a wait in poke mode is retried")
     airflow.wait_for_task(run, "poke_retried", {"running"}, timeout=PATIENT)
+
+
+def has_heard_of_end(airflow: LocalAirflow, task_id: str) -> bool:
+    """Return whether Celery has told a scheduler that the worker of a task is done."""
+    lines = (
+        line for name in ("scheduler", "scheduler-2") for line in airflow.log_files()[name].read_text().splitlines()
+    )
+    return any("event with state success" in line and f"task_id='{task_id}'" in line for line in lines)
 
 
 def lose_a_triggerer(airflow: LocalAirflow, run: DagRun) -> tuple[str | None, Counter[str]]:
@@ -174,7 +184,6 @@ def lose_a_triggerer(airflow: LocalAirflow, run: DagRun) -> tuple[str | None, Co
 
 def lose_redis(airflow: LocalAirflow, run: DagRun, redis: Redis, api: HostileServer) -> None:
     """Kill Redis, let a SeeAny task end, and start Redis again once a try was lost by that."""
-    airflow.wait_for_task(run, "meanwhile", {"deferred"}, timeout=PATIENT)
     redis.kill()
     set_status(api, ["meanwhile"], COMPLETED)
     airflow.wait_for_task(run, "meanwhile", {"up_for_retry"}, timeout=PATIENT)
