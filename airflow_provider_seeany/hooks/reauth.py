@@ -71,17 +71,20 @@ class ReauthenticatingClient:
 
     Used as a context manager, by any number of concurrent requests.
 
-    :param read: reads the connection.
+    :param settings: those to begin with.
+    :param read: reads the connection anew.
     :param lend: provides a client for settings.
     :param requests: counts them.
     """
 
     def __init__(
         self,
+        settings: ApiSettings,
         read: Callable[[], Awaitable[ApiSettings]],
         lend: Callable[[ApiSettings], AbstractAsyncContextManager[AsyncClient]],
         requests: RequestCounter,
     ) -> None:
+        self._settings = settings
         self._read = read
         self._lend = lend
         self._requests = requests
@@ -94,7 +97,7 @@ class ReauthenticatingClient:
         self._refused_for_good: AsyncClient | None = None
 
     async def __aenter__(self) -> ReauthenticatingClient:
-        self._client = await self._clients.enter_async_context(self._lend(await self._read()))
+        self._client = await self._clients.enter_async_context(self._lend(self._settings))
         return self
 
     async def __aexit__(self, *exception: object) -> None:

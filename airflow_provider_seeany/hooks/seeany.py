@@ -22,8 +22,9 @@ from airflow_provider_seeany.api.task_id import BadTaskId, checked_task_id
 from airflow_provider_seeany.api.wait import Pause, Wait
 from airflow_provider_seeany.api.wait_log import AnomalyLog
 from airflow_provider_seeany.exceptions import SeeAnyConfigError, SeeAnyTaskIdError, api_error
-from airflow_provider_seeany.hooks.connection import aread_settings, read_settings
+from airflow_provider_seeany.hooks.connection import read_settings
 from airflow_provider_seeany.hooks.reauth import CONNECTION_ERRORS, ReauthenticatingClient, RetryBudget
+from airflow_provider_seeany.hooks.shared_read import fresh_settings, shared_settings
 from airflow_provider_seeany.metrics import request_counter
 from airflow_provider_seeany.outcomes import completed_task
 from airflow_provider_seeany.provider_info import CONNECTION_TYPE
@@ -113,9 +114,10 @@ class SeeAnyHook(BaseHook):
         """
         # In a thread: loading aiohttp takes some 0.2 s, which would stop every other trigger for as long.
         transport = await asyncio.to_thread(import_module, "airflow_provider_seeany.api.asynchronous")
-        read = partial(aread_settings, self.seeany_conn_id, self)
+        settings = await shared_settings(self.seeany_conn_id, self)
+        read = partial(fresh_settings, self.seeany_conn_id, self)
         requests = request_counter(self.seeany_conn_id, self.mode)
-        async with ReauthenticatingClient(read, transport.shared_client, requests) as client:
+        async with ReauthenticatingClient(settings, read, transport.shared_client, requests) as client:
             yield client
 
     def get(self, endpoint: str, params: Mapping[str, Any] | None = None) -> Any:

@@ -53,7 +53,7 @@ class SeeAnyPlugin(AirflowPlugin):
 
     @classmethod
     def on_load(cls, *args: Any, **kwargs: Any) -> None:
-        """Prepare the in-process API of a triggerer; see :mod:`airflow_provider_seeany.triggers.supervisor_api`."""
+        """Prepare what the processes need that this one forks: a triggerer's in-process API, the imports of workers."""
         # Not by a listener: as soon as there is one, Airflow rejects every DAG that uses `end_from_trigger`.
         if "airflow.cli.commands.triggerer_command" in sys.modules:
             from airflow_provider_seeany.triggers.supervisor_api import prepare
@@ -63,6 +63,13 @@ class SeeAnyPlugin(AirflowPlugin):
             except Exception as error:
                 # The internals of this Airflow differ; it then builds the API in its loop.
                 log.warning("The triggerer's in-process API cannot be built in advance: %r", error)
+        if "airflow.cli.commands.scheduler_command" in sys.modules:
+            from airflow_provider_seeany.plugins.preload import preload
+
+            try:
+                preload()
+            except Exception as error:
+                log.warning("Each worker imports the provider anew: %r", error)
 
     @cached_property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]

@@ -24,7 +24,7 @@ MAX_PER_SECOND = 1.0
 """
 Maximum number of writes in a second of all waits of a triggerer.
 
-Each is three messages to its supervisor, which handles one at a time, some 20 ms each, the ends of waits among them.
+Each is two messages to its supervisor, which handles one at a time, some 20 ms each, the ends of waits among them.
 """
 
 

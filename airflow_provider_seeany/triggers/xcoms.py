@@ -35,9 +35,9 @@ class TriggererXComs:
 
     A triggerer that was suspended can resume when its tasks were cleared and have run again elsewhere. Airflow accepts
     its XComs all the same, and does not give a trigger the id of its task instance, which is a new one for each try. So
-    a trigger claims the task instance, under the key that all tries share, and writes only while that is deferred and
-    the claim is its own. Either can change after a check; but that is valid for a few seconds only, hardly enough to
-    clear a task and run it again, and the clock reveals a suspension.
+    a trigger claims the task instance, under the key that all tries share, and writes only while the claim is its own,
+    a result only while the task instance is deferred, too. Either can change after a check; but that is valid for a few
+    seconds only, hardly enough to clear a task and run it again, and the clock reveals a suspension.
 
     Each message costs the triggerer's supervisor some milliseconds, one after the other for all waits. So what bypasses
     a custom XCom backend, the links and the provider's own XComs, goes with the event that ends the Airflow task.
@@ -64,8 +64,9 @@ class TriggererXComs:
 
         :raises NotOwned: as :meth:`check`.
         """
-        await self._begin()
-        await self._set_claimed(progress or {})
+        has_claimed = await self._begin(progress or {})
+        if not has_claimed and (progress or not self._is_claimed):
+            await self._set_claimed(progress or {})
 
     async def check(self) -> None:
         """
@@ -80,11 +81,20 @@ class TriggererXComs:
             await self._check_claim()
 
     async def publish(self, progress: Mapping[str, Any]) -> None:
-        """Push the progress."""
+        """
+        Push the progress.
+
+        For that the claim alone is checked, which is a message less. While a task instance that was cleared or failed
+        still has this claim, nothing has run again, and its progress may be renewed until Airflow cancels the trigger.
+
+        :raises NotOwned: if another try has claimed the task instance, or it has a result.
+        """
         if not self._is_claimed:
             await self.claim(progress)
         else:
-            await self._check_claim()
+            self._check_owner(claim := await self._read_claim())
+            if claim.record is not None:
+                raise NotOwned("the wait has ended")
             await self._set_claimed(progress)
 
     async def push(self, task: SeeAnyTask, *, conn_id: str, do_xcom_push: bool) -> dict[str, Any]:
@@ -122,9 +132,11 @@ class TriggererXComs:
     async def _has_values(self) -> bool:
         return await self._xcom(_FIRST).aget() is not None
 
-    async def _begin(self) -> None:
+    async def _begin(self, progress: Mapping[str, Any] | None = None) -> bool:
         """
         Check that no later try has claimed the task instance, and delete the XComs of an earlier one.
+
+        Return whether that claimed the task instance, with the progress.
 
         Those of this try stay: Airflow can give its trigger to a second triggerer while the first one, which has
         pushed the result, is about to fire.
@@ -137,11 +149,14 @@ class TriggererXComs:
             clearing = Claim(owner=self._owner, record=before.record, is_clearing=True)
             await self._xcom(PROGRESS_KEY).aset(msgspec.to_builtins(clearing))
             await self._clear(before.record)
-            await self._set_claimed({})
-        elif before.owner == self._owner:
+            await self._set_claimed(progress or {})
+            self._has_begun = True
+            return True
+        if before.owner == self._owner:
             self._is_claimed = True
             self.had_result = await self._has_values()
         self._has_begun = True
+        return False
 
     @property
     def _owner(self) -> Owner:
@@ -168,16 +183,20 @@ class TriggererXComs:
         checked_at = time.time()
         if (state := await state_of(self._task_instance)) != "deferred":
             raise NotOwned(f"the task is {state}")
-        claim = Claim.read(await self._xcom(PROGRESS_KEY).aget())
+        claim = await self._read_claim()
         self._checked_at = checked_at
         return claim
 
-    async def _check_claim(self) -> Claim:
-        claim = await self._check_state()
+    async def _check_claim(self) -> None:
+        self._check_owner(await self._check_state())
+
+    async def _read_claim(self) -> Claim:
+        return Claim.read(await self._xcom(PROGRESS_KEY).aget())
+
+    def _check_owner(self, claim: Claim) -> None:
         if claim.owner != self._owner:
             self._checked_at = 0.0
             raise NotOwned("another try of the task has begun")
-        return claim
 
     async def _clear(self, record_key: str | None) -> None:
         records = [] if record_key is None else [record_key]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from types import SimpleNamespace
 
 import msgspec
@@ -61,6 +61,12 @@ class Connection:
             raise self.now
         return self.now
 
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[ReauthenticatingClient]:
+        """Provide a client that begins with what the connection is now."""
+        async with ReauthenticatingClient(await self.read(), self.read, shared_client, COUNTER) as client:
+            yield client
+
 
 def with_key(server: HostileServer, key: str) -> ApiSettings:
     return ApiSettings(base_url=f"{server.url}/v1", api_key=Secret(key))
@@ -96,7 +102,7 @@ async def test_a_connection_that_is_missing_now_and_then_never_ends_a_wait(
     hostile: HostileServer, clock: Clock
 ) -> None:
     connection = Connection(settings_for(hostile))
-    async with ReauthenticatingClient(connection.read, shared_client, COUNTER) as client:
+    async with connection.client() as client:
         connection.now = MISSING
         for _ in range(3):
             hostile.script(reply(401), task())
@@ -110,7 +116,7 @@ async def test_a_connection_that_is_missing_now_and_then_never_ends_a_wait(
 async def test_a_connection_that_is_read_again_is_there_again(hostile: HostileServer, clock: Clock) -> None:
     hostile.script(reply(401))
     connection = Connection(with_key(hostile, "sk-old"))
-    async with ReauthenticatingClient(connection.read, shared_client, COUNTER) as client:
+    async with connection.client() as client:
         for key in ("sk-new", "sk-newer"):
             connection.now = MISSING
             with pytest.raises(ApiError):
@@ -166,7 +172,7 @@ async def test_many_waits_that_are_refused_at_once_read_the_connection_once(host
     """Each reading is a request to Airflow's database."""
     hostile.script(accepting("sk-new", task(), otherwise=reply(401)))
     connection = Connection(with_key(hostile, "sk-old"))
-    async with ReauthenticatingClient(connection.read, shared_client, COUNTER) as client:
+    async with connection.client() as client:
         connection.now = with_key(hostile, "sk-new")
         replies = await asyncio.gather(*(client.get_task("x") for _ in range(20)))
 
@@ -179,7 +185,7 @@ async def test_a_key_that_is_refused_by_the_text_of_an_envelope_is_read_again_to
     hostile.script(accepting(KEY, task(), otherwise=refusal))
     settings = settings_for(hostile, DIALECTS["developer"])
     connection = Connection(msgspec.structs.replace(settings, api_key=Secret("sk-old")))
-    async with ReauthenticatingClient(connection.read, shared_client, COUNTER) as client:
+    async with connection.client() as client:
         connection.now = settings
         assert isinstance(await client.get_task("x"), SeeAnyTask)
 
@@ -194,7 +200,7 @@ async def test_a_missing_connection_is_read_every_few_seconds_however_many_need_
         requests = (client.get_task("x") for _ in range(20))
         return {type(reply_) for reply_ in await asyncio.gather(*requests, return_exceptions=True)}
 
-    async with ReauthenticatingClient(connection.read, shared_client, COUNTER) as client:
+    async with connection.client() as client:
         connection.now = MISSING
         assert await poll_results(client) == await poll_results(client) == {TransientError}
         assert connection.reads == 2
@@ -212,7 +218,7 @@ async def test_a_missing_connection_is_read_every_few_seconds_however_many_need_
 async def test_a_connection_that_still_has_the_refused_key_is_read_again_once(hostile: HostileServer) -> None:
     hostile.script(reply(401))
     connection = Connection(settings_for(hostile))
-    async with ReauthenticatingClient(connection.read, shared_client, COUNTER) as client:
+    async with connection.client() as client:
         for _ in range(5):
             with pytest.raises(ApiError):
                 await client.get_task("x")
@@ -228,7 +234,7 @@ async def test_an_error_that_is_not_about_the_key_reads_no_connection(
     """A batch whose polls all fail would read Airflow's database thousands of times."""
     hostile.script(response)
     connection = Connection(settings_for(hostile))
-    async with ReauthenticatingClient(connection.read, shared_client, COUNTER) as client:
+    async with connection.client() as client:
         for _ in range(3):
             with pytest.raises(ApiError):
                 await client.get_task("x")

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import entry_points
-from types import ModuleType
+from importlib.util import find_spec
+from types import ModuleType, SimpleNamespace
 
 import pytest
+from airflow.executors.base_executor import BaseExecutor
+from airflow.executors.executor_loader import ExecutorLoader
+from airflow.executors.local_executor import LocalExecutor
 from airflow.plugins_manager import AirflowPlugin
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_2_PLUS
 
+from airflow_provider_seeany.plugins import preload
 from airflow_provider_seeany.plugins.seeany import SeeAnyPlugin
 from airflow_provider_seeany.triggers import supervisor_api
 from tests.test_layers import loaded_by
@@ -41,6 +46,48 @@ def test_every_airflow_process_loads_the_plugin_and_nothing_of_the_web() -> None
     }
 
 
+class Remote(BaseExecutor):
+    """An executor that forks nothing here."""
+
+
+class OwnLocal(LocalExecutor):
+    """A LocalExecutor that somebody has changed."""
+
+
+@pytest.fixture
+def imported(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is imported into a scheduler in advance."""
+    names: list[str] = []
+    monkeypatch.setitem(sys.modules, "airflow.cli.commands.scheduler_command", ModuleType("scheduler_command"))
+    monkeypatch.setattr(preload, "import_module", names.append)
+    return names
+
+
+@pytest.mark.parametrize(
+    ("executors", "start_method", "preloads"),
+    [
+        ([LocalExecutor], "fork", True),
+        ([Remote, LocalExecutor], "fork", True),
+        ([OwnLocal], "fork", True),
+        ([LocalExecutor], "spawn", False),
+        ([Remote], "fork", False),
+    ],
+)
+def test_only_a_scheduler_that_forks_its_workers_imports_what_they_need(
+    monkeypatch: pytest.MonkeyPatch, imported: list[str], executors: list[type], start_method: str, preloads: bool
+) -> None:
+    names = [
+        SimpleNamespace(module_path=f"{each.__module__}.{each.__name__}", connector_source=None) for each in executors
+    ]
+    monkeypatch.setattr(ExecutorLoader, "get_executor_names", lambda: names)
+    monkeypatch.setattr("multiprocessing.get_start_method", lambda: start_method)
+
+    SeeAnyPlugin.on_load()
+
+    assert ("airflow_provider_seeany.wait.task" in imported) == preloads
+    assert all(find_spec(name) for name in imported)
+
+
 def test_dags_of_others_may_use_what_airflow_refuses_beside_listeners() -> None:
     # Airflow imports no DAG with `end_from_trigger=True` while any plugin has a listener, whatever it listens to.
     assert SeeAnyPlugin().listeners == []
@@ -52,6 +99,18 @@ def test_only_the_api_server_makes_the_application() -> None:
     (served,) = plugin.fastapi_apps
     assert served["url_prefix"] == "/seeany"
     assert plugin.fastapi_apps[0]["app"] is served["app"]
+
+
+def test_a_scheduler_with_other_insides_loads_the_plugin_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, imported: list[str]
+) -> None:
+    monkeypatch.delattr(ExecutorLoader, "get_executor_names")
+
+    SeeAnyPlugin.on_load()
+
+    assert imported == []
+    (line,) = caplog.records
+    assert "get_executor_names" in line.getMessage()
 
 
 def test_a_triggerer_with_other_insides_loads_the_plugin_and_says_so(

@@ -302,6 +302,7 @@ DAGS = (
     "budget_spent",
     "budget_in_flight",
     "worker_free",
+    "imports",
     "secrets",
     "seeany_one_video",
     "seeany_many_videos",

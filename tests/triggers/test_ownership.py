@@ -82,7 +82,7 @@ def registration(task_instance_id: str) -> dict[str, Any]:
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("meanwhile", MEANWHILE)
 @pytest.mark.parametrize("name", WAITS)
-async def test_a_trigger_that_is_suspended_until_its_try_is_over_writes_nothing(
+async def test_a_trigger_that_is_suspended_until_its_try_is_over_writes_no_result_and_nothing_for_another_try(
     hostile: HostileServer, supervisor: Supervisor, name: str, meanwhile: str, end: str
 ) -> None:
     waiting = WAITS[name]()
@@ -109,6 +109,11 @@ async def test_a_trigger_that_is_suspended_until_its_try_is_over_writes_nothing(
         (event,) = [event async for event in waiting.run()]
 
     assert not isinstance(event, TaskSuccessEvent)
+    if before.get(PROGRESS_KEY) == claim(1, FIRST_TRY):
+        # Nothing has run again yet, so its own progress may be renewed until Airflow cancels the trigger.
+        assert Claim.read(supervisor.xcoms[PROGRESS_KEY]) == Claim.read(before[PROGRESS_KEY])
+        before[PROGRESS_KEY] = supervisor.xcoms[PROGRESS_KEY]
+        supervisor.writes = [key for key in supervisor.writes if key != PROGRESS_KEY]
     assert supervisor.writes == []
     assert supervisor.xcoms == before
 
@@ -234,6 +239,45 @@ async def test_the_claim_is_not_checked_before_every_xcom(
     await ended(supervisor)
 
     assert sent.count("GetTaskStates") == 1
+
+
+async def test_a_progress_takes_two_messages(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is a turn of the loop of the triggerer's supervisor, in which the ends of other waits have to wait."""
+    writer = TriggererXComs(own(1, FIRST_TRY))
+    await writer.publish({"percent": 10})
+    sent: list[str] = []
+
+    async def asend(message: Any) -> Any:
+        sent.append(message.type)
+        return supervisor.send(message)
+
+    monkeypatch.setattr(supervisor, "asend", asend)
+    await writer.publish({"percent": 20})
+
+    assert sent == ["GetXCom", "SetXCom"]
+
+
+async def test_a_second_try_claims_once_when_it_has_cleared(supervisor: Supervisor) -> None:
+    supervisor.xcoms.update({PROGRESS_KEY: claim(1, FIRST_TRY), "return_value": "of the first"})
+
+    await TriggererXComs(own(2, SECOND_TRY), clears=True).claim({"percent": 5})
+
+    assert supervisor.writes.count(PROGRESS_KEY) == 2  # that it clears, and that it has
+    assert supervisor.xcoms == {PROGRESS_KEY: {**claim(2, SECOND_TRY), "percent": 5}}
+
+
+async def test_a_triggerer_that_continues_a_wait_keeps_the_progress_until_it_has_its_own(
+    supervisor: Supervisor,
+) -> None:
+    published = {**claim(1, FIRST_TRY), "percent": 40}
+    supervisor.xcoms[PROGRESS_KEY] = published
+    continues = TriggererXComs(own(1, FIRST_TRY), clears=True)
+
+    await continues.claim()
+    assert supervisor.xcoms == {PROGRESS_KEY: published}
+
+    await continues.publish({"percent": 50})
+    assert supervisor.xcoms == {PROGRESS_KEY: {**published, "percent": 50}}
 
 
 @pytest.mark.parametrize("try_number", [1, 2])
