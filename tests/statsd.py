@@ -59,12 +59,14 @@ def receiving() -> Iterator[tuple[Statsd, int]]:
 @contextmanager
 def metrics_on(**environment: str) -> Iterator[None]:
     """Let this process read these options anew, as a process that starts does."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
-            patch.setenv(name, value)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            _start_anew()
+            yield
+    finally:
         _start_anew()
-        yield
-    _start_anew()
 
 
 def _start_anew() -> None:

@@ -63,6 +63,8 @@ def counting() -> Iterator[CountingServer]:
     with CountingServer() as server:
         thread = Thread(target=server.serve_forever)
         thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
