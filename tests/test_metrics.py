@@ -38,7 +38,7 @@ from tests.conftest import KEY
 from tests.hostile import COMPLETED, FAILED, VIDEO, HostileServer, reply, task
 from tests.statsd import Statsd, metrics_on, options, receiving
 from tests.supervisor import Supervisor
-from tests.waits import LOST, batch_trigger, context, finished, starts_triggers, task_trigger, wait
+from tests.waits import LOST, WORKER_FREE, batch_trigger, context, finished, starts_triggers, task_trigger, wait
 
 pytestmark = pytest.mark.usefixtures("_connected")
 
@@ -210,7 +210,7 @@ async def test_a_deferred_wait_that_a_user_ends_is_counted_in_the_triggerer(
     statsd: Statsd, supervisor: Supervisor, mode: str, state: str
 ) -> None:
     supervisor.state = state
-    trigger: Any = task_trigger("x", end_from_trigger=mode == "worker_free")
+    trigger: Any = task_trigger("x", start_from_trigger=mode == "worker_free", end_from_trigger=True)
     if mode == "batch":
         trigger = batch_trigger(["x"])
     trigger.task_instance = SimpleNamespace(
@@ -274,7 +274,7 @@ async def test_what_fails_without_a_worker_is_left_to_the_worker_to_count(
 
 async def end_of(**more: Any) -> Any:
     """Run a trigger that ends its task itself."""
-    trigger = task_trigger("x", poll_interval=0.01, deadline=time.time() + 20, end_from_trigger=True, **more)
+    trigger = task_trigger("x", poll_interval=0.01, deadline=time.time() + 20, **WORKER_FREE, **more)
     trigger.task_instance = SimpleNamespace(
         dag_id="dag", run_id="run", task_id="wait", map_index=-1, id="try-1", try_number=1
     )

@@ -27,6 +27,8 @@ starts_triggers = pytest.mark.skipif(
     not AIRFLOW_V_3_3_PLUS,
     reason="Airflow starts no trigger by itself before 3.3",
 )
+WORKER_FREE = {"start_from_trigger": True, "end_from_trigger": True}
+"""The arguments of a trigger that Airflow starts without a worker."""
 LOST = ("__fail__", {"error": "Trigger timeout"})
 """What Airflow calls a task with whose deferral it has ended itself."""
 
@@ -51,6 +53,7 @@ class TaskInstance:
     """Keeps what is pushed for downstream tasks."""
 
     dag_id, run_id, task_id, map_index = "waits", "run", "wait", -1
+    id, try_number = "019a0000-0000-7000-8000-000000000001", 1
 
     def __init__(self) -> None:
         self.pushed: dict[str, Any] = {}
@@ -118,9 +121,9 @@ def batch_trigger(seeany_task_ids: Any, **given: Any) -> SeeAnyTaskBatchTrigger:
 
 
 def deferred(waiting: Any) -> tuple[SeeAnyTaskTrigger, TaskDeferred]:
-    """Execute what must defer, and return its trigger and the deferral itself."""
+    """Execute what must defer, as a worker does, and return its trigger and the deferral itself."""
     with pytest.raises(TaskDeferred) as left:
-        waiting.execute(context())
+        waiting.prepare_for_execution().execute(context())
     assert left.value.method_name == "execute_complete"
     assert isinstance(left.value.trigger, SeeAnyTaskTrigger)
     return left.value.trigger, left.value

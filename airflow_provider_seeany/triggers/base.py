@@ -67,8 +67,8 @@ class BaseSeeAnyTrigger(BaseTrigger):
         within seconds of the deferral can lose its task to the scheduler (apache/airflow#72716).
     """
 
-    end_from_trigger = False
-    """Whether the trigger pushes the result and ends the Airflow task."""
+    start_from_trigger = False
+    """Whether the wait began with this trigger, without a worker."""
 
     callback_ends_it = False
     """Whether a callback, where one is expected, ends this trigger."""
@@ -129,7 +129,7 @@ class BaseSeeAnyTrigger(BaseTrigger):
     @cached_property
     def xcoms(self) -> TriggererXComs | None:
         """The XComs of the task instance that waits; ``None`` outside a triggerer."""
-        return None if self.task_instance is None else TriggererXComs(self.task_instance, clears=self.end_from_trigger)
+        return None if self.task_instance is None else TriggererXComs(self.task_instance)
 
     def _progress_publisher(self, *, seeany_task_id: str | None = None) -> ProgressPublisher:
         """Return what publishes the progress of this wait; without an id that of a batch."""
@@ -172,7 +172,7 @@ class BaseSeeAnyTrigger(BaseTrigger):
     def _ends_at(self) -> float | None:
         """The deadline, in Unix seconds."""
         limit: datetime | None = getattr(self, "timeout_after", None)  # set by the triggerer
-        if self.deadline is not None or limit is None or not self.end_from_trigger:
+        if self.deadline is not None or limit is None or not self.start_from_trigger:
             return self.deadline
         return (limit.replace(tzinfo=limit.tzinfo or UTC) - DEFER_GRACE).timestamp()
 

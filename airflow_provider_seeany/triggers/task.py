@@ -30,7 +30,7 @@ from airflow_provider_seeany.triggers.base import (
     reply_to_poll,
     sleep_until,
 )
-from airflow_provider_seeany.triggers.xcoms import NotOwned
+from airflow_provider_seeany.triggers.xcoms import NotOwned, TriggererXComs
 from airflow_provider_seeany.xcoms.record import Record
 
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
     :param seeany_task_id: the task to wait for.
     :param last_snapshot: what the worker saw when it deferred, as fields of
         :class:`~airflow_provider_seeany.api.snapshot.Snapshot`.
+    :param start_from_trigger: the wait began with this trigger, without a worker: its templates may have to be
+        rendered, and nothing of an earlier try was deleted.
     :param end_from_trigger: push the XComs of a completed task and end the Airflow task from here, without a worker.
     :param kwargs: the arguments of :class:`~airflow_provider_seeany.triggers.base.BaseSeeAnyTrigger`.
     """
@@ -89,12 +91,14 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
         *,
         seeany_task_id: str,
         last_snapshot: dict[str, Any] | None = None,
+        start_from_trigger: bool = False,
         end_from_trigger: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.seeany_task_id = seeany_task_id
         self.last_snapshot = last_snapshot
+        self.start_from_trigger = start_from_trigger
         self.end_from_trigger = end_from_trigger
         self._registration: CallbackRegistration | None = None
         """Lets a callback find this wait; set once the wait has begun, if a callback is expected."""
@@ -105,6 +109,7 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
         own = {
             "seeany_task_id": self.seeany_task_id,
             "last_snapshot": self.last_snapshot,
+            "start_from_trigger": self.start_from_trigger,
             "end_from_trigger": self.end_from_trigger,
         }
         return path, {**own, **arguments}
@@ -133,6 +138,14 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
         context.clear()  # type: ignore[attr-defined]
 
     @cached_property
+    def xcoms(self) -> TriggererXComs | None:
+        """The XComs of the task instance that waits; ``None`` outside a triggerer."""
+        if self.task_instance is None:
+            return None
+        by_worker = self.end_from_trigger and not self.start_from_trigger
+        return TriggererXComs(self.task_instance, clears=self.start_from_trigger, is_claimed_by_worker=by_worker)
+
+    @cached_property
     def _settings(self) -> TaskSettings:
         settings = self._settings_as(TaskSettings)
         if self.task_instance is None:
@@ -142,7 +155,7 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
 
     @property
     def _mode(self) -> str:
-        return "worker_free" if self.end_from_trigger else "deferred"
+        return "worker_free" if self.start_from_trigger else "deferred"
 
     @property
     def _about(self) -> str:
@@ -155,17 +168,17 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
         A worker raises the exception of a wait that did not succeed, and pushes the XComs that Airflow did not take
         from here.
         """
-        if not self.end_from_trigger:
+        if not self.end_from_trigger or self.task_instance is None:
             return TriggerEvent(msgspec.to_builtins(await self._outcome()))
         assert self.xcoms is not None
-        assert self.task_instance is not None
-        if self.task_instance.try_number > 1:
+        if self.start_from_trigger and self.task_instance.try_number > 1:
             # The XComs of an earlier try are deleted before the wait; else the claim comes with the first progress.
             await self._changed(self.xcoms.claim())
         outcome = await self._outcome()
         task = SeeAnyTask.from_payload(outcome.payload) if isinstance(outcome, Finished) else None
         if task is None or not task.is_success(accept_partial=self._settings.accept_partial):
-            await self._changed(self.xcoms.withdraw())
+            if self.start_from_trigger or self.settings.get("do_xcom_push"):
+                await self._changed(self.xcoms.withdraw())
         else:
             do_xcom_push = self._settings.do_xcom_push
             push = self.xcoms.push(task, conn_id=self.seeany_conn_id, do_xcom_push=do_xcom_push)
@@ -196,7 +209,7 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
 
     async def _poll_until_end(self) -> Outcome | Unrendered:
         deadline, began = self._ends_at, self._began()
-        if self.end_from_trigger and (is_template(self.seeany_task_id) or is_template(self.seeany_conn_id)):
+        if self.start_from_trigger and (is_template(self.seeany_task_id) or is_template(self.seeany_conn_id)):
             # Airflow renders them only if the DAG, as it is now, lets this wait begin without a worker.
             return Unrendered(began)
         now = ForwardClock(began)
@@ -213,7 +226,7 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
         )
 
         # A wait that did not begin here has polled in a worker.
-        was_used = not self.end_from_trigger or is_restart(began, now())
+        was_used = not self.start_from_trigger or is_restart(began, now())
 
         async def poll(client: ReauthenticatingClient) -> Outcome:
             while isinstance(step := wait.receive(await reply_to_poll(client, seeany_task_id), now()), Pause):
@@ -253,7 +266,7 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
 
     async def _expect_callback(self, registration: CallbackRegistration, wait: Wait, now: ForwardClock) -> None:
         """Sleep until the first poll is due; no callback is missed from here on."""
-        if self.end_from_trigger:
+        if self.start_from_trigger:
             await self._or_if_unavailable(None, self._register(registration))
             log_expected(self.log, poll_interval=self._settings.callback_poll_interval)
             return

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from airflow_provider_seeany import metrics
 from airflow_provider_seeany.links.task import RESULT_LINKS
 from airflow_provider_seeany.xcoms.raw import RawXCom, supervisor
 from airflow_provider_seeany.xcoms.record import Claim, Owner
@@ -39,6 +40,9 @@ class TriggererXComs:
     a result only while the task instance is deferred, too. Either can change after a check; but that is valid for a few
     seconds only, hardly enough to clear a task and run it again, and the clock reveals a suspension.
 
+    A worker claims the task instance before it defers a wait that its trigger may end. So a trigger of an earlier try
+    finds a later one's claim even if it has not written before, and the later trigger has not begun.
+
     Each message costs the triggerer's supervisor some milliseconds, one after the other for all waits. So what bypasses
     a custom XCom backend, the links and the provider's own XComs, goes with the event that ends the Airflow task.
     Airflow stores it in the same transaction, encoded twice, which its readers expect. The values that others read are
@@ -48,15 +52,16 @@ class TriggererXComs:
     Whoever ``clears`` deletes the XComs of an earlier try, as Airflow does if a worker starts the wait.
     """
 
-    def __init__(self, task_instance: Any, *, clears: bool = False) -> None:
+    def __init__(self, task_instance: Any, *, clears: bool = False, is_claimed_by_worker: bool = False) -> None:
         self._task_instance = task_instance
         self._key = TaskInstanceKey.of(task_instance)
         self._clears = clears
+        self._is_claimed_by_worker = is_claimed_by_worker
         self._has_begun = False
         self._is_claimed = False
         self._checked_at = 0.0
         self.had_result = False
-        """Whether this try had a result when it was claimed: an earlier triggerer ended the wait, and was killed."""
+        """Whether this try had a result before :meth:`push`, if metrics ask: a triggerer was killed that ended it."""
 
     async def claim(self, progress: Mapping[str, Any] | None = None) -> None:
         """
@@ -103,8 +108,7 @@ class TriggererXComs:
         with_event = {}
         if do_xcom_push:
             await self.check()
-            if not self._is_claimed:
-                self.had_result = await self._has_values()
+            self.had_result = metrics.is_on() and await self._has_values()
         for key, value in xcoms.items():
             if bypasses_backend(key):
                 with_event[key] = self._claimed(value) if key == PROGRESS_KEY else value
@@ -142,6 +146,8 @@ class TriggererXComs:
         pushed the result, is about to fire.
         """
         before = await self._check_state()
+        if self._is_claimed_by_worker:
+            self._check_owner(before)
         if before.owner is not None and before.owner.try_number > self._owner.try_number:
             raise NotOwned(f"try {before.owner.try_number} of the task has begun")
         if self._clears and await self._has_earlier_xcoms(before):
@@ -154,13 +160,12 @@ class TriggererXComs:
             return True
         if before.owner == self._owner:
             self._is_claimed = True
-            self.had_result = await self._has_values()
         self._has_begun = True
         return False
 
     @property
     def _owner(self) -> Owner:
-        return Owner(str(self._task_instance.id), self._task_instance.try_number)
+        return Owner.of(self._task_instance)
 
     def _xcom(self, key: str) -> RawXCom:
         return RawXCom(key, self._key)
@@ -196,7 +201,7 @@ class TriggererXComs:
     def _check_owner(self, claim: Claim) -> None:
         if claim.owner != self._owner:
             self._checked_at = 0.0
-            raise NotOwned("another try of the task has begun")
+            raise NotOwned("the claim of this try is not there, or another one has begun")
 
     async def _clear(self, record_key: str | None) -> None:
         records = [] if record_key is None else [record_key]

@@ -165,8 +165,8 @@ class TaskWait:
     def _about(self) -> str:
         return f"SeeAny task {sanitize(str(self.seeany_task_id))}"
 
-    def trigger(self) -> SeeAnyTaskTrigger:
-        """Return the trigger that continues the wait."""
+    def trigger(self, *, end_from_trigger: bool = False) -> SeeAnyTaskTrigger:
+        """Return the trigger that continues the wait, and may end it."""
         last_snapshot = self._wait.last_snapshot
         return SeeAnyTaskTrigger(
             seeany_task_id=self.seeany_task_id,
@@ -180,6 +180,7 @@ class TaskWait:
             ),
             expected_duration=expected_seconds(self._expected_duration, self._log),
             last_snapshot=msgspec.to_builtins(last_snapshot) if last_snapshot else None,
+            end_from_trigger=end_from_trigger,
         )
 
     def reported_task(self, event: Mapping[str, Any]) -> SeeAnyTask:

@@ -157,6 +157,11 @@ class Owner(msgspec.Struct, frozen=True):
     task_instance_id: str
     try_number: int
 
+    @classmethod
+    def of(cls, task_instance: Any) -> Owner:
+        """Return the current try of one of Airflow's task instances."""
+        return cls(str(task_instance.id), task_instance.try_number)
+
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """

@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_seeany.links.task import links_of
 from airflow_provider_seeany.xcoms.raw import RawXCom
-from airflow_provider_seeany.xcoms.record import Claim, Progress, Record
+from airflow_provider_seeany.xcoms.record import Claim, Owner, Progress, Record
 from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY
 from airflow_provider_seeany.xcoms.untrusted import convert, read_counts, read_money
 
@@ -60,6 +60,12 @@ def result_xcoms(
 def publishes_progress() -> bool:
     """Return whether progress is published for the UI, as ``[seeany] publish_progress`` says."""
     return bool(conf.getboolean("seeany", "publish_progress", fallback=True))
+
+
+def push_claim(owner: Owner, progress: Progress | None, task_instance: TaskInstanceKey) -> None:
+    """Claim the task instance from a worker, for a trigger that may end the wait, and push the progress with that."""
+    shown = {} if progress is None else msgspec.to_builtins(progress)
+    RawXCom(PROGRESS_KEY, task_instance).set({**shown, **msgspec.to_builtins(Claim(owner=owner))})
 
 
 def push_record(record: Record | Progress, task_instance: TaskInstanceKey) -> None:

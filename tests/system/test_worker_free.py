@@ -16,6 +16,7 @@ from tests.system.ways import (
     FAILING,
     SAME_OPTIONS,
     SAME_TEMPLATES,
+    STARTED_OPTIONS,
     WORKER_OPTIONS,
     WORKER_TEMPLATES,
 )
@@ -49,13 +50,20 @@ def workers_started(run: FinishedRun, task_id: str, map_index: int | None = None
 
 
 @each_pair
-def test_only_a_failure_starts_a_worker(run_dag: RunDag, with_worker: Cell, without: Cell) -> None:
+def test_only_a_failure_starts_a_worker_to_end_the_wait(run_dag: RunDag, with_worker: Cell, without: Cell) -> None:
     classic = workers_started(run_dag(with_worker.dag_id), with_worker.task_id)
     free = workers_started(run_dag(without.dag_id), without.task_id)
 
     # What the first poll in the worker finds out ends the classic wait there. An unknown task may be visible soon.
-    assert classic == (1 if with_worker.outcome == "unauthorized" else 2)
+    assert classic == (1 if with_worker.outcome in ("completed", "partial", "unauthorized") else 2)
     assert free == (0 if with_worker.outcome in ("completed", "partial") else 1)
+
+
+@pytest.mark.parametrize("dialect", ["v1", "developer"])
+def test_a_mapped_wait_ends_in_a_worker(run_dag: RunDag, dialect: str) -> None:
+    cell = Cell(dialect, "mapped", "completed")
+
+    assert workers_started(run_dag(cell.dag_id), cell.task_id) == 2
 
 
 @each_failing_pair
@@ -133,7 +141,8 @@ def left(run: FinishedRun, airflow: LocalAirflow, name: str, way: str) -> dict[s
         "state": run.task(task_id).state,
         "xcoms": run.xcoms(task_id),
         "links": run.links(task_id),
-        "called": sorted(line.removeprefix(f"{task_id} ") for line in called if line.startswith(f"{task_id} ")),
+        # In each of its workers.
+        "called": sorted({line.removeprefix(f"{task_id} ") for line in called if line.startswith(f"{task_id} ")}),
         "mapped over": sorted((task.map_index, task.state) for task in children),
         "asset events": events["total_entries"],
     }
@@ -158,6 +167,20 @@ def test_what_is_set_on_a_wait_does_the_same_with_and_without_a_worker(
 @pytest.mark.parametrize("name", SAME_OPTIONS)
 def test_what_is_known_to_be_the_same_needs_no_worker_unless_it_fails(ways: FinishedRun, name: str) -> None:
     assert workers_started(ways, f"{name}_free") == (1 if name in FAILING else 0)
+
+
+@pytest.mark.parametrize("name", [*SAME_OPTIONS, *WORKER_OPTIONS])
+def test_what_is_set_on_a_wait_does_the_same_wherever_it_ends(
+    ways: FinishedRun, airflow: LocalAirflow, name: str
+) -> None:
+    with_worker, deferred = (left(ways, airflow, name, way) for way in ("worker", "deferred"))
+
+    for one in (with_worker, deferred):
+        one["xcoms"] = sorted(cast(Any, one["xcoms"]))
+        one["links"] = [bool(link) for link in cast(Any, one["links"]).values()]
+    assert deferred == with_worker
+    in_triggerer = name not in FAILING and (name in SAME_OPTIONS or name in STARTED_OPTIONS)
+    assert workers_started(ways, f"{name}_deferred") == (1 if in_triggerer else 2)
 
 
 @pytest.mark.parametrize("name", WORKER_OPTIONS)

@@ -66,5 +66,8 @@ WORKER_OPTIONS = {
     "expand_group": "expand_group_each is mapped over it",
 }
 
-WAYS = ("worker", "free")
-"""How each of them is run: with ``worker_free`` off and on."""
+STARTED_OPTIONS = ("pool_slots", "max_active", "native")
+"""What of these takes a worker at the start only."""
+
+WAYS = ("worker", "free", "deferred")
+"""How each of them is run: with ``worker_free`` off and on, and off with a wait that has to leave its worker."""

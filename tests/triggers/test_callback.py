@@ -18,9 +18,10 @@ from airflow_provider_seeany.api.outcome import Finished, decode_outcome
 from airflow_provider_seeany.callback.registration import registration_key
 from airflow_provider_seeany.triggers import task as trigger_module
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
+from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY
 from tests.hostile import COMPLETED, POLL_TIMEOUT, Caller, HostileServer, reply, task
 from tests.supervisor import Supervisor
-from tests.waits import starts_triggers, task_trigger
+from tests.waits import WORKER_FREE, starts_triggers, task_trigger
 
 WHERE = {"dag_id": "dag", "task_id": "wait", "run_id": "run", "map_index": 2}
 DONE = {**COMPLETED, "id": "x"}
@@ -152,10 +153,27 @@ async def test_without_a_worker_it_registers_before_it_polls(hostile: HostileSer
 
     hostile.script(respond)
 
-    event = await end_of(trigger(end_from_trigger=True))
+    event = await end_of(trigger(**WORKER_FREE))
 
     assert isinstance(event, TaskSuccessEvent)
     assert [each.get(KEY) for each in xcoms] == [REGISTRATION]
+    assert KEY not in supervisor.xcoms
+    assert supervisor.xcoms["return_value"]["id"] == "x"
+
+
+@starts_triggers
+async def test_a_wait_from_a_worker_that_no_callback_ends_ends_in_the_triggerer(
+    hostile: HostileServer, supervisor: OwnSupervisor
+) -> None:
+    hostile.script(reply(200, DONE))
+    supervisor.xcoms |= {
+        KEY: REGISTRATION,
+        PROGRESS_KEY: {"owner": {"task_instance_id": TRY, "try_number": 1}},
+    }
+
+    event = await end_of(trigger(end_from_trigger=True, first_poll_at=time.time()))
+
+    assert isinstance(event, TaskSuccessEvent)
     assert KEY not in supervisor.xcoms
     assert supervisor.xcoms["return_value"]["id"] == "x"
 
@@ -165,20 +183,20 @@ async def test_the_xcoms_of_a_callback_that_was_faster_stay(hostile: HostileServ
     supervisor.state = "success"
     supervisor.xcoms["return_value"] = "of the callback"
 
-    await end_of(trigger(end_from_trigger=True))
+    await end_of(trigger(**WORKER_FREE))
 
     assert supervisor.xcoms == {"return_value": "of the callback"}
 
 
-@pytest.mark.parametrize("end_from_trigger", [False, True])
+@pytest.mark.parametrize("ways", [{}, {"end_from_trigger": True}, WORKER_FREE], ids=["worker", "ends", "free"])
 async def test_a_database_that_is_away_loses_the_callback_and_not_the_wait(
-    hostile: HostileServer, supervisor: OwnSupervisor, end_from_trigger: bool
+    hostile: HostileServer, supervisor: OwnSupervisor, ways: dict[str, Any]
 ) -> None:
     hostile.script(reply(200, DONE))
     supervisor.is_away = True
 
     # It polls at once, as a callback may have been noted.
-    event = await end_of(trigger(callback_poll_interval=60, end_from_trigger=end_from_trigger, last_snapshot=seen(1)))
+    event = await end_of(trigger(callback_poll_interval=60, **ways, last_snapshot=seen(1)))
 
     assert isinstance(decode_outcome(event.payload), Finished)
 

@@ -20,7 +20,7 @@ from airflow_provider_seeany.xcoms.record import Claim
 from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY
 from tests.hostile import COMPLETED, POLL_TIMEOUT, Caller, HostileServer, Responder, reply, task
 from tests.supervisor import Supervisor
-from tests.waits import batch_trigger, starts_triggers, task_trigger
+from tests.waits import WORKER_FREE, batch_trigger, starts_triggers, task_trigger
 
 pytestmark = starts_triggers
 
@@ -54,13 +54,17 @@ def supervisor(
 
 WAITS: dict[str, Callable[[], Any]] = {
     "classic": lambda: task_trigger("x", poll_interval=0.01, deadline=time.time() + 20),
-    "worker-free": lambda: task_trigger("x", poll_interval=0.01, deadline=time.time() + 20, end_from_trigger=True),
+    "classic, ends here": lambda: task_trigger(
+        "x", poll_interval=0.01, deadline=time.time() + 20, end_from_trigger=True
+    ),
+    "worker-free": lambda: task_trigger("x", poll_interval=0.01, deadline=time.time() + 20, **WORKER_FREE),
     "worker-free, with callbacks": lambda: task_trigger(
-        "x", callback_poll_interval=0.01, deadline=time.time() + 20, end_from_trigger=True
+        "x", callback_poll_interval=0.01, deadline=time.time() + 20, **WORKER_FREE
     ),
     "classic, with callbacks": lambda: task_trigger("x", callback_poll_interval=0.01, deadline=time.time() + 20),
     "batch": lambda: batch_trigger(["x"], poll_interval=0.01, deadline=time.time() + 20),
 }
+each_way = pytest.mark.parametrize("name", ["worker-free", "classic, ends here"])
 # What the progress record says and the state of the task instance when the triggerer is resumed.
 MEANWHILE: dict[str, tuple[str | None, dict[str, Any]]] = {
     "cleared": (None, claim(1, FIRST_TRY)),
@@ -89,10 +93,12 @@ async def test_a_trigger_that_is_suspended_until_its_try_is_over_writes_no_resul
     waiting.task_instance = own(1, FIRST_TRY)
     # As the worker of a classic wait registers it.
     supervisor.xcoms[KEY] = registration(FIRST_TRY)
+    if name == "classic, ends here":
+        supervisor.xcoms[PROGRESS_KEY] = claim(1, FIRST_TRY)
     before: dict[str, Any] = {}
 
     async def sleeps(caller: Caller) -> None:
-        while PROGRESS_KEY not in supervisor.xcoms:
+        while "percent" not in supervisor.xcoms.get(PROGRESS_KEY, {}):
             await asyncio.sleep(0.01)
         supervisor.state, shown = MEANWHILE[meanwhile]
         supervisor.xcoms.clear()
@@ -118,16 +124,44 @@ async def test_a_trigger_that_is_suspended_until_its_try_is_over_writes_no_resul
     assert supervisor.xcoms == before
 
 
-async def test_a_trigger_that_is_suspended_between_two_xcoms_writes_no_more(
-    hostile: HostileServer, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("meanwhile", MEANWHILE)
+async def test_a_trigger_that_is_suspended_before_it_has_written_writes_nothing_if_a_worker_has_begun_since(
+    hostile: HostileServer, supervisor: Supervisor, meanwhile: str, end: str
+) -> None:
+    """The later try's worker has claimed the task; its trigger may not have begun."""
+    hostile.script(ENDS[end])
+    supervisor.state, shown = MEANWHILE[meanwhile]
+    supervisor.xcoms["video_url"] = "https://second"
+    supervisor.xcoms.update({PROGRESS_KEY: shown} if shown else {})
+    before = dict(supervisor.xcoms)
+
+    await ended(supervisor, "classic, ends here")
+
+    assert supervisor.writes == []
+    assert supervisor.xcoms == before
+
+
+async def test_a_wait_that_no_worker_could_claim_ends_in_a_worker(
+    hostile: HostileServer, supervisor: Supervisor
 ) -> None:
     hostile.script(reply(200, DONE))
-    undisturbed = await ended(supervisor)
+
+    assert await ended(supervisor, "classic, ends here") == []
+
+
+@each_way
+async def test_a_trigger_that_is_suspended_between_two_xcoms_writes_no_more(
+    hostile: HostileServer, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    hostile.script(reply(200, DONE))
+    claimed = {PROGRESS_KEY: claim(1, FIRST_TRY)}
+    supervisor.xcoms.update(claimed)
+    undisturbed = await ended(supervisor, name)
     assert len(undisturbed) >= 3
 
     for written in range(1, len(undisturbed)):
-        xcoms: dict[str, Any] = {}
-        sleepy = Supervisor(xcoms)
+        sleepy = Supervisor(dict(claimed))
 
         async def asend(message: Any, sleepy: Supervisor = sleepy, written: int = written) -> Any:
             reply = sleepy.send(message)
@@ -137,14 +171,14 @@ async def test_a_trigger_that_is_suspended_between_two_xcoms_writes_no_more(
 
         monkeypatch.setattr(sleepy, "asend", asend)
         monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", sleepy, raising=False)
-        await ended(sleepy)
+        await ended(sleepy, name)
 
         assert sleepy.writes == undisturbed[:written]
 
 
-async def ended(supervisor: Supervisor) -> list[str]:
+async def ended(supervisor: Supervisor, name: str = "worker-free") -> list[str]:
     """Let a wait end without a worker; return the keys that it wrote to."""
-    waiting = WAITS["worker-free"]()
+    waiting = WAITS[name]()
     waiting.task_instance = own(1, FIRST_TRY)
     _ = [event async for event in waiting.run()]
     return supervisor.writes
@@ -195,12 +229,13 @@ async def test_progress_does_not_replace_a_result_that_another_triggerer_pushed(
     assert Claim.read(supervisor.xcoms[PROGRESS_KEY]).record in supervisor.xcoms
 
 
-async def test_a_wait_that_pushes_nothing_writes_nothing(hostile: HostileServer, supervisor: Supervisor) -> None:
+@pytest.mark.parametrize("ways", [WORKER_FREE, {"end_from_trigger": True}], ids=["worker-free", "classic, ends here"])
+async def test_a_wait_that_pushes_nothing_writes_nothing(
+    hostile: HostileServer, supervisor: Supervisor, ways: dict[str, Any]
+) -> None:
     """Its links come with its event, which Airflow drops if the task instance is no longer that of the trigger."""
     hostile.script(task(progress=60), reply(200, DONE))
-    waiting = task_trigger(
-        "x", poll_interval=0.01, deadline=time.time() + 20, end_from_trigger=True, do_xcom_push=False
-    )
+    waiting = task_trigger("x", poll_interval=0.01, deadline=time.time() + 20, **ways, do_xcom_push=False)
     waiting.task_instance = own(1, FIRST_TRY)
 
     (event,) = [event async for event in waiting.run()]

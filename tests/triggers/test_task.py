@@ -63,6 +63,7 @@ def test_a_stored_trigger_is_made_again_as_it_was() -> None:
         "first_poll_at": 1_748_900_000.0,
         "expected_duration": 40.5,
         "last_snapshot": {"status": "processing", "progress": 65, "at": 1_748_899_990.5},
+        "start_from_trigger": True,
         "end_from_trigger": True,
     }
     path, stored = SeeAnyTaskTrigger(**given).serialize()
@@ -87,6 +88,7 @@ def test_a_trigger_stored_by_an_older_version_still_works() -> None:
         "first_poll_at": None,
         "expected_duration": None,
         "last_snapshot": None,
+        "start_from_trigger": False,
         "end_from_trigger": False,
     }
 

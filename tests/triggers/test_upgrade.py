@@ -20,6 +20,7 @@ BY_1_0 = {
     TASK: {
         "seeany_task_id": "video-0s-stored",
         "last_snapshot": {"status": "processing", "progress": 65, "at": 1_748_899_990.5},
+        "start_from_trigger": False,
         "end_from_trigger": False,
         "settings": {
             "poll_interval": 10.0,

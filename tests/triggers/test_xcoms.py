@@ -32,7 +32,7 @@ from airflow_provider_seeany.xcoms.record_key import FIRST_KEY, LAST_KEY, PROGRE
 from airflow_provider_seeany.xcoms.result import field_xcoms
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 from tests.hostile import COMPLETED, PROCESSING, HostileServer, reply
-from tests.waits import starts_triggers, task_trigger
+from tests.waits import WORKER_FREE, starts_triggers, task_trigger
 
 Connect = Callable[..., None]
 
@@ -87,6 +87,7 @@ async def ended(
     comms: TriggererComms,
     monkeypatch: pytest.MonkeyPatch,
     *,
+    way: str = "worker-free",
     try_number: int = 1,
     timeout_after: datetime | None = None,
     **more: Any,
@@ -98,7 +99,7 @@ async def ended(
             "seeany_task_id": COMPLETED["id"],
             "poll_interval": 0.01,
             "deadline": time.time() + 20,
-            "end_from_trigger": True,
+            **WAYS[way],
         }
         | more
     )
@@ -128,10 +129,21 @@ def _connected(hostile: HostileServer, connect: Connect) -> None:
     connect(host=hostile.url)
 
 
-async def undisturbed_xcoms(monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any], int]:
+WAYS: dict[str, dict[str, Any]] = {"worker-free": WORKER_FREE, "started in a worker": {"end_from_trigger": True}}
+each_way = pytest.mark.parametrize("way", WAYS)
+
+
+def at_first(way: str) -> dict[str, Any]:
+    """Return the XComs that are there when the trigger begins: a worker has claimed the task instance for it."""
+    if way == "worker-free":
+        return {}
+    return {PROGRESS_KEY: {"owner": {"task_instance_id": "try-1", "try_number": 1}}}
+
+
+async def undisturbed_xcoms(monkeypatch: pytest.MonkeyPatch, way: str = "worker-free") -> tuple[dict[str, Any], int]:
     """Return the XComs of an undisturbed wait, and the number of messages."""
-    comms = TriggererComms({})
-    assert isinstance(await ended(comms, monkeypatch), TaskSuccessEvent)
+    comms = TriggererComms(at_first(way))
+    assert isinstance(await ended(comms, monkeypatch, way=way), TaskSuccessEvent)
     return comms.xcoms, comms.messages
 
 
@@ -162,9 +174,10 @@ async def test_a_wait_that_continues_in_another_triggerer_retries_its_connection
     assert isinstance(await waiting, TaskSuccessEvent)
 
 
-async def test_xcoms_are_those_of_a_worker(hostile: HostileServer, monkeypatch: pytest.MonkeyPatch) -> None:
+@each_way
+async def test_xcoms_are_those_of_a_worker(hostile: HostileServer, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     hostile.script(reply(200, COMPLETED))
-    xcoms, _ = await undisturbed_xcoms(monkeypatch)
+    xcoms, _ = await undisturbed_xcoms(monkeypatch, way)
 
     task = SeeAnyTask.from_payload(COMPLETED)
     own = {key: decode_json(xcoms.pop(key)) for key in list(xcoms) if key.startswith("_")}
@@ -174,17 +187,18 @@ async def test_xcoms_are_those_of_a_worker(hostile: HostileServer, monkeypatch: 
     assert xcoms == {**field_xcoms(task), "return_value": task.as_json()}
 
 
+@each_way
 async def test_a_triggerer_that_is_killed_at_any_message_leaves_what_an_undisturbed_one_does(
-    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     hostile.script(reply(200, COMPLETED))
-    undisturbed, messages = await undisturbed_xcoms(monkeypatch)
+    undisturbed, messages = await undisturbed_xcoms(monkeypatch, way)
     assert messages >= 3
     for taken in range(messages):
-        xcoms: dict[str, Any] = {}
-        assert await ended(TriggererComms(xcoms, takes=taken, then="killed"), monkeypatch) is None
+        xcoms = at_first(way)
+        assert await ended(TriggererComms(xcoms, takes=taken, then="killed"), monkeypatch, way=way) is None
 
-        assert isinstance(await ended(TriggererComms(xcoms), monkeypatch), TaskSuccessEvent)
+        assert isinstance(await ended(TriggererComms(xcoms), monkeypatch, way=way), TaskSuccessEvent)
         assert xcoms == undisturbed
 
 
@@ -207,19 +221,20 @@ async def test_a_triggerer_that_is_killed_before_its_event_leaves_one_record_whe
         assert Claim.read(xcoms[PROGRESS_KEY]).record == key
 
 
+@each_way
 async def test_a_killed_triggerer_s_xcoms_do_not_survive_a_wait_that_then_fails(
-    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     hostile.script(reply(200, COMPLETED))
-    _, messages = await undisturbed_xcoms(monkeypatch)
+    _, messages = await undisturbed_xcoms(monkeypatch, way)
 
     for taken in range(messages):
         hostile.script(reply(200, COMPLETED))
-        xcoms = {}
-        await ended(TriggererComms(xcoms, takes=taken, then="killed"), monkeypatch)
+        xcoms = at_first(way)
+        await ended(TriggererComms(xcoms, takes=taken, then="killed"), monkeypatch, way=way)
 
         hostile.script(reply(200, PROCESSING))
-        event = await ended(TriggererComms(xcoms), monkeypatch, deadline=time.time())
+        event = await ended(TriggererComms(xcoms), monkeypatch, way=way, deadline=time.time())
 
         assert event is not None
         assert isinstance(decode_outcome(event.payload), TimedOut)
@@ -273,15 +288,16 @@ async def test_a_wait_that_fails_at_its_first_try_deletes_its_progress_and_sends
     assert comms.messages == 2
 
 
+@each_way
 async def test_a_worker_ends_the_wait_if_airflow_rejects_an_xcom_of_the_trigger(
-    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     hostile.script(reply(200, COMPLETED))
-    _, messages = await undisturbed_xcoms(monkeypatch)
+    _, messages = await undisturbed_xcoms(monkeypatch, way)
 
     # What is rejected at the start is done at the end.
     for taken in range(1, messages):
-        event = await ended(TriggererComms({}, takes=taken, then="rejected"), monkeypatch)
+        event = await ended(TriggererComms(at_first(way), takes=taken, then="rejected"), monkeypatch, way=way)
 
         assert event is not None
         assert decode_outcome(event.payload) == Finished(COMPLETED)

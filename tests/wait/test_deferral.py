@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, TaskDeferred
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.exceptions import (
@@ -52,7 +53,8 @@ def test_a_running_task_is_left_to_the_triggerer_with_all_arguments(hostile: Hos
         },
         "expected_duration": 90,
         "last_snapshot": {"status": "processing", "progress": 65, "estimated_remaining": 42},
-        "end_from_trigger": False,
+        "start_from_trigger": False,
+        "end_from_trigger": AIRFLOW_V_3_3_PLUS,
     }
     assert left.timeout == timedelta(seconds=1800) + timedelta(minutes=5)
     assert len(hostile.requests) == 1

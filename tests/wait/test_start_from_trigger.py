@@ -17,9 +17,9 @@ from airflow_provider_seeany.api.settings import DEFER_GRACE
 from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
-from airflow_provider_seeany.wait import start_from_trigger
+from airflow_provider_seeany.wait import worker_needed
 from tests.hostile import HostileServer, task
-from tests.waits import KINDS, deferred, interval, starts_triggers, wait
+from tests.waits import KINDS, WORKER_FREE, deferred, interval, starts_triggers, wait
 
 each_kind = pytest.mark.parametrize("kind", KINDS)
 
@@ -71,7 +71,7 @@ def test_the_scheduler_is_given_all_that_the_trigger_needs(kind: Any) -> None:
             "callback_poll_interval": 120,
         },
         "expected_duration": None,
-        "end_from_trigger": True,
+        **WORKER_FREE,
     }
     assert SeeAnyTaskTrigger(**args.trigger_kwargs).serialize()[1].items() >= args.trigger_kwargs.items()
 
@@ -515,7 +515,7 @@ def test_a_wait_made_without_a_dag_starts_in_a_worker(kind: Any) -> None:
 def test_an_airflow_that_starts_no_triggers_starts_the_wait_in_a_worker(
     monkeypatch: pytest.MonkeyPatch, kind: Any
 ) -> None:
-    monkeypatch.setattr(start_from_trigger, "AIRFLOW_V_3_3_PLUS", False)
+    monkeypatch.setattr(worker_needed, "AIRFLOW_V_3_3_PLUS", False)
 
     assert needs_a_worker(wait(kind, worker_free=True))
 
@@ -543,7 +543,7 @@ def test_the_log_says_why_a_wait_that_should_need_no_worker_is_in_one(
 ) -> None:
     connect(host=hostile.url)
     hostile.script(task())
-    monkeypatch.setattr(start_from_trigger, "AIRFLOW_V_3_3_PLUS", False)
+    monkeypatch.setattr(worker_needed, "AIRFLOW_V_3_3_PLUS", False)
 
     with caplog.at_level(logging.INFO):
         deferred(wait(kind, worker_free=True))

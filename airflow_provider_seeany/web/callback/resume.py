@@ -61,7 +61,7 @@ class TriggerArguments(msgspec.Struct, frozen=True, kw_only=True):
     seeany_conn_id: str
     settings: TaskSettings
     first_poll_at: float | None = None
-    end_from_trigger: bool = False
+    start_from_trigger: bool = False
 
     def agree_with(self, registration: Registration) -> bool:
         """Return whether this trigger expects a callback for the registered task, as far as is known here."""
@@ -73,7 +73,7 @@ class TriggerArguments(msgspec.Struct, frozen=True, kw_only=True):
 
     def _is_template(self, value: str | int) -> bool:
         """Return whether the triggerer renders a value. The arguments of a worker's trigger are rendered already."""
-        return self.end_from_trigger and is_template(value)
+        return self.start_from_trigger and is_template(value)
 
     def _checked_id(self) -> str | None:
         """Return the id as the trigger registers it."""
@@ -178,7 +178,7 @@ def resume(wait: RegisteredWait, outcome: Finished) -> bool:
 def _event(session: Session, wait: RegisteredWait, outcome: Finished) -> TriggerEvent:
     """Return the event for the task instance; if that ends without a worker, do what the trigger does before it."""
     event: TriggerEvent = TriggerEvent(msgspec.to_builtins(outcome))
-    if wait.arguments is None or not wait.arguments.end_from_trigger:
+    if wait.arguments is None or not wait.arguments.start_from_trigger:
         return event
     _delete_progress(session, wait.task_instance)
     task, settings = SeeAnyTask.from_payload(outcome.payload), wait.arguments.settings

@@ -109,8 +109,8 @@ with DAG(
         return SUBMITTED
 
     @task
-    def submit_id() -> str:
-        return "video-0s-xcom-arg"
+    def submit_id(way: str) -> str:
+        return f"video-{3 if way == 'deferred' else 0}s-xcom_arg"
 
     @task
     def submit_each(label: str) -> str:
@@ -136,9 +136,9 @@ with DAG(
             options = OPTIONS.get(name, {})
             if name == "outlets":
                 options = {"outlets": [Asset(f"ways_{way}")]}
-            what = "fails" if name in FAILING else "video"
+            what = f"{'fails' if name in FAILING else 'video'}-{3 if way == 'deferred' else 0}s"
             wait = wait_for(
-                submit_id() if name == "xcom_arg" else f"{what}-0s-{name}",
+                submit_id(way) if name == "xcom_arg" else f"{what}-{name}",
                 way=way,
                 task_id=f"{name}_{way}",
                 **options,

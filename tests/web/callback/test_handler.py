@@ -289,7 +289,7 @@ OURS = "airflow_provider_seeany.triggers.task.SeeAnyTaskTrigger"
 TEMPLATE = {
     "seeany_task_id": "{{ ti.xcom_pull('submit') }}",
     "seeany_conn_id": "{{ params.conn }}",
-    "end_from_trigger": True,
+    "start_from_trigger": True,
 }
 
 
@@ -310,9 +310,9 @@ def change_trigger(wait: Any, classpath: str = OURS, **arguments: Any) -> None:
         {"classpath": "dags.my.OwnSeeAnyTaskTrigger"},
         {"seeany_task_id": "another"},
         {"seeany_conn_id": "another"},
-        {"seeany_task_id": "another", "end_from_trigger": True},
+        {"seeany_task_id": "another", "start_from_trigger": True},
         {**TEMPLATE, "seeany_conn_id": "another"},
-        {**TEMPLATE, "end_from_trigger": False},
+        {**TEMPLATE, "start_from_trigger": False},
         {"seeany_task_id": None},
         {"settings": msgspec.to_builtins(TASK_SETTINGS)},
         {"first_poll_at": "soon"},

@@ -136,7 +136,8 @@ def _defer(
         seeany_conn_id=CONNECTION,
         settings={**msgspec.to_builtins(TASK_SETTINGS), "expect_callback": True, **settings},
         first_poll_at=None if worker_free else first_poll_at,
-        end_from_trigger=worker_free,
+        start_from_trigger=worker_free,
+        end_from_trigger=True,
     )
     row = Trigger.from_object(trigger)
     session.add(row)
