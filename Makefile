@@ -14,7 +14,7 @@ AIRFLOWS ?= 3.1.8 3.2.2 3.3.2
 ROOT := $(if $(filter 0,$(shell id -u)),env,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-large test-ui chaos lowest matrix audit check format docs release bench bench-scale bench-short constraints clean
+.PHONY: help demo test test-large test-ui chaos lowest matrix minors browser audit check format docs release bench bench-scale bench-short constraints clean
 
 help:  ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,17 +30,22 @@ test-large: $(READY)  ## Run the tests that take more: PostgreSQL, MariaDB, very
 	@! pkg-config --exists libmariadb || .ci/install $(VENV) constraints.txt --editable '.[dev,dev-mariadb]'
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m large
 
-test-ui: $(READY) node_modules/.ready  ## Check the UI's JavaScript, then test the UI in a real browser (PICTURES=1 renews docs/images)
-	@command -v chromium >/dev/null || $(ROOT) sh -c 'apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium'
-	@fc-list :lang=zh 2>/dev/null | grep -q . || $(ROOT) sh -c 'apt-get update -qq && apt-get install -y -qq --no-install-recommends fontconfig fonts-noto-cjk'
+test-ui: $(READY) browser  ## Check the UI's JavaScript, then test the UI in a real browser (PICTURES=1 renews docs/images)
 	npm run --silent check
 	SEEANY_UI_PICTURES=$(PICTURES) $(BIN)/python -m pytest tests/ui
+
+browser: node_modules/.ready
+	@command -v chromium >/dev/null || $(ROOT) sh -c 'apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium'
+	@fc-list :lang=zh 2>/dev/null | grep -q . || $(ROOT) sh -c 'apt-get update -qq && apt-get install -y -qq --no-install-recommends fontconfig fonts-noto-cjk'
 
 lowest:  ## Run the fast tests with the lowest versions that pyproject.toml allows
 	@WORKERS=$(WORKERS) .ci/matrix $$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])') 3.1.8
 
 matrix:  ## Run the fast tests with each Python and Airflow, or only PYTHONS="3.12" AIRFLOWS="3.2.2 3.3.2"
 	@WORKERS=$(WORKERS) .ci/matrix "$(PYTHONS)" "$(AIRFLOWS)"
+
+minors: browser  ## Run demo, system tests and UI tests with each minor version of Airflow, or only AIRFLOWS="3.2.2"
+	@TESTS=whole WORKERS=$(WORKERS) .ci/matrix $$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])') "$(AIRFLOWS)"
 
 audit: $(READY)  ## Check for withdrawn and vulnerable versions among the dependencies
 	$(BIN)/python tests/audit.py

@@ -17,6 +17,8 @@ from local_airflow.values import DagRun, ImportFailure, Job, TaskInstance
 _PAGE = 100
 _SECONDS_PER_REQUEST = 30
 _TRIES_WHILE_LOCKED = 10
+# Airflow 3.3 says what it is; 3.1 and 3.2 have no more than this for any error that they do not expect.
+_LOCKED = ("Database error", "Internal Server Error")
 
 
 class ApiError(RuntimeError):
@@ -281,7 +283,7 @@ class AirflowClient:
                 timeout=_SECONDS_PER_REQUEST,
             )
             # A SQLite file that was locked for too long; nothing was changed. See `settings.py`.
-            if not (response.status_code == 500 and "Database error" in response.text):
+            if not (response.status_code == 500 and any(text in response.text for text in _LOCKED)):
                 break
         if not response.ok:
             raise ApiError(method, path, response.status_code, response.text)

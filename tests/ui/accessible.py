@@ -29,9 +29,12 @@ def serious_findings_in_both_themes(page: Page, within: str) -> list[str]:
     light = page.evaluate("getComputedStyle(document.body).color")
     found = serious_findings(page, within)
     # As Airflow's UI does when the viewer changes the theme.
-    page.evaluate("Object.assign(document.documentElement, {className: 'dark'}).style.colorScheme = 'dark'")
+    change = "theme => Object.assign(document.documentElement, {className: theme}).style.colorScheme = theme"
+    page.evaluate(change, "dark")
     page.wait_for_function("light => getComputedStyle(document.body).color !== light", arg=light)
-    return found + serious_findings(page, within)
+    found += serious_findings(page, within)
+    page.evaluate(change, "light")
+    return found
 
 
 def our_part(page: Page, anchor: str) -> str:

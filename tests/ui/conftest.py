@@ -126,8 +126,18 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
+NOWHERE = "/plugin/nothing"
+"""A path of Airflow's UI at which there is little: where a tab waits for the next test."""
+
+GO = "address => { history.pushState(null, '', address); dispatchEvent(new PopStateEvent('popstate')); }"
+
+
 class Viewer:
-    """A browser profile, signed in. What its tabs have loaded and compiled, the next ones need not load again."""
+    """A browser profile, signed in, and its tabs.
+
+    To load Airflow's UI takes five seconds of CPU, to go on in it half a second. So the tests share tabs, and go from
+    address to address as the links of the UI do.
+    """
 
     def __init__(self, browser: Browser, url: str, *, dark: bool, language: str, phone: bool) -> None:
         self.context = browser.new_context(
@@ -141,15 +151,36 @@ class Viewer:
             f"localStorage.setItem('i18nextLng', {'zh-CN' if language == 'zh' else 'en'!r});"
             f"localStorage.setItem('theme', {'dark' if dark else 'light'!r});"
         )
+        self.errors: list[str] = []
         self._url = url
+        self._idle: list[Page] = []
 
-    def open_tab(self, errors: list[str]) -> Page:
-        """Return a new tab, which notes the errors of its page."""
+    def open(self, address: str, before: Callable[[Page], object]) -> Page:
+        """Go to an address in a tab that waits, or load it in a new one."""
+        if self._idle:
+            page = self._idle.pop()
+            before(page)
+            page.evaluate(GO, address)
+            return page
         self.context.request.get(f"{self._url}/auth/token/login")
         page = self.context.new_page()
-        page.on("console", lambda message: message.type == "error" and errors.append(message.text))
-        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        before(page)
+        page.goto(address, wait_until="domcontentloaded")
         return page
+
+    def leave(self, page: Page, *, is_kept: bool) -> None:
+        """Close a tab, or leave what it shows, for the next test."""
+        page.evaluate("localStorage.clear()")  # what Airflow's UI, or a test, has kept for the next visit
+        if is_kept and page.url.startswith(self._url):
+            page.mouse.move(0, 0)
+            page.evaluate(GO, self._url + NOWHERE)
+            expect(page.get_by_role("heading", name="404")).to_be_visible()
+            page.unroute_all(behavior="ignoreErrors")
+            self._idle.append(page)
+        else:
+            page.close()
 
 
 @pytest.fixture(scope="session")
@@ -169,11 +200,13 @@ def viewer_of(browser: Browser, airflow: LocalAirflow) -> Iterator[Callable[...,
 
 
 @pytest.fixture
-def open_page(browser: Browser, airflow: LocalAirflow, viewer_of: Callable[..., Viewer]) -> Iterator[object]:
-    pages: list[Page] = []
+def open_page(
+    request: pytest.FixtureRequest, browser: Browser, airflow: LocalAirflow, viewer_of: Callable[..., Viewer]
+) -> Iterator[object]:
+    opened: list[tuple[Viewer, Page]] = []
     own: list[Viewer] = []
-    errors: list[str] = []
     expected_errors: list[str] = []
+    failed_before = request.session.testsfailed
 
     def at(
         address: str,
@@ -189,16 +222,18 @@ def open_page(browser: Browser, airflow: LocalAirflow, viewer_of: Callable[..., 
         if is_first_visit:
             own.append(Viewer(browser, airflow.url, dark=dark, language=language, phone=phone))
         viewer = own[-1] if is_first_visit else viewer_of(dark=dark, language=language, phone=phone)
-        page = viewer.open_tab(errors)
-        pages.append(page)
-        before(page)
-        page.goto(address, wait_until="domcontentloaded")
+        page = viewer.open(address, before)
+        opened.append((viewer, page))
         return page
 
     yield at
-    for page in pages:
-        page.evaluate("localStorage.clear()")  # what Airflow's UI, or a test, has kept for the next visit
-        page.close()
+    # Whatever a failed test has left behind is no other test's concern.
+    is_kept = request.session.testsfailed == failed_before
+    errors: list[str] = []
+    for viewer, page in opened:
+        viewer.leave(page, is_kept=is_kept and viewer not in own)
+        errors += viewer.errors
+        viewer.errors.clear()
     for viewer in own:
         viewer.context.close()
     unexpected = [error for error in errors if not any(text in error for text in expected_errors)]

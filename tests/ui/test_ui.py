@@ -390,7 +390,7 @@ def test_times_use_the_time_zone_chosen_in_airflow(ui: Ui, open_page: OpenPage) 
     def choose(page: Page) -> None:
         page.add_init_script("localStorage.setItem('timezone', JSON.stringify('Asia/Kolkata'))")
 
-    shown = open_page(ui.task("finished"), before=choose).locator("dd time")
+    shown = open_page(ui.task("finished"), before=choose, is_first_visit=True).locator("dd time")
     (finished,) = [each for each in ui.airflow.client.task_instances(ui.run) if each.task_id == "finished"]
     assert finished.end is not None
     assert abs(datetime.fromisoformat(f"{shown.inner_text()}+05:30") - finished.end) < timedelta(minutes=1)
@@ -872,7 +872,7 @@ def test_a_picture_that_refuses_to_be_embedded_leaves_a_link_in_the_gallery(ui: 
     def refuse(page: Page) -> None:
         page.route("**/files/**", lambda route: route.fulfill(status=200, content_type="text/html", body="no"))
 
-    page = open_page(ui.page, before=refuse, expected_error="Failed to load resource")
+    page = open_page(ui.page, before=refuse, expected_error="Failed to load resource", is_first_visit=True)
 
     card = page.get_by_role("listitem").filter(has=page.get_by_role("link", name="finished", exact=True))
     expect(card.get_by_role("link", name="Open original")).to_have_attribute("href", re.compile(r"output\.mp4$"))
@@ -921,7 +921,7 @@ def test_a_file_that_refuses_to_be_embedded_leaves_a_link(ui: Ui, open_page: Ope
     def refuse(page: Page) -> None:
         page.route("**/output.mp4", lambda route: route.fulfill(status=200, content_type="text/html", body="no"))
 
-    page = open_page(ui.task("finished"), before=refuse)
+    page = open_page(ui.task("finished"), before=refuse, is_first_visit=True)
 
     expect(page.get_by_text("Cannot be shown here.")).to_be_visible()
     expect(page.get_by_role("link", name="Open original").first).to_have_attribute("href", re.compile("output.mp4"))
@@ -933,7 +933,7 @@ def test_nothing_is_loaded_from_elsewhere_but_the_results(ui: Ui, open_page: Ope
     def note(page: Page) -> None:
         page.on("request", lambda request: loaded.add((request.resource_type, request.url.split("/")[2])))
 
-    page = open_page(ui.page, before=note)
+    page = open_page(ui.page, before=note, is_first_visit=True)
     expect(page.get_by_role("link", name="finished", exact=True)).to_be_visible()
     page.wait_for_function("[...document.images].some(image => image.naturalWidth && image.src.includes('/files/'))")
 
