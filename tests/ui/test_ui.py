@@ -466,7 +466,7 @@ def test_unexpected_values_stay_text_and_break_nothing(ui: Ui, open_page: OpenPa
         ]
         route.fulfill(json=view)
 
-    page = open_page(ui.task("batch"), before=oddly)
+    page = open_page(ui.task("batch"), before=oddly, is_first_visit=True)
     expect(page.get_by_role("row")).to_have_count(6)
     assert page.get_by_role("table").get_by_role("link").count() == 1
     for text in ("-1,000.00 credits + -1,000.00 ZZZ + -1,000.00 <b> + -1,000.00 JPY", "333,333,333.33 s"):
