@@ -1,5 +1,5 @@
 """
-Runs 100 000 waits at once as one triggerer process would: ``python -m benchmarks.triggerer``.
+Runs 100 000 waits at once as one triggerer process would, or ``--waits``: ``python -m benchmarks.triggerer``.
 
 Real are Airflow's own loop of a triggerer's child (``TriggerRunner``), which decrypts the arguments, makes and runs the
 triggers, collects their events and logs; this provider's trigger, hook and client; and aiohttp. The waits start over
