@@ -51,6 +51,7 @@ PARTS = (
     Part("import_cost", "Importing a sensor"),
     Part("download", "Copying files to S3"),
     Part("scale", "Many waits at once", only_by_name=True),
+    Part("triggerer", "A triggerer full of waits", only_by_name=True),
 )
 
 

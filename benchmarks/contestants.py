@@ -58,14 +58,15 @@ async def _run(trigger: _Trigger) -> None:
         raise RuntimeError(f"the wait ended with {event}")
 
 
-def _connect(conn_id: str, **fields: object) -> None:
+def connect(conn_id: str, **fields: object) -> None:
+    """Define an Airflow connection."""
     os.environ[f"AIRFLOW_CONN_{conn_id.upper()}"] = json.dumps(fields)
 
 
 def _prepare_seeany(url: str) -> Wait:
     from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 
-    _connect("seeany_default", conn_type="seeany", host=url, password="sk-benchmark")
+    connect("seeany_default", conn_type="seeany", host=url, password="sk-benchmark")
 
     def wait(number: int, interval: float) -> Coroutine[Any, Any, None]:
         return _run(
@@ -138,7 +139,7 @@ def _prepare_dbt(url: str) -> Wait:
         return built.replace("https:", f"{scheme}:", 1), params
 
     DbtCloudHook.get_request_url_params = staticmethod(with_scheme)
-    _connect("dbt_cloud_default", conn_type="dbt_cloud", host=host, login="1", password="sk-benchmark")
+    connect("dbt_cloud_default", conn_type="dbt_cloud", host=host, login="1", password="sk-benchmark")
 
     def wait(number: int, interval: float) -> Coroutine[Any, Any, None]:
         return _run(
@@ -157,7 +158,7 @@ def _prepare_dbt(url: str) -> Wait:
 def _prepare_http(url: str) -> Wait:
     from airflow.providers.http.triggers.http import HttpEventTrigger
 
-    _connect("http_default", conn_type="http", host=url, password="sk-benchmark")
+    connect("http_default", conn_type="http", host=url, password="sk-benchmark")
 
     def wait(number: int, interval: float) -> Coroutine[Any, Any, None]:
         return _run(
@@ -175,7 +176,7 @@ def _prepare_databricks(url: str) -> Wait:
     from airflow.providers.databricks.triggers.databricks import DatabricksExecutionTrigger
 
     parts = urlsplit(url)
-    _connect(
+    connect(
         "databricks_default",
         conn_type="databricks",
         schema=parts.scheme,
@@ -201,7 +202,7 @@ def _prepare_fivetran(url: str) -> Wait:
     from fivetran_provider_async.triggers import FivetranTrigger
 
     FivetranHookAsync.api_protocol, FivetranHookAsync.api_host = urlsplit(url)[:2]
-    _connect("fivetran_default", conn_type="fivetran", login="key", password="sk-benchmark")
+    connect("fivetran_default", conn_type="fivetran", login="key", password="sk-benchmark")
 
     def wait(number: int, interval: float) -> Coroutine[Any, Any, None]:
         return _run(

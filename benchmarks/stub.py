@@ -81,7 +81,7 @@ def running_stub() -> Iterator[Stub]:
                 server.terminate()
 
 
-class _Connection(asyncio.Protocol):
+class Connection(asyncio.Protocol):
     """Serves the requests of one connection in order."""
 
     requests = 0
@@ -92,10 +92,12 @@ class _Connection(asyncio.Protocol):
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Remember where responses go."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
+        """Respond to each request that has come whole."""
         self._received += data
         while (end := self._received.find(b"\r\n\r\n")) >= 0:
             head = self._received[:end]
@@ -113,13 +115,13 @@ def _body_length(head: bytes) -> int:
 
 def _response(path: str) -> bytes:
     if path == "/count":
-        return _http(200, {"requests": _Connection.requests})
+        return _http(200, {"requests": Connection.requests})
     if path == "/asked":
-        return _http(200, {**_Connection.asked})
+        return _http(200, {**Connection.asked})
     if path.startswith("/release/"):
         _release(int(path.rpartition("/")[2]) / 1000)
         return _http(200, {})
-    _Connection.requests += 1
+    Connection.requests += 1
     path, _, artifact = path.partition("?")[0].partition("/artifacts/")
     last = path.rstrip("/").rpartition("/")[2]
     left = _seconds_left(last)
@@ -141,9 +143,9 @@ def _response(path: str) -> bytes:
 
 
 def _release(at: float) -> None:
-    _Connection.released_at = at or None
+    Connection.released_at = at or None
     if not at:
-        _Connection.asked.clear()
+        Connection.asked.clear()
 
 
 def _seconds_left(name: str) -> float:
@@ -152,8 +154,8 @@ def _seconds_left(name: str) -> float:
     now, end = time.time(), ends_at(int(name))
     if end >= RELATIVE / 1000:
         return end - now
-    _Connection.asked.setdefault(name, now)
-    return float("inf") if _Connection.released_at is None else _Connection.released_at + end - now
+    Connection.asked.setdefault(name, now)
+    return float("inf") if Connection.released_at is None else Connection.released_at + end - now
 
 
 def _seeany(name: str, left: float) -> dict[str, object]:
@@ -216,7 +218,7 @@ async def _serve(folder: Path) -> None:
     loop = asyncio.get_running_loop()
     addresses = []
     for scheme, tls in (("http", None), ("https", _tls(folder))):
-        server = await loop.create_server(_Connection, "127.0.0.1", 0, ssl=tls, backlog=8192)
+        server = await loop.create_server(Connection, "127.0.0.1", 0, ssl=tls, backlog=8192)
         addresses.append(f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}")
     print(*addresses, flush=True)
     await asyncio.Event().wait()

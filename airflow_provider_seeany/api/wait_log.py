@@ -87,20 +87,21 @@ class AnomalyLog:
     """
 
     def __init__(self, last_snapshot: Snapshot | None = None) -> None:
-        self._statuses = {last_snapshot.status} if last_snapshot else set()
-        self._fields = set(last_snapshot.unparsed) if last_snapshot else set()
+        # Tuples: nearly always they are empty, and a triggerer holds thousands of them.
+        self._statuses: tuple[str, ...] = (last_snapshot.status,) if last_snapshot else ()
+        self._fields = tuple(last_snapshot.unparsed) if last_snapshot else ()
 
     def log_new(self, task: SeeAnyTask, log: Log) -> None:
         """Log the anomalies of a response that were not logged before."""
         if new := [name for name in task.unparsed if name not in self._fields]:
-            self._fields.update(new)
+            self._fields += tuple(new)
             log.warning(
                 "The response for SeeAny task %s has values that cannot be parsed, which are left out: %s",
                 sanitize(task.id),
                 ", ".join(new),
             )
         if not task.has_known_status and (status := sanitized_status(task)) not in self._statuses:
-            self._statuses.add(status)
+            self._statuses += (status,)
             log.warning(
                 "SeeAny task %s has the undocumented status %s, which counts as running", sanitize(task.id), status
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from typing import Any, TypeVar
@@ -272,17 +272,18 @@ async def poll_through_connection(
     :raises SeeAnyError: if the connection exhausts the retry budget.
     """
     budget = RetryBudget(was_used=was_used)
-    async with AsyncExitStack() as stack:
-        while True:
-            try:
-                client = await stack.enter_async_context(hook.async_client())
-                break
-            except CONNECTION_ERRORS as error:
-                if runs_in_one_process():
-                    raise  # A person is watching, and no service in between may be down for a moment.
-                failure = budget.record_failure(error)
-            step = connection_failed(failure, budget.in_a_row)
-            if not isinstance(step, Pause):
-                return step
-            await asyncio.sleep(min(step.seconds, budget.left))
-        return await poll(client)
+    while True:
+        is_connected = False
+        try:
+            async with hook.async_client() as client:
+                is_connected = True
+                return await poll(client)
+        except CONNECTION_ERRORS as error:
+            # In one process a person is watching, and no service in between may be down for a moment.
+            if is_connected or runs_in_one_process():
+                raise
+            failure = budget.record_failure(error)
+        step = connection_failed(failure, budget.in_a_row)
+        if not isinstance(step, Pause):
+            return step
+        await asyncio.sleep(min(step.seconds, budget.left))
