@@ -10,10 +10,14 @@ from tests.ui.conftest import REPOSITORY
 
 AXE = REPOSITORY / "node_modules" / "axe-core" / "axe.min.js"
 
+# A button that was just clicked fades from one colour to the other; a spinner never ends.
+END_TRANSITIONS = "document.getAnimations().forEach(each => { try { each.finish(); } catch {} })"
+
 
 def serious_findings(page: Page, within: str) -> list[str]:
     """Return the serious and critical violations that axe finds in a part of the page."""
     page.evaluate(AXE.read_text(encoding="utf-8"))
+    page.evaluate(END_TRANSITIONS)
     found: list[dict[str, Any]] = page.evaluate(
         "within => axe.run(within, {resultTypes: ['violations']}).then(results => results.violations)", within
     )
