@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_2_PLUS
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from local_airflow import DagRun, LocalAirflow
@@ -49,6 +50,8 @@ ENDED = {
 }
 
 OpenPage = Callable[..., Page]
+
+has_tab_and_page = pytest.mark.skipif(not AIRFLOW_V_3_2_PLUS, reason="Airflow has neither tab nor page before 3.2")
 
 # As long as a busy machine takes to show a page for the first time.
 expect.set_options(timeout=20_000)

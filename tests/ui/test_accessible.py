@@ -8,9 +8,9 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.ui.accessible import focused, our_part, serious_findings_in_both_themes, tab_to
-from tests.ui.conftest import OpenPage, Ui
+from tests.ui.conftest import OpenPage, Ui, has_tab_and_page
 
-pytestmark = pytest.mark.ui
+pytestmark = [pytest.mark.ui, has_tab_and_page]
 
 TABS = {
     "finished": ("video-3s-red-shoes", "Completed"),

@@ -12,9 +12,9 @@ from playwright.sync_api import Page, expect
 
 from tests.hostile import in_background
 from tests.ui.accessible import our_part, serious_findings
-from tests.ui.conftest import PREFIX, OpenPage, Ui
+from tests.ui.conftest import PREFIX, OpenPage, Ui, has_tab_and_page
 
-pytestmark = pytest.mark.ui
+pytestmark = [pytest.mark.ui, has_tab_and_page]
 
 # Airflow's own UI writes its styles at run time, and wants a worker from a blob.
 STRICT = (

@@ -18,7 +18,7 @@ from airflow_provider_seeany.budget.query import HEADER
 from airflow_provider_seeany.callback.token import TokenClaims, sign_token
 from local_airflow import LocalAirflow
 from tests.scripts.fab_users import IS_CALLED_BACK, PASSWORD, RESULTS, TOKEN
-from tests.ui.conftest import DAGS, REPOSITORY
+from tests.ui.conftest import DAGS, REPOSITORY, has_tab_and_page
 from tests.web.callback.waits_in_database import ANOTHER_DAG, CONNECTION, DAG_ID
 
 pytestmark = pytest.mark.ui
@@ -141,6 +141,7 @@ def page_of(fab: Fab, browser: Browser) -> Iterator[Callable[[str], Page]]:
         yield page_of
 
 
+@has_tab_and_page
 def test_the_page_shows_the_dag_of_the_role(page_of: Callable[[str], Page]) -> None:
     page = page_of("one_dag")
 
@@ -150,6 +151,7 @@ def test_the_page_shows_the_dag_of_the_role(page_of: Callable[[str], Page]) -> N
     expect(page.get_by_label("Connection").get_by_role("option")).to_have_text(["All", CONNECTION])
 
 
+@has_tab_and_page
 def test_a_role_that_may_not_read_plugins_has_no_page(page_of: Callable[[str], Page]) -> None:
     """So Airflow decides; `docs/deploy.md` names the permission."""
     page = page_of("viewer")

@@ -7,9 +7,9 @@ from playwright.sync_api import Page, expect
 
 from local_airflow import LocalAirflow
 from tests.ui.accessible import our_part, serious_findings
-from tests.ui.conftest import OpenPage
+from tests.ui.conftest import OpenPage, has_tab_and_page
 
-pytestmark = pytest.mark.ui
+pytestmark = [pytest.mark.ui, has_tab_and_page]
 
 
 def test_a_fresh_airflow_shows_how_to_begin(airflow: LocalAirflow, open_page: OpenPage) -> None:

@@ -11,9 +11,9 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.ui.accessible import our_part, serious_findings, tab_to
-from tests.ui.conftest import OpenPage, Ui
+from tests.ui.conftest import OpenPage, Ui, has_tab_and_page
 
-pytestmark = pytest.mark.ui
+pytestmark = [pytest.mark.ui, has_tab_and_page]
 
 FILES = 500
 MAX_NODES = 3000

@@ -1,8 +1,7 @@
-"""What a user sees of the tab, the page and the connection's form, in a real browser on a real Airflow."""
+"""What a user sees of the tab and the page, in a real browser on a real Airflow."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import time
@@ -15,9 +14,9 @@ import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.ui.accessible import focused, our_part, serious_findings, tab_to
-from tests.ui.conftest import REPOSITORY, OpenPage, Ui
+from tests.ui.conftest import REPOSITORY, OpenPage, Ui, has_tab_and_page
 
-pytestmark = pytest.mark.ui
+pytestmark = [pytest.mark.ui, has_tab_and_page]
 
 IMAGES = REPOSITORY / "docs" / "images"
 IN_UTC = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$")
@@ -939,47 +938,3 @@ def test_nothing_is_loaded_from_elsewhere_but_the_results(ui: Ui, open_page: Ope
 
     own = ui.airflow.url.split("/")[2]
     assert {kind for kind, host in loaded if host != own} == {"image"}
-
-
-def fill_in_connection(page: Page, conn_id: str) -> None:
-    """Open the form for a new connection, and fill in what is required."""
-    page.get_by_role("button", name="Add Connection").click()
-    page.get_by_label("Connection ID").fill(conn_id)
-    page.get_by_role("dialog").get_by_role("combobox").first.click()
-    page.keyboard.type("SeeAny")
-    page.get_by_role("option", name=re.compile("SeeAny|seeany")).click()
-    key = page.get_by_placeholder("sk-…")
-    key.fill("sk-by-hand")
-    assert key.get_attribute("type") == "password"
-
-
-def saved_connection(ui: Ui, page: Page, conn_id: str) -> dict[str, Any]:
-    """Save the form, and return the connection."""
-    page.get_by_role("button", name="Save").click()
-    expect(page.get_by_text(conn_id).first).to_be_visible()
-    stored: dict[str, Any] = ui.airflow.client.request("GET", f"/connections/{conn_id}")
-    return stored | {"extra": json.loads(stored["extra"])}
-
-
-def test_the_connection_form_saves_with_just_a_key(ui: Ui, open_page: OpenPage) -> None:
-    page = open_page(f"{ui.airflow.url}/connections")
-
-    fill_in_connection(page, "seeany_by_hand")
-    stored = saved_connection(ui, page, "seeany_by_hand")
-
-    assert stored["conn_type"] == "seeany"
-    assert Path(stored.get("host") or "").name == ""
-    assert stored["extra"] == {"api": "v1", "request_timeout": 30}
-
-
-def test_the_connection_form_offers_both_apis_and_saves_the_chosen_one(ui: Ui, open_page: OpenPage) -> None:
-    page = open_page(f"{ui.airflow.url}/connections")
-
-    fill_in_connection(page, "seeany_developer")
-    page.get_by_role("button", name="Extra Fields", exact=True).click()
-    choice = page.locator("#element_api")
-    expect(choice).to_contain_text("v1 (/v1/tasks)")
-    choice.get_by_role("combobox").click()
-    page.get_by_role("option", name="developer (/api/developer)").click()
-
-    assert saved_connection(ui, page, "seeany_developer")["extra"]["api"] == "developer"
