@@ -13,12 +13,19 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_2_PLUS, AIRFLOW_V_3_3_PLUS
 
 from local_airflow.database import make_database
 from local_airflow.settings import Keys, Settings, free_port
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("by_hand")]
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.xdist_group("by_hand"),
+    pytest.mark.skipif(
+        AIRFLOW_V_3_2_PLUS and not AIRFLOW_V_3_3_PLUS,
+        reason="`airflow dags test` of Airflow 3.2.2 fails with every DAG: its in-process API has no 'svcs_registry'",
+    ),
+]
 
 DAGS = Path(__file__).parent / "command_dags"
 TRIED_OUT = ".tried-out"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_2_PLUS
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, Asset, BaseOperator, Param, task, task_group
 
@@ -66,7 +67,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "post_execute": {"post_execute": note("post")},
     "map_index": {"map_index_template": "{{ task.task_id }}"},
     "multiple_outputs": {"multiple_outputs": True},
-    "native": {"render_template_as_native_obj": True},
+    # Airflow 3.1 takes this for a DAG only.
+    "native": {"render_template_as_native_obj": True} if AIRFLOW_V_3_2_PLUS else {},
     "own_code": {"kind": Busy},
 }
 
