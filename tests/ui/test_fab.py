@@ -50,6 +50,8 @@ class Fab:
 def fab(simulator_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fab]:
     env = {
         "AIRFLOW__CORE__AUTH_MANAGER": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
+        # Before 3.3 Airflow heeds this one with any auth manager.
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
         "AIRFLOW__SEEANY__CALLBACK_SECRET": SECRET,
     }
     with LocalAirflow(tmp_path_factory.mktemp("fab"), DAGS, env=env, processes=["api-server"]) as running:
