@@ -13,7 +13,6 @@ from airflow.providers.common.compat.sdk import DAG
 from airflow.sdk import Asset, Param
 from airflow.sdk import task as taskflow
 from airflow.sdk.bases.xcom import BaseXCom
-from airflow.sdk.listener import get_listener_manager
 from jinja2 import Undefined
 
 from airflow_provider_seeany import metrics
@@ -171,6 +170,8 @@ def test_what_airflow_does_only_in_a_worker_takes_one(
 
     class OurXCom(BaseXCom):
         """Stores values elsewhere."""
+
+    from airflow.sdk.listener import get_listener_manager  # not in Airflow 3.1
 
     listener, manager = Lineage(), get_listener_manager()
     match what:
