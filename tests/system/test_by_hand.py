@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.xdist_group("by_hand"),
     pytest.mark.skipif(
         AIRFLOW_V_3_2_PLUS and not AIRFLOW_V_3_3_PLUS,
-        reason="`airflow dags test` of Airflow 3.2.2 failed with a plain DAG, too: its in-process API has no 'svcs_registry'",
+        reason="`airflow dags test` of Airflow 3.2.2 fails with a plain DAG, too: no 'svcs_registry'",
     ),
 ]
 
