@@ -11,7 +11,7 @@ from weakref import ref
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, Connection
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_2_PLUS
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
 from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.exceptions import SeeAnyConfigError, SeeAnyConnectionNotFound
@@ -170,7 +170,9 @@ async def test_a_refused_key_is_read_anew_and_no_wait_begins_with_it_again(
     ]
 
 
-@pytest.mark.skipif(not AIRFLOW_V_3_2_PLUS, reason="what Airflow 3.1 reads a connection with keeps the loop itself")
+@pytest.mark.skipif(
+    not AIRFLOW_V_3_3_PLUS, reason="before 3.3, what Airflow reads a connection with keeps the loop itself"
+)
 def test_an_event_loop_is_not_kept_for_what_it_has_read(monkeypatch: pytest.MonkeyPatch) -> None:
     async def begin() -> ref[asyncio.AbstractEventLoop]:
         airflow = Airflow("https://api.example.com")

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import requests
-from airflow.sdk import DAG, get_current_context, get_parsing_context
+from airflow.sdk import DAG, Asset, get_current_context, get_parsing_context
 
 from airflow_provider_seeany.operators.submit import SeeAnySubmitOperator
 from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
@@ -75,9 +75,10 @@ with DAG("faults", schedule=None, default_args={"retry_delay": timedelta(seconds
     SeeAnyTaskResultOperator(task_id="operator", seeany_task_id=held_id("operator"), **held)
     SeeAnyTaskBatchSensor(task_id="batch", seeany_task_ids=[held_id("batch")], **held)
     SeeAnyTaskSensor(task_id="routed", seeany_task_id=held_id("routed"), queue=QUEUE, **held)
-    # The SeeAny task of this one ends while there is no Redis.
+    # The SeeAny task of this one ends while there is no Redis, and it needs a worker at its end.
     SeeAnyTaskSensor(
         task_id="meanwhile",
         seeany_task_id=held_id("meanwhile"),
+        outlets=[Asset("meanwhile")],
         **{**held, "retries": 3, "retry_delay": timedelta(seconds=15)},
     )
