@@ -8,6 +8,7 @@ DEMO := $(VENV)/.demo-ready
 READY := $(VENV)/.ready
 BENCH := build/bench-venv
 WORKERS ?= 2
+THIS_PYTHON = $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 PYTHONS ?= 3.11 3.12 3.13
 AIRFLOWS ?= 3.1.8 3.2.2 3.3.2
 # In front of what installs system packages; root needs no sudo.
@@ -39,13 +40,13 @@ browser: node_modules/.ready
 	@fc-list :lang=zh 2>/dev/null | grep -q . || $(ROOT) sh -c 'apt-get update -qq && apt-get install -y -qq --no-install-recommends fontconfig fonts-noto-cjk'
 
 lowest:  ## Run the fast tests with the lowest versions that pyproject.toml allows
-	@WORKERS=$(WORKERS) .ci/matrix $$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])') 3.1.8
+	@WORKERS=$(WORKERS) .ci/matrix $(THIS_PYTHON) 3.1.8
 
 matrix:  ## Run the fast tests with each Python and Airflow, or only PYTHONS="3.12" AIRFLOWS="3.2.2 3.3.2"
 	@WORKERS=$(WORKERS) .ci/matrix "$(PYTHONS)" "$(AIRFLOWS)"
 
 minors: browser  ## Run demo, system tests and UI tests with each minor version of Airflow, or only AIRFLOWS="3.2.2"
-	@TESTS=whole WORKERS=$(WORKERS) .ci/matrix $$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])') "$(AIRFLOWS)"
+	@TESTS=whole WORKERS=$(WORKERS) .ci/matrix $(THIS_PYTHON) "$(AIRFLOWS)"
 
 audit: $(READY)  ## Check for withdrawn and vulnerable versions among the dependencies
 	$(BIN)/python tests/audit.py

@@ -46,7 +46,7 @@ from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.triggers.batch_callbacks import READ_INTERVAL
 from benchmarks.policy import ESTIMATES, SEED, Task, draw_tasks
 from benchmarks.poll_cost import logging_as_in_a_triggerer
-from benchmarks.process import resident_mib
+from benchmarks.process import late_by, resident_mib
 
 TASKS = 10_000
 FEW = 1000
@@ -233,9 +233,7 @@ async def cost(ids: list[str], *, rate: float, seconds: float) -> str:
     late: list[float] = []
     maximum = memory
     while time.monotonic() < began + seconds and not waiting.done():
-        before = time.monotonic()
-        await asyncio.sleep(0.1)
-        late.append(time.monotonic() - before - 0.1)
+        late.append(await late_by(0.1))
         maximum = max(maximum, resident_mib())
     used, took = time.process_time() - cpu, time.monotonic() - began
     waiting.cancel()

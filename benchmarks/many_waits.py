@@ -19,7 +19,7 @@ from statistics import quantiles
 
 from benchmarks.contestants import OURS, Wait, contestants
 from benchmarks.poll_cost import logging_as_in_a_triggerer, waiting
-from benchmarks.process import Holdings
+from benchmarks.process import Holdings, late_by
 from benchmarks.spread import Spread, verdict
 from benchmarks.stub import running_stub
 
@@ -49,9 +49,8 @@ async def lag(wait: Wait | None, *, waiters: int = LAG_WAITERS, seconds: float =
     async def sample() -> float:
         late: list[float] = []
         ends = time.monotonic() + seconds
-        while (before := time.monotonic()) < ends:
-            await asyncio.sleep(0.01)
-            late.append(time.monotonic() - before - 0.01)
+        while time.monotonic() < ends:
+            late.append(await late_by(0.01))
         return 1000 * quantiles(late, n=100)[-1]
 
     if wait is None:

@@ -7,6 +7,7 @@ import gc
 import os
 import resource
 import sys
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -15,6 +16,18 @@ def resident_mib() -> float:
     """Return the resident memory of this process."""
     with open("/proc/self/statm", encoding="ascii") as statm:
         return int(statm.read().split()[1]) * resource.getpagesize() / 2**20
+
+
+def peak_mib() -> float:
+    """Return the most resident memory that this process has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+async def late_by(pause: float) -> float:
+    """Sleep for so many seconds; return by how many the event loop was late."""
+    before = time.monotonic()
+    await asyncio.sleep(pause)
+    return time.monotonic() - before - pause
 
 
 def open_sockets() -> int:

@@ -24,8 +24,6 @@ import argparse
 import asyncio
 import os
 import random
-import resource
-import time
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -35,6 +33,7 @@ from statistics import quantiles
 from typing import TYPE_CHECKING, Any, cast
 
 from benchmarks.jumping_clock import JumpingClock
+from benchmarks.process import late_by, peak_mib
 from benchmarks.spread import verdict
 from benchmarks.stub import Connection, task_id
 
@@ -224,9 +223,7 @@ async def _connect(connector: Any, *_: object, clock: JumpingClock) -> asyncio.P
 
 async def _sample(lag: list[float]) -> None:
     while True:
-        before = time.monotonic()
-        await asyncio.sleep(0.1)
-        lag.append(time.monotonic() - before - 0.1)
+        lag.append(await late_by(0.1))
 
 
 async def _run(supervisor: Supervisor) -> None:
@@ -247,18 +244,14 @@ async def _run(supervisor: Supervisor) -> None:
     sampling.cancel()
 
 
-def _peak_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def _lines(seen: Measured, *, waits: int, before: float, cpu: float, took: float) -> Iterator[str]:
     polls = Connection.requests
     lag, delay = (quantiles(values, n=100) for values in (seen.lag, seen.delays))
     yield f"{waits} waits, {seen.most_at_once} of them at once, {polls / waits:.1f} polls each, in {took:.0f} s.\n"
     yield "| | |"
     yield "|---|---|"
-    yield f"| memory of the process at most | {_peak_mib():.0f} MiB; before the waits {before:.0f} MiB |"
-    yield f"| per wait | {1024 * (_peak_mib() - before) / waits:.1f} KiB |"
+    yield f"| memory of the process at most | {peak_mib():.0f} MiB; before the waits {before:.0f} MiB |"
+    yield f"| per wait | {1024 * (peak_mib() - before) / waits:.1f} KiB |"
     yield f"| CPU | {1000 * cpu / waits:.2f} ms per wait, {1000 * cpu / polls:.3f} ms per poll with all else |"
     yield f"| the core is busy | {100 * cpu / took:.0f} % of the time |"
     yield f"| the loop is late by | {lag[49]:.3f} s (median), {lag[94]:.3f} s (p95), {max(seen.lag):.1f} s at most |"
@@ -266,7 +259,7 @@ def _lines(seen: Measured, *, waits: int, before: float, cpu: float, took: float
     yield ""
     yield verdict("every wait ends with its result", f"{seen.completed} of {waits}", met=seen.completed == waits)
     if waits == WAITS:
-        yield verdict(f"below {MAX_MIB} MiB", f"{_peak_mib():.0f} MiB", met=_peak_mib() < MAX_MIB)
+        yield verdict(f"below {MAX_MIB} MiB", f"{peak_mib():.0f} MiB", met=peak_mib() < MAX_MIB)
 
 
 def main() -> None:
@@ -293,7 +286,7 @@ def main() -> None:
     ends = [STARTING + ALL_RUN + chance.uniform(0, ENDING) for _ in range(waits)]
     with logging_as_in_a_triggerer(), asyncio.Runner(loop_factory=clock.loop) as runner:
         supervisor = Supervisor(ends, clock=clock)
-        before, began = _peak_mib(), clock.monotonic()
+        before, began = peak_mib(), clock.monotonic()
         runner.run(_run(supervisor))
     took = clock.monotonic() - began
     cpu = took - clock.slept

@@ -12,6 +12,7 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG, TaskDeferred
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 from airflow.sdk.definitions._internal.contextmanager import DagContext
+from jinja2 import Undefined
 
 from airflow_provider_seeany.api.settings import BatchSettings, TaskSettings, WaitSettings
 from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
@@ -29,6 +30,18 @@ starts_triggers = pytest.mark.skipif(
 )
 WORKER_FREE = {"start_from_trigger": True, "end_from_trigger": True}
 """The arguments of a trigger that Airflow starts without a worker."""
+each_way_to_render = pytest.mark.parametrize(
+    "option",
+    [
+        {"user_defined_macros": {"vid": str}},
+        {"user_defined_filters": {"vid": str}},
+        {"jinja_environment_kwargs": {"variable_start_string": "<<"}},
+        {"template_undefined": Undefined},
+        {"render_template_as_native_obj": True},
+    ],
+    ids=lambda option: next(iter(option)),
+)
+"""What a DAG sets of how templates are rendered, which a triggerer does not know."""
 LOST = ("__fail__", {"error": "Trigger timeout"})
 """What Airflow calls a task with whose deferral it has ended itself."""
 

@@ -70,6 +70,9 @@ class BaseSeeAnyTrigger(BaseTrigger):
     start_from_trigger = False
     """Whether the wait began with this trigger, without a worker."""
 
+    end_from_trigger = False
+    """Whether the trigger pushes the result and ends the Airflow task."""
+
     callback_ends_it = False
     """Whether a callback, where one is expected, ends this trigger."""
 
@@ -129,7 +132,10 @@ class BaseSeeAnyTrigger(BaseTrigger):
     @cached_property
     def xcoms(self) -> TriggererXComs | None:
         """The XComs of the task instance that waits; ``None`` outside a triggerer."""
-        return None if self.task_instance is None else TriggererXComs(self.task_instance)
+        if self.task_instance is None:
+            return None
+        by_worker = self.end_from_trigger and not self.start_from_trigger
+        return TriggererXComs(self.task_instance, clears=self.start_from_trigger, is_claimed_by_worker=by_worker)
 
     def _progress_publisher(self, *, seeany_task_id: str | None = None) -> ProgressPublisher:
         """Return what publishes the progress of this wait; without an id that of a batch."""

@@ -30,7 +30,7 @@ from airflow_provider_seeany.triggers.base import (
     reply_to_poll,
     sleep_until,
 )
-from airflow_provider_seeany.triggers.xcoms import NotOwned, TriggererXComs
+from airflow_provider_seeany.triggers.xcoms import NotOwned
 from airflow_provider_seeany.xcoms.record import Record
 
 if TYPE_CHECKING:
@@ -136,14 +136,6 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
         # Airflow makes the whole DAG anew for each such wait, and would keep it until the wait ends.
         context["ti"].task = None  # type: ignore[assignment]
         context.clear()  # type: ignore[attr-defined]
-
-    @cached_property
-    def xcoms(self) -> TriggererXComs | None:
-        """The XComs of the task instance that waits; ``None`` outside a triggerer."""
-        if self.task_instance is None:
-            return None
-        by_worker = self.end_from_trigger and not self.start_from_trigger
-        return TriggererXComs(self.task_instance, clears=self.start_from_trigger, is_claimed_by_worker=by_worker)
 
     @cached_property
     def _settings(self) -> TaskSettings:

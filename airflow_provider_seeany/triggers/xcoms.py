@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from airflow_provider_seeany.api.task import SeeAnyTask
 
 _FIRST = "return_value"
+
+NO_PROGRESS: Mapping[str, Any] = MappingProxyType({})
 
 CHECK_VALID_FOR = 5.0
 """Seconds after which a write needs another check; one for each would triple the messages of a busy triggerer."""
@@ -63,15 +66,15 @@ class TriggererXComs:
         self.had_result = False
         """Whether this try had a result before :meth:`push`, if metrics ask: a triggerer was killed that ended it."""
 
-    async def claim(self, progress: Mapping[str, Any] | None = None) -> None:
+    async def claim(self, progress: Mapping[str, Any] = NO_PROGRESS) -> None:
         """
         Claim the task instance for this try, publish the progress, and delete the XComs of an earlier try.
 
         :raises NotOwned: as :meth:`check`.
         """
-        has_claimed = await self._begin(progress or {})
-        if not has_claimed and (progress or not self._is_claimed):
-            await self._set_claimed(progress or {})
+        has_cleared = await self._begin(progress)
+        if not has_cleared and (progress or not self._is_claimed):
+            await self._set_claimed(progress)
 
     async def check(self) -> None:
         """
@@ -111,7 +114,7 @@ class TriggererXComs:
             self.had_result = metrics.is_on() and await self._has_values()
         for key, value in xcoms.items():
             if bypasses_backend(key):
-                with_event[key] = self._claimed(value) if key == PROGRESS_KEY else value
+                with_event[key] = self._owner.claiming(value) if key == PROGRESS_KEY else value
             else:
                 await self.check()
                 await self._xcom(key).aset(await self._through_backend(key, value))
@@ -136,11 +139,11 @@ class TriggererXComs:
     async def _has_values(self) -> bool:
         return await self._xcom(_FIRST).aget() is not None
 
-    async def _begin(self, progress: Mapping[str, Any] | None = None) -> bool:
+    async def _begin(self, progress: Mapping[str, Any] = NO_PROGRESS) -> bool:
         """
         Check that no later try has claimed the task instance, and delete the XComs of an earlier one.
 
-        Return whether that claimed the task instance, with the progress.
+        Return whether there were such; then the task instance is claimed, with the progress.
 
         Those of this try stay: Airflow can give its trigger to a second triggerer while the first one, which has
         pushed the result, is about to fire.
@@ -150,18 +153,16 @@ class TriggererXComs:
             self._check_owner(before)
         if before.owner is not None and before.owner.try_number > self._owner.try_number:
             raise NotOwned(f"try {before.owner.try_number} of the task has begun")
-        if self._clears and await self._has_earlier_xcoms(before):
+        if clears := self._clears and await self._has_earlier_xcoms(before):
             # With the key of the record, which a triggerer that is restarted meanwhile needs.
             clearing = Claim(owner=self._owner, record=before.record, is_clearing=True)
             await self._xcom(PROGRESS_KEY).aset(msgspec.to_builtins(clearing))
             await self._clear(before.record)
-            await self._set_claimed(progress or {})
-            self._has_begun = True
-            return True
-        if before.owner == self._owner:
+            await self._set_claimed(progress)
+        elif before.owner == self._owner:
             self._is_claimed = True
         self._has_begun = True
-        return False
+        return clears
 
     @property
     def _owner(self) -> Owner:
@@ -171,11 +172,8 @@ class TriggererXComs:
         return RawXCom(key, self._key)
 
     async def _set_claimed(self, value: Mapping[str, Any]) -> None:
-        await self._xcom(PROGRESS_KEY).aset(self._claimed(value))
+        await self._xcom(PROGRESS_KEY).aset(self._owner.claiming(value))
         self._is_claimed = True
-
-    def _claimed(self, value: Mapping[str, Any]) -> dict[str, Any]:
-        return {**value, **msgspec.to_builtins(Claim(owner=self._owner))}
 
     async def _has_earlier_xcoms(self, before: Claim) -> bool:
         """Return whether there may be XComs of an earlier try."""

@@ -162,6 +162,10 @@ class Owner(msgspec.Struct, frozen=True):
         """Return the current try of one of Airflow's task instances."""
         return cls(str(task_instance.id), task_instance.try_number)
 
+    def claiming(self, shown: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what is pushed under ``PROGRESS_KEY`` for this try to claim the task instance, with what is shown."""
+        return {**shown, **msgspec.to_builtins(Claim(owner=self))}
+
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """

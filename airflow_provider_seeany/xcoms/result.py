@@ -65,7 +65,7 @@ def publishes_progress() -> bool:
 def push_claim(owner: Owner, progress: Progress | None, task_instance: TaskInstanceKey) -> None:
     """Claim the task instance from a worker, for a trigger that may end the wait, and push the progress with that."""
     shown = {} if progress is None else msgspec.to_builtins(progress)
-    RawXCom(PROGRESS_KEY, task_instance).set({**shown, **msgspec.to_builtins(Claim(owner=owner))})
+    RawXCom(PROGRESS_KEY, task_instance).set(owner.claiming(shown))
 
 
 def push_record(record: Record | Progress, task_instance: TaskInstanceKey) -> None:

@@ -11,7 +11,6 @@ from airflow.listeners import hookimpl
 from airflow.providers.common.compat.sdk import DAG, BaseOperator
 from airflow.sdk import Asset, Param, task_group
 from airflow.sdk import task as taskflow
-from jinja2 import Undefined
 
 from airflow_provider_seeany.api.settings import DEFER_GRACE
 from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
@@ -19,7 +18,7 @@ from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from airflow_provider_seeany.wait import worker_needed
 from tests.hostile import HostileServer, task
-from tests.waits import KINDS, WORKER_FREE, deferred, interval, starts_triggers, wait
+from tests.waits import KINDS, WORKER_FREE, deferred, each_way_to_render, interval, starts_triggers, wait
 
 each_kind = pytest.mark.parametrize("kind", KINDS)
 
@@ -301,17 +300,7 @@ def test_what_is_applied_elsewhere_needs_no_worker(kind: Any, option: dict[str, 
 
 @starts_triggers
 @each_kind
-@pytest.mark.parametrize(
-    "option",
-    [
-        {"user_defined_macros": {"vid": str}},
-        {"user_defined_filters": {"vid": str}},
-        {"jinja_environment_kwargs": {"variable_start_string": "<<"}},
-        {"template_undefined": Undefined},
-        {"render_template_as_native_obj": True},
-    ],
-    ids=lambda option: next(iter(option)),
-)
+@each_way_to_render
 def test_what_a_dag_sets_and_no_triggerer_knows_starts_in_a_worker(
     kind: Any, option: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:

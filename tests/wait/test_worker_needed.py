@@ -13,7 +13,6 @@ from airflow.providers.common.compat.sdk import DAG
 from airflow.sdk import Asset, Param
 from airflow.sdk import task as taskflow
 from airflow.sdk.bases.xcom import BaseXCom
-from jinja2 import Undefined
 
 from airflow_provider_seeany import metrics
 from airflow_provider_seeany.operators.submit import SeeAnySubmitOperator
@@ -21,7 +20,7 @@ from airflow_provider_seeany.wait import worker_needed
 from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY
 from tests.hostile import HostileServer, task
 from tests.supervisor import Supervisor
-from tests.waits import KINDS, TaskInstance, deferred, starts_triggers, wait
+from tests.waits import KINDS, TaskInstance, deferred, each_way_to_render, starts_triggers, wait
 
 pytestmark = [pytest.mark.usefixtures("_connected"), starts_triggers]
 each_kind = pytest.mark.parametrize("kind", KINDS)
@@ -76,17 +75,7 @@ def test_what_a_worker_has_applied_needs_none_at_the_end(kind: Any, option: dict
 
 
 @each_kind
-@pytest.mark.parametrize(
-    "option",
-    [
-        {"user_defined_macros": {"vid": str}},
-        {"user_defined_filters": {"vid": str}},
-        {"jinja_environment_kwargs": {"variable_start_string": "<<"}},
-        {"template_undefined": Undefined},
-        {"render_template_as_native_obj": True},
-    ],
-    ids=lambda option: next(iter(option)),
-)
+@each_way_to_render
 def test_how_a_dag_renders_needs_no_worker_at_the_end(kind: Any, option: dict[str, Any]) -> None:
     with DAG("dag", schedule=None, **option):
         assert ends_in_trigger(wait(kind))
