@@ -120,7 +120,10 @@ class LocalAirflow:
         exception: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop everything that was started."""
+        """Stop everything that was started; an exception gets the end of each component's log as a note."""
+        if isinstance(exception, Exception):
+            for component in self._components.values():
+                exception.add_note(f"the end of the log of {component.name}:\n{component.log_tail(20)}")
         self._stack.close()
 
     @property

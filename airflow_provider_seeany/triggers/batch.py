@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -185,9 +185,12 @@ async def _poll_until_end(
                 under_way.add(task)
                 task.add_done_callback(note_end)
                 continue
-            with suppress(TimeoutError):
-                async with asyncio.timeout(step.seconds):
-                    await is_due.wait()
+            # Not a timeout, which ends by a cancellation: where a user's comes with it, Airflow sees no user.
+            timer = asyncio.get_running_loop().call_later(step.seconds, is_due.set)
+            try:
+                await is_due.wait()
+            finally:
+                timer.cancel()
             is_due.clear()
             while ended:
                 ended.pop().result()  # raises what was not foreseen

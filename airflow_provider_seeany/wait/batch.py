@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -78,8 +79,9 @@ class BatchWait:
             seeany_conn_id=self._seeany_conn_id,
             settings=msgspec.to_builtins(self.settings),
             deadline=self._deadline,
-            # As soon as possible: of some thousand tasks, some have ended by now.
-            first_poll_at=first_poll_at(0, self._deadline),
+            # As late as a first poll may be: if all have ended by now, it fires at once, and a scheduler under load can
+            # be that late to note the deferral.
+            first_poll_at=first_poll_at(math.inf, self._deadline),
             expected_duration=expected_seconds(self._expected_duration, self._log),
         )
 

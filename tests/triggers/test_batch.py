@@ -348,6 +348,25 @@ async def test_a_cancelled_batch_closes_its_connections(hostile: HostileServer, 
     await eventually(hostile, lambda: hostile.open == 0)
 
 
+async def test_a_user_who_ends_a_batch_is_noticed_however_busy_the_event_loop_is(hostile: HostileServer) -> None:
+    # Airflow tells a user from a triggerer that stops by the message of the cancellation alone, and calls `on_kill`.
+    hostile.script(task())
+    for iterations in range(40):
+        waiting = asyncio.create_task(outcome_of(trigger([f"t{number}" for number in range(50)])))
+        async with asyncio.timeout(POLL_TIMEOUT):
+            while not hostile.requests:
+                await asyncio.sleep(0.001)
+        for _ in range(iterations % 10):
+            # One iteration of an event loop in which others have that much to do: what is due in it comes together.
+            time.sleep(0.003)
+            await asyncio.sleep(0)
+        waiting.cancel("a user")
+
+        with pytest.raises(asyncio.CancelledError, match="a user"):
+            await waiting
+        hostile.requests.clear()
+
+
 async def test_no_request_is_made_before_the_first_poll_is_due(hostile: HostileServer) -> None:
     waiting = asyncio.create_task(outcome_of(trigger(["a"], first_poll_at=time.time() + 3600)))
     await asyncio.sleep(0.2)
