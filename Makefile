@@ -76,7 +76,7 @@ release: $(READY)  ## Build what a release uploads into dist/, check it and inst
 bench: $(BENCH)/.ready  ## Measure what a wait costs next to other providers, into benchmarks/RESULTS.md; some 40 minutes
 	$(BENCH)/bin/python -m benchmarks $(PARTS)
 
-bench-scale: $(BENCH)/.ready  ## Measure hundreds of waits at once; an hour, or as ARGS="--waits 1000 --dags 1 --ways sensor,batch" says
+bench-scale: $(BENCH)/.ready  ## Measure hundreds of waits at once; an hour, or as ARGS="sensor,batch=100,1000x30" says
 	$(BENCH)/bin/python -m benchmarks scale -- $(ARGS)
 
 bench-short: $(READY)  ## The same without the others, in a minute; fails on large regressions only

@@ -1,11 +1,11 @@
 """
 Measures many waits at once on a real Airflow: ``make bench-scale``, or ``python -m benchmarks.scale``, prints tables.
 
-Airflow runs with ``LocalExecutor`` on PostgreSQL, each a private one. ``--waits 100,1000 --dags 1,30`` says how many
-waits there are and over how many DAGs they are spread, ``--ways sensor,worker_free`` which of the ways. All waits of a
-measurement start at once and poll every 5 s over TLS. No remote task ends before each has been asked about and each
-wait is deferred (or the time limit is over); then they end one after the other, ``--ends-per-second`` of them, the
-first 20 s later. From then on SeeAny's have an exact estimate. Each measurement begins with a fresh triggerer, which
+Airflow runs with ``LocalExecutor`` on PostgreSQL, each a private one. Each argument names ways, and numbers of waits:
+``sensor,worker_free=100,1000x30`` measures these two with 100 waits in one DAG, then with 1000 spread over 30 DAGs. All
+waits of a measurement start at once and poll every 5 s over TLS. No remote task ends before each has been asked about
+and each wait is deferred (or the time limit is over); then they end one after the other, ``--ends-per-second`` of them,
+the first 20 s later. From then on SeeAny's have an exact estimate. Each measurement begins with a fresh triggerer, which
 has ended two waits.
 
 CPU, transactions and rows are those of all processes, from the start until 10 s after the end, minus what the same
@@ -202,16 +202,25 @@ def _callbacks(plan: Plan, release: float, url: str) -> Iterator[None]:
         thread.join()
 
 
-def plans(
-    ways: Sequence[str], waits: Sequence[int], dags: Sequence[int], per_second: float
-) -> Iterator[tuple[Plan, Plan]]:
-    """Yield each measurement: two waits to warm up, and those to measure."""
+def plans(arguments: Sequence[str], per_second: float) -> Iterator[tuple[Plan, Plan]]:
+    """
+    Yield each measurement: two waits to warm up, and those to measure.
+
+    :param arguments: those of the command line.
+    :raises ValueError: if one of them cannot be read, or names an unknown way.
+    """
     first = 0
-    for count in waits:
-        for spread in dags:
-            for way in ways:
-                yield Plan(way, WARM_UP_WAITS, 1, first, per_second), Plan(way, count, spread, first + 2, per_second)
-                first += count + WARM_UP_WAITS
+    for argument in arguments:
+        ways, _, sizes = argument.partition("=")
+        for size in sizes.split(","):
+            waits, _, dags = size.partition("x")
+            for way in ways.split(","):
+                if way not in installed_ways():
+                    raise ValueError(f"{way!r} is not one of {', '.join(installed_ways())}")
+                warm_up = Plan(way, WARM_UP_WAITS, 1, first, per_second)
+                plan = Plan(way, int(waits), int(dags or 1), first + WARM_UP_WAITS, per_second)
+                yield warm_up, plan
+                first += plan.waits + WARM_UP_WAITS
 
 
 def _measured(
@@ -251,21 +260,22 @@ def _measured(
 
 def main() -> None:
     """Print the tables."""
-
-    def numbers(text: str) -> list[int]:
-        return [int(each) for each in text.split(",")]
-
     parser = argparse.ArgumentParser(description="Measure many waits at once on a real Airflow.")
-    parser.add_argument("--ways", default=",".join(installed_ways()), help=f"of {', '.join(WAYS)}")
-    parser.add_argument("--waits", type=numbers, default=[300], help="how many at once (default: 300)")
-    parser.add_argument("--dags", type=numbers, default=[1, 30], help="over how many DAGs (default: 1,30)")
+    every = ",".join(installed_ways())
+    parser.add_argument(
+        "plans",
+        nargs="*",
+        metavar="WAYS=WAITS",
+        default=[f"{every}=300,300x30"],
+        help=f"300x30: 300 waits in 30 DAGs (default: {every}=300,300x30)",
+    )
     parser.add_argument("--ends-per-second", type=float, default=5.0, help="default: 5")
     parser.add_argument("--time-limit", type=float, default=3600.0, help="seconds for the start, and for the end")
     options = parser.parse_args()
-    ways = options.ways.split(",")
-    if unknown := set(ways) - set(installed_ways()):
-        parser.error(f"not there: {', '.join(sorted(unknown))}")
-    todo = list(plans(ways, options.waits, options.dags, options.ends_per_second))
+    try:
+        todo = list(plans(options.plans, options.ends_per_second))
+    except ValueError as error:
+        parser.error(str(error))
     assert max(ends_at(each) for _, plan in todo for each in plan.ids(0)) < RELATIVE / 1000
     with tempfile.TemporaryDirectory() as folder, running_stub() as stub, running_postgres() as url:
         figures = list(_measured(todo, options.time_limit, url, Path(folder) / "airflow", stub))

@@ -28,13 +28,19 @@ def stub() -> Iterator[Stub]:
 
 
 def test_each_wait_has_a_remote_task_of_its_own_in_one_dag_or_in_many() -> None:
-    measured = list(plans(["sensor", "batch"], [6], [1, 3], per_second=2))
+    measured = list(plans(["sensor,batch=6,6x3"], per_second=2))
 
     every = [each for pair in measured for plan in pair for dag in range(plan.dags) for each in plan.ids(dag)]
     assert len(set(every)) == len(every) == 4 * (6 + 2)
     for _, plan in measured:
         ends = sorted(ends_at(each) for dag in range(plan.dags) for each in plan.ids(dag))
         assert ends == [0, 0.5, 1, 1.5, 2, 2.5], "one after the other, wherever they are"
+
+
+@pytest.mark.parametrize("argument", ["sensor", "sensor=many", "poke=3", "=3"])
+def test_what_cannot_be_measured_is_an_error(argument: str) -> None:
+    with pytest.raises(ValueError):
+        list(plans([argument], per_second=2))
 
 
 def test_a_remote_task_ends_when_it_is_released(stub: Stub) -> None:
