@@ -5,8 +5,8 @@ Airflow runs with ``LocalExecutor`` on PostgreSQL, each a private one. Each argu
 ``sensor,worker_free=100,1000x30`` measures these two with 100 waits in one DAG, then with 1000 spread over 30 DAGs. All
 waits of a measurement start at once and poll every 5 s over TLS. No remote task ends before each has been asked about
 and each wait is deferred (or the time limit is over); then they end one after the other, ``--ends-per-second`` of them,
-the first 20 s later. From then on SeeAny's have an exact estimate. Each measurement begins with a fresh triggerer, which
-has ended two waits.
+the first 20 s later. From then on SeeAny's have an exact estimate. Each measurement begins with a fresh triggerer,
+which has ended two waits.
 
 CPU, transactions and rows are those of all processes, from the start until 10 s after the end, minus what the same
 Airflow takes in that time when idle, measured just before for 30 s. A wait has no downstream task: it ends as
@@ -38,7 +38,7 @@ import requests
 from airflow_provider_seeany.simulator.callback import CallbackSender
 from benchmarks.callback import callback_url
 from benchmarks.scale_counters import Database, PeakMemory, Reading, TaskLogs, per_second
-from benchmarks.scale_dags import WAYS, Plan, installed_ways
+from benchmarks.scale_dags import Plan, installed_ways
 from benchmarks.scale_report import Figures, Late, lines
 from benchmarks.stub import RELATIVE, Stub, ends_at, running_stub
 from local_airflow import DagRun, LocalAirflow
