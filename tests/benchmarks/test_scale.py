@@ -39,7 +39,7 @@ def test_each_wait_has_a_remote_task_of_its_own_in_one_dag_or_in_many() -> None:
 
 @pytest.mark.parametrize("argument", ["sensor", "sensor=many", "poke=3", "=3"])
 def test_what_cannot_be_measured_is_an_error(argument: str) -> None:
-    with pytest.raises(ValueError, match="invalid literal|is not one of"):
+    with pytest.raises(ValueError, match=r"invalid literal|is not one of"):
         list(plans([argument], per_second=2))
 
 
