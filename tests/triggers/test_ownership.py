@@ -6,12 +6,15 @@ import asyncio
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from airflow.providers.common.compat import sdk
+from airflow.sdk.bases.xcom import BaseXCom
 from airflow.sdk.execution_time import task_runner
 from airflow.triggers.base import TaskSuccessEvent
 
+from airflow_provider_seeany import metrics
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.callback.registration import CallbackRegistration, registration_key
 from airflow_provider_seeany.triggers import progress, xcoms
@@ -245,6 +248,17 @@ async def test_a_wait_that_pushes_nothing_writes_nothing(
     assert supervisor.writes == []
 
 
+async def test_a_later_try_that_pushes_nothing_leaves_nothing(hostile: HostileServer, supervisor: Supervisor) -> None:
+    hostile.script(reply(200, DONE))
+    supervisor.xcoms.update({PROGRESS_KEY: claim(1, FIRST_TRY), "return_value": "of the first"})
+    waiting = task_trigger("x", poll_interval=0.01, deadline=time.time() + 20, **WORKER_FREE, do_xcom_push=False)
+    waiting.task_instance = own(2, SECOND_TRY)
+
+    _ = [event async for event in waiting.run()]
+
+    assert supervisor.xcoms == {}
+
+
 @pytest.mark.parametrize("whose", ["own", "another try's", "no try's"])
 async def test_a_trigger_unregisters_its_own_try_only(supervisor: Supervisor, whose: str) -> None:
     registrations = {
@@ -274,6 +288,81 @@ async def test_the_claim_is_not_checked_before_every_xcom(
     await ended(supervisor)
 
     assert sent.count("GetTaskStates") == 1
+
+
+@pytest.mark.parametrize("suspended", ["during the check", "after it", "after it, and the clock was set back"])
+async def test_a_check_is_not_valid_any_more_when_the_triggerer_was_suspended(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, suspended: str
+) -> None:
+    monkeypatch.setattr(xcoms, "CHECK_VALID_FOR", 5.0)
+    clock = [1_795_000_000.0]
+    monkeypatch.setattr(xcoms.time, "time", lambda: clock[0])
+
+    async def asend(message: Any) -> Any:
+        response = supervisor.send(message)
+        if message.type == "GetTaskStates" and suspended == "during the check":
+            clock[0] += 60
+        return response
+
+    monkeypatch.setattr(supervisor, "asend", asend)
+    writer = TriggererXComs(own(1, FIRST_TRY))
+    await writer.claim()
+    clock[0] += {"during the check": 0, "after it": 60}.get(suspended, -3600)
+    supervisor.state = "success"
+
+    with pytest.raises(NotOwned):
+        await writer.check()
+
+
+async def test_a_claim_that_was_seen_to_be_another_s_is_believed_at_once(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(xcoms, "CHECK_VALID_FOR", 3600.0)
+    writer = TriggererXComs(own(1, FIRST_TRY))
+    await writer.claim()
+    supervisor.xcoms[PROGRESS_KEY] = claim(2, SECOND_TRY)
+    with pytest.raises(NotOwned):
+        await writer.publish({"percent": 5})
+
+    with pytest.raises(NotOwned):
+        await writer.push(SeeAnyTask.from_payload(DONE), conn_id="c", do_xcom_push=True)
+
+    assert supervisor.xcoms == {PROGRESS_KEY: claim(2, SECOND_TRY)}
+
+
+async def test_what_a_backend_stores_of_an_earlier_try_is_deleted_with_its_xcoms(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Files(BaseXCom):
+        """Stores values in files, of which the database has the names."""
+
+        stored: ClassVar = {"a file", "another file"}
+
+        @classmethod
+        def purge(cls, xcom: Any, *_: Any) -> None:
+            """Delete one."""
+            cls.stored.remove(xcom.value)
+
+    monkeypatch.setattr(sdk, "XCom", Files)
+    supervisor.xcoms.update({PROGRESS_KEY: claim(1, FIRST_TRY), "return_value": "a file", "cost": "another file"})
+
+    await TriggererXComs(own(2, SECOND_TRY), clears=True).claim()
+
+    assert Files.stored == set()
+    assert supervisor.xcoms == {PROGRESS_KEY: claim(2, SECOND_TRY)}
+
+
+async def test_the_result_of_an_earlier_try_does_not_count_as_that_of_this_one(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be missing from the metrics."""
+    monkeypatch.setattr(metrics, "is_on", lambda: True)
+    supervisor.xcoms.update({PROGRESS_KEY: claim(1, FIRST_TRY), "return_value": "of the first"})
+    writer = TriggererXComs(own(2, SECOND_TRY), clears=True)
+
+    await writer.push(SeeAnyTask.from_payload(DONE), conn_id="c", do_xcom_push=True)
+
+    assert not writer.had_result
 
 
 async def test_a_progress_takes_two_messages(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:

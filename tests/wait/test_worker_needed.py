@@ -10,7 +10,7 @@ import pytest
 from airflow.listeners import hookimpl
 from airflow.providers.common.compat import sdk
 from airflow.providers.common.compat.sdk import DAG
-from airflow.sdk import Asset, Param
+from airflow.sdk import Asset, Param, TaskGroup
 from airflow.sdk import task as taskflow
 from airflow.sdk.bases.xcom import BaseXCom
 
@@ -143,6 +143,18 @@ def test_what_a_triggerer_cannot_know_ends_in_a_worker(
         "mapped over": "each is mapped over it",
         "many tasks": "its DAG has 3 tasks",
     }[shape] in why_not(waiting, caplog)
+
+
+@each_kind
+def test_a_dag_that_is_being_made_stays_as_its_author_writes_it(kind: Any) -> None:
+    """Defaults are those of a task that is made for that."""
+    worker_needed._plain_task.cache_clear()
+    with DAG("dag", schedule=None) as dag, TaskGroup("group") as group:
+        wait(kind)
+        assert worker_needed.worker_needed_to_end(dag.task_dict["group.wait"]) is None
+
+    assert dag.task_ids == ["group.wait"]
+    assert list(group.children) == ["group.wait"]
 
 
 @each_kind
