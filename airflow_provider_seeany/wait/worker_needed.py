@@ -247,16 +247,14 @@ def _known_of(ours: type) -> frozenset[str]:
 @cache
 def _plain_task(is_sensor: bool) -> dict[str, Any]:
     """Return the attributes of a task with Airflow's defaults."""
-    from airflow.sdk.definitions._internal.contextmanager import DagContext, TaskGroupContext
+    from airflow.sdk.definitions._internal.contextmanager import DagContext
 
     plain_kind: type[BaseOperator] = BaseSensorOperator if is_sensor else BaseOperator
     # Else it would be part of the DAG that is being made.
     DagContext.push(None)  # type: ignore[arg-type]
-    TaskGroupContext.push(None)  # type: ignore[arg-type]
     try:
         return dict(vars(plain_kind(task_id="plain")))
     finally:
-        TaskGroupContext.pop()
         DagContext.pop()
 
 
