@@ -110,7 +110,7 @@ class SeeAnyTaskBatchTrigger(BaseSeeAnyTrigger):
         await sleep_until(self.first_poll_at, now)
         ids = self.seeany_task_ids
         if self.stored_ids is not None:
-            ids = await msgspec.convert(self.stored_ids, StoredIds).read()
+            ids = await msgspec.convert(self.stored_ids, StoredIds).read(self.log)
         ids, callbacks = checked_task_ids(ids), self._callbacks
         batch = Batch(
             ids,

@@ -8,6 +8,7 @@ them. The worker in which the task ends deletes it, or the trigger if a user end
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +16,9 @@ from typing import Any
 import msgspec
 
 from airflow_provider_seeany.api.errors import BadSettings
+from airflow_provider_seeany.api.text import sanitize
+from airflow_provider_seeany.api.wait_log import Log
+from airflow_provider_seeany.hooks.reauth import RetryBudget
 from airflow_provider_seeany.xcoms.raw import RawXCom, supervisor
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 
@@ -22,6 +26,8 @@ IDS_KEY = "_seeany_ids"
 
 MAX_ARGUMENT_BYTES = 32 * 1024
 """Maximum size, as JSON, of ids in a trigger's arguments: 44 KB when encrypted, and there are other arguments."""
+
+RETRY_INTERVAL = 5.0  # seconds between two attempts to read them
 
 
 class _Ids(msgspec.Struct, frozen=True):
@@ -55,9 +61,19 @@ class StoredIds(msgspec.Struct, frozen=True, kw_only=True):
         if await self._own() is not None:
             await self._xcom.adelete()
 
-    async def read(self) -> list[str]:
-        """Read the ids, in the triggerer."""
-        if (stored := await self._own()) is None:
+    async def read(self, log: Log) -> list[str]:
+        """Read the ids, in the triggerer; where Airflow's database is unavailable for minutes, too."""
+        budget = RetryBudget()
+        while True:
+            try:
+                stored = await self._own()
+                break
+            except Exception as error:
+                budget.record_failure(error)
+                if budget.in_a_row == 1:
+                    log.warning("The ids of this batch are read later: %s", sanitize(repr(error)))
+            await asyncio.sleep(min(RETRY_INTERVAL, budget.left))
+        if stored is None:
             raise BadSettings(
                 f"The ids of this batch are missing: the XCom {IDS_KEY!r} of the task instance was deleted while the "
                 "batch was waiting. Clear the task to start again; the SeeAny tasks are not affected"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,9 @@ from airflow.sdk.execution_time import task_runner
 
 from airflow_provider_seeany.api.batch_result import BatchResult, decode_batch_outcome
 from airflow_provider_seeany.api.outcome import Misconfigured
+from airflow_provider_seeany.hooks import reauth
 from airflow_provider_seeany.sensors.batch import SeeAnyTaskBatchSensor
+from airflow_provider_seeany.triggers import stored_ids
 from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
 from airflow_provider_seeany.triggers.stored_ids import IDS_KEY, StoredIds
 from tests.supervisor import Supervisor
@@ -86,6 +89,32 @@ async def test_the_trigger_waits_for_what_the_worker_stored_and_again_in_another
         result = await outcome_of(kwargs)
         assert isinstance(result, BatchResult)
         assert (result.total, result.completed) == (1500, 1500)
+
+
+@pytest.mark.parametrize("seconds", [300.0, 0.0], ids=["for a moment", "for long"])
+async def test_the_trigger_reads_the_ids_when_airflow_s_database_is_available_again(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, seconds: float
+) -> None:
+    monkeypatch.setattr(reauth, "CONNECTION_RETRY_SECONDS", seconds)
+    monkeypatch.setattr(stored_ids, "RETRY_INTERVAL", 0.0)
+    stored = StoredIds.of(context()["ti"])
+    stored.store(MANY)
+    failures = iter(range(3))
+
+    async def asend(message: Any) -> Any:
+        for _ in failures:
+            raise OSError("the database is away")
+        return supervisor.send(message)
+
+    monkeypatch.setattr(supervisor, "asend", asend)
+    reading = stored.read(logging.getLogger())
+
+    if seconds:
+        assert await reading == MANY
+        assert caplog.text.count("read later") == 1
+    else:
+        with pytest.raises(OSError, match="away"):
+            await reading
 
 
 @pytest.mark.parametrize("gone", [True, False], ids=["gone", "of another try"])
