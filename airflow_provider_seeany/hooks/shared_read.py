@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from airflow_provider_seeany.api.request import ApiSettings
@@ -33,7 +35,7 @@ async def shared_settings(seeany_conn_id: str, hook: BaseHook) -> ApiSettings:
     reads = _reads.setdefault(loop, {})
     key = type(hook), seeany_conn_id
     if key not in reads:
-        task = reads[key] = loop.create_task(aread_settings(seeany_conn_id, hook))
+        task = reads[key] = loop.create_task(_read(seeany_conn_id, hook))
         # From its beginning: a read that hangs must not hold up all waits to come.
         expiry = loop.call_later(SHARED_FOR, reads.pop, key, None)
         task.add_done_callback(partial(_keep_settings, reads, key, expiry))
@@ -46,6 +48,16 @@ async def fresh_settings(seeany_conn_id: str, hook: BaseHook) -> ApiSettings:
     """Read a connection that may have changed; waits that begin from now on share no earlier read."""
     _reads.get(asyncio.get_running_loop(), {}).pop((type(hook), seeany_conn_id), None)
     return await aread_settings(seeany_conn_id, hook)
+
+
+def _read(seeany_conn_id: str, hook: BaseHook) -> Coroutine[Any, Any, ApiSettings]:
+    """Return a read with what Airflow gives the task of a trigger: a secrets backend may make synchronous calls."""
+    with suppress(ImportError):
+        import greenback
+
+        if greenback.has_portal():
+            return greenback.with_portal_run(aread_settings, seeany_conn_id, hook)
+    return aread_settings(seeany_conn_id, hook)
 
 
 def _keep_settings(reads: _Reads, key: _Key, expiry: asyncio.TimerHandle, task: asyncio.Task[ApiSettings]) -> None:

@@ -121,6 +121,25 @@ async def test_a_read_that_hangs_holds_up_only_the_waits_that_began_with_it(
     hanging.cancel()
 
 
+async def test_a_secrets_backend_may_make_synchronous_calls_as_in_the_task_of_a_trigger(
+    airflow: Airflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow 3.3 gives each trigger's task a portal for them."""
+    greenback = pytest.importorskip("greenback")
+
+    async def connection(conn_id: str, hook: Any = None) -> Connection:
+        greenback.await_(asyncio.sleep(0))
+        return await airflow.connection(conn_id, hook)
+
+    async def begin() -> Secret:
+        await greenback.ensure_portal()
+        return await key_of("studio")
+
+    monkeypatch.setattr("airflow.providers.common.compat.connection.get_async_connection", connection)
+
+    assert await asyncio.create_task(begin()) == Secret("sk-old")
+
+
 @pytest.mark.parametrize("was_refused", [True, False])
 async def test_a_read_that_ends_when_it_is_no_longer_shared_is_not_kept(
     airflow: Airflow, monkeypatch: pytest.MonkeyPatch, was_refused: bool
