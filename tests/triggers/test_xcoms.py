@@ -31,7 +31,7 @@ from airflow_provider_seeany.xcoms.record import Claim, Record
 from airflow_provider_seeany.xcoms.record_key import FIRST_KEY, LAST_KEY, PROGRESS_KEY
 from airflow_provider_seeany.xcoms.result import field_xcoms
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
-from tests.hostile import COMPLETED, PROCESSING, HostileServer, reply
+from tests.hostile import COMPLETED, FAILED, PROCESSING, HostileServer, reply
 from tests.waits import WORKER_FREE, starts_triggers, task_trigger
 
 Connect = Callable[..., None]
@@ -299,6 +299,21 @@ async def test_a_wait_that_fails_at_its_first_try_deletes_its_progress_and_sends
     assert comms.xcoms == {}
     # The progress, and gone again.
     assert comms.messages == 2
+
+
+@each_way
+async def test_a_task_that_failed_ends_in_a_worker(
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    payload = {**FAILED, "id": COMPLETED["id"]}
+    hostile.script(reply(200, payload))
+    comms = TriggererComms(at_first(way))
+
+    event = await ended(comms, monkeypatch, way=way)
+
+    assert event is not None
+    assert decode_outcome(event.payload) == Finished(payload)
+    assert comms.xcoms == {}
 
 
 @each_way

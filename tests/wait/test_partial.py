@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +17,7 @@ from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from airflow_provider_seeany.xcoms.raw import decode_json
 from tests.hostile import PARTIAL, PARTIAL_URLS, HostileServer, about, task
 from tests.supervisor import Supervisor
-from tests.waits import context, deferred, interval, wait
+from tests.waits import TaskInstance, context, deferred, interval, wait
 
 pytestmark = pytest.mark.usefixtures("dialect", "_connected")
 
@@ -26,6 +25,7 @@ WAYS: dict[str, tuple[Any, dict[str, Any]]] = {
     "poke": (SeeAnyTaskSensor, {"deferrable": False}),
     "reschedule": (SeeAnyTaskSensor, {"deferrable": False, "mode": "reschedule"}),
     "deferred": (SeeAnyTaskSensor, {}),
+    "deferred, ended by a worker": (SeeAnyTaskSensor, {"on_success_callback": print}),
     "mapped": (SeeAnyTaskSensor, {}),
     "worker-free": (SeeAnyTaskSensor, {"worker_free": True}),
     "operator": (SeeAnyTaskResultOperator, {}),
@@ -33,6 +33,9 @@ WAYS: dict[str, tuple[Any, dict[str, Any]]] = {
     "operator, worker-free": (SeeAnyTaskResultOperator, {"worker_free": True}),
     "operator that does not wait": (SeeAnyTaskResultOperator, {"wait_for_completion": False}),
 }
+ENDED_BY_A_TRIGGER = ("deferred", "operator", "worker-free", "operator, worker-free") if AIRFLOW_V_3_3_PLUS else ()
+"""The ways in which no worker ends a wait that succeeds."""
+
 each_way = pytest.mark.parametrize(
     "way", [way for way, (_, given) in WAYS.items() if AIRFLOW_V_3_3_PLUS or not given.get("worker_free")]
 )
@@ -50,25 +53,27 @@ def play(way: str, server: HostileServer, supervisor: Supervisor, ctx: Any, **mo
     else:
         waiting = wait(kind, **given)
     if given.get("worker_free"):
-        event = fired(SeeAnyTaskTrigger(**waiting.start_trigger_args.trigger_kwargs))
-        supervisor.handle(event)
-        if isinstance(event, TaskSuccessEvent):
-            return {key: value for key, value in supervisor.xcoms.items() if not key.startswith("_")}
-        returned = waiting.resume_execution("execute_complete", {"event": event.payload}, ctx)
+        trigger = SeeAnyTaskTrigger(**waiting.start_trigger_args.trigger_kwargs)
     elif given.get("deferrable", True) and given.get("wait_for_completion", True):
         server.script(task(), about(PARTIAL))
         trigger, _ = deferred(waiting)
         trigger.first_poll_at = None
-        returned = waiting.resume_execution("execute_complete", {"event": fired(trigger).payload}, ctx)
     else:
         returned = waiting.execute(ctx)
-    return {**ctx["ti"].pushed, "return_value": getattr(returned, "xcom_value", returned)}
+        return {**ctx["ti"].pushed, "return_value": getattr(returned, "xcom_value", returned)}
+    event = fired(trigger)
+    supervisor.handle(event)
+    if isinstance(event, TaskSuccessEvent):
+        assert way in ENDED_BY_A_TRIGGER
+        return {key: value for key, value in supervisor.xcoms.items() if not key.startswith("_")}
+    returned = waiting.resume_execution("execute_complete", {"event": event.payload}, ctx)
+    assert way not in ENDED_BY_A_TRIGGER
+    return {**ctx["ti"].pushed, "return_value": returned}
 
 
 def fired(trigger: SeeAnyTaskTrigger) -> TriggerEvent:
     """Run a trigger to its end and return its event."""
-    where = {"dag_id": "waits", "run_id": "run", "task_id": "wait", "map_index": -1}
-    trigger.task_instance = SimpleNamespace(**where, id="try-1", try_number=1)
+    trigger.task_instance = TaskInstance()  # type: ignore[assignment]
 
     async def run() -> TriggerEvent:
         (event,) = [event async for event in trigger.run()]
