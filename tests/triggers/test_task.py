@@ -103,6 +103,15 @@ async def test_a_completed_task_is_reported_with_its_result(simulator_url: str, 
     assert SeeAnyTask.from_payload(outcome.payload).video_url.endswith(".mp4")
 
 
+async def test_airflow_dags_test_is_told_the_result_by_a_trigger_that_would_end_the_task_elsewhere(
+    simulator_url: str, connect: Connect
+) -> None:
+    """It makes triggers without a task instance, and knows no event that ends a task."""
+    connect(host=simulator_url)
+
+    assert isinstance(await outcome_of(trigger("video-0s", end_from_trigger=True)), Finished)
+
+
 @each_dialect
 async def test_a_failed_task_is_reported_with_its_reason(simulator_url: str, connect: Connect) -> None:
     connect(host=simulator_url)
