@@ -138,9 +138,7 @@ def _reasons_to_end(operator: Any) -> Iterator[str]:
 
     from airflow_provider_seeany.metrics import is_on
 
-    yield from _reasons(
-        operator, max_tasks=MAX_DAG_TASKS_TO_END, of_task=_APPLIED_TO_A_TASK, of_dag=_APPLIED_TO_A_DAG
-    )
+    yield from _reasons(operator, max_tasks=MAX_DAG_TASKS_TO_END, of_task=_APPLIED_TO_A_TASK, of_dag=_APPLIED_TO_A_DAG)
     if is_on():
         yield "metrics are on, and Airflow sends those of its success from a worker only"
     if conf.getboolean("traces", "otel_on", fallback=False):
