@@ -48,9 +48,9 @@ class TriggererXComs:
 
     Each message costs the triggerer's supervisor some milliseconds, one after the other for all waits. So what bypasses
     a custom XCom backend, the links and the provider's own XComs, goes with the event that ends the Airflow task.
-    Airflow stores it in the same transaction, encoded twice, which its readers expect. The values that others read are
-    sent one by one, through the backend. ``return_value`` is pushed first and deleted last: without it there is nothing
-    of a result.
+    Airflow stores the first of it in the transaction that ends the task, each other one in the next, all encoded twice,
+    which its readers expect. The values that others read are sent one by one before that, through the backend.
+    ``return_value`` is pushed first and deleted last: without it there is nothing of a result.
 
     Whoever ``clears`` deletes the XComs of an earlier try, as Airflow does if a worker starts the wait.
     """

@@ -44,17 +44,14 @@ def result_xcoms(
     """
     Return the XComs of a completed task that ends its wait without a worker, by key; the links in any case.
 
-    The values come before those that bypass a custom XCom backend, ``return_value`` first.
+    The values come before those that bypass a custom XCom backend, ``return_value`` first. Of the others the record,
+    which has the cost, is first: of the XComs of an event, Airflow stores only that one together with the success.
     """
     links = {link.xcom_key: link.url_of(task) for link in links_of(task)}
     if not do_xcom_push:
         return links
-    return {
-        "return_value": task.as_json(),
-        **field_xcoms(task),
-        **links,
-        **Record.of_task(task, conn_id=conn_id).xcoms(task_instance),
-    }
+    record = Record.of_task(task, conn_id=conn_id).xcoms(task_instance)
+    return {"return_value": task.as_json(), **field_xcoms(task), **dict(reversed(record.items())), **links}
 
 
 def publishes_progress() -> bool:

@@ -17,7 +17,7 @@ from airflow_provider_seeany.api.secret import Secret
 from airflow_provider_seeany.exceptions import SeeAnyConfigError, SeeAnyConnectionNotFound
 from airflow_provider_seeany.hooks import shared_read
 from airflow_provider_seeany.hooks.seeany import SeeAnyHook
-from airflow_provider_seeany.hooks.shared_read import shared_settings
+from airflow_provider_seeany.hooks.shared_read import fresh_settings, shared_settings
 from tests.hostile import POLL_TIMEOUT, HostileServer, accepting, reply, task
 
 
@@ -119,6 +119,26 @@ async def test_a_read_that_hangs_holds_up_only_the_waits_that_began_with_it(
         assert await key_of("studio") == Secret("sk-old")
     assert not hanging.done()
     hanging.cancel()
+
+
+@pytest.mark.parametrize("was_refused", [True, False])
+async def test_a_read_that_ends_when_it_is_no_longer_shared_is_not_kept(
+    airflow: Airflow, monkeypatch: pytest.MonkeyPatch, was_refused: bool
+) -> None:
+    """Since it has begun a key was refused, or it took too long."""
+    monkeypatch.setattr(shared_read, "SHARED_FOR", 3600.0 if was_refused else 0.0)
+    airflow.responds.clear()
+    (slow,) = await started(key_of("studio"))
+    slow_responds, airflow.responds = airflow.responds, asyncio.Event()
+    airflow.responds.set()
+    if was_refused:
+        await fresh_settings("studio", SeeAnyHook("studio"))
+
+    slow_responds.set()
+    assert await slow == Secret("sk-old")
+    airflow.keys["studio"] = "sk-new"
+
+    assert await key_of("studio") == Secret("sk-new")
 
 
 @pytest.mark.parametrize("cancelled", [0, 1])

@@ -120,7 +120,7 @@ async def ended(
     if running.cancelled():
         return None
     event = running.result()
-    # In the same transaction as the end of the task, encoded twice as Airflow 3.3 does.
+    # With the end of the task, encoded twice as Airflow 3.3 does.
     comms.xcoms |= {key: json.dumps(value) for key, value in (getattr(event, "xcoms", None) or {}).items()}
     return event
 
@@ -236,6 +236,19 @@ async def test_a_triggerer_that_is_killed_at_any_message_leaves_what_an_undistur
 
         assert isinstance(await ended(TriggererComms(xcoms), monkeypatch, way=way), TaskSuccessEvent)
         assert xcoms == undisturbed
+
+
+@each_way
+async def test_a_triggerer_that_is_killed_while_airflow_stores_its_event_does_not_lose_the_cost(
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """Airflow 3.3 stores only the first XCom of an event in the transaction that ends the task."""
+    hostile.script(reply(200, COMPLETED))
+
+    event = await ended(TriggererComms(at_first(way)), monkeypatch, way=way)
+
+    assert isinstance(event, TaskSuccessEvent)
+    assert FIRST_KEY <= next(iter(event.xcoms or {})) < LAST_KEY
 
 
 async def test_a_triggerer_that_is_killed_before_its_event_leaves_one_record_whenever_the_next_one_ends_the_wait(
