@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import msgspec
 from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
@@ -48,6 +48,15 @@ to resume the task instance. Its clock may be that much behind, too.
 """
 
 
+MAX_ENDS_AT_ONCE = 10
+"""
+Maximum number of waits that end in a triggerer at once; above it, one that a worker has started ends in a worker.
+
+Each end is some five messages to the supervisor, which handles one at a time for all waits, in some 20 ms each, more if
+there are a thousand waits. So ends would queue while workers are free.
+"""
+
+
 class _TemplateTaskInstance:
     """
     A task instance as templates see it, with an ``xcom_pull`` that works in a triggerer.
@@ -85,6 +94,9 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
     """
 
     callback_ends_it = True
+
+    _ending: ClassVar[int] = 0
+    """How many waits push their results at this moment."""
 
     def __init__(
         self,
@@ -172,15 +184,26 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
             if self.start_from_trigger or self.settings.get("do_xcom_push"):
                 await self._changed(self.xcoms.withdraw())
         else:
-            do_xcom_push = self._settings.do_xcom_push
-            push = self.xcoms.push(task, conn_id=self.seeany_conn_id, do_xcom_push=do_xcom_push)
-            if (with_event := await self._changed(push)) is not None:
+            if (with_event := await self._pushed(task)) is not None:
                 if not self.xcoms.had_result:
                     record = Record.of_task(task, conn_id=self.seeany_conn_id)
                     metrics.wait_ended(record, mode=self._mode, seconds=time.time() - self._began())
                 return TaskSuccessEvent(xcoms=with_event)
         # If the task instance is no longer this try's own, Airflow drops the event.
         return TriggerEvent(msgspec.to_builtins(outcome))
+
+    async def _pushed(self, task: SeeAnyTask) -> dict[str, Any] | None:
+        """Push the result; return what the event has to push, or ``None`` if a worker has to push all of it."""
+        assert self.xcoms is not None
+        if not self.start_from_trigger and SeeAnyTaskTrigger._ending >= MAX_ENDS_AT_ONCE:
+            self.log.info("Other waits end in this triggerer at this moment, so this one ends in a worker")
+            return None
+        SeeAnyTaskTrigger._ending += 1
+        try:
+            do_xcom_push = self._settings.do_xcom_push
+            return await self._changed(self.xcoms.push(task, conn_id=self.seeany_conn_id, do_xcom_push=do_xcom_push))
+        finally:
+            SeeAnyTaskTrigger._ending -= 1
 
     async def _changed(self, change: Awaitable[Value]) -> Value | None:
         """Change XComs; return ``None`` if that failed, as Airflow's database may be unavailable for a moment."""

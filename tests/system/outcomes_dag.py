@@ -54,7 +54,7 @@ def outcomes_dag(mode: str, cells: Iterable[Cell] = CELLS) -> None:
                 mode=mode,
                 task_id=cell.task_id,
                 seeany_conn_id=cell.conn_id,
-                timeout=12 if cell.outcome == "timeout" else 120,
+                timeout=20 if cell.outcome == "timeout" else 120,
                 retries=2,
                 retry_delay=timedelta(seconds=1),
                 **({"soft_fail": True} if cell.soft_fail else {}),

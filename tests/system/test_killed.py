@@ -27,7 +27,7 @@ def held(airflow: LocalAirflow) -> Iterator[DagRun]:
     run = airflow.trigger_dag("held")
     for task_id in HELD:
         airflow.wait_for_task(run, task_id, {"running" if task_id == "poke" else "deferred"}, timeout=120)
-        _wait_for_log(airflow, run, task_id, "processing")
+        _wait_for_log(airflow, run, task_id, "Waiting for 2 SeeAny tasks" if task_id == "batch" else ": processing")
     yield run
     airflow.client.request("PATCH", f"/dags/held/dagRuns/{run.run_id}", json={"state": "failed"})
 

@@ -21,12 +21,12 @@ RunDag = Callable[[str], FinishedRun]
 # What the log of a failed wait must hold, besides the SeeAny task's id, and what the UI's record of it must.
 LOGGED = {
     ("v1", "failed"): ("SeeAnyTaskFailed", "content_policy_violation", "生成内容违反内容安全策略"),
-    ("v1", "timeout"): ("SeeAnyTaskTimeout", "not done within 12 s", "last seen: processing"),
+    ("v1", "timeout"): ("SeeAnyTaskTimeout", "not done within 20 s", "last seen: processing"),
     ("v1", "not_found"): ("SeeAnyTaskNotFound", "HTTP 404", "task_not_found", "'seeany_default'"),
     ("v1", "unauthorized"): ("SeeAnyAuthError", "HTTP 401", "invalid_api_key", "'seeany_bad_key'"),
     ("developer", "failed"): ("SeeAnyTaskFailed", "生成内容违反内容安全策略"),
     ("developer", "partial_refused"): ("SeeAnyTaskFailed", "4 张中成功 2 张", "accept_partial is off", "/image-2.jpg"),
-    ("developer", "timeout"): ("SeeAnyTaskTimeout", "not done within 12 s", "last seen: running"),
+    ("developer", "timeout"): ("SeeAnyTaskTimeout", "not done within 20 s", "last seen: running"),
     ("developer", "not_found"): ("SeeAnyTaskNotFound", "任务不存在 (1002)", "'seeany_developer'"),
     ("developer", "unauthorized"): ("SeeAnyAuthError", "API Key 无效 (1001)", "'seeany_developer_bad_key'"),
 }
@@ -116,7 +116,7 @@ def test_a_failure_gives_its_reason_and_is_never_retried(run_dag: RunDag, cell: 
     record = run.record(cell.task_id)
     assert record is not None
     assert record["state"] == ("timed_out" if cell.outcome == "timeout" else "failed")
-    assert KEPT.get((cell.dialect, cell.outcome), "not done within 12 s") in str(record)
+    assert KEPT.get((cell.dialect, cell.outcome), "not done within 20 s") in str(record)
 
 
 @cells("failed", "timeout", "not_found", "unauthorized", soft_fail=True)

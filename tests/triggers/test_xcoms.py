@@ -25,6 +25,7 @@ from airflow_provider_seeany.api.outcome import (
 from airflow_provider_seeany.api.settings import DEFER_GRACE
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.hooks import reauth
+from airflow_provider_seeany.triggers.task import MAX_ENDS_AT_ONCE
 from airflow_provider_seeany.xcoms import record as record_module
 from airflow_provider_seeany.xcoms.raw import decode_json
 from airflow_provider_seeany.xcoms.record import Claim, Record
@@ -172,6 +173,41 @@ async def test_a_wait_that_continues_in_another_triggerer_retries_its_connection
     connect("studio", host=hostile.url)
 
     assert isinstance(await waiting, TaskSuccessEvent)
+
+
+class SlowComms(TriggererComms):
+    """A supervisor that is busy when results are pushed."""
+
+    def __init__(self, xcoms: dict[str, Any]) -> None:
+        super().__init__(xcoms)
+        self.waiting = 0
+        self.is_free = asyncio.Event()
+
+    async def asend(self, message: Any) -> Any:
+        if message.type == "SetXCom" and message.key == "return_value":
+            self.waiting += 1
+            await self.is_free.wait()
+        return await super().asend(message)
+
+
+# Who has asked for a wait without a worker gets it.
+@pytest.mark.parametrize(
+    ("way", "in_workers"), [("worker-free", 0), ("started in a worker", 2)], ids=["worker-free", "started in a worker"]
+)
+async def test_a_wait_ends_in_a_worker_rather_than_queue_behind_many_that_end_in_the_triggerer(
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch, way: str, in_workers: int
+) -> None:
+    hostile.script(reply(200, COMPLETED))
+    comms = SlowComms(at_first(way))
+    waits = [asyncio.create_task(ended(comms, monkeypatch, way=way)) for _ in range(MAX_ENDS_AT_ONCE + 2)]
+    while comms.waiting + sum(wait.done() for wait in waits) < len(waits):
+        await asyncio.sleep(0.001)
+    comms.is_free.set()
+    events = await asyncio.gather(*waits)
+
+    others = [event for event in events if not isinstance(event, TaskSuccessEvent)]
+    assert [decode_outcome(event.payload) for event in others if event] == [Finished(COMPLETED)] * in_workers
+    assert isinstance(await ended(comms, monkeypatch, way=way), TaskSuccessEvent), "when they have ended"
 
 
 @each_way

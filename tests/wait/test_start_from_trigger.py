@@ -496,6 +496,21 @@ def test_an_operator_that_shall_not_wait_starts_in_a_worker() -> None:
 
 @starts_triggers
 @each_kind
+def test_a_wait_in_a_large_dag_starts_in_a_worker_though_it_ends_in_the_triggerer(kind: Any) -> None:
+    with DAG("dag", schedule=None):
+        waits = [
+            wait(kind, task_id=f"wait_{number}", worker_free=True)
+            for number in range(worker_needed.MAX_DAG_TASKS_TO_START)
+        ]
+        assert not needs_a_worker(waits[0])
+        wait(kind, task_id="one_more")
+
+    assert needs_a_worker(waits[0])
+    assert worker_needed.worker_needed_to_end(waits[0]) is None
+
+
+@starts_triggers
+@each_kind
 def test_a_wait_made_without_a_dag_starts_in_a_worker(kind: Any) -> None:
     assert needs_a_worker(kind(task_id="wait", seeany_task_id="x", worker_free=True))
 
