@@ -48,12 +48,12 @@ to resume the task instance. Its clock may be that much behind, too.
 """
 
 
-MAX_ENDS_AT_ONCE = 10
+MAX_ENDS_AT_ONCE = 30
 """
 Maximum number of waits that end in a triggerer at once; above it, one that a worker has started ends in a worker.
 
 Each end is some five messages to the supervisor, which handles one at a time for all waits, in some 20 ms each, more if
-there are a thousand waits. So ends would queue while workers are free.
+there are a thousand waits. So ends would queue while workers are free; a worker takes some seconds to start.
 """
 
 
