@@ -93,8 +93,9 @@ def suspend_and_resume(airflow: LocalAirflow, api: HostileServer) -> Kept:
     airflow.wait_for_run(run, timeout=300)
     finished = FinishedRun(airflow, airflow.client.dag_run(run))
     kept.before = {task_id: finished.all_xcoms(task_id) for task_id in ALL}
+    before = len(_triggerer_log(airflow))
     airflow.process("triggerer").resume()
-    _wait_until_all_old_triggers_have_ended(airflow, run)
+    _wait_until_all_old_triggers_have_ended(airflow, run, before=before)
     finished = FinishedRun(airflow, airflow.client.dag_run(run))
     kept.states = {task_id: (finished.task(task_id).state, finished.task(task_id).try_number) for task_id in ALL}
     kept.after = {task_id: finished.all_xcoms(task_id) for task_id in ALL}
@@ -121,14 +122,19 @@ def _has_written(airflow: LocalAirflow, run: DagRun, task_id: str) -> bool:
     return has_polled and (not publishes or "percent" in airflow.xcoms(run, task_id).get(PROGRESS_KEY, {}))
 
 
-def _wait_until_all_old_triggers_have_ended(airflow: LocalAirflow, run: DagRun) -> None:
+def _wait_until_all_old_triggers_have_ended(airflow: LocalAirflow, run: DagRun, *, before: int) -> None:
+    """
+    Wait until the logs say so, or the triggerer: it may close the log of a trigger that has ended before its last line.
+
+    :param before: the size of the triggerer's log when it was resumed.
+    """
     missing = set(ALL)
 
     def all_have() -> bool:
         airflow.check()
         logs = {task_id: airflow.log(run, task_id, try_number=1) for task_id in missing}
         missing.difference_update(task_id for task_id, log in logs.items() if HAS_ENDED in log)
-        return not missing
+        return not missing or " 0 triggers currently running" in _triggerer_log(airflow)[before:]
 
     wait_until(
         all_have,
@@ -136,6 +142,10 @@ def _wait_until_all_old_triggers_have_ended(airflow: LocalAirflow, run: DagRun) 
         poll_seconds=1,
         describe=lambda: f"first triggers not ended: {sorted(missing)}",
     )
+
+
+def _triggerer_log(airflow: LocalAirflow) -> str:
+    return airflow.log_files()["triggerer"].read_text(encoding="utf-8", errors="replace")
 
 
 @pytest.mark.parametrize("task_id", ALL)
