@@ -209,14 +209,14 @@ def plans(arguments: Sequence[str], per_second: float) -> Iterator[tuple[Plan, P
     :param arguments: those of the command line.
     :raises ValueError: if one of them cannot be read, or names an unknown way.
     """
-    first = 0
+    first, known = 0, installed_ways()
     for argument in arguments:
         ways, _, sizes = argument.partition("=")
         for size in sizes.split(","):
             waits, _, dags = size.partition("x")
             for way in ways.split(","):
-                if way not in installed_ways():
-                    raise ValueError(f"{way!r} is not one of {', '.join(installed_ways())}")
+                if way not in known:
+                    raise ValueError(f"{way!r} is not one of {', '.join(known)}")
                 warm_up = Plan(way, WARM_UP_WAITS, 1, first, per_second)
                 plan = Plan(way, int(waits), int(dags or 1), first + WARM_UP_WAITS, per_second)
                 yield warm_up, plan

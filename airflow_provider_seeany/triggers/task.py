@@ -183,12 +183,11 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
         if task is None or not task.is_success(accept_partial=self._settings.accept_partial):
             if self.start_from_trigger or self.settings.get("do_xcom_push"):
                 await self._changed(self.xcoms.withdraw())
-        else:
-            if (with_event := await self._pushed(task)) is not None:
-                if not self.xcoms.had_result:
-                    record = Record.of_task(task, conn_id=self.seeany_conn_id)
-                    metrics.wait_ended(record, mode=self._mode, seconds=time.time() - self._began())
-                return TaskSuccessEvent(xcoms=with_event)
+        elif (with_event := await self._pushed(task)) is not None:
+            if not self.xcoms.had_result:
+                record = Record.of_task(task, conn_id=self.seeany_conn_id)
+                metrics.wait_ended(record, mode=self._mode, seconds=time.time() - self._began())
+            return TaskSuccessEvent(xcoms=with_event)
         # If the task instance is no longer this try's own, Airflow drops the event.
         return TriggerEvent(msgspec.to_builtins(outcome))
 

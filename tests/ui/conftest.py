@@ -212,7 +212,7 @@ def open_page(
 ) -> Iterator[object]:
     opened: list[tuple[Viewer, Page]] = []
     own: list[Viewer] = []
-    expected_errors: list[str] = []
+    expected_errors: list[str] = [*LEFT]
     failed_before = request.session.testsfailed
 
     def at(
@@ -243,6 +243,5 @@ def open_page(
         viewer.errors.clear()
     for viewer in own:
         viewer.context.close()
-    expected_errors += LEFT
     unexpected = [error for error in errors if not any(text in error for text in expected_errors)]
     assert not unexpected, unexpected
