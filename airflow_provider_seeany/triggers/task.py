@@ -130,7 +130,7 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
         registration = self._callback_registration()
         # The state alone does not tell a task that a callback ended from one that a user ended: it may have failed.
         if registration is not None and not await self._or_if_unavailable(True, registration.is_registered()):
-            self.log.info("SeeAny called back: %s has ended, and the Airflow task continues with that", self._about)
+            self.log.info("SeeAny called back: %s has ended, and with it this wait", self._about)
             return
         await super()._killed()
 

@@ -128,12 +128,17 @@ def _registration_has(**differently: str) -> Change:
 
 
 RUNNING = TaskInstanceState.RUNNING
+ENDS_IN_TRIGGERER = {"end_from_trigger": True}
 _NO_VIDEO = "the response of a completed task has no video"
 SITUATIONS = {
     "classic": Situation(),
+    "ends in the triggerer": Situation(wait=ENDS_IN_TRIGGERER),
     "worker-free": Situation(wait={"worker_free": True}),
     "worker-free, without XComs": Situation(wait={"worker_free": True, "do_xcom_push": False}),
     "failed": Situation(about({**FAILED, "id": "failed"})),
+    "failed, ends in the triggerer": Situation(
+        about({**FAILED, "id": "failed, ends in the triggerer"}), ENDS_IN_TRIGGERER
+    ),
     "failed, worker-free": Situation(about({**FAILED, "id": "failed, worker-free"}), {"worker_free": True}),
     "partial, worker-free": Situation(about({**PARTIAL, "id": "partial, worker-free"}), {"worker_free": True}),
     "partial and not accepted, worker-free": Situation(
@@ -257,7 +262,7 @@ def _results(dialect: str, server: HostileServer, client: TestClient) -> dict[st
     return {
         name: outcome_of(situation, name, number, dialect, server, client)
         for number, (name, situation) in enumerate(SITUATIONS.items(), start=1)
-        if AIRFLOW_V_3_3_PLUS or not situation.wait.get("worker_free")
+        if AIRFLOW_V_3_3_PLUS or not {"worker_free", "end_from_trigger"} & situation.wait.keys()
     }
 
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from statistics import median
 from typing import Any
 
 import msgspec
@@ -29,9 +30,15 @@ from tests.web.callback.waits_in_database import CONNECTION, add_wait, make_data
 PAYLOAD = {"id": "x", "status": "completed", "usage": {"cost": 0.7, "cost_unit": "CNY"}}
 
 
+how_long_a_callback_takes = [0.04]
+
+
 def call_back(seeany_task_id: str) -> int:
     """Do what a callback does once the poll shows that the task has ended; return the number of waits it resumed."""
-    return sum(resume(wait, Finished(PAYLOAD)) for wait in find_waits(TokenClaims(CONNECTION), [seeany_task_id]))
+    began = time.monotonic()
+    resumed = sum(resume(wait, Finished(PAYLOAD)) for wait in find_waits(TokenClaims(CONNECTION), [seeany_task_id]))
+    how_long_a_callback_takes.append(time.monotonic() - began)
+    return resumed
 
 
 def poll(seeany_task_id: str, map_index: int, *, worker_free: bool) -> None:
@@ -78,8 +85,8 @@ def race(name: str, number: int, worker_free: bool) -> dict[str, Any]:
         except Exception as error:
             errors.append(f"{type(error).__name__}: {error}"[:300])
 
-    # A callback finds the wait first; with these leads, now the one is first, now the other.
-    leads = random.uniform(0, 0.01), random.uniform(0, 0.08)
+    # A callback finds the wait first; with these leads, now the one is first, now the other, however busy the machine.
+    leads = 0.0, random.uniform(0, 2 * median(how_long_a_callback_takes[-9:]))
     acts = rivals["callback"], rivals[name]
     threads = [threading.Thread(target=run, args=pair) for pair in zip(acts, leads, strict=True)]
     for thread in threads:

@@ -26,7 +26,7 @@ from local_airflow.client import wait_until
 from tests.hostile import COMPLETED, PROCESSING, HostileServer, in_background, reply
 from tests.state_changes import keep_state_changes, states_after_deferral
 from tests.system.conftest import FinishedRun
-from tests.system.replicas import ALL, CONNECTION, RACING, RESUMED, SIBLINGS, is_worker_free, seeany_task_id
+from tests.system.replicas import ALL, CONNECTION, RACING, RESUMED, SIBLINGS, seeany_task_id
 
 pytestmark = [pytest.mark.system, pytest.mark.large, pytest.mark.xdist_group("callback_replicas")]
 
@@ -185,10 +185,8 @@ def polls(api: HostileServer) -> Counter[str]:
 
 @pytest.mark.parametrize("task_id", ALL)
 def test_a_wait_ends_exactly_once_with_two_of_each_process(course: Course, task_id: str) -> None:
-    # A callback resumes a wait that a worker has started in a worker; after its own poll it ends in the triggerer.
-    by_callback = any(each.status == DID_RESUME for each in course.responses[seeany_task_id(task_id)])
-    without_worker = AIRFLOW_V_3_3_PLUS and (is_worker_free(task_id) or not by_callback)
-    expected = ["success"] if without_worker else ["scheduled", "queued", "running", "success"]
+    # By a callback or by its own poll.
+    expected = ["success"] if AIRFLOW_V_3_3_PLUS else ["scheduled", "queued", "running", "success"]
     assert course.states[task_id] == expected
     assert course.xcoms[task_id]["return_value"]["id"] == seeany_task_id(task_id)  # type: ignore[index]
 

@@ -62,6 +62,12 @@ class TriggerArguments(msgspec.Struct, frozen=True, kw_only=True):
     settings: TaskSettings
     first_poll_at: float | None = None
     start_from_trigger: bool = False
+    end_from_trigger: bool = False
+
+    @property
+    def mode(self) -> str:
+        """How the wait waits, as metrics name it."""
+        return "worker_free" if self.start_from_trigger else "deferred"
 
     def agree_with(self, registration: Registration) -> bool:
         """Return whether this trigger expects a callback for the registered task, as far as is known here."""
@@ -170,15 +176,17 @@ def resume(wait: RegisteredWait, outcome: Finished) -> bool:
         handle_event_submit(event, task_instance=task_instance, session=session)
     if isinstance(event, TaskSuccessEvent):
         # Otherwise a worker ends the wait, and counts it.
+        assert wait.arguments is not None
         record = Record.of_task(SeeAnyTask.from_payload(outcome.payload), conn_id=wait.registration.seeany_conn_id)
-        metrics.wait_ended(record, mode="worker_free", seconds=time.time() - began.timestamp() if began else None)
+        seconds = time.time() - began.timestamp() if began else None
+        metrics.wait_ended(record, mode=wait.arguments.mode, seconds=seconds)
     return True
 
 
 def _event(session: Session, wait: RegisteredWait, outcome: Finished) -> TriggerEvent:
     """Return the event for the task instance; if that ends without a worker, do what the trigger does before it."""
     event: TriggerEvent = TriggerEvent(msgspec.to_builtins(outcome))
-    if wait.arguments is None or not wait.arguments.start_from_trigger:
+    if wait.arguments is None or not wait.arguments.end_from_trigger:
         return event
     _delete_progress(session, wait.task_instance)
     task, settings = SeeAnyTask.from_payload(outcome.payload), wait.arguments.settings

@@ -35,9 +35,11 @@ ERROR = Expected(503, None, 0, 1, ["deferred"], "there")
 
 _EXPECTED = {
     "classic": RESUMED,
+    "ends in the triggerer": ENDED,
     "worker-free": ENDED,
     "worker-free, without XComs": ENDED,
     "failed": RESUMED,
+    "failed, ends in the triggerer": RESUMED,
     "failed, worker-free": RESUMED,
     "partial, worker-free": ENDED,
     "partial and not accepted, worker-free": RESUMED,
@@ -70,7 +72,11 @@ _EXPECTED = {
     "the response is about another task": ERROR,
     "there is no connection": ERROR._replace(polls=0),
 }
-EXPECTED = {name: expected for name, expected in _EXPECTED.items() if AIRFLOW_V_3_3_PLUS or "worker-free" not in name}
+EXPECTED = {
+    name: expected
+    for name, expected in _EXPECTED.items()
+    if AIRFLOW_V_3_3_PLUS or not ("worker-free" in name or "triggerer" in name)
+}
 
 
 pytestmark = pytest.mark.xdist_group("callbacks")
@@ -122,8 +128,9 @@ def test_a_worker_receives_the_whole_payload_of_a_task_that_ended(results: Any, 
 
 
 @starts_triggers
-def test_without_a_worker_the_values_are_pushed_as_they_are(results: Any) -> None:
-    xcoms = results["worker-free"]["xcoms"]
+@pytest.mark.parametrize("name", ["worker-free", "ends in the triggerer"])
+def test_without_a_worker_the_values_are_pushed_as_they_are(results: Any, name: str) -> None:
+    xcoms = results[name]["xcoms"]
     assert xcoms["return_value"]["usage"] == COMPLETED["usage"]
     assert (xcoms["video_url"], xcoms["cost"]) == (COMPLETED["video_url"], 0.7)
     assert xcoms["_link_WatchVideoLink"] == COMPLETED["video_url"]

@@ -128,6 +128,7 @@ def _defer(
     seeany_task_id: str,
     *,
     worker_free: bool = False,
+    end_from_trigger: bool = False,
     first_poll_at: float = 0.0,
     **settings: Any,
 ) -> None:
@@ -137,7 +138,7 @@ def _defer(
         settings={**msgspec.to_builtins(TASK_SETTINGS), "expect_callback": True, **settings},
         first_poll_at=None if worker_free else first_poll_at,
         start_from_trigger=worker_free,
-        end_from_trigger=True,
+        end_from_trigger=worker_free or end_from_trigger,
     )
     row = Trigger.from_object(trigger)
     session.add(row)
