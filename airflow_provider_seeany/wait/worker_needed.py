@@ -12,6 +12,7 @@ is the default: nobody has accepted that something is lost.
 from __future__ import annotations
 
 import inspect
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
@@ -85,19 +86,26 @@ _KNOWN_OF_A_CLASS = frozenset(
 """What a user's subclass may define: ``__init__``, whose result the attributes show, and its looks."""
 
 
-MAX_DAG_TASKS_TO_START = 150
-"""
-Maximum number of tasks in the DAG of a wait that starts without a worker.
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """
+    What a wait may have that does without a worker.
 
-Airflow hands the whole DAG to the triggerer with each such wait, all that start at once in one message: 100 waits in a
-DAG of 100 tasks take 1.2 times the memory of waits that a worker starts, 300 in one of 300 twice as much.
-"""
+    :param dag_tasks: maximum number of tasks in its DAG.
+    :param of_task: attributes of the operator besides those that are known.
+    :param of_dag: the same of its DAG.
+    """
 
-MAX_DAG_TASKS_TO_END = 300
-"""
-The same of a wait that ends without a worker: for each, the DAG processor loads the DAG file once more, to look for
-callbacks.
-"""
+    dag_tasks: int
+    of_task: frozenset[str] = frozenset()
+    of_dag: frozenset[str] = frozenset()
+
+
+# Airflow hands the whole DAG to the triggerer with each such wait, all that start at once in one message: 100 waits in
+# a DAG of 100 tasks take 1.2 times the memory of waits that a worker starts, 300 in one of 300 twice as much.
+TO_START = Limits(dag_tasks=150)
+# For each, the DAG processor loads the DAG file once more, to look for callbacks.
+TO_END = Limits(dag_tasks=300, of_task=_APPLIED_TO_A_TASK, of_dag=_APPLIED_TO_A_DAG)
 
 
 def worker_needed_to_start(operator: Any) -> str | None:
@@ -123,7 +131,7 @@ def _first_of(reasons: Callable[[Any], Iterator[str]], operator: Any) -> str | N
 
 
 def _reasons_to_start(operator: Any) -> Iterator[str]:
-    yield from _reasons(operator, max_tasks=MAX_DAG_TASKS_TO_START)
+    yield from _reasons(operator, TO_START)
     if not getattr(operator, "wait_for_completion", True):
         yield "wait_for_completion is off"
     if conf.getboolean("triggerer", "queues_enabled", fallback=False):
@@ -138,7 +146,7 @@ def _reasons_to_end(operator: Any) -> Iterator[str]:
 
     from airflow_provider_seeany.metrics import is_on
 
-    yield from _reasons(operator, max_tasks=MAX_DAG_TASKS_TO_END, of_task=_APPLIED_TO_A_TASK, of_dag=_APPLIED_TO_A_DAG)
+    yield from _reasons(operator, TO_END)
     if is_on():
         yield "metrics are on, and Airflow sends those of its success from a worker only"
     if conf.getboolean("traces", "otel_on", fallback=False):
@@ -147,15 +155,8 @@ def _reasons_to_end(operator: Any) -> Iterator[str]:
         yield f"{XCom.__name__} stores XComs, and may not work in a triggerer"
 
 
-def _reasons(
-    operator: Any, *, max_tasks: int, of_task: frozenset[str] = frozenset(), of_dag: frozenset[str] = frozenset()
-) -> Iterator[str]:
-    """
-    Yield why a wait needs a worker at its end, and so at its start. Later checks rely on earlier ones.
-
-    :param max_tasks: of its DAG.
-    :param of_task: attributes that need none besides those listed; ``of_dag``: the same of its DAG.
-    """
+def _reasons(operator: Any, limits: Limits) -> Iterator[str]:
+    """Yield why a wait needs a worker at its end, and so at its start. Later checks rely on earlier ones."""
     if operator.needs_worker:
         yield operator.needs_worker
     if not operator.deferrable:
@@ -164,10 +165,10 @@ def _reasons(
         yield "it takes Airflow 3.3 or newer"
     if not operator.has_dag():
         yield "its DAG is not known where it is made"
-    if (tasks := len(operator.dag.task_dict)) > max_tasks:
-        yield f"its DAG has {tasks} tasks, and Airflow loads all of them for each such wait (maximum {max_tasks})"
+    if (tasks := len(operator.dag.task_dict)) > (most := limits.dag_tasks):
+        yield f"its DAG has {tasks} tasks, and Airflow loads all of them for each such wait (maximum {most})"
     yield from _reasons_in_class(type(operator))
-    yield from _reasons_in_attributes(operator, of_task=of_task, of_dag=of_dag)
+    yield from _reasons_in_attributes(operator, limits)
     for mapped in operator.iter_mapped_dependants():
         yield f"{mapped.node_id} is mapped over it, and only a worker tells Airflow how often"
     if listener := _listener_of_tasks():
@@ -181,14 +182,14 @@ def _reasons_in_class(kind: type) -> Iterator[str]:
             yield f"{parent.__name__} has its own {unknown[0]}, which only a worker uses"
 
 
-def _reasons_in_attributes(operator: Any, *, of_task: frozenset[str], of_dag: frozenset[str]) -> Iterator[str]:
+def _reasons_in_attributes(operator: Any, limits: Limits) -> Iterator[str]:
     plain = _plain_task(isinstance(operator, BaseSensorOperator))
-    for name in _unlike(operator, plain, _known_of(_ours(type(operator))) | of_task):
+    for name in _unlike(operator, plain, _known_of(_ours(type(operator))) | limits.of_task):
         name = {"_pre_execute_hook": "pre_execute", "_post_execute_hook": "post_execute"}.get(name, name)
         yield f"it has {name}, which only a worker applies"
     if type(operator.dag) is not DAG:
         yield f"its DAG is a {type(operator.dag).__name__}, which a triggerer does not know"
-    for name in _unlike(operator.dag, _plain_dag(), _KNOWN_OF_A_DAG | of_dag):
+    for name in _unlike(operator.dag, _plain_dag(), _KNOWN_OF_A_DAG | limits.of_dag):
         yield f"its DAG has {name}, which a triggerer does not apply"
 
 

@@ -499,8 +499,7 @@ def test_an_operator_that_shall_not_wait_starts_in_a_worker() -> None:
 def test_a_wait_in_a_large_dag_starts_in_a_worker_though_it_ends_in_the_triggerer(kind: Any) -> None:
     with DAG("dag", schedule=None):
         waits = [
-            wait(kind, task_id=f"wait_{number}", worker_free=True)
-            for number in range(worker_needed.MAX_DAG_TASKS_TO_START)
+            wait(kind, task_id=f"wait_{number}", worker_free=True) for number in range(worker_needed.TO_START.dag_tasks)
         ]
         assert not needs_a_worker(waits[0])
         wait(kind, task_id="one_more")

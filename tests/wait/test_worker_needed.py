@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from datetime import timedelta
 from typing import Any
@@ -120,7 +121,7 @@ def test_what_a_triggerer_cannot_know_ends_in_a_worker(
     @taskflow
     def each(item: Any) -> None: ...
 
-    monkeypatch.setattr(worker_needed, "MAX_DAG_TASKS_TO_END", 2)
+    monkeypatch.setattr(worker_needed, "TO_END", dataclasses.replace(worker_needed.TO_END, dag_tasks=2))
     with (OurDag if shape == "own DAG" else DAG)("dag", schedule=None):
         waiting = wait(Busy if shape == "own code" else kind)
         match shape:
