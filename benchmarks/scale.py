@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import secrets
 import sys
@@ -277,6 +278,8 @@ def main() -> None:
     except ValueError as error:
         parser.error(str(error))
     assert max(ends_at(each) for _, plan in todo for each in plan.ids(0)) < RELATIVE / 1000
+    # Each callback is a line on standard output, which is the report.
+    logging.getLogger(CallbackSender.__module__).setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory() as folder, running_stub() as stub, running_postgres() as url:
         figures = list(_measured(todo, options.time_limit, url, Path(folder) / "airflow", stub))
     print(*lines(figures, cores=os.cpu_count() or 1), sep="\n")
