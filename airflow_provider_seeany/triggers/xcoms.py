@@ -30,7 +30,7 @@ CHECK_VALID_FOR = 5.0
 
 
 class NotOwned(Exception):
-    """Raised instead of a write to a task instance that another try has claimed, or that has its result."""
+    """Raised instead of a write to a task instance that is no longer deferred, or that another try has claimed."""
 
 
 class TriggererXComs:
@@ -39,13 +39,9 @@ class TriggererXComs:
 
     A triggerer that was suspended can resume when its tasks were cleared and have run again elsewhere. Airflow accepts
     its XComs all the same, and does not give a trigger the id of its task instance, which is a new one for each try. So
-    a trigger claims the task instance, under the key that all tries share, while that is deferred, and writes while the
-    claim is its own. That can change after a check; but a check is valid for a few seconds only, hardly enough to clear
-    a task and run it again, and the clock reveals a suspension.
-
-    While a task instance that was cleared or failed has this claim, nothing has run again. A result may be written
-    then, until Airflow cancels the trigger: Airflow drops its event, and the next try deletes the XComs. To look at the
-    state before each result would be one message of five.
+    a trigger claims the task instance, under the key that all tries share, and writes only while the claim is its own,
+    a result only while the task instance is deferred, too. Either can change after a check; but that is valid for a few
+    seconds only, hardly enough to clear a task and run it again, and the clock reveals a suspension.
 
     A worker claims the task instance before it defers a wait that its trigger may end. So a trigger of an earlier try
     finds a later one's claim even if it has not written before, and the later trigger has not begun.
@@ -84,7 +80,7 @@ class TriggererXComs:
         """
         Check that the task instance is this try's own, unless that was done a moment ago.
 
-        :raises NotOwned: if another try has claimed it, or it has its result; without a claim, if it is not deferred.
+        :raises NotOwned: if it is no longer deferred, or another try has claimed it.
         """
         is_valid = abs(time.time() - self._checked_at) <= CHECK_VALID_FOR
         if not self._has_begun or not (self._is_claimed or is_valid):
@@ -96,12 +92,17 @@ class TriggererXComs:
         """
         Push the progress.
 
-        :raises NotOwned: as :meth:`check`, which here is done anew each time.
+        For that the claim alone is checked, which is a message less. While a task instance that was cleared or failed
+        still has this claim, nothing has run again, and its progress may be renewed until Airflow cancels the trigger.
+
+        :raises NotOwned: if another try has claimed the task instance, or it has a result.
         """
         if not self._is_claimed:
             await self.claim(progress)
         else:
-            await self._check_claim()
+            self._check_owner(claim := await self._read_claim())
+            if claim.record is not None:
+                raise NotOwned("the wait has ended")
             await self._set_claimed(progress)
 
     async def push(self, task: SeeAnyTask, *, conn_id: str, do_xcom_push: bool) -> dict[str, Any]:
@@ -122,12 +123,7 @@ class TriggererXComs:
         return with_event
 
     async def withdraw(self) -> None:
-        """
-        Delete the claim, the progress and what :meth:`push` may have pushed, which is nearly always nothing.
-
-        :raises NotOwned: as :meth:`check`, and if a worker may be pushing already, which another triggerer has resumed.
-        """
-        await self._check_deferred()
+        """Delete the claim, the progress and what :meth:`push` may have pushed, which is nearly always nothing."""
         await self.check()
         if await self._has_values():
             await self._clear(None)
@@ -152,9 +148,7 @@ class TriggererXComs:
         Those of this try stay: Airflow can give its trigger to a second triggerer while the first one, which has
         pushed the result, is about to fire.
         """
-        if not self._is_claimed_by_worker:
-            await self._check_deferred()
-        before = await self._read_claim()
+        before = await self._check_state()
         if self._is_claimed_by_worker:
             self._check_owner(before)
         if before.owner is not None and before.owner.try_number > self._owner.try_number:
@@ -187,26 +181,25 @@ class TriggererXComs:
             return before.is_clearing
         return self._owner.try_number > 1 or (before != Claim() and await self._has_values())
 
-    async def _check_deferred(self) -> None:
+    async def _check_state(self) -> Claim:
+        """Return the claim on the task instance if that is deferred."""
+        checked_at = time.time()
         if (state := await state_of(self._task_instance)) != "deferred":
             raise NotOwned(f"the task is {state}")
-
-    async def _check_claim(self) -> None:
-        self._check_owner(await self._read_claim())
-
-    async def _read_claim(self) -> Claim:
-        checked_at = time.time()
-        claim = Claim.read(await self._xcom(PROGRESS_KEY).aget())
+        claim = await self._read_claim()
         self._checked_at = checked_at
         return claim
+
+    async def _check_claim(self) -> None:
+        self._check_owner(await self._check_state())
+
+    async def _read_claim(self) -> Claim:
+        return Claim.read(await self._xcom(PROGRESS_KEY).aget())
 
     def _check_owner(self, claim: Claim) -> None:
         if claim.owner != self._owner:
             self._checked_at = 0.0
             raise NotOwned("the claim of this try is not there, or another one has begun")
-        if claim.record is not None and not claim.is_clearing:
-            self._checked_at = 0.0
-            raise NotOwned("the wait has ended")
 
     async def _clear(self, record_key: str | None) -> None:
         records = [] if record_key is None else [record_key]

@@ -207,8 +207,7 @@ async def test_a_wait_ends_in_a_worker_rather_than_queue_behind_many_that_end_in
 
     others = [event for event in events if not isinstance(event, TaskSuccessEvent)]
     assert [decode_outcome(event.payload) for event in others if event] == [Finished(COMPLETED)] * in_workers
-    later = await ended(TriggererComms(at_first(way)), monkeypatch, way=way)
-    assert isinstance(later, TaskSuccessEvent), "when they have ended"
+    assert isinstance(await ended(comms, monkeypatch, way=way), TaskSuccessEvent), "when they have ended"
 
 
 @each_way
