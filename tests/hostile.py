@@ -212,6 +212,16 @@ class HostileServer:
         return response
 
 
+def after(change: Callable[[], object], response: Responder) -> Responder:
+    """Respond after a change: a test that makes it when it has seen the request may come after the next one."""
+
+    async def respond(caller: Caller) -> None:
+        change()
+        await response(caller)
+
+    return respond
+
+
 def _parse(head: bytes) -> Request:
     line, *fields = head.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
     headers = (field.partition(":") for field in fields)

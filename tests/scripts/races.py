@@ -41,7 +41,14 @@ def call_back(seeany_task_id: str) -> int:
     return resumed
 
 
-def poll(seeany_task_id: str, map_index: int, *, worker_free: bool) -> None:
+WAYS: dict[str, dict[str, bool]] = {
+    "ends in a worker": {},
+    "ends in the triggerer": {"end_from_trigger": True},
+    "worker-free": {"worker_free": True},
+}
+
+
+def poll(seeany_task_id: str, map_index: int, *, needs_worker: bool) -> None:
     """Do what trigger and triggerer do when the trigger finds the end: unregister, then submit the event."""
     with create_session(scoped=False) as session:
         trigger_id = session.scalar(
@@ -59,19 +66,19 @@ def poll(seeany_task_id: str, map_index: int, *, worker_free: bool) -> None:
                 XComModel.key == registration_key(CONNECTION, seeany_task_id),
             )
         )
-    event = TaskSuccessEvent() if worker_free else TriggerEvent(msgspec.to_builtins(Finished(PAYLOAD)))
+    event = TriggerEvent(msgspec.to_builtins(Finished(PAYLOAD))) if needs_worker else TaskSuccessEvent()
     with create_session(scoped=False) as session:
         Trigger.submit_event(trigger_id, event, session=session)
 
 
-def race(name: str, number: int, worker_free: bool) -> dict[str, Any]:
+def race(name: str, number: int, way: str) -> dict[str, Any]:
     """Let two race for one wait; return how it ended."""
-    seeany_task_id = f"{name}-{worker_free}-{number}"
-    map_index = RACES.index(name) * 1000 + number + (500 if worker_free else 0)
-    instance_id = add_wait(seeany_task_id, map_index, worker_free=worker_free)
+    seeany_task_id = f"{name}-{way}-{number}"
+    map_index = RACES.index(name) * 1000 + list(WAYS).index(way) * 300 + number
+    instance_id = add_wait(seeany_task_id, map_index, **WAYS[way])
     rivals: dict[str, Callable[[], Any]] = {
         "callback": lambda: call_back(seeany_task_id),
-        "poll": lambda: poll(seeany_task_id, map_index, worker_free=worker_free),
+        "poll": lambda: poll(seeany_task_id, map_index, needs_worker=not WAYS[way]),
         "sweep": lambda: sweep(instance_id),
         "mark failed": lambda: mark_failed(instance_id),
     }
@@ -86,7 +93,8 @@ def race(name: str, number: int, worker_free: bool) -> dict[str, Any]:
             errors.append(f"{type(error).__name__}: {error}"[:300])
 
     # A callback finds the wait first; with these leads, now the one is first, now the other, however busy the machine.
-    leads = 0.0, random.uniform(0, 2 * median(how_long_a_callback_takes[-9:]))
+    takes = median(how_long_a_callback_takes[-9:])
+    leads = random.uniform(0, takes), random.uniform(0, 2 * takes)
     acts = rivals["callback"], rivals[name]
     threads = [threading.Thread(target=run, args=pair) for pair in zip(acts, leads, strict=True)]
     for thread in threads:
@@ -152,16 +160,14 @@ RACES = ("callback", "poll", "sweep", "mark failed")
 
 
 def main(times: int) -> None:
-    """Run every race so many times, with a worker and without."""
+    """Run every race so many times, with each way in which a wait ends."""
     make_database()
     with create_session(scoped=False) as session:
         keep_state_changes(session)
     results = {
-        f"{name}{', worker-free' if worker_free else ''}": Counter(
-            json.dumps(race(name, number, worker_free)) for number in range(times)
-        )
+        f"{name}, {way}": Counter(json.dumps(race(name, number, way)) for number in range(times))
         for name in RACES
-        for worker_free in (False, True)
+        for way in WAYS
     }
     with create_session(scoped=False) as session:
         # Airflow requests the DAG's success callback of each task instance that no worker ended.

@@ -20,6 +20,7 @@ from tests.conftest import KEY, eventually
 from tests.hostile import (
     HostileServer,
     accepting,
+    after,
     reply,
     task,
 )
@@ -104,13 +105,10 @@ NEW_KEY = "sk-new-0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 async def test_a_replaced_key_is_picked_up(hostile: HostileServer, connect: Connect) -> None:
-    hostile.script(task(), task(), accepting(NEW_KEY, task(status="completed"), otherwise=reply(401)))
-    waiting = asyncio.create_task(outcome_of(trigger()))
-    await eventually(hostile, lambda: len(hostile.requests) == 1)
+    replaced = after(lambda: connect(host=hostile.url, password=NEW_KEY), task())
+    hostile.script(task(), replaced, accepting(NEW_KEY, task(status="completed"), otherwise=reply(401)))
 
-    connect(host=hostile.url, password=NEW_KEY)
-
-    assert isinstance(await waiting, Finished)
+    assert isinstance(await outcome_of(trigger()), Finished)
     # The connections that were made with the old key are closed, too.
     await eventually(hostile, lambda: hostile.open == 0)
 
@@ -118,14 +116,10 @@ async def test_a_replaced_key_is_picked_up(hostile: HostileServer, connect: Conn
 async def test_a_replaced_address_is_picked_up_with_the_key(
     hostile: HostileServer, other_host: HostileServer, connect: Connect
 ) -> None:
-    hostile.script(task(), reply(401))
+    hostile.script(task(), after(lambda: connect(host=other_host.url, password=NEW_KEY), reply(401)))
     other_host.script(task(status="completed"))
-    waiting = asyncio.create_task(outcome_of(trigger()))
-    await eventually(hostile, lambda: len(hostile.requests) == 1)
 
-    connect(host=other_host.url, password=NEW_KEY)
-
-    assert isinstance(await waiting, Finished)
+    assert isinstance(await outcome_of(trigger()), Finished)
     assert [request.all("Authorization") for request in other_host.requests] == [[f"Bearer {NEW_KEY}"]]
 
 
@@ -139,12 +133,9 @@ async def test_a_key_that_was_not_replaced_ends_the_wait_at_its_first_refusal(ho
 
 
 async def test_a_new_key_that_is_refused_too_ends_the_wait(hostile: HostileServer, connect: Connect) -> None:
-    hostile.script(task(), reply(401))
-    waiting = asyncio.create_task(outcome_of(trigger()))
-    await eventually(hostile, lambda: len(hostile.requests) == 1)
+    hostile.script(task(), after(lambda: connect(host=hostile.url, password=NEW_KEY), reply(401)))
 
-    connect(host=hostile.url, password=NEW_KEY)
-    outcome = await waiting
+    outcome = await outcome_of(trigger())
 
     assert isinstance(outcome, Refused)
     assert [request.all("Authorization") for request in hostile.requests[-2:]] == [
@@ -156,15 +147,14 @@ async def test_a_new_key_that_is_refused_too_ends_the_wait(hostile: HostileServe
 
 async def test_waits_that_share_the_old_key_all_pick_up_the_new_one(hostile: HostileServer, connect: Connect) -> None:
     ids = [f"t{number}" for number in range(20)]
+    replaced = after(lambda: connect(host=hostile.url, password=NEW_KEY), reply(401))
     for task_id in ids:
-        end = accepting(NEW_KEY, task(id=task_id, status="completed"), otherwise=reply(401))
+        end = accepting(NEW_KEY, task(id=task_id, status="completed"), otherwise=replaced)
         hostile.script(task(id=task_id), end, task_id=task_id)
-    waits = asyncio.gather(*(outcome_of(trigger(task_id, poll_interval=0.3)) for task_id in ids))
-    await eventually(hostile, lambda: len(hostile.requests) >= 20)
 
-    connect(host=hostile.url, password=NEW_KEY)
+    outcomes = await asyncio.gather(*(outcome_of(trigger(task_id, poll_interval=0.3)) for task_id in ids))
 
-    assert all(isinstance(outcome, Finished) for outcome in await waits)
+    assert all(isinstance(outcome, Finished) for outcome in outcomes)
     await eventually(hostile, lambda: hostile.open == 0)
 
 
@@ -173,11 +163,9 @@ async def test_a_key_refused_while_the_connection_is_missing_is_not_the_end(
 ) -> None:
     """A connection may be deleted first in order to be replaced."""
     monkeypatch.setattr(reauth, "MIN_RELOAD_INTERVAL", 0.0)
-    hostile.script(task(), accepting(NEW_KEY, task(status="completed"), otherwise=reply(401)))
+    deleted = after(lambda: monkeypatch.delenv("AIRFLOW_CONN_SEEANY_DEFAULT"), reply(401))
+    hostile.script(task(), deleted, accepting(NEW_KEY, task(status="completed"), otherwise=reply(401)))
     waiting = asyncio.create_task(outcome_of(trigger()))
-    await eventually(hostile, lambda: len(hostile.requests) == 1)
-
-    monkeypatch.delenv("AIRFLOW_CONN_SEEANY_DEFAULT")
     await eventually(hostile, lambda: len(hostile.requests) >= 4)
     connect(host=hostile.url, password=NEW_KEY)
 
@@ -188,12 +176,10 @@ async def test_a_connection_that_stays_missing_after_a_refused_key_is_named(
     hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reauth, "CONNECTION_RETRY_SECONDS", 0.1)
-    hostile.script(task(), reply(401))
-    waiting = asyncio.create_task(outcome_of(trigger()))
-    await eventually(hostile, lambda: len(hostile.requests) == 1)
+    deleted = after(lambda: monkeypatch.delenv("AIRFLOW_CONN_SEEANY_DEFAULT"), reply(401))
+    hostile.script(task(), deleted, reply(401))
 
-    monkeypatch.delenv("AIRFLOW_CONN_SEEANY_DEFAULT")
-    outcome = await waiting
+    outcome = await outcome_of(trigger())
 
     assert isinstance(outcome, Misconfigured)
     assert "'seeany_default' was not found" in outcome.text

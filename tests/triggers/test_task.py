@@ -316,7 +316,7 @@ async def test_a_clock_that_jumps_neither_extends_nor_loses_a_deadline(
     monkeypatch.setattr(time, "time", lambda: right() + jump[0])
     hostile.script(task())
     waiting = asyncio.create_task(outcome_of(trigger(deadline=time.time() + 1.0, timeout=1.0)))
-    await eventually(hostile, lambda: len(hostile.requests) == 1)
+    await eventually(hostile, lambda: len(hostile.requests) >= 1)
 
     jump[0] = hours * 3600
 

@@ -106,6 +106,7 @@ async def test_a_wait_that_ends_without_a_worker_is_counted_here_and_once(
     monkeypatch.setattr(metrics, "SEND_INTERVAL", 0.0)
     add_wait("x", 1)
     add_wait("x", 2, worker_free=True)
+    add_wait("x", 3, end_from_trigger=True)
     hostile.script(DONE)
 
     with receiving() as (statsd, port), metrics_on(**options(port)):
@@ -115,8 +116,10 @@ async def test_a_wait_that_ends_without_a_worker_is_counted_here_and_once(
         counts = [line for line in statsd.lines() if "duration" not in line]
     tags = f"conn_id={CONNECTION},mode"
     assert counts == [
+        f"seeany.cost,{tags}=deferred,unit=CNY:0.7|c",
         f"seeany.cost,{tags}=worker_free,unit=CNY:0.7|c",
         f"seeany.requests,{tags}=callback:1|c",
+        f"seeany.wait.completed,{tags}=deferred:1|c",
         f"seeany.wait.completed,{tags}=worker_free:1|c",
     ]
 
