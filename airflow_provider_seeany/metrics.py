@@ -125,6 +125,11 @@ class RequestCounter:
                 _send("incr", name, number, self._tags)
 
 
+def mode_of_deferral(*, began_in_trigger: bool) -> str:
+    """Return how a wait in the triggerer waits, as metrics name it."""
+    return "worker_free" if began_in_trigger else "deferred"
+
+
 @lru_cache(maxsize=256)
 def request_counter(conn_id: str, mode: str) -> RequestCounter:
     """Return the counter of a connection and a mode, one for all waits; it does nothing if metrics are off."""

@@ -145,6 +145,16 @@ def accepting(key: str, response: Responder, *, otherwise: Responder) -> Respond
     return respond
 
 
+def after(change: Callable[[], object], response: Responder) -> Responder:
+    """Respond after a change: a test that makes it when it has seen the request may come after the next one."""
+
+    async def respond(caller: Caller) -> None:
+        change()
+        await response(caller)
+
+    return respond
+
+
 class HostileServer:
     """
     Responds to each path by its script: one response after the other, the last one again and again.
@@ -210,16 +220,6 @@ class HostileServer:
             self.requests.append(request)
             self._changed.notify_all()
         return response
-
-
-def after(change: Callable[[], object], response: Responder) -> Responder:
-    """Respond after a change: a test that makes it when it has seen the request may come after the next one."""
-
-    async def respond(caller: Caller) -> None:
-        change()
-        await response(caller)
-
-    return respond
 
 
 def _parse(head: bytes) -> Request:

@@ -159,7 +159,7 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
 
     @property
     def _mode(self) -> str:
-        return "worker_free" if self.start_from_trigger else "deferred"
+        return metrics.mode_of_deferral(began_in_trigger=self.start_from_trigger)
 
     @property
     def _about(self) -> str:

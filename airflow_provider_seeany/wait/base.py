@@ -273,7 +273,9 @@ class BaseTaskWaitOperator(StartsFromTrigger, BaseSeeAnyOperator):
         """How this waits, as metrics name it; an operator that holds its worker does so as a sensor that pokes."""
         if not self.deferrable:
             return getattr(self, "mode", "poke")
-        return "worker_free" if self.is_resumed and self.began_in_trigger else "deferred"
+        from airflow_provider_seeany.metrics import mode_of_deferral
+
+        return mode_of_deferral(began_in_trigger=self.is_resumed and self.began_in_trigger)
 
     def poll(self, context: Context) -> SeeAnyTask | None:
         """

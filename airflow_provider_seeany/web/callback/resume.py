@@ -64,11 +64,6 @@ class TriggerArguments(msgspec.Struct, frozen=True, kw_only=True):
     start_from_trigger: bool = False
     end_from_trigger: bool = False
 
-    @property
-    def mode(self) -> str:
-        """How the wait waits, as metrics name it."""
-        return "worker_free" if self.start_from_trigger else "deferred"
-
     def agree_with(self, registration: Registration) -> bool:
         """Return whether this trigger expects a callback for the registered task, as far as is known here."""
         return (
@@ -178,8 +173,8 @@ def resume(wait: RegisteredWait, outcome: Finished) -> bool:
         # Otherwise a worker ends the wait, and counts it.
         assert wait.arguments is not None
         record = Record.of_task(SeeAnyTask.from_payload(outcome.payload), conn_id=wait.registration.seeany_conn_id)
-        seconds = time.time() - began.timestamp() if began else None
-        metrics.wait_ended(record, mode=wait.arguments.mode, seconds=seconds)
+        mode = metrics.mode_of_deferral(began_in_trigger=wait.arguments.start_from_trigger)
+        metrics.wait_ended(record, mode=mode, seconds=time.time() - began.timestamp() if began else None)
     return True
 
 
