@@ -52,7 +52,7 @@ MAX_ENDS_AT_ONCE = 30
 """
 Maximum number of waits that end in a triggerer at once; above it, one that a worker has started ends in a worker.
 
-Each end is some five messages to the supervisor, which handles one at a time for all waits, in some 20 ms each, more if
+Each end is some six messages to the supervisor, which handles one at a time for all waits, in some 20 ms each, more if
 there are a thousand waits. So ends would queue while workers are free; a worker takes some seconds to start.
 """
 

@@ -46,11 +46,13 @@ class TriggererXComs:
     A worker claims the task instance before it defers a wait that its trigger may end. So a trigger of an earlier try
     finds a later one's claim even if it has not written before, and the later trigger has not begun.
 
-    Each message costs the triggerer's supervisor some milliseconds, one after the other for all waits. So what bypasses
-    a custom XCom backend, the links and the provider's own XComs, goes with the event that ends the Airflow task.
-    Airflow stores the first of it in the transaction that ends the task, each other one in the next, all encoded twice,
-    which its readers expect. The values that others read are sent one by one before that, through the backend.
-    ``return_value`` is pushed first and deleted last: without it there is nothing of a result.
+    Of the XComs of the event that ends the Airflow task, Airflow stores the first in the transaction that ends the
+    task, each other one in the next: a triggerer that is killed in between loses the rest. So what others read is sent
+    before that, one by one: the values through the XCom backend, ``return_value`` first, and the link. Each of these
+    messages costs the triggerer's supervisor some milliseconds, one after the other for all waits. The event has only
+    the provider's own: the record, which the sums need, and last its key, which a later try alone needs. If the Airflow
+    task pushes no XComs, it has the link alone. What comes with an event is encoded twice, which its readers expect.
+    ``return_value`` is deleted last: without it there is nothing of a result.
 
     Whoever ``clears`` deletes the XComs of an earlier try, as Airflow does if a worker starts the wait.
     """
@@ -106,20 +108,21 @@ class TriggererXComs:
             await self._set_claimed(progress)
 
     async def push(self, task: SeeAnyTask, *, conn_id: str, do_xcom_push: bool) -> dict[str, Any]:
-        """Push the values, if the Airflow task pushes XComs; return what its event has to push."""
+        """Push what others read, if the Airflow task pushes XComs; return what its event has to push."""
         xcoms = result_xcoms(task, conn_id=conn_id, do_xcom_push=do_xcom_push, task_instance=self._key)
+        if not do_xcom_push:
+            if self._is_claimed:
+                await self._delete(PROGRESS_KEY)
+            return xcoms
+        await self.check()
+        self.had_result = metrics.is_on() and await self._has_values()
         with_event = {}
-        if do_xcom_push:
-            await self.check()
-            self.had_result = metrics.is_on() and await self._has_values()
         for key, value in xcoms.items():
-            if bypasses_backend(key):
+            if key.startswith(PROGRESS_KEY):
                 with_event[key] = self._owner.claiming(value) if key == PROGRESS_KEY else value
             else:
                 await self.check()
-                await self._xcom(key).aset(await self._through_backend(key, value))
-        if not do_xcom_push and self._is_claimed:
-            await self._delete(PROGRESS_KEY)
+                await self._xcom(key).aset(await self._stored(key, value))
         return with_event
 
     async def withdraw(self) -> None:
@@ -224,8 +227,10 @@ class TriggererXComs:
         if XCom is not BaseXCom and (reference := await self._xcom(key).aget()) is not None:
             await asyncio.to_thread(XCom.purge, XComResult(key=key, value=reference))
 
-    async def _through_backend(self, key: str, value: Any) -> Any:
+    async def _stored(self, key: str, value: Any) -> Any:
         """Return what the database stores of a value; a custom XCom backend may block while it stores the rest."""
+        if bypasses_backend(key):
+            return value
         from airflow.providers.common.compat.sdk import XCom
         from airflow.sdk.bases.xcom import BaseXCom
 

@@ -42,16 +42,15 @@ def result_xcoms(
     task: SeeAnyTask, *, conn_id: str, do_xcom_push: bool, task_instance: TaskInstanceKey
 ) -> dict[str, Any]:
     """
-    Return the XComs of a completed task that ends its wait without a worker, by key; the links in any case.
+    Return the XComs of a completed task that ends its wait without a worker, by key; the link in any case.
 
-    The values come before those that bypass a custom XCom backend, ``return_value`` first. Of the others the record,
-    which has the cost, is first: of the XComs of an event, Airflow stores only that one together with the success.
+    They come in the order in which they are pushed: ``return_value`` first, the record's key last.
     """
     links = {link.xcom_key: link.url_of(task) for link in links_of(task)}
     if not do_xcom_push:
         return links
     record = Record.of_task(task, conn_id=conn_id).xcoms(task_instance)
-    return {"return_value": task.as_json(), **field_xcoms(task), **dict(reversed(record.items())), **links}
+    return {"return_value": task.as_json(), **field_xcoms(task), **links, **dict(reversed(record.items()))}
 
 
 def publishes_progress() -> bool:

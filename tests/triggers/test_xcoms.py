@@ -25,6 +25,7 @@ from airflow_provider_seeany.api.outcome import (
 from airflow_provider_seeany.api.settings import DEFER_GRACE
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.hooks import reauth
+from airflow_provider_seeany.links.task import links_of
 from airflow_provider_seeany.triggers.task import MAX_ENDS_AT_ONCE
 from airflow_provider_seeany.xcoms import record as record_module
 from airflow_provider_seeany.xcoms.raw import decode_json
@@ -32,7 +33,7 @@ from airflow_provider_seeany.xcoms.record import Claim, Record
 from airflow_provider_seeany.xcoms.record_key import FIRST_KEY, LAST_KEY, PROGRESS_KEY
 from airflow_provider_seeany.xcoms.result import field_xcoms
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
-from tests.hostile import COMPLETED, FAILED, PROCESSING, HostileServer, reply
+from tests.hostile import COMPLETED, FAILED, PARTIAL, PROCESSING, VIDEO, HostileServer, reply
 from tests.waits import WORKER_FREE, starts_triggers, task_trigger
 
 Connect = Callable[..., None]
@@ -238,17 +239,31 @@ async def test_a_triggerer_that_is_killed_at_any_message_leaves_what_an_undistur
         assert xcoms == undisturbed
 
 
+@pytest.mark.parametrize(
+    "payload", [COMPLETED, {**PARTIAL, "id": VIDEO, "status": "completed"}], ids=["video", "images"]
+)
+@pytest.mark.parametrize("do_xcom_push", [True, False])
 @each_way
-async def test_a_triggerer_that_is_killed_while_airflow_stores_its_event_does_not_lose_the_cost(
-    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch, way: str
+async def test_a_triggerer_that_is_killed_while_airflow_stores_its_event_loses_nothing_that_is_read(
+    hostile: HostileServer,
+    monkeypatch: pytest.MonkeyPatch,
+    way: str,
+    do_xcom_push: bool,
+    payload: dict[str, Any],
 ) -> None:
-    """Airflow 3.3 stores only the first XCom of an event in the transaction that ends the task."""
-    hostile.script(reply(200, COMPLETED))
+    """Airflow 3.3 stores the first XCom of an event in the transaction that ends the task, others in later ones."""
+    hostile.script(reply(200, payload))
+    comms = TriggererComms(at_first(way) if do_xcom_push else {})
 
-    event = await ended(TriggererComms(at_first(way)), monkeypatch, way=way)
+    event = await ended(comms, monkeypatch, way=way, do_xcom_push=do_xcom_push)
 
     assert isinstance(event, TaskSuccessEvent)
-    assert FIRST_KEY <= next(iter(event.xcoms or {})) < LAST_KEY
+    keys = {"return_value", *field_xcoms(SeeAnyTask.from_payload(payload))} if do_xcom_push else set()
+    keys |= {link.xcom_key for link in links_of(SeeAnyTask.from_payload(payload))}
+    _, *later = event.xcoms or {}
+    kept = comms.xcoms.keys() - set(later)
+    assert keys <= kept
+    assert len(kept - keys - {PROGRESS_KEY}) == do_xcom_push, "the record"
 
 
 async def test_a_triggerer_that_is_killed_before_its_event_leaves_one_record_whenever_the_next_one_ends_the_wait(
