@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import socket
 import threading
 import time
 from collections import Counter
@@ -82,8 +83,9 @@ class FaultyApi:
         thread = threading.Thread(target=self._loop.run_forever, name="faulty-api")
         thread.start()
         try:
-            asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
-            yield self
+            with self._reserved_port():
+                asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
+                yield self
         finally:
             asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(10)
             self._loop.call_soon_threadsafe(self._loop.stop)
@@ -94,6 +96,14 @@ class FaultyApi:
         """Return the current mode."""
         now = time.time() - self.began if self.began is not None else 0.0
         return next((phase.mode for phase in self._phases if phase.begins <= now < phase.ends), Mode.HEALTHY)
+
+    @contextlib.contextmanager
+    def _reserved_port(self) -> Iterator[None]:
+        """Keep other programs from the port while the API is down; nobody listens there then."""
+        with socket.socket() as reserved:
+            reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            reserved.bind((HOST, self.port))
+            yield
 
     async def _toggle(self) -> None:
         """Close the port while the API is down, so that connections are refused."""
@@ -109,7 +119,7 @@ class FaultyApi:
     async def _listen(self) -> None:
         if self._site is None:
             await self._runner.setup()
-        self._site = web.TCPSite(self._runner, HOST, self.port)
+        self._site = web.TCPSite(self._runner, HOST, self.port, reuse_port=True)
         await self._site.start()
 
     async def _stop(self) -> None:

@@ -22,6 +22,11 @@ PHASES = (
     Phase(Mode.DOWN, 80, 140),
     Phase(Mode.SLOW, 140, 165),
 )
+RESTART_AT = 125.0
+"""
+When the scheduler is restarted: no wait ends then. A task instance that the scheduler has queued, but not yet given to
+its executor, takes another try with the next scheduler, as any of Airflow's does.
+"""
 MAX_WATCH_SECONDS = 30.0
 """Maximum seconds to wait for a trigger that is between its XComs and its success."""
 MAX_SECONDS = 330.0
@@ -103,12 +108,12 @@ _KILL_AT_THE_END = Disruption(
 )
 DISRUPTIONS = (
     Disruption(45, "the triggerer is killed (-9) and restarted", _kill("triggerer", and_restart=True)),
-    Disruption(100, "the scheduler is restarted", _restart_scheduler),
+    Disruption(RESTART_AT, "the scheduler is restarted", _restart_scheduler),
     _KILL_AT_THE_END,
 )
 DISRUPTIONS_OF_TWO_TRIGGERERS = (
     Disruption(45, "one of two triggerers is killed (-9) for good", _kill("triggerer-2", and_restart=False)),
-    Disruption(100, "the scheduler is restarted", _restart_scheduler),
+    Disruption(RESTART_AT, "the scheduler is restarted", _restart_scheduler),
     _KILL_AT_THE_END,
 )
 

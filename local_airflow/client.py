@@ -123,7 +123,7 @@ class AirflowClient:
             for body in self._pages("/importErrors", "import_errors")
         ]
 
-    def wait_for_dags(self, dag_ids: Collection[str], *, timeout: float = 60) -> None:
+    def wait_for_dags(self, dag_ids: Collection[str], *, timeout: float = 180) -> None:
         """Wait until all these DAGs are stored; raise at once if any DAG file cannot be imported."""
 
         missing = set(dag_ids)
@@ -181,7 +181,7 @@ class AirflowClient:
         states: Collection[str],
         *,
         map_index: int = -1,
-        timeout: float = 60,
+        timeout: float = 120,
         poll_seconds: float = 0.5,
     ) -> TaskInstance:
         """Wait until one task instance is in one of the states, for example `{"deferred"}`."""

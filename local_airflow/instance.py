@@ -226,7 +226,7 @@ class LocalAirflow:
             replace=replace,
         )
 
-    def wait_for_dags(self, dag_ids: Collection[str], *, timeout: float = 60) -> None:
+    def wait_for_dags(self, dag_ids: Collection[str], *, timeout: float = 180) -> None:
         """Wait until all these DAGs are stored; raise at once if any DAG file cannot be imported."""
         self.client.wait_for_dags(dag_ids, timeout=timeout)
 
@@ -252,7 +252,7 @@ class LocalAirflow:
         return self.client.wait_for_run(run, timeout=timeout, poll_seconds=poll_seconds, on_poll=poll)
 
     def wait_for_task(
-        self, run: DagRun, task_id: str, states: Collection[str], *, map_index: int = -1, timeout: float = 60
+        self, run: DagRun, task_id: str, states: Collection[str], *, map_index: int = -1, timeout: float = 120
     ) -> TaskInstance:
         """Wait until one task instance is in one of the states, for example `{"deferred"}`."""
         return self.client.wait_for_task(run, task_id, states, map_index=map_index, timeout=timeout)

@@ -128,7 +128,7 @@ async def test_a_slow_response_does_not_hold_up_the_others(hostile: HostileServe
 @pytest.mark.parametrize("fault", [close, never_respond])
 async def test_a_client_works_after_a_fault(hostile: HostileServer, fault: Responder) -> None:
     hostile.script(fault, fault, task())
-    async with shared_client(settings_for(hostile, request_timeout=1)) as client:
+    async with shared_client(settings_for(hostile, request_timeout=2)) as client:
         with pytest.raises(TransientError):
             await client.get_task("x")
         with suppress(TransientError):
@@ -174,12 +174,12 @@ async def test_waiting_for_a_connection_that_others_hold_is_no_timeout(hostile: 
     async def slowly(caller: Caller) -> None:
         under_way.add(caller)
         maximum.append(len(under_way))
-        await asyncio.sleep(0.25)
+        await asyncio.sleep(0.5)
         under_way.discard(caller)
         await task()(caller)
 
     hostile.script(slowly)
-    async with shared_client(settings_for(hostile, request_timeout=1, max_connections=2)) as client:
+    async with shared_client(settings_for(hostile, request_timeout=2, max_connections=2)) as client:
         replies = await asyncio.gather(*(client.get_task("x") for _ in range(12)))
 
     assert all(isinstance(reply_, SeeAnyTask) for reply_ in replies), replies

@@ -42,7 +42,7 @@ def test_a_connection_that_the_server_closed_meanwhile_is_replaced(hostile: Host
 @pytest.mark.parametrize("fault", [close, never_respond])
 def test_a_client_works_after_a_fault(hostile: HostileServer, fault: Responder) -> None:
     hostile.script(fault, task())
-    client = BlockingClient(settings_for(hostile, request_timeout=1))
+    client = BlockingClient(settings_for(hostile, request_timeout=2))
 
     with pytest.raises(TransientError):
         client.get_task("x")

@@ -28,11 +28,14 @@ def _family(mark: str) -> subprocess.Popen[bytes]:
 
 def _wait_for_members(leader: int, mark: str, count: int) -> set[int]:
     deadline = time.monotonic() + 20
-    while len(found := guardian.members(leader, mark)) != count and time.monotonic() < deadline:
-        time.sleep(0.05)
-    # Seen twice, for the process between parent and grandchild comes and goes.
-    time.sleep(0.3)
-    return guardian.members(leader, mark) if len(found) == count else found
+    found: set[int] = set()
+    # The same ones are seen twice, for the process between parent and grandchild comes and goes.
+    while time.monotonic() < deadline:
+        before, found = found, guardian.members(leader, mark)
+        if len(found) == count and found == before:
+            break
+        time.sleep(0.3)
+    return found
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the mark can be read on Linux only")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -190,8 +192,9 @@ def test_leaves_nothing_behind_when_it_is_killed(tmp_path: Path, database_templa
 def _socket_inodes(pids: set[int]) -> set[str]:
     inodes = set()
     for pid in pids:
-        for link in Path(f"/proc/{pid}/fd").iterdir():
-            target = os.readlink(link)
-            if target.startswith("socket:["):
-                inodes.add(target[len("socket:[") : -1])
+        # Processes end and files are closed meanwhile.
+        with suppress(FileNotFoundError):
+            for link in Path(f"/proc/{pid}/fd").iterdir():
+                with suppress(FileNotFoundError):
+                    inodes.update(re.findall(r"^socket:\[(\d+)]$", os.readlink(link)))
     return inodes

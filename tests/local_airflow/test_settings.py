@@ -53,4 +53,6 @@ def test_uses_another_database_if_given(tmp_path: Path) -> None:
 
 def test_finds_a_port_that_can_be_bound() -> None:
     with socket.socket() as server:
+        # As every server does: connections of one that used the port before may not be over.
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         server.bind((HOST, free_port()))

@@ -261,6 +261,10 @@ class FinishedRun:
         assert len(records) <= 1, kept
         return records[0] if records else kept.get("_seeany")
 
+    def triggerer_log(self) -> str:
+        """Return what the triggerer has logged by itself."""
+        return self._airflow.log_files()["triggerer"].read_text(encoding="utf-8", errors="replace")
+
     def tab(self, task_id: str) -> dict[str, Any]:
         """Return what the tab on a task instance shows."""
         query = urlencode({"run_id": self.run.run_id, "task_id": task_id})

@@ -18,7 +18,7 @@ BATCHES = {
     "succeeds": "video-0s",
     "fails": "fails-0s",
     "times_out": "never",
-    "moved": "video-40s",
+    "moved": "video-90s",
     "marked_failed": "never",
     "cleared": "never",
 }

@@ -22,6 +22,8 @@ HELD = "held"
 CALLS_BACK = "calls_back"
 """The connection to a simulator that calls back."""
 
+HANGS = "Hangs until its worker is killed"
+
 DEFERRED = ("sensor", "worker_free", "operator", "batch", "routed")
 """The waits that are deferred while a triggerer and Redis are killed."""
 

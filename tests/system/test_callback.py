@@ -30,6 +30,7 @@ class Run:
         self.airflow = called_back.airflow
         run = self.airflow.wait_for_run(called_back.runs["callbacks"], timeout=240)
         self.finished = FinishedRun(self.airflow, run)
+        self._logs = self.airflow.home.parent
         self._simulators = called_back.ringing, called_back.developer, called_back.silent
         self.polls = self.polls_by_now()
         self.url: str = self.airflow.xcoms(run, "url")["return_value"]
@@ -41,6 +42,15 @@ class Run:
         for simulator in self._simulators:
             polls |= requests.get(f"{simulator}/simulator/requests", timeout=30).json()
         return {name: count for name, count in polls.items() if "-backend-" not in name}
+
+    def callbacks(self, seeany_task_id: str) -> int:
+        """Return how often SeeAny called back: again, if the api-server was too busy with the database."""
+        line = f"CALLBACK for {seeany_task_id}: "
+        return sum(log.read_text(encoding="utf-8").count(line) for log in self._logs.glob("*.log"))
+
+    def is_polled_once_at(self, seeany_task_id: str, *, besides: int) -> bool:
+        """Return whether each callback led to one poll at most, the last one to one."""
+        return besides + 1 <= self.polls[seeany_task_id] <= besides + self.callbacks(seeany_task_id)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +67,7 @@ def task(name: str) -> tuple[str, int | None]:
 @pytest.mark.parametrize("name", RESUMED)
 def test_a_wait_that_a_callback_resumes_costs_two_polls(run: Run, name: str) -> None:
     assert run.finished.task(*task(name)).state == "success"
-    assert run.polls[RESUMED[name]] == 2
+    assert run.is_polled_once_at(RESUMED[name], besides=1)
 
 
 @pytest.mark.parametrize("name", [*RESUMED, "operator", "sibling", "early", "at_once", "lost", "lost_worker_free"])
@@ -86,7 +96,7 @@ def test_a_callback_in_the_dialect_of_developers_resumes_a_wait(
     run: Run, name: str, seeany_task_id: str, is_partial: bool
 ) -> None:
     assert run.finished.task(name).state == "success"
-    assert run.polls[seeany_task_id] == 2
+    assert run.is_polled_once_at(seeany_task_id, besides=1)
     assert "SeeAny called back" in run.finished.log(name)
     xcoms = run.finished.xcoms(name)
     assert len(xcoms["result_urls"]) == 2  # type: ignore[arg-type]
@@ -105,7 +115,7 @@ def test_a_batch_polls_each_task_after_its_callback_and_few_before(run: Run) -> 
 
 def test_one_callback_resumes_all_that_wait_for_the_same_id(run: Run) -> None:
     assert [run.finished.task(name).state for name in ("operator", "sibling")] == ["success", "success"]
-    assert run.polls["video-25s-operator"] == 3
+    assert run.is_polled_once_at("video-25s-operator", besides=2)
 
 
 @pytest.mark.parametrize("name", ["failed", "failed_worker_free"])

@@ -24,7 +24,7 @@ from tests.system import test_outcomes as with_local_executor
 from tests.system.conftest import FinishedRun
 from tests.system.counting import CountingServer, counting
 from tests.system.echoes import KEY
-from tests.system.scaled_out import CALLS_BACK, CELLS, DEFERRED, HELD, OUTCOME_DAGS, QUEUE, held_id
+from tests.system.scaled_out import CALLS_BACK, CELLS, DEFERRED, HANGS, HELD, OUTCOME_DAGS, QUEUE, held_id
 from tests.system.table import CONNECTIONS, Cell
 
 pytestmark = [
@@ -147,7 +147,7 @@ def lose_a_worker(airflow: LocalAirflow, run: DagRun, api: HostileServer, server
     # A scheduler that never hears of it from a killed worker believes that it still runs there. Then it ignores that
     # the message for the same try could not be sent, and the task stays queued for `task_queued_timeout`.
     until(lambda: has_heard_of_end(airflow, "meanwhile"), "the scheduler knows that its worker is done")
-    until(lambda: "Created SeeAny task" in airflow.log(run, "after_the_store"), "the id is stored")
+    until(lambda: HANGS in airflow.log(run, "after_the_store"), "the id is stored")
     airflow.process(WORKERS[0]).kill()
     airflow.restart(WORKERS[0], timeout=PATIENT)
     for task_id in ("poke_failed", *SUBMITS):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -37,10 +38,13 @@ def runs(airflow: LocalAirflow, run_dag: Callable[[str], FinishedRun]) -> Iterat
 @pytest.fixture(scope="module")
 def database(airflow: LocalAirflow, runs: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the metadatabase during waits."""
-    copy = tmp_path_factory.mktemp("database")
-    for file in airflow.home.glob("airflow.db*"):
-        shutil.copy(file, copy)
-    return copy / "airflow.db"
+    copy = tmp_path_factory.mktemp("database") / "airflow.db"
+    with (
+        closing(sqlite3.connect(airflow.home / "airflow.db", timeout=60)) as live,
+        closing(sqlite3.connect(copy)) as to,
+    ):
+        live.backup(to)
+    return copy
 
 
 def fernet_key(airflow: LocalAirflow) -> str:

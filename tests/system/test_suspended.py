@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +16,7 @@ from airflow_provider_seeany.callback.registration import KEY_PREFIX
 from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY
 from local_airflow import DagRun, LocalAirflow
 from local_airflow.client import wait_until
-from tests.hostile import HostileServer, in_background, reply
+from tests.hostile import Caller, HostileServer, Responder, in_background, reply
 from tests.system.conftest import FinishedRun
 from tests.system.suspended import ALL, WAITS, batch_ids, seeany_task_id
 
@@ -31,6 +33,9 @@ HAS_ENDED = "trigger completed"
 """What the triggerer writes into a trigger's log last."""
 
 
+PATIENT = {"request_timeout": 900}
+"""So that a poll lasts longer than a triggerer is suspended."""
+
 FIRST = [*(seeany_task_id(task_id, 1) for task_id in WAITS), *batch_ids(1)]
 """The SeeAny tasks of the first try."""
 
@@ -38,6 +43,25 @@ FIRST = [*(seeany_task_id(task_id, 1) for task_id in WAITS), *batch_ids(1)]
 def completed(seeany_id: str) -> dict[str, Any]:
     """Return the payload of a SeeAny task that has ended."""
     return {"id": seeany_id, "status": "completed", "video_url": f"https://cdn/{seeany_id}.mp4", "usage": {"cost": 0.7}}
+
+
+class Held:
+    """Polls that get no response until the triggerer is about to be resumed: nothing is written meanwhile."""
+
+    def __init__(self) -> None:
+        self.held: set[str] = set()
+        self.is_over = threading.Event()
+
+    def of(self, seeany_id: str, payload: dict[str, Any]) -> Responder:
+        """Respond with this in the end."""
+
+        async def respond(caller: Caller) -> None:
+            self.held.add(seeany_id)
+            while not self.is_over.is_set():
+                await asyncio.sleep(0.05)
+            await reply(200, payload)(caller)
+
+        return respond
 
 
 @dataclass
@@ -65,7 +89,9 @@ def kept(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             wait_for_dags=["suspended"],
         ) as airflow,
     ):
-        airflow.create_connection("seeany_default", conn_type="seeany", host=api.url, password="sk-suspended")
+        airflow.create_connection(
+            "seeany_default", conn_type="seeany", host=api.url, password="sk-suspended", extra=PATIENT
+        )
         yield suspend_and_resume(airflow, api)
 
 
@@ -79,11 +105,14 @@ def suspend_and_resume(airflow: LocalAirflow, api: HostileServer) -> Kept:
         api.script(reply(200, completed(second)), task_id=second)
     run = airflow.trigger_dag("suspended")
     _wait_until_all_are_shown(airflow, run)
-    airflow.process("triggerer").suspend()
+    last_poll = Held()
     for seeany_id in FIRST:
         continues = {"id": seeany_id, "status": "processing", "progress": 80}
         has_ended = seeany_id.startswith("ended")
-        api.script(reply(200, completed(seeany_id) if has_ended else continues), task_id=seeany_id)
+        api.script(last_poll.of(seeany_id, completed(seeany_id) if has_ended else continues), task_id=seeany_id)
+    wait_until(lambda: last_poll.held >= set(FIRST), timeout=60, describe=lambda: f"polled: {last_poll.held}")
+    _wait_until_nothing_is_written(airflow, run)
+    airflow.process("triggerer").suspend()
     airflow.client.request(
         "POST",
         "/dags/suspended/clearTaskInstances",
@@ -94,6 +123,7 @@ def suspend_and_resume(airflow: LocalAirflow, api: HostileServer) -> Kept:
     finished = FinishedRun(airflow, airflow.client.dag_run(run))
     kept.before = {task_id: finished.all_xcoms(task_id) for task_id in ALL}
     before = len(_triggerer_log(airflow))
+    last_poll.is_over.set()
     airflow.process("triggerer").resume()
     _wait_until_all_old_triggers_have_ended(airflow, run, before=before)
     finished = FinishedRun(airflow, airflow.client.dag_run(run))
@@ -104,7 +134,7 @@ def suspend_and_resume(airflow: LocalAirflow, api: HostileServer) -> Kept:
 
 
 def _wait_until_all_are_shown(airflow: LocalAirflow, run: DagRun) -> None:
-    """Wait until each wait has polled, and has nothing more to write: what is on its way would arrive after all."""
+    """Wait until each wait has polled, and has shown its progress."""
     missing = set(ALL)
 
     def all_are() -> bool:
@@ -113,6 +143,17 @@ def _wait_until_all_are_shown(airflow: LocalAirflow, run: DagRun) -> None:
         return not missing
 
     wait_until(all_are, timeout=120, poll_seconds=1, describe=lambda: f"these have not polled: {sorted(missing)}")
+
+
+def _wait_until_nothing_is_written(airflow: LocalAirflow, run: DagRun) -> None:
+    """Wait until two looks find the same: what is on its way when a triggerer is suspended would arrive after all."""
+    looks: list[Any] = [None]
+
+    def is_same() -> bool:
+        looks.append({task_id: airflow.xcoms(run, task_id) for task_id in ALL})
+        return bool(looks[-1] == looks[-2])
+
+    wait_until(is_same, timeout=60, poll_seconds=2, describe=lambda: "the progress is still published")
 
 
 def _has_written(airflow: LocalAirflow, run: DagRun, task_id: str) -> bool:

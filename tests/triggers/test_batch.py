@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -26,7 +27,18 @@ from airflow_provider_seeany.api.outcome import BadId, Crashed, Misconfigured, R
 from airflow_provider_seeany.hooks import reauth
 from airflow_provider_seeany.triggers.batch import SeeAnyTaskBatchTrigger
 from tests.conftest import KEY, eventually
-from tests.hostile import POLL_TIMEOUT, Caller, HostileServer, Responder, accepting, never_respond, reply, reset, task
+from tests.hostile import (
+    POLL_TIMEOUT,
+    Caller,
+    HostileServer,
+    Responder,
+    accepting,
+    after,
+    never_respond,
+    reply,
+    reset,
+    task,
+)
 from tests.waits import batch_trigger, each_dialect
 
 Connect = Callable[..., None]
@@ -155,19 +167,15 @@ async def test_a_key_that_is_refused_later_on_costs_nothing_that_was_completed(h
 
 @each_dialect
 async def test_a_replaced_key_is_picked_up_and_no_task_is_lost(hostile: HostileServer, connect: Connect) -> None:
+    refused = after(lambda: connect(host=hostile.url, password="sk-new"), reply(401))
     ids = [f"t{number}" for number in range(30)]
     for task_id in ids:
-        hostile.script(
-            task(id=task_id),
-            accepting("sk-new", task(id=task_id, status="completed"), otherwise=reply(401)),
-            task_id=task_id,
-        )
-    waiting = asyncio.create_task(result_of(trigger(ids)))
-    await eventually(hostile, lambda: len(hostile.requests) >= 1)
+        completed = task(id=task_id, status="completed")
+        hostile.script(task(id=task_id), accepting("sk-new", completed, otherwise=refused), task_id=task_id)
 
-    connect(host=hostile.url, password="sk-new")
+    result = await result_of(trigger(ids))
 
-    assert (await waiting).completed == 30
+    assert result.completed == 30
     await eventually(hostile, lambda: hostile.open == 0)
 
 
@@ -320,11 +328,19 @@ async def test_an_unexpected_exception_is_reported_and_leaves_nothing_open(
         if seeany_task_id == "a":
             raise RuntimeError("unexpected")
         receive(self, seeany_task_id, *args)
+        if seeany_task_id == "paid":
+            is_paid.set()
 
+    async def once_paid(caller: Caller) -> None:
+        while not is_paid.is_set():
+            await asyncio.sleep(0.01)
+        await task(id="a")(caller)
+
+    is_paid = threading.Event()
     monkeypatch.setattr(Batch, "receive", broken)
     hostile.script(never_respond)
     hostile.script(task(id="paid", status="completed"), task_id="paid")
-    hostile.script(task(id="a"), task_id="a")
+    hostile.script(once_paid, task_id="a")
 
     outcome = await outcome_of(trigger(["b", "paid", "a"]))
 

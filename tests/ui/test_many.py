@@ -12,6 +12,7 @@ from playwright.sync_api import Page, Route, expect
 
 from tests.ui.accessible import our_part, serious_findings, tab_to
 from tests.ui.conftest import OpenPage, Ui, has_tab_and_page
+from tests.ui.downloads import expect_downloads, noted
 
 pytestmark = [pytest.mark.ui, has_tab_and_page]
 
@@ -110,8 +111,7 @@ def test_500_files_are_downloaded_only_after_a_question_and_the_download_can_be_
         page.route("**/files/**", respond)
 
     page = open_page(ui.task("image_set"), before=prepare)
-    downloads: list[str] = []
-    page.on("download", lambda download: downloads.append(download.suggested_filename))
+    downloads = noted(page)
 
     page.get_by_role("button", name="Download all").click()
     expect(page.get_by_role("button", name=f"Download {FILES} files")).to_be_focused()
@@ -129,8 +129,7 @@ def test_500_files_are_downloaded_only_after_a_question_and_the_download_can_be_
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_text(f"Cancelled after 37 of {FILES} files.", exact=True)).to_be_visible()
     expect(button).to_be_focused()
-    page.wait_for_timeout(500)  # in which the browser tells of them
-    assert downloads == [f"images-3s-5x-sandals-{number}.jpg" for number in range(1, 38)]
+    expect_downloads(page, downloads, [f"images-3s-5x-sandals-{number}.jpg" for number in range(1, 38)])
     assert len(fetched) == 38
 
 

@@ -16,6 +16,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.ui.accessible import focused, our_part, serious_findings, tab_to
 from tests.ui.conftest import REPOSITORY, OpenPage, Ui, has_tab_and_page
+from tests.ui.downloads import expect_downloads, noted
 
 pytestmark = [pytest.mark.ui, has_tab_and_page]
 
@@ -160,8 +161,7 @@ def test_all_files_of_an_image_set_are_downloaded_or_their_urls(ui: Ui, open_pag
         before=lambda page: page.route("**/files/**", respond),
         expected_error=None if is_allowed else "Failed to load resource",
     )
-    downloads: list[str] = []
-    page.on("download", lambda download: downloads.append(download.suggested_filename))
+    downloads = noted(page)
 
     page.get_by_role("button", name="Download all").click()
 
@@ -171,8 +171,7 @@ def test_all_files_of_an_image_set_are_downloaded_or_their_urls(ui: Ui, open_pag
     else:
         expect(page.get_by_text("The site of 5 files allows no download from here.")).to_be_visible()
         wanted = ["urls.txt"]
-    page.wait_for_timeout(500)  # in which the browser tells of them
-    assert downloads == wanted
+    expect_downloads(page, downloads, wanted)
 
 
 def partially(state: str) -> Callable[[Page], object]:
@@ -412,12 +411,14 @@ def test_an_http_error_is_shown(ui: Ui, open_page: OpenPage, status: int, body: 
     def break_down(page: Page) -> None:
         page.route("**/seeany/api/**", lambda route: route.fulfill(status=status, body=body))
 
-    page = open_page(ui.task("finished"), before=break_down, expected_error="Failed to load resource")
+    page = open_page(
+        ui.task("finished"), before=break_down, expected_error="Failed to load resource", is_first_visit=True
+    )
     expect(page.get_by_role("alert").get_by_text(shown)).to_be_visible()
 
 
 def test_progress_stops_when_polls_fail(ui: Ui, open_page: OpenPage) -> None:
-    page = open_page(ui.task("under_way"), expected_error="Failed to load resource")
+    page = open_page(ui.task("under_way"), expected_error="Failed to load resource", is_first_visit=True)
     expect(page.get_by_text(re.compile(r"^\d+ %$"))).to_be_visible(timeout=40_000)
 
     page.route("**/seeany/api/**", lambda route: route.abort())
@@ -740,6 +741,7 @@ def test_what_ended_while_the_first_page_was_open_moves_no_result_past_the_next_
 
 def test_pages_of_another_order_are_all_of_the_same_range(ui: Ui, open_page: OpenPage) -> None:
     page = open_page(f"{ui.page}?sort=highest_cost")
+    expect(page.get_by_role("list", name="Results")).to_be_visible()
     ranges = []
     for number in (1, 2):
         with page.expect_response(re.compile(rf"/api/results\?.*offset={24 * (number - 1)}&")) as response:

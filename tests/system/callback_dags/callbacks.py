@@ -16,8 +16,9 @@ with DAG("callbacks", schedule=None):
     SeeAnyTaskSensor(task_id="polling", seeany_task_id="video-25s-polling", seeany_conn_id="silent")
     SeeAnyTaskSensor(task_id="classic", seeany_task_id="video-25s-classic", **COMMON)
     SeeAnyTaskSensor(task_id="worker_free", seeany_task_id="video-25s-worker-free", worker_free=True, **COMMON)
-    SeeAnyTaskResultOperator(task_id="operator", seeany_task_id="video-25s-operator", **COMMON)
-    SeeAnyTaskResultOperator(task_id="sibling", seeany_task_id="video-25s-operator", **COMMON)
+    for name in ("operator", "sibling"):
+        # Both before the others, so that both are deferred when SeeAny calls back.
+        SeeAnyTaskResultOperator(task_id=name, seeany_task_id="video-25s-operator", priority_weight=100, **COMMON)
     SeeAnyTaskSensor.partial(task_id="mapped", worker_free=True, **COMMON).expand(
         seeany_task_id=["video-25s-mapped-1", "video-25s-mapped-2"]
     )
@@ -53,6 +54,8 @@ with DAG("callbacks", schedule=None):
     SeeAnyTaskBatchSensor(
         task_id="batch",
         seeany_task_ids=start([f"video-{25 + number / 10:g}s-batch-{number}" for number in range(200)]),
+        # Soon after the simulated tasks have begun: it has to expect callbacks before the first one comes.
+        priority_weight=100,
         **COMMON,
     )
 

@@ -14,7 +14,7 @@ from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
 from airflow_provider_seeany.sensors.batch import SeeAnyTaskBatchSensor
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 from tests.system.outcomes_dag import outcomes_dag
-from tests.system.scaled_out import CALLS_BACK, CELLS, HELD, QUEUE, held_id
+from tests.system.scaled_out import CALLS_BACK, CELLS, HANGS, HELD, QUEUE, held_id
 from tests.system.table import MODES
 
 needed = get_parsing_context().dag_id
@@ -25,6 +25,7 @@ for mode in MODES:
 
 def hang(*_: Any) -> None:
     """Wait in the first try until the worker is killed."""
+    print(HANGS)
     while get_current_context()["ti"].try_number == 1:
         signal.pause()
 

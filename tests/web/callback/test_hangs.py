@@ -14,9 +14,9 @@ POSTGRES = ["the XComs are locked", "the task instances are locked", "the regist
 
 @pytest.fixture(scope="module")
 def on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The outcome of each."""
+    """The outcome of each; SQLite waits for a lock longer than a callback may take."""
     home = tmp_path_factory.mktemp("hangs")
-    return run_script("hangs", home / "home", f"sqlite:///{home}/airflow.db")
+    return run_script("hangs", home / "home", f"sqlite:///{home}/airflow.db?timeout=30")
 
 
 @pytest.fixture(scope="module")
