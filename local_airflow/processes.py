@@ -194,10 +194,13 @@ class Component:
         for pid in self.pids():
             os.kill(pid, signal.SIGSTOP)
 
-    def resume(self) -> None:
-        """Resume a suspended component."""
-        for pid in self.pids():
+    def resume(self, *, forks_earlier_by: float = 0.0) -> None:
+        """Resume a suspended component; the process that it was started with, so many seconds after its forks."""
+        assert self.pid is not None
+        for pid in self.pids() - {self.pid}:
             os.kill(pid, signal.SIGCONT)
+        time.sleep(forks_earlier_by)
+        os.kill(self.pid, signal.SIGCONT)
 
     def restart(self, grace_seconds: float = GRACE_SECONDS) -> None:
         """Stop and start the component."""

@@ -234,8 +234,8 @@ def open_page(
         return page
 
     yield at
-    # Whatever a failed test has left behind is no other test's concern.
-    is_kept = request.session.testsfailed == failed_before
+    # Whatever a failed test has left behind is no other test's concern, nor an expected error that comes late.
+    is_kept = request.session.testsfailed == failed_before and expected_errors == [*LEFT]
     errors: list[str] = []
     for viewer, page in opened:
         viewer.leave(page, is_kept=is_kept and viewer not in own)

@@ -411,14 +411,12 @@ def test_an_http_error_is_shown(ui: Ui, open_page: OpenPage, status: int, body: 
     def break_down(page: Page) -> None:
         page.route("**/seeany/api/**", lambda route: route.fulfill(status=status, body=body))
 
-    page = open_page(
-        ui.task("finished"), before=break_down, expected_error="Failed to load resource", is_first_visit=True
-    )
+    page = open_page(ui.task("finished"), before=break_down, expected_error="Failed to load resource")
     expect(page.get_by_role("alert").get_by_text(shown)).to_be_visible()
 
 
 def test_progress_stops_when_polls_fail(ui: Ui, open_page: OpenPage) -> None:
-    page = open_page(ui.task("under_way"), expected_error="Failed to load resource", is_first_visit=True)
+    page = open_page(ui.task("under_way"), expected_error="Failed to load resource")
     expect(page.get_by_text(re.compile(r"^\d+ %$"))).to_be_visible(timeout=40_000)
 
     page.route("**/seeany/api/**", lambda route: route.abort())
