@@ -134,8 +134,8 @@ def test_soft_fail_skips_and_logs_the_reason(run_dag: RunDag, cell: Cell) -> Non
     ("cell", "progress"),
     [
         (Cell("v1", "deferred", "timeout"), r" \d+ %, about "),
-        (Cell("developer", "deferred", "timeout"), r": running \d+ % "),
-        (Cell("developer", "operator", "timeout"), r": running \d+ % "),
+        (Cell("developer", "deferred", "timeout"), r": running \d+ %\s"),
+        (Cell("developer", "operator", "timeout"), r": running \d+ %\s"),
     ],
     ids=str,
 )
