@@ -26,6 +26,7 @@ from airflow_provider_seeany.api.settings import DEFER_GRACE
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.hooks import reauth
 from airflow_provider_seeany.links.task import links_of
+from airflow_provider_seeany.triggers.progress import ProgressPublisher
 from airflow_provider_seeany.triggers.task import MAX_ENDS_AT_ONCE
 from airflow_provider_seeany.xcoms import record as record_module
 from airflow_provider_seeany.xcoms.raw import decode_json
@@ -96,6 +97,8 @@ async def ended(
 ) -> TriggerEvent | None:
     """Run a trigger with this supervisor; return its event, or ``None`` if the triggerer was killed."""
     monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", comms, raising=False)
+    # All waits of a triggerer publish progress once a second: not those of another test.
+    monkeypatch.setattr(ProgressPublisher, "_any_at", 0.0)
     trigger = task_trigger(
         **{
             "seeany_task_id": COMPLETED["id"],
