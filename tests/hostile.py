@@ -155,6 +155,17 @@ def after(change: Callable[[], object], response: Responder) -> Responder:
     return respond
 
 
+def once(event: threading.Event, response: Responder) -> Responder:
+    """Respond when something has happened, and not before."""
+
+    async def respond(caller: Caller) -> None:
+        while not event.is_set():
+            await asyncio.sleep(0.01)
+        await response(caller)
+
+    return respond
+
+
 class HostileServer:
     """
     Responds to each path by its script: one response after the other, the last one again and again.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,8 +15,8 @@ from airflow_provider_seeany.callback.registration import KEY_PREFIX
 from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY
 from local_airflow import DagRun, LocalAirflow
 from local_airflow.client import wait_until
-from tests.hostile import Caller, HostileServer, Responder, in_background, reply
-from tests.system.conftest import FinishedRun
+from tests.hostile import HostileServer, Responder, after, in_background, once, reply
+from tests.system.conftest import FinishedRun, triggerer_log
 from tests.system.suspended import ALL, WAITS, batch_ids, seeany_task_id
 
 pytestmark = [
@@ -54,14 +53,7 @@ class Held:
 
     def of(self, seeany_id: str, payload: dict[str, Any]) -> Responder:
         """Respond with this in the end."""
-
-        async def respond(caller: Caller) -> None:
-            self.held.add(seeany_id)
-            while not self.is_over.is_set():
-                await asyncio.sleep(0.05)
-            await reply(200, payload)(caller)
-
-        return respond
+        return after(lambda: self.held.add(seeany_id), once(self.is_over, reply(200, payload)))
 
 
 @dataclass
@@ -122,7 +114,7 @@ def suspend_and_resume(airflow: LocalAirflow, api: HostileServer) -> Kept:
     airflow.wait_for_run(run, timeout=300)
     finished = FinishedRun(airflow, airflow.client.dag_run(run))
     kept.before = {task_id: finished.all_xcoms(task_id) for task_id in ALL}
-    before = len(_triggerer_log(airflow))
+    before = len(triggerer_log(airflow))
     last_poll.is_over.set()
     # First the process in which the triggers run: each has sent its first message before Airflow cancels any.
     airflow.process("triggerer").resume(forks_earlier_by=3)
@@ -176,7 +168,7 @@ def _wait_until_all_old_triggers_have_ended(airflow: LocalAirflow, run: DagRun, 
         airflow.check()
         logs = {task_id: airflow.log(run, task_id, try_number=1) for task_id in missing}
         missing.difference_update(task_id for task_id, log in logs.items() if HAS_ENDED in log)
-        return not missing or " 0 triggers currently running" in _triggerer_log(airflow)[before:]
+        return not missing or " 0 triggers currently running" in triggerer_log(airflow)[before:]
 
     wait_until(
         all_have,
@@ -184,10 +176,6 @@ def _wait_until_all_old_triggers_have_ended(airflow: LocalAirflow, run: DagRun, 
         poll_seconds=1,
         describe=lambda: f"first triggers not ended: {sorted(missing)}",
     )
-
-
-def _triggerer_log(airflow: LocalAirflow) -> str:
-    return airflow.log_files()["triggerer"].read_text(encoding="utf-8", errors="replace")
 
 
 @pytest.mark.parametrize("task_id", ALL)

@@ -35,6 +35,7 @@ from tests.hostile import (
     accepting,
     after,
     never_respond,
+    once,
     reply,
     reset,
     task,
@@ -331,16 +332,11 @@ async def test_an_unexpected_exception_is_reported_and_leaves_nothing_open(
         if seeany_task_id == "paid":
             is_paid.set()
 
-    async def once_paid(caller: Caller) -> None:
-        while not is_paid.is_set():
-            await asyncio.sleep(0.01)
-        await task(id="a")(caller)
-
     is_paid = threading.Event()
     monkeypatch.setattr(Batch, "receive", broken)
     hostile.script(never_respond)
     hostile.script(task(id="paid", status="completed"), task_id="paid")
-    hostile.script(once_paid, task_id="a")
+    hostile.script(once(is_paid, task(id="a")), task_id="a")
 
     outcome = await outcome_of(trigger(["b", "paid", "a"]))
 
