@@ -4,16 +4,17 @@ Measures many waits at once on a real Airflow: ``make bench-scale``, or ``python
 Airflow runs with ``LocalExecutor`` on PostgreSQL, each a private one. Each argument names ways, and numbers of waits:
 ``sensor,worker_free=100,1000x30`` measures these two with 100 waits in one DAG, then with 1000 spread over 30 DAGs. All
 waits of a measurement start at once and poll every 5 s over TLS. No remote task ends before each has been asked about
-and each wait is deferred (or the time limit is over); then they end one after the other, ``--ends-per-second`` of them,
-the first 20 s later. From then on SeeAny's have an exact estimate. Each measurement begins with a fresh triggerer,
-which has ended two waits.
+(but for a batch with callbacks, which asks about few of them before) and each wait is deferred, or the time limit is
+over. Then they end one after the other, ``--ends-per-second`` of them, the first 20 s later. From then on SeeAny's have
+an exact estimate. Each measurement begins with a fresh triggerer, which has ended two waits.
 
 CPU, transactions and rows are those of all processes, from the start until 10 s after the end, minus what the same
 Airflow takes in that time when idle, measured just before for 30 s. A wait has no downstream task: it ends as
 ``success``, with its result as XComs. ``dbt Cloud`` pushes only the id of its run; ``dbt Cloud, with its result`` is
 the same sensor with one more request, at the end, for the run's artifact, which it pushes: the same outcome as ours.
 With a callback, the end of a remote task is posted to the api-server, and polls in the triggerer are 120 s apart.
-A batch is one wait for all: its delay is from the last end to its success, its other figures are per remote task.
+A remote end is noticed by the first request that is told of it. A batch is one wait for all: its delay to success is
+from the last end, its other figures are per remote task.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ import requests
 from airflow_provider_seeany.simulator.callback import CallbackSender
 from benchmarks.callback import callback_url
 from benchmarks.scale_counters import Database, PeakMemory, Reading, TaskLogs, per_second
-from benchmarks.scale_dags import Plan, installed_ways
+from benchmarks.scale_dags import CALLED_BACK, Plan, installed_ways
 from benchmarks.scale_report import Figures, Late, lines
 from benchmarks.stub import RELATIVE, Stub, ends_at, running_stub
 from local_airflow import DagRun, LocalAirflow
@@ -132,7 +133,8 @@ class Bench:
             for dag_id, task_id, map_index, end in ends
         ]
         over = max((float(end) for *_, end in ends), default=time.time()) - began
-        return Late(asked_after, deferred_after, over, sorted(delays))
+        noticed = sorted(self.get("/noticed").values())
+        return Late(asked_after, deferred_after, over, noticed, sorted(delays))
 
     def _started(self, plan: Plan, began: float) -> tuple[float | None, float | None]:
         """Wait until all have asked and are deferred; return after how many seconds, None for the time limit."""
@@ -143,6 +145,8 @@ class Bench:
             states = self.states(plan)
             if sum(states[each] for each in ("deferred", "failed", "success")) == plan.task_instances:
                 deferred_after = deferred_after or time.time() - began
+                if plan.way == "batch_callback":
+                    return None, deferred_after
                 if len(asked := self.get("/asked")) == plan.waits:
                     return max(asked.values()) - began, deferred_after
         _say(f"{plan.way}: not all have asked after {self.time_limit:g} s: {dict(self.states(plan))}")
@@ -180,7 +184,7 @@ def _remote_end(plan: Plan, dag_id: str, task_id: str, map_index: int) -> float:
 @contextmanager
 def _callbacks(plan: Plan, release: float, url: str) -> Iterator[None]:
     """Post the end of each remote task, if the plan's waits expect that."""
-    if plan.way != "callback":
+    if plan.way not in CALLED_BACK:
         yield
         return
     over = threading.Event()

@@ -18,10 +18,13 @@ WAYS = {
     "mapped": "mapped sensor",
     "callback": "sensor, callback",
     "batch": "batch",
+    "batch_callback": "batch, callback",
     "peer": "dbt Cloud",
     "peer_result": "dbt Cloud, with its result",
 }
 PEERS = tuple(way for way in WAYS if way.startswith("peer"))
+CALLED_BACK = ("callback", "batch_callback")
+BATCHES = ("batch", "batch_callback")
 
 
 def installed_ways() -> list[str]:
@@ -52,7 +55,7 @@ class Plan:
     @property
     def task_instances(self) -> int:
         """How many task instances wait."""
-        return self.dags if self.way == "batch" else self.waits
+        return self.dags if self.way in BATCHES else self.waits
 
     def ids(self, dag: int) -> list[int]:
         """Return the ids of the remote tasks of a DAG; their ends are spread over all of the time."""
@@ -87,17 +90,17 @@ def _add_waits(way: str, ids: list[str]) -> None:
         _add_peers(way, ids)
         return
     intervals: dict[str, Any] = {"poke_interval": INTERVAL, "max_poll_interval": INTERVAL}
-    if way == "batch":
+    if way in BATCHES:
         from airflow_provider_seeany.sensors.batch import SeeAnyTaskBatchSensor
 
-        SeeAnyTaskBatchSensor(task_id="wait", seeany_task_ids=ids, **intervals)
+        SeeAnyTaskBatchSensor(task_id="wait", seeany_task_ids=ids, expect_callback=way in CALLED_BACK, **intervals)
         return
     from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 
     if way == "mapped":
         SeeAnyTaskSensor.partial(task_id="wait", **intervals).expand(seeany_task_id=ids)
         return
-    options = {"worker_free": way == "worker_free", "expect_callback": way == "callback"}
+    options = {"worker_free": way == "worker_free", "expect_callback": way in CALLED_BACK}
     for each in ids:
         SeeAnyTaskSensor(task_id=f"wait_{each}", seeany_task_id=each, **options, **intervals)
 

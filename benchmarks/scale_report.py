@@ -17,22 +17,20 @@ _TABLES = 10
 @dataclass(frozen=True, slots=True)
 class Late:
     """
-    What took how long, in seconds; None if it did not happen within the limit.
+    What took how long, in seconds; None if it did not happen, or not within the limit.
 
     :param asked_after: from the start until each remote task was asked about.
     :param deferred_after: from the start until each wait was deferred.
     :param over_after: from the start until the last success.
+    :param noticed: from each remote end to the request that was told of it, sorted.
     :param delays: from each remote end to the success, sorted.
     """
 
     asked_after: float | None
     deferred_after: float | None
     over_after: float
+    noticed: Sequence[float]
     delays: Sequence[float]
-
-    def delay(self, share: float) -> str:
-        """Return a percentile of the delays."""
-        return f"{self.delays[ceil(share * len(self.delays)) - 1]:.1f}" if self.delays else "–"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +68,10 @@ class Figures:
         return f"| {WAYS[self.plan.way]} | {self.plan.waits} | {self.plan.dags} |"
 
 
+def _percentile(delays: Sequence[float], share: float) -> str:
+    return f"{delays[ceil(share * len(delays)) - 1]:.1f}" if delays else "–"
+
+
 def lines(all_figures: Sequence[Figures], *, cores: int) -> Iterator[str]:
     """Yield the section, as Markdown."""
     per_second = all_figures[0].plan.per_second
@@ -94,15 +96,16 @@ def lines(all_figures: Sequence[Figures], *, cores: int) -> Iterator[str]:
         yield f"{each.title} {' | '.join(cells)} |"
     yield "\nSeconds, and the memory (PSS) of the triggerer:\n"
     yield (
-        "| | waits | DAGs | all have asked after | all deferred after | end → success p50 | p95 | worst | over after "
-        "| triggerer MiB | did not succeed |"
+        "| | waits | DAGs | all have asked after | all deferred after | end → noticed p50 | p95 "
+        "| end → success p50 | p95 | worst | over after | triggerer MiB | did not succeed |"
     )
-    yield "|---" * 11 + "|"
+    yield "|---" * 13 + "|"
     for each in all_figures:
         late = each.late
         cells = [
-            *("not in time" if after is None else f"{after:.0f}" for after in (late.asked_after, late.deferred_after)),
-            *(late.delay(share) for share in (0.5, 0.95, 1.0)),
+            *("–" if after is None else f"{after:.0f}" for after in (late.asked_after, late.deferred_after)),
+            *(_percentile(late.noticed, share) for share in (0.5, 0.95)),
+            *(_percentile(late.delays, share) for share in (0.5, 0.95, 1.0)),
             f"{late.over_after:.0f}",
             f"{each.triggerer_mib:.0f}",
             each.failed.replace("|", "/") or "–",

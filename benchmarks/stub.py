@@ -13,6 +13,7 @@ then the task runs, without an estimate. Each client gets the shortest response 
     /v1/connectors/{id}                           Fivetran; always running
     /count                                        the number of other requests
     /asked                                        since the last release: by id, when it was first asked about
+    /noticed                                      by id, how many seconds after its end that was first told
     /release/{ms}                                 sets that time; 0 takes it back, and forgets who asked
 """
 
@@ -87,6 +88,7 @@ class Connection(asyncio.Protocol):
     requests = 0
     released_at: float | None = None
     asked: ClassVar[dict[str, float]] = {}
+    noticed: ClassVar[dict[str, float]] = {}
 
     def __init__(self) -> None:
         self._received = b""
@@ -114,10 +116,13 @@ def _body_length(head: bytes) -> int:
 
 
 def _response(path: str) -> bytes:
-    if path == "/count":
-        return _http(200, {"requests": Connection.requests})
-    if path == "/asked":
-        return _http(200, {**Connection.asked})
+    told: dict[str, dict[str, float]] = {
+        "/count": {"requests": Connection.requests},
+        "/asked": Connection.asked,
+        "/noticed": Connection.noticed,
+    }
+    if path in told:
+        return _http(200, {**told[path]})
     if path.startswith("/release/"):
         _release(int(path.rpartition("/")[2]) / 1000)
         return _http(200, {})
@@ -146,6 +151,7 @@ def _release(at: float) -> None:
     Connection.released_at = at or None
     if not at:
         Connection.asked.clear()
+        Connection.noticed.clear()
 
 
 def _seconds_left(name: str) -> float:
@@ -155,7 +161,10 @@ def _seconds_left(name: str) -> float:
     if end >= RELATIVE / 1000:
         return end - now
     Connection.asked.setdefault(name, now)
-    return float("inf") if Connection.released_at is None else Connection.released_at + end - now
+    left = float("inf") if Connection.released_at is None else Connection.released_at + end - now
+    if left <= 0:
+        Connection.noticed.setdefault(name, -left)
+    return left
 
 
 def _seeany(name: str, left: float) -> dict[str, object]:
