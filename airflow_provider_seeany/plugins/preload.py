@@ -1,27 +1,41 @@
-"""Imports what a wait needs in a worker into the scheduler that forks the workers, instead of anew in each of them."""
+"""Imports what DAG files and waits need into the process that forks, instead of anew in each process it forks."""
 
 from __future__ import annotations
 
 import multiprocessing
+from collections.abc import Iterable
 from importlib import import_module
 
-# Of a DAG file, and of a task that runs, which imports more of them when it needs them.
-_MODULES = (
+_FOR_DAG_FILES = (
+    "operators.budget",
+    "operators.download",
+    "operators.submit",
     "operators.task",
     "sensors.batch",
     "sensors.task",
-    "wait.batch",
-    "wait.count",
-    "wait.task",
-    "api.blocking",
+    "wait.templates",
 )
+_FOR_WAITS = ("wait.batch", "wait.count", "wait.task", "api.blocking")
 
 
-def preload() -> None:
-    """Import it if the executors of this scheduler fork: called before they do."""
+def preload_for_workers() -> None:
+    """Import what a task needs into a scheduler whose executors fork: called before they do."""
     if _forks_workers():
-        for module in _MODULES:
-            import_module(f"airflow_provider_seeany.{module}")
+        _import(_FOR_DAG_FILES + _FOR_WAITS)
+
+
+def preload_for_dag_files() -> None:
+    """
+    Import what a DAG file needs into a DAG processor, which forks a process whenever it reads one.
+
+    Airflow does so for the modules of its own that a file imports.
+    """
+    _import(_FOR_DAG_FILES)
+
+
+def _import(modules: Iterable[str]) -> None:
+    for module in modules:
+        import_module(f"airflow_provider_seeany.{module}")
 
 
 def _forks_workers() -> bool:

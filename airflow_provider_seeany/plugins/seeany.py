@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,6 +29,20 @@ def callback_url(seeany_conn_id: str = DEFAULT_CONN_ID, **called_back: Any) -> s
     from airflow_provider_seeany.hooks.seeany import SeeAnyHook
 
     return SeeAnyHook(seeany_conn_id).callback_url(**called_back)
+
+
+def _runs(component: str) -> bool:
+    """Return whether this process is a component of Airflow, or was forked by it."""
+    return f"airflow.cli.commands.{component}_command" in sys.modules
+
+
+@contextmanager
+def _warned(consequence: str) -> Iterator[None]:
+    """Log what it means that something failed, instead of raising it: Airflow would load no plugin of this package."""
+    try:
+        yield
+    except Exception as error:
+        log.warning("%s: %r", consequence, error)
 
 
 class SeeAnyPlugin(AirflowPlugin):
@@ -53,23 +69,24 @@ class SeeAnyPlugin(AirflowPlugin):
 
     @classmethod
     def on_load(cls, *args: Any, **kwargs: Any) -> None:
-        """Prepare what the processes need that this one forks: a triggerer's in-process API, the imports of workers."""
+        """Prepare what the processes need that this one forks: a triggerer's in-process API, and imports."""
         # Not by a listener: as soon as there is one, Airflow rejects every DAG that uses `end_from_trigger`.
-        if "airflow.cli.commands.triggerer_command" in sys.modules:
-            from airflow_provider_seeany.triggers.supervisor_api import prepare
+        if _runs("triggerer"):
+            # Where the internals of this Airflow differ, it builds the API in its loop.
+            with _warned("The triggerer's in-process API cannot be built in advance"):
+                from airflow_provider_seeany.triggers.supervisor_api import prepare
 
-            try:
                 prepare()
-            except Exception as error:
-                # The internals of this Airflow differ; it then builds the API in its loop.
-                log.warning("The triggerer's in-process API cannot be built in advance: %r", error)
-        if "airflow.cli.commands.scheduler_command" in sys.modules:
-            from airflow_provider_seeany.plugins.preload import preload
+        if _runs("scheduler"):
+            with _warned("Each worker imports the provider anew"):
+                from airflow_provider_seeany.plugins.preload import preload_for_workers
 
-            try:
-                preload()
-            except Exception as error:
-                log.warning("Each worker imports the provider anew: %r", error)
+                preload_for_workers()
+        if _runs("dag_processor"):
+            with _warned("The provider is imported anew for each DAG file"):
+                from airflow_provider_seeany.plugins.preload import preload_for_dag_files
+
+                preload_for_dag_files()
 
     @cached_property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]

@@ -17,7 +17,7 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_2_PLUS
 from airflow_provider_seeany.plugins import preload
 from airflow_provider_seeany.plugins.seeany import SeeAnyPlugin
 from airflow_provider_seeany.triggers import supervisor_api
-from tests.test_layers import loaded_by
+from tests.test_layers import OF_A_DAG_FILE, ROOT, loaded_by, loaded_by_each
 
 
 def test_airflow_finds_the_plugin() -> None:
@@ -86,6 +86,17 @@ def test_only_a_scheduler_that_forks_its_workers_imports_what_they_need(
 
     assert ("airflow_provider_seeany.wait.task" in imported) == preloads
     assert all(find_spec(name) for name in imported)
+
+
+# Airflow itself imports only modules of its own in advance.
+def test_what_dag_files_import_of_the_provider_is_imported_once_by_the_dag_processor() -> None:
+    loaded = loaded_by_each(
+        [f"import {ROOT}.{module}" for module in (*OF_A_DAG_FILE, "wait.templates")],
+        after="import airflow.cli.commands.dag_processor_command, airflow.jobs.job\n"
+        "airflow.jobs.job.get_listener_manager()",
+    )
+
+    assert set().union(*loaded) == set()
 
 
 def test_dags_of_others_may_use_what_airflow_refuses_beside_listeners() -> None:
