@@ -37,6 +37,7 @@ from airflow_provider_seeany.api.request import ApiSettings, base_url  # noqa: E
 from airflow_provider_seeany.api.secret import Secret  # noqa: E402
 from airflow_provider_seeany.api.task import SeeAnyTask  # noqa: E402
 from airflow_provider_seeany.simulator.server import create_app, serve  # noqa: E402
+from airflow_provider_seeany.triggers import supervisor_api  # noqa: E402
 from local_airflow.postgres import running_postgres  # noqa: E402
 from tests.hostile import HostileServer, in_background  # noqa: E402
 from tests.supervisor import Supervisor  # noqa: E402
@@ -100,6 +101,7 @@ def supervisor(monkeypatch: pytest.MonkeyPatch) -> Supervisor:
     """The supervisor to which a worker or a trigger sends its messages."""
     supervisor = Supervisor()
     monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
+    monkeypatch.setattr(supervisor_api, "channel", lambda: supervisor)
     return supervisor
 
 

@@ -7,7 +7,12 @@ from types import SimpleNamespace
 from typing import Any
 
 from airflow.sdk.execution_time.comms import XComResult
-from airflow.triggers.base import TriggerEvent
+
+from airflow_provider_seeany.links.task import RESULT_LINKS
+from airflow_provider_seeany.triggers.channel import Success
+from airflow_provider_seeany.xcoms.record import Claim
+from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY
+from airflow_provider_seeany.xcoms.result import FIELD_KEYS
 
 
 class Supervisor:
@@ -17,6 +22,8 @@ class Supervisor:
         self.xcoms: dict[str, Any] = {} if xcoms is None else xcoms
         self.state: str | None = "deferred"
         """The state of the task instance."""
+        self.try_id: str | None = None
+        """The id of its current try, if that matters."""
         self.writes: list[str] = []
         """The keys that were set or deleted, in order."""
 
@@ -39,6 +46,14 @@ class Supervisor:
         """Handle a trigger's message."""
         return self.send(message)
 
-    def handle(self, event: TriggerEvent) -> None:
-        """Store the XComs of an event that ends the task, encoded twice as Airflow 3.3 does."""
-        self.xcoms |= {key: json.dumps(value) for key, value in (getattr(event, "xcoms", None) or {}).items()}
+    async def succeed(self, success: Success) -> bool:
+        """End the task instance as its thread does, if it is deferred in this try."""
+        if self.state != "deferred" or self.try_id not in (None, str(success.task_instance_id)):
+            return False
+        record = Claim.read(self.xcoms.get(PROGRESS_KEY)).record
+        for key in ("return_value", *FIELD_KEYS, *(link.xcom_key for link in RESULT_LINKS), PROGRESS_KEY, record):
+            self.xcoms.pop(str(key), None)
+        self.xcoms |= json.loads(json.dumps(success.xcoms))
+        self.writes += success.xcoms
+        self.state = "success"
+        return True

@@ -22,7 +22,7 @@ ROOMS: list[set[str]] = [
     {"outcomes"},
     {"provider_info", "links"},
     {"xcoms"},
-    {"metrics"},
+    {"metrics", "database"},
     {"callback"},
     {"hooks"},
     {"download"},

@@ -248,7 +248,7 @@ async def test_a_wait_without_a_worker_is_counted_in_the_triggerer(
 
 
 @starts_triggers
-async def test_a_wait_that_a_killed_triggerer_had_ended_is_not_counted_again(
+async def test_a_wait_that_another_triggerer_has_ended_is_not_counted_again(
     statsd: Statsd, hostile: HostileServer, supervisor: Supervisor
 ) -> None:
     hostile.script(reply(200, {**COMPLETED, "id": "x"}))
@@ -256,7 +256,7 @@ async def test_a_wait_that_a_killed_triggerer_had_ended_is_not_counted_again(
     assert len(statsd.counted("wait.completed")) == 1
 
     hostile.script(reply(200, {**COMPLETED, "id": "x"}))
-    assert isinstance(await end_of(), TaskSuccessEvent)
+    assert not isinstance(await end_of(), TaskSuccessEvent)
 
     assert statsd.counted("wait.*") == []
 

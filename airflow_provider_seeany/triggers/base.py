@@ -70,9 +70,6 @@ class BaseSeeAnyTrigger(BaseTrigger):
     start_from_trigger = False
     """Whether the wait began with this trigger, without a worker."""
 
-    end_from_trigger = False
-    """Whether the trigger pushes the result and ends the Airflow task."""
-
     callback_ends_it = False
     """Whether a callback, where one is expected, ends this trigger."""
 
@@ -134,8 +131,7 @@ class BaseSeeAnyTrigger(BaseTrigger):
         """The XComs of the task instance that waits; ``None`` outside a triggerer."""
         if self.task_instance is None:
             return None
-        by_worker = self.end_from_trigger and not self.start_from_trigger
-        return TriggererXComs(self.task_instance, clears=self.start_from_trigger, is_claimed_by_worker=by_worker)
+        return TriggererXComs(self.task_instance, clears=self.start_from_trigger)
 
     def _progress_publisher(self, *, seeany_task_id: str | None = None) -> ProgressPublisher:
         """Return what publishes the progress of this wait; without an id that of a batch."""

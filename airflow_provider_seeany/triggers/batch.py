@@ -129,14 +129,13 @@ class SeeAnyTaskBatchTrigger(BaseSeeAnyTrigger):
             is_due.set()
 
         reader = None if callbacks is None else CallbackReader(callbacks, ids, called_back, log=self.log)
-        async with _running(reader):
-            with self._progress_publisher() as progress:
-                return await poll_through_connection(
-                    self._hook(),
-                    lambda client: _poll_until_end(batch, client, now, progress, is_due),
-                    lambda error, in_a_row: batch.connection_failed(error, in_a_row=in_a_row, now=now()),
-                    was_used=is_restart(began, now()),
-                )
+        async with _running(reader), self._progress_publisher() as progress:
+            return await poll_through_connection(
+                self._hook(),
+                lambda client: _poll_until_end(batch, client, now, progress, is_due),
+                lambda error, in_a_row: batch.connection_failed(error, in_a_row=in_a_row, now=now()),
+                was_used=is_restart(began, now()),
+            )
 
 
 @asynccontextmanager

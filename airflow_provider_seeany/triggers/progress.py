@@ -24,8 +24,11 @@ MAX_PER_SECOND = 1.0
 """
 Maximum number of writes in a second of all waits of a triggerer.
 
-Each is two messages to its supervisor, which handles one at a time, some 20 ms each, the ends of waits among them.
+Each is two messages to its supervisor, which handles one at a time, some 20 ms each, and starts triggers in between.
 """
+
+MAX_SETTLING = 5.0
+"""Seconds that the end of a wait is delayed at most by a write that is under way."""
 
 
 class ProgressPublisher:
@@ -51,17 +54,27 @@ class ProgressPublisher:
         self._published: Progress | None = None
         self._next_at = 0.0
         self._writing: asyncio.Task[None] | None = None
+        self.is_settled = True
+        """
+        Whether no write was under way when the wait ended.
 
-    def __enter__(self) -> ProgressPublisher:
+        One that was sent could still come, and replace a result that goes another way.
+        """
+
+    async def __aenter__(self) -> ProgressPublisher:
         ProgressPublisher._live += 1
         return self
 
-    def __exit__(self, *_: object) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         ProgressPublisher._live -= 1
         self._is_enabled = False
-        if self._writing is not None:
-            # A message that was sent already is handled before any that this trigger sends from now on.
-            self._writing.cancel()
+        if (writing := self._writing) is not None:
+            try:
+                if kind is None:
+                    await asyncio.wait({writing}, timeout=MAX_SETTLING)
+            finally:
+                self.is_settled = writing.done()
+                writing.cancel()
 
     def update(self, snapshot: Snapshot | None, *, next_poll_at: float | None = None) -> None:
         """Publish the progress of a task."""

@@ -7,7 +7,8 @@ Airflow builds in the supervisor's only loop at the first message that needs it.
 ended and no heartbeat is sent: for seconds, on a busy machine so long that Airflow considers the triggerer dead.
 
 So a thread of the supervisor builds it instead, on request of the first SeeAny wait. That continues when it is built,
-as do the waits that start meanwhile. A triggerer without such a wait builds and imports nothing.
+as do the waits that start meanwhile. A triggerer without such a wait builds and imports nothing. From then on the same
+thread ends the Airflow tasks whose triggers request that, through a :mod:`~airflow_provider_seeany.triggers.channel`.
 """
 
 from __future__ import annotations
@@ -19,16 +20,26 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
 if TYPE_CHECKING:
     from airflow.api_fastapi.execution_api.app import InProcessExecutionAPI
 
+    from airflow_provider_seeany.triggers.channel import Success, TriggerChannel
+
 log = logging.getLogger(__name__)
+
+_DATABASE = "airflow_provider_seeany.database"
 
 MAX_WAIT = 120.0
 """Maximum seconds to wait for the API; well below the time between a wait's deadline and the deferral's timeout."""
+
+# What the thread responds to the request: that the API is built, and whether it also ends tasks.
+_BUILT, _BUILT_AND_SERVES = b"!", b"+"
 
 _builder: Builder | None = None
 
@@ -68,6 +79,12 @@ def built_in_template() -> None:
         greenback.await_(builder.built())
 
 
+def channel() -> TriggerChannel | None:
+    """Return the channel to the supervisor of this triggerer's child, once a wait has waited until all is built."""
+    builder = _inherited()
+    return builder.channel if builder is not None else None
+
+
 def _inherited() -> Builder | None:
     """Return the builder whose thread runs in the parent of this process, if there is one."""
     # With [core] lazy_load_plugins = False Airflow may load plugins in the child only: no thread runs for that builder.
@@ -85,6 +102,8 @@ class Builder:
         # One end for each process; the fork gives both to both.
         self._supervisor_end, self._child_end = socket.socketpair()
         self._child_end.setblocking(False)
+        self.channel: TriggerChannel | None = None
+        """To the thread; in the child, if the thread ends tasks."""
         self._thread: Thread | None = None
         self._request: asyncio.Task[None] | None = None
 
@@ -119,16 +138,55 @@ class Builder:
 
     def _build_on_request(self) -> None:
         self._supervisor_end.recv(1)
+        response = _BUILT
         try:
             self.api()
+            # Before, Airflow ends no task without a worker.
+            if AIRFLOW_V_3_3_PLUS:
+                try:
+                    # Imported now, so that a first end does not wait for it, or fail.
+                    import_module(_DATABASE)
+                    response = _BUILT_AND_SERVES
+                except Exception as error:
+                    log.warning("SeeAny waits end in workers, as this Airflow's database cannot be used: %r", error)
         finally:
-            self._supervisor_end.sendall(b"!")
+            self._supervisor_end.sendall(response)
+        if response == _BUILT_AND_SERVES:
+            from airflow_provider_seeany.triggers.channel import serve
+
+            serve(self._supervisor_end, end_as_success)
 
     async def _request_api(self) -> None:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(MAX_WAIT):
                 await loop.sock_sendall(self._child_end, b"?")
-                await loop.sock_recv(self._child_end, 1)
+                if await loop.sock_recv(self._child_end, 1) == _BUILT_AND_SERVES:
+                    from airflow_provider_seeany.triggers.channel import TriggerChannel
+
+                    self.channel = await TriggerChannel.over(self._child_end)
         except OSError as error:  # TimeoutError included
             log.warning("Waits continue without an in-process API that was built in advance: %r", error)
+
+
+def end_as_success(success: Success) -> bool:
+    """
+    End a task instance as a success; return whether it was still deferred with this trigger.
+
+    On SQLite, which no production has, it only gets its XComs here, and is ended by the event that the trigger fires
+    next. Ended before, it would lose its trigger, whose id the next wait could have by then, and the event would end
+    that.
+    """
+    from airflow.utils.retries import run_with_db_retries
+
+    from airflow_provider_seeany import database
+
+    deferral = database.Deferral(success.task_instance_id, success.trigger_id)
+    has_ended = False
+    for attempt in run_with_db_retries():
+        with attempt, database.open_session() as session:
+            if not database.reuses_trigger_ids(session):
+                has_ended = database.succeed(session, deferral, success.xcoms)
+            elif has_ended := database.lock(session, deferral) is not None:
+                database.replace_result(session, deferral.task_instance_id, success.xcoms)
+    return has_ended

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
@@ -30,8 +30,11 @@ from airflow_provider_seeany.triggers.base import (
     reply_to_poll,
     sleep_until,
 )
+from airflow_provider_seeany.triggers.channel import Success
 from airflow_provider_seeany.triggers.xcoms import NotOwned
 from airflow_provider_seeany.xcoms.record import Record
+from airflow_provider_seeany.xcoms.result import has_backend, result_xcoms
+from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -45,15 +48,6 @@ NOTE_SECONDS = 2.0
 """
 Seconds after ``first_poll_at`` in which the api-server may still write down a callback that came before it, too early
 to resume the task instance. Its clock may be that much behind, too.
-"""
-
-
-MAX_ENDS_AT_ONCE = 30
-"""
-Maximum number of waits that end in a triggerer at once; above it, one that a worker has started ends in a worker.
-
-Each end is some six messages to the supervisor, which handles one at a time for all waits, in some 20 ms each, more if
-there are a thousand waits. So ends would queue while workers are free; a worker takes some seconds to start.
 """
 
 
@@ -89,14 +83,11 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
         :class:`~airflow_provider_seeany.api.snapshot.Snapshot`.
     :param start_from_trigger: the wait began with this trigger, without a worker: its templates may have to be
         rendered, and nothing of an earlier try was deleted.
-    :param end_from_trigger: push the XComs of a completed task and end the Airflow task from here, without a worker.
+    :param end_from_trigger: end the Airflow task of a completed task from here, with its XComs, without a worker.
     :param kwargs: the arguments of :class:`~airflow_provider_seeany.triggers.base.BaseSeeAnyTrigger`.
     """
 
     callback_ends_it = True
-
-    _ending: ClassVar[int] = 0
-    """How many waits push their results at this moment."""
 
     def __init__(
         self,
@@ -114,6 +105,7 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
         self.end_from_trigger = end_from_trigger
         self._registration: CallbackRegistration | None = None
         """Lets a callback find this wait; set once the wait has begun, if a callback is expected."""
+        self._has_unregistered = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what Airflow stores to make this trigger again elsewhere."""
@@ -129,7 +121,11 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
     async def _killed(self) -> None:
         registration = self._callback_registration()
         # The state alone does not tell a task that a callback ended from one that a user ended: it may have failed.
-        if registration is not None and not await self._or_if_unavailable(True, registration.is_registered()):
+        if (
+            registration is not None
+            and not self._has_unregistered
+            and not await self._or_if_unavailable(True, registration.is_registered())
+        ):
             self.log.info("SeeAny called back: %s has ended, and with it this wait", self._about)
             return
         await super()._killed()
@@ -175,34 +171,43 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
         if not self.end_from_trigger or self.task_instance is None:
             return TriggerEvent(msgspec.to_builtins(await self._outcome()))
         assert self.xcoms is not None
-        if self.start_from_trigger and self.task_instance.try_number > 1:
-            # The XComs of an earlier try are deleted before the wait; else the claim comes with the first progress.
-            await self._changed(self.xcoms.claim())
+        await self._changed(self.xcoms.clear_earlier())
         outcome = await self._outcome()
         task = SeeAnyTask.from_payload(outcome.payload) if isinstance(outcome, Finished) else None
-        if task is None or not task.is_success(accept_partial=self._settings.accept_partial):
-            if self.start_from_trigger or self.settings.get("do_xcom_push"):
-                await self._changed(self.xcoms.withdraw())
-        elif (with_event := await self._pushed(task)) is not None:
-            if not self.xcoms.had_result:
+        if task is not None and task.is_success(accept_partial=self._settings.accept_partial):
+            if await self._changed(self._succeeded(task)):
                 record = Record.of_task(task, conn_id=self.seeany_conn_id)
                 metrics.wait_ended(record, mode=self._mode, seconds=time.time() - self._began())
-            return TaskSuccessEvent(xcoms=with_event)
+                # Without an event Airflow would call the trigger failed. This one finds nothing left to end, unless the
+                # database is SQLite.
+                return TaskSuccessEvent()
+        else:
+            # If Airflow did not let it before.
+            await self._changed(self.xcoms.clear_earlier())
         # If the task instance is no longer this try's own, Airflow drops the event.
         return TriggerEvent(msgspec.to_builtins(outcome))
 
-    async def _pushed(self, task: SeeAnyTask) -> dict[str, Any] | None:
-        """Push the result; return what the event has to push, or ``None`` if a worker has to push all of it."""
+    async def _succeeded(self, task: SeeAnyTask) -> bool:
+        """End the Airflow task as a success; return whether that was done here."""
+        assert self.task_instance is not None
         assert self.xcoms is not None
-        if not self.start_from_trigger and SeeAnyTaskTrigger._ending >= MAX_ENDS_AT_ONCE:
-            self.log.info("Other waits end in this triggerer at this moment, so this one ends in a worker")
-            return None
-        SeeAnyTaskTrigger._ending += 1
-        try:
-            do_xcom_push = self._settings.do_xcom_push
-            return await self._changed(self.xcoms.push(task, conn_id=self.seeany_conn_id, do_xcom_push=do_xcom_push))
-        finally:
-            SeeAnyTaskTrigger._ending -= 1
+        if (channel := supervisor_api.channel()) is None or not self._progress.is_settled:
+            return False
+        if is_slow := has_backend():
+            # It may store the values where another try's are.
+            await self.xcoms.check()
+        stored = partial(
+            result_xcoms,
+            task,
+            conn_id=self.seeany_conn_id,
+            do_xcom_push=self._settings.do_xcom_push,
+            task_instance=TaskInstanceKey.of(self.task_instance),
+        )
+        xcoms = await asyncio.to_thread(stored) if is_slow else stored()
+        success = Success(self.task_instance.id, self.trigger_id, xcoms)
+        if not (has_ended := await channel.succeed(success)):
+            self.log.info("This wait does not end %s: the Airflow task no longer waits in this try", self._about)
+        return has_ended
 
     async def _changed(self, change: Awaitable[Value]) -> Value | None:
         """Change XComs; return ``None`` if that failed, as Airflow's database may be unavailable for a moment."""
@@ -211,13 +216,14 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
         except NotOwned as error:
             self.log.info("This triggerer writes nothing more for %s: %s", self._about, error)
         except Exception:
-            self.log.exception("Airflow did not let the triggerer change XComs")
+            self.log.exception("Airflow's database could not be changed from the triggerer")
         return None
 
     async def _outcome(self) -> Outcome | Unrendered:
         outcome = await self._reported(self._poll_until_end())
         if self._registration is not None:
             # Only who deletes the registration may end the wait: a callback that comes now finds none.
+            self._has_unregistered = True
             await self._or_if_unavailable(None, self._registration.aunregister())
         return outcome
 
@@ -248,7 +254,8 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
                 await asyncio.sleep(step.seconds)
             return step
 
-        with self._progress_publisher(seeany_task_id=seeany_task_id) as progress:
+        self._progress = self._progress_publisher(seeany_task_id=seeany_task_id)
+        async with self._progress as progress:
             if self._registration is not None:
                 await self._expect_callback(self._registration, wait, now)
             # A request that hangs, or is queued behind others that do, has to end before Airflow's own limit.

@@ -8,10 +8,10 @@ needs: that is behind ``worker_part``.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import (
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from airflow_provider_seeany.wait.batch import BatchWait
     from airflow_provider_seeany.wait.task import TaskWait
     from airflow_provider_seeany.xcoms.record import Progress, Record
-    from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 
 
 SHOW_INTERVAL = 10.0  # minimum seconds between two writes of a worker's progress
@@ -163,25 +162,13 @@ class BaseSeeAnyOperator(BaseOperator):
 
     def push_record(self, context: Context, record: Record | Progress) -> None:
         """Push a record for the UI, unless the task pushes nothing. An error in this does not fail the task."""
-        from airflow_provider_seeany.xcoms.result import push_record
-
-        self._push(context, partial(push_record, record))
-
-    def claim(self, context: Context, progress: Progress) -> None:
-        """Claim the task instance for a trigger that may end the wait, and push the progress for the UI."""
-        from airflow_provider_seeany.xcoms.record import Owner
-        from airflow_provider_seeany.xcoms.result import publishes_progress, push_claim
-
-        shown = progress if publishes_progress() else None
-        self._push(context, lambda key: push_claim(Owner.of(context["ti"]), shown, key))
-
-    def _push(self, context: Context, push: Callable[[TaskInstanceKey], None]) -> None:
         if not self.do_xcom_push:
             return
+        from airflow_provider_seeany.xcoms.result import push_record
         from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 
         try:
-            push(TaskInstanceKey.of(context["ti"]))
+            push_record(record, TaskInstanceKey.of(context["ti"]))
         except Exception:
             self.log.warning("The UI's record of this wait could not be kept", exc_info=True)
 
@@ -285,8 +272,7 @@ class BaseTaskWaitOperator(StartsFromTrigger, BaseSeeAnyOperator):
         """
         task = self._registered_poll(context) if self.expect_callback else self.worker_part.poll()
         if task is None:
-            show = self.claim if self.deferrable and self.ends_in_trigger else self.show_progress
-            show(context, self.worker_part.progress())
+            self.show_progress(context, self.worker_part.progress())
         return task
 
     def _registered_poll(self, context: Context) -> SeeAnyTask | None:

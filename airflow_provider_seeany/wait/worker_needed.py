@@ -91,12 +91,12 @@ class Limits:
     """
     What a wait may have that does without a worker.
 
-    :param dag_tasks: maximum number of tasks in its DAG.
+    :param dag_tasks: maximum number of tasks in its DAG, if there is one.
     :param of_task: attributes of the operator besides those that are known.
     :param of_dag: the same of its DAG.
     """
 
-    dag_tasks: int
+    dag_tasks: int | None = None
     of_task: frozenset[str] = frozenset()
     of_dag: frozenset[str] = frozenset()
 
@@ -104,8 +104,7 @@ class Limits:
 # Airflow hands the whole DAG to the triggerer with each such wait, all that start at once in one message: 100 waits in
 # a DAG of 100 tasks take 1.2 times the memory of waits that a worker starts, 300 in one of 300 twice as much.
 TO_START = Limits(dag_tasks=150)
-# For each, the DAG processor loads the DAG file once more, to look for callbacks.
-TO_END = Limits(dag_tasks=300, of_task=_APPLIED_TO_A_TASK, of_dag=_APPLIED_TO_A_DAG)
+TO_END = Limits(of_task=_APPLIED_TO_A_TASK, of_dag=_APPLIED_TO_A_DAG)
 
 
 def worker_needed_to_start(operator: Any) -> str | None:
@@ -165,7 +164,8 @@ def _reasons(operator: Any, limits: Limits) -> Iterator[str]:
         yield "it takes Airflow 3.3 or newer"
     if not operator.has_dag():
         yield "its DAG is not known where it is made"
-    if (tasks := len(operator.dag.task_dict)) > (most := limits.dag_tasks):
+    tasks, most = len(operator.dag.task_dict), limits.dag_tasks
+    if most is not None and tasks > most:
         yield f"its DAG has {tasks} tasks, and Airflow loads all of them for each such wait (maximum {most})"
     yield from _reasons_in_class(type(operator))
     yield from _reasons_in_attributes(operator, limits)

@@ -1,7 +1,7 @@
 """
 What a wait pushes when it has ended: the XComs of a completed task, and the record.
 
-Each XCom is a request of a worker, or a message of a trigger, and a row in Airflow's database: so few fields have one.
+Each XCom is a request of a worker, and a row in Airflow's database: so few fields have one.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from airflow.providers.common.compat.sdk import conf
+from airflow.providers.common.compat.sdk import XCom, conf
+from airflow.sdk.bases.xcom import BaseXCom
 
 from airflow_provider_seeany.links.task import links_of
 from airflow_provider_seeany.xcoms.raw import RawXCom
-from airflow_provider_seeany.xcoms.record import Claim, Owner, Progress, Record
-from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY
+from airflow_provider_seeany.xcoms.record import Claim, Progress, Record
+from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY, bypasses_backend
 from airflow_provider_seeany.xcoms.untrusted import convert, read_counts, read_money
 
 if TYPE_CHECKING:
@@ -42,26 +43,28 @@ def result_xcoms(
     task: SeeAnyTask, *, conn_id: str, do_xcom_push: bool, task_instance: TaskInstanceKey
 ) -> dict[str, Any]:
     """
-    Return the XComs of a completed task that ends its wait without a worker, by key; the link in any case.
+    Return the XComs of a completed task that ends its wait without a worker, by key, as Airflow's database stores them.
 
-    They come in the order in which they are pushed: ``return_value`` first, the record's key last.
+    The link is among them in any case. A custom XCom backend may block while it stores the values elsewhere.
     """
-    links = {link.xcom_key: link.url_of(task) for link in links_of(task)}
-    if not do_xcom_push:
-        return links
-    record = Record.of_task(task, conn_id=conn_id).xcoms(task_instance)
-    return {"return_value": task.as_json(), **field_xcoms(task), **links, **dict(reversed(record.items()))}
+    xcoms: dict[str, Any] = {link.xcom_key: link.url_of(task) for link in links_of(task)}
+    if do_xcom_push:
+        xcoms |= {"return_value": task.as_json(), **field_xcoms(task)}
+        xcoms |= Record.of_task(task, conn_id=conn_id).xcoms(task_instance)
+    return {
+        key: value if bypasses_backend(key) else XCom.serialize_value(value, key=key, **task_instance.columns())
+        for key, value in xcoms.items()
+    }
+
+
+def has_backend() -> bool:
+    """Return whether a custom XCom backend stores values."""
+    return XCom is not BaseXCom
 
 
 def publishes_progress() -> bool:
     """Return whether progress is published for the UI, as ``[seeany] publish_progress`` says."""
     return bool(conf.getboolean("seeany", "publish_progress", fallback=True))
-
-
-def push_claim(owner: Owner, progress: Progress | None, task_instance: TaskInstanceKey) -> None:
-    """Claim the task instance from a worker, for a trigger that may end the wait, and push the progress with that."""
-    shown = {} if progress is None else msgspec.to_builtins(progress)
-    RawXCom(PROGRESS_KEY, task_instance).set(owner.claiming(shown))
 
 
 def push_record(record: Record | Progress, task_instance: TaskInstanceKey) -> None:

@@ -55,9 +55,11 @@ def test_a_remote_task_ends_when_it_is_released(stub: Stub) -> None:
     assert status() == ("processing", False)
     requests.get(f"{stub.http}/release/{round(1000 * time.time()) + 60_000}", timeout=10)
     assert status() == ("processing", True)
+    assert requests.get(f"{stub.http}/noticed", timeout=10).json() == {}
     requests.get(f"{stub.http}/release/{round(1000 * time.time()) - 1000}", timeout=10)
     assert status() == ("completed", False)
-    assert list(requests.get(f"{stub.http}/asked", timeout=10).json()) == [str(after_a_second)]
+    for told in ("asked", "noticed"):
+        assert list(requests.get(f"{stub.http}/{told}", timeout=10).json()) == [str(after_a_second)]
 
 
 def test_dbt_cloud_has_the_same_result(stub: Stub) -> None:
@@ -73,7 +75,9 @@ def test_dbt_cloud_has_the_same_result(stub: Stub) -> None:
 
 def test_figures_are_per_wait_and_the_sum_is_that_of_airflow() -> None:
     used = {"PostgreSQL": 20.0, "commits": 950.0, "tup_inserted": 150, "tup_updated": 80, "tup_deleted": 10}
-    late = Late(asked_after=91.0, deferred_after=None, over_after=200, delays=[1.0] * 8 + [7.0, 9.0])
+    late = Late(
+        asked_after=91.0, deferred_after=None, over_after=200, noticed=[0.5, 3.0], delays=[1.0] * 8 + [7.0, 9.0]
+    )
     figures = Figures(
         plan=Plan("sensor", 10, 1, 0, 5.0),
         used={**used, **dict.fromkeys(PROCESSES, 2.0)},
@@ -90,7 +94,7 @@ def test_figures_are_per_wait_and_the_sum_is_that_of_airflow() -> None:
     text = list(lines([figures], cores=2))
 
     assert "| sensor | 10 | 1 | 1.000 | 2.000 | 95.0 | 15.0 | 8.0 | 1.0 | 14.0 | 2.00 | 2.00 | 5.0 |" in text
-    assert "| sensor | 10 | 1 | 91 | not in time | 1.0 | 9.0 | 9.0 | 200 | 277 | 1 waits: a/b |" in text
+    assert "| sensor | 10 | 1 | 91 | – | 0.5 | 3.0 | 1.0 | 9.0 | 9.0 | 200 | 277 | 1 waits: a/b |" in text
     assert text[-1] == "- sensor, 10 waits, 1 DAGs: xcom 14.0"
 
 

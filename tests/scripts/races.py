@@ -1,4 +1,4 @@
-"""Lets callbacks race with everything else that ends a wait, and prints how often each wait ended: a script."""
+"""Lets callbacks and triggers race with all that ends a wait, and prints how often each wait ended: a script."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from sqlalchemy import delete, func, select, text
 from airflow_provider_seeany.api.outcome import Finished
 from airflow_provider_seeany.callback.registration import registration_key
 from airflow_provider_seeany.callback.token import TokenClaims
+from airflow_provider_seeany.triggers.channel import Success
+from airflow_provider_seeany.triggers.supervisor_api import end_as_success
 from airflow_provider_seeany.web.callback.resume import find_waits, note_callback, resume
 from tests.state_changes import keep_state_changes, states_after_deferral
 from tests.web.callback.waits_in_database import CONNECTION, add_wait, make_database, mark_failed, sweep, wait_anew
@@ -31,6 +33,7 @@ PAYLOAD = {"id": "x", "status": "completed", "usage": {"cost": 0.7, "cost_unit":
 
 
 how_long_a_callback_takes = [0.04]
+how_long_a_poll_takes = [0.04]
 
 
 def call_back(seeany_task_id: str) -> int:
@@ -48,76 +51,92 @@ WAYS: dict[str, dict[str, bool]] = {
 }
 
 
-def poll(seeany_task_id: str, map_index: int, *, needs_worker: bool) -> None:
-    """Do what trigger and triggerer do when the trigger finds the end: unregister, then submit the event."""
+def poll(seeany_task_id: str, instance_id: Any, *, needs_worker: bool = False, unregisters: bool = True) -> int:
+    """
+    Do what trigger and supervisor do when the trigger finds the end: unregister, then end the wait.
+
+    Return whether that ended the Airflow task.
+    """
+    began = time.monotonic()
     with create_session(scoped=False) as session:
-        trigger_id = session.scalar(
-            select(TaskInstance.trigger_id).where(TaskInstance.dag_id == "waits", TaskInstance.map_index == map_index)
-        )
-    if trigger_id is None:
-        return
-    with create_session(scoped=False) as session:
-        session.execute(
-            delete(XComModel).where(
-                XComModel.dag_id == "waits",
-                XComModel.task_id == "wait",
-                XComModel.run_id == "run",
-                XComModel.map_index == map_index,
-                XComModel.key == registration_key(CONNECTION, seeany_task_id),
+        instance = session.get(TaskInstance, instance_id)
+        if instance is None or instance.trigger_id is None:
+            return 0
+        trigger_id, map_index = instance.trigger_id, instance.map_index
+    if unregisters:
+        with create_session(scoped=False) as session:
+            session.execute(
+                delete(XComModel).where(
+                    XComModel.dag_id == "waits",
+                    XComModel.task_id == "wait",
+                    XComModel.run_id == "run",
+                    XComModel.map_index == map_index,
+                    XComModel.key == registration_key(CONNECTION, seeany_task_id),
+                )
             )
-        )
-    event = TriggerEvent(msgspec.to_builtins(Finished(PAYLOAD))) if needs_worker else TaskSuccessEvent()
+    if not needs_worker:
+        has_ended = end_as_success(Success(instance_id, trigger_id, {"return_value": PAYLOAD, "cost": 0.7}))
+        how_long_a_poll_takes.append(time.monotonic() - began)
+        if has_ended:
+            with create_session(scoped=False) as session:
+                Trigger.submit_event(trigger_id, TaskSuccessEvent(), session=session)
+        return has_ended
     with create_session(scoped=False) as session:
+        event = TriggerEvent(msgspec.to_builtins(Finished(PAYLOAD)))
         Trigger.submit_event(trigger_id, event, session=session)
+    return 0
 
 
-def race(name: str, number: int, way: str) -> dict[str, Any]:
+def race(contender: str, rival: str, number: int, way: str) -> dict[str, Any]:
     """Let two race for one wait; return how it ended."""
-    seeany_task_id = f"{name}-{way}-{number}"
-    map_index = RACES.index(name) * 1000 + list(WAYS).index(way) * 300 + number
+    seeany_task_id = f"{contender}-{rival}-{way}-{number}"
+    map_index = RACES.index((contender, rival)) * 1000 + list(WAYS).index(way) * 300 + number
     instance_id = add_wait(seeany_task_id, map_index, **WAYS[way])
-    rivals: dict[str, Callable[[], Any]] = {
+    acts: dict[str, Callable[[], Any]] = {
         "callback": lambda: call_back(seeany_task_id),
-        "poll": lambda: poll(seeany_task_id, map_index, needs_worker=not WAYS[way]),
+        "poll": lambda: poll(
+            # A later try's registration is its own.
+            seeany_task_id,
+            instance_id,
+            needs_worker=not WAYS[way],
+            unregisters=rival != "clear",
+        ),
         "sweep": lambda: sweep(instance_id),
         "mark failed": lambda: mark_failed(instance_id),
+        "clear": lambda: wait_anew(instance_id, seeany_task_id) and 0,
     }
-    start, ended, errors = threading.Barrier(2), list[int](), list[str]()
+    start, ended, errors = threading.Barrier(2), [0, 0], list[str]()
 
-    def run(act: Callable[[], Any], lead: float) -> None:
+    def run(place: int, act: Callable[[], Any], lead: float) -> None:
         start.wait()
         time.sleep(lead)
         try:
-            ended.append(act() or 0)
+            ended[place] = int(act() or 0)
         except Exception as error:
             errors.append(f"{type(error).__name__}: {error}"[:300])
 
-    # A callback finds the wait first; with these leads, now the one is first, now the other, however busy the machine.
-    takes = median(how_long_a_callback_takes[-9:])
+    # A contender finds the wait first; with these leads, now the one is first, now the other, however busy the machine.
+    takes = median((how_long_a_callback_takes if contender == "callback" else how_long_a_poll_takes)[-9:])
     leads = random.uniform(0, takes), random.uniform(0, 2 * takes)
-    acts = rivals["callback"], rivals[name]
-    threads = [threading.Thread(target=run, args=pair) for pair in zip(acts, leads, strict=True)]
+    runs = zip((0, 1), (acts[contender], acts[rival]), leads, strict=True)
+    threads = [threading.Thread(target=run, args=each) for each in runs]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
     with create_session(scoped=False) as session:
         became = states_after_deferral(session, instance_id)
-        registrations = session.scalar(
-            select(func.count())
-            .select_from(XComModel)
-            .where(XComModel.key == registration_key(CONNECTION, seeany_task_id))
-        )
-        values = session.scalar(
-            select(func.count())
-            .select_from(XComModel)
-            .where(XComModel.map_index == map_index, XComModel.key == "return_value")
+        here = XComModel.map_index == map_index
+        registrations, results, costs = (
+            session.scalar(select(func.count()).select_from(XComModel).where(here, XComModel.key == key))
+            for key in (registration_key(CONNECTION, seeany_task_id), "return_value", "cost")
         )
     return {
         "became": sorted(became),
-        "resumed by callbacks": sum(ended),
+        "ended by": ended,
         "registrations": registrations,
-        "results": values,
+        "results": results,
+        "costs": costs,
         "errors": errors,
     }
 
@@ -156,7 +175,10 @@ def race_of_a_note(number: int) -> dict[str, Any]:
     return {"noted": noted, "of this try": is_of_this_try, "received": registration["received"]}
 
 
-RACES = ("callback", "poll", "sweep", "mark failed")
+RACES = [
+    *(("callback", rival) for rival in ("callback", "poll", "sweep", "mark failed")),
+    *(("poll", rival) for rival in ("poll", "sweep", "mark failed", "clear")),
+]
 
 
 def main(times: int) -> None:
@@ -165,15 +187,18 @@ def main(times: int) -> None:
     with create_session(scoped=False) as session:
         keep_state_changes(session)
     results = {
-        f"{name}, {way}": Counter(json.dumps(race(name, number, way)) for number in range(times))
-        for name in RACES
+        f"{contender}, {rival}, {way}": Counter(
+            json.dumps(race(contender, rival, number, way)) for number in range(times)
+        )
+        for contender, rival in RACES
         for way in WAYS
+        if contender == "callback" or WAYS[way]
     }
     with create_session(scoped=False) as session:
-        # Airflow requests the DAG's success callback of each task instance that no worker ended.
-        announced = session.scalar(text("SELECT count(*) FROM callback"))
+        # For each of them the DAG processor would load the DAG file.
+        requested = session.scalar(text("SELECT count(*) FROM callback"))
     notes = Counter(json.dumps(race_of_a_note(number)) for number in range(times))
-    print(json.dumps({"results": results, "announced": announced, "notes": notes}))
+    print(json.dumps({"results": results, "requested callbacks": requested, "notes": notes}))
 
 
 if __name__ == "__main__":

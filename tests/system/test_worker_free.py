@@ -95,6 +95,7 @@ def test_the_id_may_come_from_upstream(run_dag: RunDag, task_id: str) -> None:
 def test_each_instance_of_a_mapped_group_waits_for_its_own_id(run_dag: RunDag, map_index: int, label: str) -> None:
     run = run_dag("worker_free")
 
+    assert run.task("group.wait", map_index).state == "success"
     assert run.xcoms("group.wait", map_index)["return_value"]["id"] == f"video-0s-{label}"
     assert workers_started(run, "group.wait", map_index) == 0
 

@@ -16,9 +16,10 @@ from airflow.triggers.base import TaskSuccessEvent
 
 from airflow_provider_seeany.api.outcome import Finished, decode_outcome
 from airflow_provider_seeany.callback.registration import registration_key
+from airflow_provider_seeany.triggers import supervisor_api
 from airflow_provider_seeany.triggers import task as trigger_module
+from airflow_provider_seeany.triggers.channel import ChannelError, Success
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
-from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY
 from tests.hostile import COMPLETED, POLL_TIMEOUT, Caller, HostileServer, reply, task
 from tests.supervisor import Supervisor
 from tests.waits import WORKER_FREE, starts_triggers, task_trigger
@@ -42,6 +43,12 @@ class OwnSupervisor(Supervisor):
             assert {name: getattr(message, name) for name in WHERE} == WHERE
         return self.send(message)
 
+    async def succeed(self, success: Success) -> bool:
+        if self.is_away:
+            raise ChannelError("OperationalError: database is locked")
+        assert str(success.task_instance_id) == TRY
+        return await super().succeed(success)
+
 
 @pytest.fixture
 def supervisor(monkeypatch: pytest.MonkeyPatch, hostile: HostileServer, connect: Callable[..., None]) -> OwnSupervisor:
@@ -49,6 +56,7 @@ def supervisor(monkeypatch: pytest.MonkeyPatch, hostile: HostileServer, connect:
     monkeypatch.setattr(trigger_module, "NOTE_SECONDS", 0)
     supervisor = OwnSupervisor()
     monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
+    monkeypatch.setattr(supervisor_api, "channel", lambda: supervisor)
     return supervisor
 
 
@@ -166,10 +174,7 @@ async def test_a_wait_from_a_worker_that_no_callback_ends_ends_in_the_triggerer(
     hostile: HostileServer, supervisor: OwnSupervisor
 ) -> None:
     hostile.script(reply(200, DONE))
-    supervisor.xcoms |= {
-        KEY: REGISTRATION,
-        PROGRESS_KEY: {"owner": {"task_instance_id": TRY, "try_number": 1}},
-    }
+    supervisor.xcoms[KEY] = REGISTRATION
 
     event = await end_of(trigger(end_from_trigger=True, first_poll_at=time.time()))
 

@@ -7,20 +7,24 @@ import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, ClassVar
+from uuid import UUID
 
 import pytest
 from airflow.providers.common.compat import sdk
 from airflow.sdk.bases.xcom import BaseXCom
 from airflow.sdk.execution_time import task_runner
-from airflow.triggers.base import TaskSuccessEvent
+from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 
-from airflow_provider_seeany import metrics
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.callback.registration import CallbackRegistration, registration_key
 from airflow_provider_seeany.triggers import progress, xcoms
+from airflow_provider_seeany.triggers.channel import Success
 from airflow_provider_seeany.triggers.xcoms import NotOwned, TriggererXComs
+from airflow_provider_seeany.xcoms import result
 from airflow_provider_seeany.xcoms.record import Claim
 from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY
+from airflow_provider_seeany.xcoms.result import result_xcoms
+from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 from tests.hostile import COMPLETED, POLL_TIMEOUT, Caller, HostileServer, Responder, reply, task
 from tests.supervisor import Supervisor
 from tests.waits import WORKER_FREE, batch_trigger, starts_triggers, task_trigger
@@ -30,7 +34,9 @@ pytestmark = starts_triggers
 WHERE = {"dag_id": "dag", "task_id": "wait", "run_id": "run", "map_index": -1}
 KEY = registration_key("seeany_default", "x")
 FIRST_TRY, SECOND_TRY = "019a0000-0000-7000-8000-000000000001", "019a0000-0000-7000-8000-000000000002"
+THIRD_TRY = "019a0000-0000-7000-8000-000000000003"
 DONE = {**COMPLETED, "id": "x"}
+LINK = "_link_WatchVideoLink"
 
 
 def own(try_number: int, task_instance_id: str) -> Any:
@@ -82,6 +88,14 @@ MEANWHILE: dict[str, tuple[str | None, dict[str, Any]]] = {
 ENDS: dict[str, Responder] = {"completed": reply(200, DONE), "failed": task(status="failed"), "refused": reply(403)}
 
 
+def goes_on(supervisor: Supervisor, meanwhile: str) -> dict[str, Any]:
+    """Let the first try be over; return what the progress record says."""
+    supervisor.state, shown = MEANWHILE[meanwhile]
+    # The id of a later try alone tells that it is another one which waits.
+    supervisor.try_id = SECOND_TRY if supervisor.state == "deferred" else FIRST_TRY
+    return shown
+
+
 def registration(task_instance_id: str) -> dict[str, Any]:
     return {"seeany_conn_id": "seeany_default", "seeany_task_id": "x", "task_instance_id": task_instance_id}
 
@@ -96,18 +110,14 @@ async def test_a_trigger_that_is_suspended_until_its_try_is_over_writes_no_resul
     waiting.task_instance = own(1, FIRST_TRY)
     # As the worker of a classic wait registers it.
     supervisor.xcoms[KEY] = registration(FIRST_TRY)
-    if name == "classic, ends here":
-        supervisor.xcoms[PROGRESS_KEY] = claim(1, FIRST_TRY)
     before: dict[str, Any] = {}
 
     async def sleeps(caller: Caller) -> None:
         while "percent" not in supervisor.xcoms.get(PROGRESS_KEY, {}):
             await asyncio.sleep(0.01)
-        supervisor.state, shown = MEANWHILE[meanwhile]
+        shown = goes_on(supervisor, meanwhile)
         supervisor.xcoms.clear()
-        supervisor.xcoms.update(
-            {"video_url": "https://second", "_link_WatchVideoLink": "https://second", KEY: registration(SECOND_TRY)}
-        )
+        supervisor.xcoms.update({"video_url": "https://second", LINK: "https://second", KEY: registration(SECOND_TRY)})
         supervisor.xcoms.update({PROGRESS_KEY: shown} if shown else {})
         before.update(supervisor.xcoms)
         supervisor.writes.clear()
@@ -129,134 +139,165 @@ async def test_a_trigger_that_is_suspended_until_its_try_is_over_writes_no_resul
 
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("meanwhile", MEANWHILE)
-async def test_a_trigger_that_is_suspended_before_it_has_written_writes_nothing_if_a_worker_has_begun_since(
-    hostile: HostileServer, supervisor: Supervisor, meanwhile: str, end: str
+@each_way
+async def test_a_trigger_that_is_suspended_before_it_has_written_writes_nothing_for_another_try(
+    hostile: HostileServer, supervisor: Supervisor, name: str, meanwhile: str, end: str
 ) -> None:
-    """The later try's worker has claimed the task; its trigger may not have begun."""
     hostile.script(ENDS[end])
-    supervisor.state, shown = MEANWHILE[meanwhile]
+    shown = goes_on(supervisor, meanwhile)
     supervisor.xcoms["video_url"] = "https://second"
     supervisor.xcoms.update({PROGRESS_KEY: shown} if shown else {})
     before = dict(supervisor.xcoms)
 
-    await ended(supervisor, "classic, ends here")
+    event = await ended(name)
 
+    assert not isinstance(event, TaskSuccessEvent)
     assert supervisor.writes == []
     assert supervisor.xcoms == before
 
 
-async def test_a_wait_that_no_worker_could_claim_ends_in_a_worker(
+async def ended(name: str = "worker-free", task_instance: Any = None, **more: Any) -> TriggerEvent:
+    """Let a wait end, by default of the first try; return its event."""
+    waiting = WAITS[name]()
+    waiting.settings = {**waiting.settings, **more}
+    waiting.task_instance = task_instance or own(1, FIRST_TRY)
+    (event,) = [event async for event in waiting.run()]
+    assert isinstance(event, TriggerEvent)
+    return event
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("name", ["worker-free", "worker-free, with callbacks"])
+async def test_a_trigger_that_begins_when_a_later_try_has_begun_writes_nothing(
+    hostile: HostileServer, supervisor: Supervisor, name: str, end: str
+) -> None:
+    """It does not delete what it would take for an earlier try's either."""
+    hostile.script(ENDS[end])
+    supervisor.try_id = THIRD_TRY
+    before = {PROGRESS_KEY: claim(3, THIRD_TRY), "return_value": "of the third", "video_url": "https://third"}
+    supervisor.xcoms.update(before)
+
+    event = await ended(name, task_instance=own(2, SECOND_TRY))
+
+    assert not isinstance(event, TaskSuccessEvent)
+    assert supervisor.writes == []
+    assert supervisor.xcoms == before
+
+
+async def test_the_xcoms_of_an_earlier_try_are_gone_while_a_later_one_waits(
     hostile: HostileServer, supervisor: Supervisor
 ) -> None:
-    hostile.script(reply(200, DONE))
+    shown: list[dict[str, Any]] = []
 
-    assert await ended(supervisor, "classic, ends here") == []
+    async def waits(caller: Caller) -> None:
+        shown.append(dict(supervisor.xcoms))
+        await reply(200, DONE)(caller)
+
+    hostile.script(waits)
+    supervisor.xcoms.update({PROGRESS_KEY: claim(1, FIRST_TRY), "return_value": "of the first", LINK: "https://first"})
+
+    await ended(task_instance=own(2, SECOND_TRY))
+
+    assert shown == [{}]
 
 
-@each_way
-async def test_a_trigger_that_is_suspended_between_two_xcoms_writes_no_more(
-    hostile: HostileServer, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, name: str
+async def test_a_trigger_that_is_suspended_while_it_deletes_an_earlier_try_s_xcoms_deletes_no_more(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hostile.script(reply(200, DONE))
-    claimed = {PROGRESS_KEY: claim(1, FIRST_TRY)}
-    supervisor.xcoms.update(claimed)
-    undisturbed = await ended(supervisor, name)
-    assert len(undisturbed) >= 3
+    earlier = {PROGRESS_KEY: claim(1, FIRST_TRY), "return_value": "of the first", "video_url": "https://first"}
+    supervisor.xcoms.update(earlier)
+    await TriggererXComs(own(2, SECOND_TRY), clears=True).clear_earlier()
+    undisturbed = list(supervisor.writes)
+    assert supervisor.xcoms == {}
+    # First it writes that it deletes.
+    deletions = undisturbed[1:]
+    assert len(deletions) >= 3
 
-    for written in range(1, len(undisturbed)):
-        sleepy = Supervisor(dict(claimed))
+    for deleted in range(len(deletions)):
+        sleepy = Supervisor(dict(earlier))
 
-        async def asend(message: Any, sleepy: Supervisor = sleepy, written: int = written) -> Any:
-            reply = sleepy.send(message)
-            if len(sleepy.writes) == written:
+        async def asend(message: Any, sleepy: Supervisor = sleepy, deleted: int = deleted) -> Any:
+            response = sleepy.send(message)
+            if len(sleepy.writes) == 1 + deleted:
                 sleepy.state = "success"
-            return reply
+            return response
 
         monkeypatch.setattr(sleepy, "asend", asend)
         monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", sleepy, raising=False)
-        await ended(sleepy, name)
+        with pytest.raises(NotOwned):
+            await TriggererXComs(own(2, SECOND_TRY), clears=True).clear_earlier()
 
-        assert sleepy.writes == undisturbed[:written]
-
-
-async def ended(supervisor: Supervisor, name: str = "worker-free") -> list[str]:
-    """Let a wait end without a worker; return the keys that it wrote to."""
-    waiting = WAITS[name]()
-    waiting.task_instance = own(1, FIRST_TRY)
-    _ = [event async for event in waiting.run()]
-    return supervisor.writes
-
-
-async def test_a_trigger_that_begins_when_a_later_try_has_begun_writes_nothing(
-    hostile: HostileServer, supervisor: Supervisor
-) -> None:
-    hostile.script(reply(200, DONE))
-    supervisor.xcoms[PROGRESS_KEY] = claim(2, SECOND_TRY)
-
-    assert await ended(supervisor) == []
+        assert sleepy.writes == undisturbed[: 1 + deleted]
 
 
 @pytest.mark.parametrize("kept", ["text", 3, {"owner": "none"}, {"owner": {"try_number": "2"}}, {"record": 7}, None])
 async def test_what_a_dag_pushed_under_the_key_is_no_claim(
     hostile: HostileServer, supervisor: Supervisor, kept: Any
 ) -> None:
-    hostile.script(reply(200, DONE))
+    hostile.script(task(progress=60), reply(200, DONE))
     supervisor.xcoms[PROGRESS_KEY] = kept
 
-    assert "return_value" in await ended(supervisor)
+    event = await ended()
+
+    assert isinstance(event, TaskSuccessEvent)
+    assert supervisor.writes[0] == PROGRESS_KEY, "the progress"
+    assert "return_value" in supervisor.xcoms
 
 
-async def test_a_key_of_no_record_is_not_deleted_as_one(hostile: HostileServer, supervisor: Supervisor) -> None:
-    hostile.script(reply(200, DONE))
-    supervisor.xcoms.update({PROGRESS_KEY: {"record": "mine"}, "mine": 1, "_link_WatchVideoLink": "https://x"})
+async def end_by_another_triggerer(supervisor: Supervisor) -> None:
+    """End the first try as another triggerer does that has its trigger, too."""
+    stored = result_xcoms(
+        SeeAnyTask.from_payload(DONE),
+        conn_id="seeany_default",
+        do_xcom_push=True,
+        task_instance=TaskInstanceKey.of(own(1, FIRST_TRY)),
+    )
+    assert await supervisor.succeed(Success(UUID(FIRST_TRY), None, stored))
 
-    await ended(supervisor)
 
-    assert supervisor.xcoms["mine"] == 1
-
-
-async def test_progress_does_not_replace_a_result_that_another_triggerer_pushed(
-    supervisor: Supervisor,
+@pytest.mark.parametrize("has_published", [True, False])
+async def test_progress_does_not_replace_a_result_that_another_triggerer_has_written(
+    supervisor: Supervisor, has_published: bool
 ) -> None:
     """Two may run the same trigger at once."""
-    first, second = (TriggererXComs(own(1, FIRST_TRY), clears=True) for _ in range(2))
-    await first.claim()
-    await second.claim()
-    with_event = await first.push(SeeAnyTask.from_payload(DONE), conn_id="c", do_xcom_push=True)
-    supervisor.handle(TaskSuccessEvent(xcoms=with_event))
-    supervisor.state = "success"
+    writer = TriggererXComs(own(1, FIRST_TRY), clears=True)
+    if has_published:
+        await writer.publish({"percent": 80})
+    await end_by_another_triggerer(supervisor)
+    with_result = dict(supervisor.xcoms)
 
     with pytest.raises(NotOwned):
-        await second.publish({"percent": 90})
+        await writer.publish({"percent": 90})
 
+    assert supervisor.xcoms == with_result
     assert Claim.read(supervisor.xcoms[PROGRESS_KEY]).record in supervisor.xcoms
 
 
-@pytest.mark.parametrize("ways", [WORKER_FREE, {"end_from_trigger": True}], ids=["worker-free", "classic, ends here"])
-async def test_a_wait_that_pushes_nothing_writes_nothing(
-    hostile: HostileServer, supervisor: Supervisor, ways: dict[str, Any]
+@each_way
+async def test_a_wait_that_pushes_nothing_leaves_only_its_link(
+    hostile: HostileServer, supervisor: Supervisor, name: str
 ) -> None:
-    """Its links come with its event, which Airflow drops if the task instance is no longer that of the trigger."""
     hostile.script(task(progress=60), reply(200, DONE))
-    waiting = task_trigger("x", poll_interval=0.01, deadline=time.time() + 20, **ways, do_xcom_push=False)
-    waiting.task_instance = own(1, FIRST_TRY)
 
-    (event,) = [event async for event in waiting.run()]
+    event = await ended(name, do_xcom_push=False)
 
     assert isinstance(event, TaskSuccessEvent)
-    assert event.xcoms == {"_link_WatchVideoLink": DONE["video_url"]}
-    assert supervisor.writes == []
+    assert supervisor.writes == [LINK]
+    assert supervisor.xcoms == {LINK: DONE["video_url"]}
 
 
-async def test_a_later_try_that_pushes_nothing_leaves_nothing(hostile: HostileServer, supervisor: Supervisor) -> None:
+async def test_a_later_try_that_pushes_nothing_leaves_only_its_link(
+    hostile: HostileServer, supervisor: Supervisor
+) -> None:
     hostile.script(reply(200, DONE))
-    supervisor.xcoms.update({PROGRESS_KEY: claim(1, FIRST_TRY), "return_value": "of the first"})
-    waiting = task_trigger("x", poll_interval=0.01, deadline=time.time() + 20, **WORKER_FREE, do_xcom_push=False)
-    waiting.task_instance = own(2, SECOND_TRY)
+    supervisor.xcoms.update(
+        {PROGRESS_KEY: claim(1, FIRST_TRY), "return_value": "of the first", "cost": 0.1, LINK: "https://first"}
+    )
 
-    _ = [event async for event in waiting.run()]
+    event = await ended(task_instance=own(2, SECOND_TRY), do_xcom_push=False)
 
-    assert supervisor.xcoms == {}
+    assert isinstance(event, TaskSuccessEvent)
+    assert supervisor.xcoms == {LINK: DONE["video_url"]}
 
 
 @pytest.mark.parametrize("whose", ["own", "another try's", "no try's"])
@@ -273,11 +314,11 @@ async def test_a_trigger_unregisters_its_own_try_only(supervisor: Supervisor, wh
     assert supervisor.xcoms == ({} if whose == "own" else registrations)
 
 
-async def test_the_claim_is_not_checked_before_every_xcom(
-    hostile: HostileServer, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+async def test_the_claim_is_not_checked_before_every_deletion(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(xcoms, "CHECK_VALID_FOR", 3600.0)
-    hostile.script(reply(200, DONE))
+    supervisor.xcoms.update({PROGRESS_KEY: claim(1, FIRST_TRY), "return_value": "of the first"})
     sent: list[str] = []
 
     async def asend(message: Any) -> Any:
@@ -285,8 +326,9 @@ async def test_the_claim_is_not_checked_before_every_xcom(
         return supervisor.send(message)
 
     monkeypatch.setattr(supervisor, "asend", asend)
-    await ended(supervisor)
+    await TriggererXComs(own(2, SECOND_TRY), clears=True).clear_earlier()
 
+    assert sent.count("DeleteXCom") > 1
     assert sent.count("GetTaskStates") == 1
 
 
@@ -306,7 +348,7 @@ async def test_a_check_is_not_valid_any_more_when_the_triggerer_was_suspended(
 
     monkeypatch.setattr(supervisor, "asend", asend)
     writer = TriggererXComs(own(1, FIRST_TRY))
-    await writer.claim()
+    await writer.publish({"percent": 5})
     clock[0] += {"during the check": 0, "after it": 60}.get(suspended, -3600)
     supervisor.state = "success"
 
@@ -319,13 +361,13 @@ async def test_a_claim_that_was_seen_to_be_another_s_is_believed_at_once(
 ) -> None:
     monkeypatch.setattr(xcoms, "CHECK_VALID_FOR", 3600.0)
     writer = TriggererXComs(own(1, FIRST_TRY))
-    await writer.claim()
+    await writer.publish({"percent": 5})
     supervisor.xcoms[PROGRESS_KEY] = claim(2, SECOND_TRY)
     with pytest.raises(NotOwned):
-        await writer.publish({"percent": 5})
+        await writer.publish({"percent": 10})
 
     with pytest.raises(NotOwned):
-        await writer.push(SeeAnyTask.from_payload(DONE), conn_id="c", do_xcom_push=True)
+        await writer.check()
 
     assert supervisor.xcoms == {PROGRESS_KEY: claim(2, SECOND_TRY)}
 
@@ -343,26 +385,14 @@ async def test_what_a_backend_stores_of_an_earlier_try_is_deleted_with_its_xcoms
             """Delete one."""
             cls.stored.remove(xcom.value)
 
-    monkeypatch.setattr(sdk, "XCom", Files)
+    for module in (sdk, result):
+        monkeypatch.setattr(module, "XCom", Files)
     supervisor.xcoms.update({PROGRESS_KEY: claim(1, FIRST_TRY), "return_value": "a file", "cost": "another file"})
 
-    await TriggererXComs(own(2, SECOND_TRY), clears=True).claim()
+    await TriggererXComs(own(2, SECOND_TRY), clears=True).clear_earlier()
 
     assert Files.stored == set()
-    assert supervisor.xcoms == {PROGRESS_KEY: claim(2, SECOND_TRY)}
-
-
-async def test_the_result_of_an_earlier_try_does_not_count_as_that_of_this_one(
-    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It would be missing from the metrics."""
-    monkeypatch.setattr(metrics, "is_on", lambda: True)
-    supervisor.xcoms.update({PROGRESS_KEY: claim(1, FIRST_TRY), "return_value": "of the first"})
-    writer = TriggererXComs(own(2, SECOND_TRY), clears=True)
-
-    await writer.push(SeeAnyTask.from_payload(DONE), conn_id="c", do_xcom_push=True)
-
-    assert not writer.had_result
+    assert supervisor.xcoms == {}
 
 
 async def test_a_progress_takes_two_messages(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -381,23 +411,16 @@ async def test_a_progress_takes_two_messages(supervisor: Supervisor, monkeypatch
     assert sent == ["GetXCom", "SetXCom"]
 
 
-async def test_a_second_try_claims_once_when_it_has_cleared(supervisor: Supervisor) -> None:
-    supervisor.xcoms.update({PROGRESS_KEY: claim(1, FIRST_TRY), "return_value": "of the first"})
-
-    await TriggererXComs(own(2, SECOND_TRY), clears=True).claim({"percent": 5})
-
-    assert supervisor.writes.count(PROGRESS_KEY) == 2  # that it clears, and that it has
-    assert supervisor.xcoms == {PROGRESS_KEY: {**claim(2, SECOND_TRY), "percent": 5}}
-
-
+@pytest.mark.parametrize("try_number", [1, 2])
 async def test_a_triggerer_that_continues_a_wait_keeps_the_progress_until_it_has_its_own(
-    supervisor: Supervisor,
+    supervisor: Supervisor, try_number: int
 ) -> None:
-    published = {**claim(1, FIRST_TRY), "percent": 40}
+    published = {**claim(try_number, FIRST_TRY), "percent": 40}
     supervisor.xcoms[PROGRESS_KEY] = published
-    continues = TriggererXComs(own(1, FIRST_TRY), clears=True)
+    continues = TriggererXComs(own(try_number, FIRST_TRY), clears=True)
 
-    await continues.claim()
+    await continues.clear_earlier()
+    await continues.check()
     assert supervisor.xcoms == {PROGRESS_KEY: published}
 
     await continues.publish({"percent": 50})
@@ -405,49 +428,27 @@ async def test_a_triggerer_that_continues_a_wait_keeps_the_progress_until_it_has
 
 
 @pytest.mark.parametrize("try_number", [1, 2])
-async def test_a_second_triggerer_of_the_same_try_deletes_nothing_of_the_first_one_s_result(
-    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, try_number: int
+@pytest.mark.parametrize("end", ENDS)
+@each_way
+async def test_a_second_triggerer_of_the_same_try_changes_nothing_of_the_first_one_s_result(
+    hostile: HostileServer, supervisor: Supervisor, name: str, end: str, try_number: int
 ) -> None:
-    """The first one has pushed, fully or half, and its event is on its way; Airflow gives the trigger to another."""
-    done = SeeAnyTask.from_payload(DONE)
+    """Airflow can give a trigger to another triggerer while the first one still has it."""
+    with_result: dict[str, Any] = {}
 
-    def triggerer() -> TriggererXComs:
-        return TriggererXComs(own(try_number, FIRST_TRY), clears=True)
-
-    undisturbed = triggerer()
-    await undisturbed.claim()
-    supervisor.writes.clear()
-    await undisturbed.push(done, conn_id="seeany_default", do_xcom_push=True)
-    pushes = len(supervisor.writes)
-
-    for pushed in range(1, pushes + 1):
-        supervisor.xcoms.clear()
-        supervisor.state = "deferred"
-        first, second = triggerer(), triggerer()
-        await first.claim()
+    async def first_ends(caller: Caller) -> None:
+        while "percent" not in supervisor.xcoms.get(PROGRESS_KEY, {}):
+            await asyncio.sleep(0.01)
+        await end_by_another_triggerer(supervisor)
+        with_result.update(supervisor.xcoms)
         supervisor.writes.clear()
-        continues, stalls = asyncio.Event(), asyncio.Event()
+        await task(progress=70)(caller)
 
-        async def asend(
-            message: Any, pushed: int = pushed, continues: asyncio.Event = continues, stalls: asyncio.Event = stalls
-        ) -> Any:
-            reply = supervisor.send(message)
-            if len(supervisor.writes) == pushed and not stalls.is_set():
-                stalls.set()
-                await continues.wait()
-            return reply
+    hostile.script(task(progress=60), first_ends, ENDS[end])
 
-        monkeypatch.setattr(supervisor, "asend", asend)
-        pushing = asyncio.create_task(first.push(done, conn_id="seeany_default", do_xcom_push=True))
-        await stalls.wait()
-        before = {key: value for key, value in supervisor.xcoms.items() if key != PROGRESS_KEY}
-        await second.claim()
-        assert {key: supervisor.xcoms.get(key) for key in before} == before
-        continues.set()
-        await pushing
-        with_both = dict(supervisor.xcoms)
-        supervisor.state = "success"
-        with pytest.raises(NotOwned):
-            await second.push(done, conn_id="seeany_default", do_xcom_push=True)
-        assert supervisor.xcoms == with_both
-        assert with_both["return_value"] == done.as_json()
+    for _ in ("continues until the end", "begins only then"):
+        event = await ended(name, own(try_number, FIRST_TRY))
+
+        assert not isinstance(event, TaskSuccessEvent)
+        assert supervisor.writes == []
+        assert supervisor.xcoms == with_result

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,7 +18,7 @@ from airflow_provider_seeany.triggers import progress as module
 from airflow_provider_seeany.triggers.progress import ProgressPublisher
 from airflow_provider_seeany.triggers.xcoms import TriggererXComs
 from airflow_provider_seeany.xcoms.record import Progress
-from tests.hostile import COMPLETED, HostileServer, reply, task
+from tests.hostile import COMPLETED, POLL_TIMEOUT, HostileServer, reply, task
 from tests.supervisor import Supervisor
 from tests.waits import task_trigger
 
@@ -56,7 +56,7 @@ def snapshot(progress: float) -> Snapshot:
 
 
 async def test_it_publishes_the_progress_of_a_snapshot(pushed: list[dict[str, Any]]) -> None:
-    with publisher() as progress:
+    async with publisher() as progress:
         progress.update(snapshot(40), next_poll_at=1020.7)
         await asyncio.sleep(0.01)
     (value,) = pushed
@@ -74,7 +74,7 @@ async def test_it_publishes_changes_only_and_at_most_every_ten_seconds(
 ) -> None:
     clock = [100.0]
     monkeypatch.setattr(module, "monotonic", lambda: clock[0])
-    with publisher() as progress:
+    async with publisher() as progress:
         for second, percent in ((0, 10), (5, 20), (9.9, 30), (10, 40), (30, 40), (45, 50)):
             clock[0] = 100.0 + second
             progress.update(snapshot(percent))
@@ -88,8 +88,8 @@ async def test_hundreds_of_waits_together_write_once_a_second_each_as_often_as_t
     clock = [100.0]
     monkeypatch.setattr(module, "monotonic", lambda: clock[0])
     written = []
-    with ExitStack() as stack:
-        waits = [stack.enter_context(publisher(seeany_task_id=str(number))) for number in range(200)]
+    async with AsyncExitStack() as stack:
+        waits = [await stack.enter_async_context(publisher(seeany_task_id=str(number))) for number in range(200)]
         for moment in range(4 * 400):
             clock[0] = 100.0 + moment / 4
             for progress in waits:
@@ -109,9 +109,9 @@ async def test_a_wait_writes_as_often_as_alone_when_hundreds_of_others_have_ende
     clock = [100.0]
     monkeypatch.setattr(module, "monotonic", lambda: clock[0])
     for _ in range(200):
-        with publisher():
+        async with publisher():
             pass
-    with publisher() as progress:
+    async with publisher() as progress:
         for percent in (10, 20):
             progress.update(snapshot(percent))
             await asyncio.sleep(0.01)
@@ -119,27 +119,62 @@ async def test_a_wait_writes_as_often_as_alone_when_hundreds_of_others_have_ende
     assert [value["percent"] for value in pushed] == [10, 20]
 
 
-async def test_a_write_that_hangs_does_not_delay_the_wait_and_is_the_only_one(
+async def test_a_write_that_hangs_does_not_delay_the_polls_and_is_the_only_one(
     supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[str] = []
+    hangs = asyncio.Event()
 
     async def asend(message: Any) -> None:
         sent.append(message.type)
-        await asyncio.sleep(3600)
+        hangs.set()
+        await asyncio.Event().wait()
 
     monkeypatch.setattr(supervisor, "asend", asend)
     monkeypatch.setattr(module, "MIN_INTERVAL", 0)
     monkeypatch.setattr(module, "MAX_PER_SECOND", float("inf"))
-    begin = time.monotonic()
-    with publisher() as progress:
-        for percent in (1, 2):
-            progress.update(snapshot(percent))
-            await asyncio.sleep(0.01)
-    await asyncio.sleep(0.01)
+
+    async def wait() -> None:
+        async with publisher() as progress:
+            progress.update(snapshot(1))
+            await hangs.wait()
+            progress.update(snapshot(2))
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await wait()
+
+    # What was under way is cancelled with the wait.
+    (writing,) = asyncio.all_tasks() - {asyncio.current_task()}
+    await asyncio.wait({writing}, timeout=POLL_TIMEOUT)
+    assert writing.cancelled()
     assert len(sent) == 1
-    assert time.monotonic() - begin < 60
-    assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
+
+
+async def test_a_result_does_not_overtake_the_progress_that_is_being_written_when_the_wait_ends(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the progress would replace it."""
+    order: list[str] = []
+    is_under_way, is_handled = asyncio.Event(), asyncio.Event()
+
+    async def asend(message: Any) -> Any:
+        if message.type == "SetXCom":
+            is_under_way.set()
+            await is_handled.wait()
+            order.append("progress")
+        return supervisor.send(message)
+
+    monkeypatch.setattr(supervisor, "asend", asend)
+    async with publisher() as progress:
+        progress.update(snapshot(40))
+        await is_under_way.wait()
+        # Only after the end of the wait, to which nothing is awaited from here.
+        asyncio.get_running_loop().call_soon(is_handled.set)
+    order.append("result")
+
+    assert order == ["progress", "result"]
+    assert supervisor.xcoms["_seeany"]["percent"] == 40
 
 
 @pytest.mark.parametrize(("is_ended", "warnings"), [(False, 1), (True, 0)], ids=["failed", "not its own any more"])
@@ -162,7 +197,7 @@ async def test_a_write_that_fails_is_the_last_and_raises_nothing(
     monkeypatch.setattr(supervisor, "asend", asend)
     monkeypatch.setattr(module, "MIN_INTERVAL", 0)
     monkeypatch.setattr(module, "MAX_PER_SECOND", float("inf"))
-    with publisher() as progress:
+    async with publisher() as progress:
         for percent in range(5):
             progress.update(snapshot(percent))
             await asyncio.sleep(0.01)
@@ -176,7 +211,7 @@ async def test_it_can_be_switched_off(
 ) -> None:
     if reason == "option":
         monkeypatch.setenv("AIRFLOW__SEEANY__PUBLISH_PROGRESS", "False")
-    with publisher(None if reason == "no XComs" else TASK) as progress:
+    async with publisher(None if reason == "no XComs" else TASK) as progress:
         progress.update(snapshot(1))
         await asyncio.sleep(0.01)
     assert pushed == []

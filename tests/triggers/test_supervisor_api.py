@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -16,7 +18,9 @@ import pytest
 from airflow_provider_seeany.api.settings import DEFER_GRACE
 from airflow_provider_seeany.api.wait import LAST_POLL_SECONDS
 from airflow_provider_seeany.triggers import supervisor_api
+from airflow_provider_seeany.triggers.channel import Success
 from airflow_provider_seeany.triggers.supervisor_api import Builder
+from tests.waits import starts_triggers
 
 
 class SlowApi:
@@ -146,6 +150,48 @@ def test_the_supervisor_responds_to_triggers_in_the_child(slow: SlowApi, monkeyp
     in_child(supervisor_api.built)
 
     assert slow.built == 1
+
+
+@starts_triggers
+def test_the_same_thread_then_ends_tasks_for_the_triggers(slow: SlowApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow.may_build.set()
+    ended: list[Success] = []
+    monkeypatch.setattr(supervisor_api, "end_as_success", lambda success: ended.append(success) or True)
+    builder = Builder(slow)
+    monkeypatch.setattr(supervisor_api, "_builder", builder)
+    builder.start()
+    success = Success(UUID("019a0000-0000-7000-8000-000000000001"), 7, {"cost": 0.7})
+
+    async def end() -> None:
+        assert supervisor_api.channel() is None
+        await supervisor_api.built()
+        channel = supervisor_api.channel()
+        assert channel is not None
+        assert await channel.succeed(success)
+
+    in_child(end)
+
+    assert ended == [success]
+
+
+@starts_triggers
+async def test_without_the_database_of_this_airflow_waits_continue_and_end_in_workers(
+    slow: SlowApi, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "airflow_provider_seeany.database", None)
+    slow.may_build.set()
+    builder = Builder(slow)
+    builder.start()
+
+    async with asyncio.timeout(20):
+        await builder.built()
+
+    assert builder.channel is None
+    assert "SeeAny waits end in workers" in caplog.text
+
+
+async def test_the_supervisor_itself_has_no_channel() -> None:
+    assert supervisor_api.channel() is None
 
 
 def test_a_wait_continues_at_its_deadline_before_it_is_built(slow: SlowApi, monkeypatch: pytest.MonkeyPatch) -> None:

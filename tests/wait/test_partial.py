@@ -62,7 +62,6 @@ def play(way: str, server: HostileServer, supervisor: Supervisor, ctx: Any, **mo
         returned = waiting.execute(ctx)
         return {**ctx["ti"].pushed, "return_value": getattr(returned, "xcom_value", returned)}
     event = fired(trigger)
-    supervisor.handle(event)
     if isinstance(event, TaskSuccessEvent):
         assert way in ENDED_BY_A_TRIGGER
         return {key: value for key, value in supervisor.xcoms.items() if not key.startswith("_")}

@@ -18,10 +18,9 @@ from airflow.sdk.bases.xcom import BaseXCom
 from airflow_provider_seeany import metrics
 from airflow_provider_seeany.operators.submit import SeeAnySubmitOperator
 from airflow_provider_seeany.wait import worker_needed
-from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY
 from tests.hostile import HostileServer, task
 from tests.supervisor import Supervisor
-from tests.waits import KINDS, TaskInstance, deferred, each_way_to_render, starts_triggers, wait
+from tests.waits import KINDS, deferred, each_way_to_render, starts_triggers, wait
 
 pytestmark = [pytest.mark.usefixtures("_connected"), starts_triggers]
 each_kind = pytest.mark.parametrize("kind", KINDS)
@@ -211,32 +210,3 @@ def test_a_wait_for_what_its_task_has_created_ends_in_a_worker() -> None:
         submit = SeeAnySubmitOperator(task_id="submit", create=lambda: {"id": "x"}, wait=True)
 
     assert not submit.ends_in_trigger
-
-
-@each_kind
-@pytest.mark.parametrize(
-    ("option", "publishes", "pushed"),
-    [
-        ({}, True, {"percent", "owner"}),
-        ({}, False, {"owner"}),
-        ({"do_xcom_push": False}, True, set()),
-        ({"on_success_callback": print}, True, {"percent"}),
-        ({"on_success_callback": print}, False, set()),
-    ],
-)
-def test_a_worker_claims_the_task_instance_for_the_trigger_that_may_end_it(
-    supervisor: Supervisor,
-    monkeypatch: pytest.MonkeyPatch,
-    kind: Any,
-    option: dict[str, Any],
-    publishes: bool,
-    pushed: set[str],
-) -> None:
-    monkeypatch.setenv("AIRFLOW__SEEANY__PUBLISH_PROGRESS", str(publishes))
-
-    deferred(wait(kind, **option))
-
-    value = supervisor.xcoms.get(PROGRESS_KEY, {})
-    assert value.keys() & {"percent", "owner"} == pushed
-    if "owner" in pushed:
-        assert value["owner"] == {"task_instance_id": TaskInstance.id, "try_number": TaskInstance.try_number}

@@ -17,7 +17,7 @@ from sqlalchemy import Text, cast, or_, select, update
 
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.task_id import ID_KEYS, task_ids_in
-from airflow_provider_seeany.web.callback.session import changed_rows, open_session
+from airflow_provider_seeany.database import changed_rows, open_session
 from airflow_provider_seeany.xcoms.asset_events import task_extra
 
 if TYPE_CHECKING:

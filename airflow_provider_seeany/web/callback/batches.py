@@ -19,7 +19,7 @@ from airflow.utils.state import TaskInstanceState
 from sqlalchemy import Text, and_, cast, select, update
 
 from airflow_provider_seeany.callback.batch import CALLED_BACK_KEY, CalledBack, batch_key
-from airflow_provider_seeany.web.callback.session import changed_rows, open_session
+from airflow_provider_seeany.database import changed_rows, open_session
 from airflow_provider_seeany.xcoms.record_key import hash_part
 from airflow_provider_seeany.xcoms.task_instance import KEY_COLUMNS, TaskInstanceKey
 

@@ -14,15 +14,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.trigger import Trigger, handle_event_submit
 from airflow.models.xcom import XComModel
-from airflow.providers.common.compat.sdk import XCom
-from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
+from airflow.triggers.base import TriggerEvent
 from airflow.utils.state import TaskInstanceState
 from sqlalchemy import and_, delete, select, update
 from sqlalchemy.orm import lazyload
@@ -34,16 +32,14 @@ from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.api.task_id import BadTaskId, checked_task_id, is_template
 from airflow_provider_seeany.callback.registration import KEY_PREFIX, Registration, registration_key
 from airflow_provider_seeany.callback.token import TokenClaims
+from airflow_provider_seeany.database import Deferral, changed_rows, is_xcom_of, lock, open_session, succeed
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
-from airflow_provider_seeany.web.callback.session import changed_rows, open_session
-from airflow_provider_seeany.xcoms.record import Claim, Record
-from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY, bypasses_backend
+from airflow_provider_seeany.xcoms.record import Record
 from airflow_provider_seeany.xcoms.result import result_xcoms
 from airflow_provider_seeany.xcoms.task_instance import KEY_COLUMNS, TaskInstanceKey
 
 if TYPE_CHECKING:
     from sqlalchemy import Select
-    from sqlalchemy.orm import Session
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +110,7 @@ def find_waits(claims: TokenClaims, seeany_ids: Sequence[str]) -> list[Registere
     with open_session() as session:
         if claims.task_instance is not None:
             query = select(XComModel.key, XComModel.value).where(
-                *_xcoms_of(claims.task_instance), XComModel.key.startswith(KEY_PREFIX, autoescape=True)
+                *is_xcom_of(claims.task_instance), XComModel.key.startswith(KEY_PREFIX, autoescape=True)
             )
             registrations = map(_registration, session.execute(query.limit(MAX_REGISTRATIONS)))
             seeany_ids = [*seeany_ids, *(each.seeany_task_id for each in registrations if each is not None)]
@@ -154,48 +150,43 @@ def note_callback(wait: RegisteredWait) -> bool:
 def resume(wait: RegisteredWait, outcome: Finished) -> bool:
     """Resume a wait with the end of its task; return whether it was this call that ended the wait."""
     with open_session() as session:
-        # Both are writes, so they also lock: until the commit, no other callback, trigger or timeout gets past them.
+        # Both are writes, so they also lock until the commit.
         if changed_rows(session, delete(XComModel).where(*_is_registration_of(wait))) != 1:
             return False
-        still_deferred = (
-            TaskInstance.id == wait.task_instance_id,
-            TaskInstance.state == TaskInstanceState.DEFERRED,
-            TaskInstance.trigger_id == wait.trigger_id,
-        )
-        statement = update(TaskInstance).where(*still_deferred).values(updated_at=datetime.now(UTC))
-        if changed_rows(session, statement) != 1:
+        task = _succeeded(wait, outcome)
+        deferral = Deferral(wait.task_instance_id, wait.trigger_id)
+        if task is not None:
+            assert wait.arguments is not None
+            xcoms = result_xcoms(
+                task,
+                conn_id=wait.registration.seeany_conn_id,
+                do_xcom_push=wait.arguments.settings.do_xcom_push,
+                task_instance=wait.task_instance,
+            )
+            has_ended = succeed(session, deferral, xcoms)
+        elif has_ended := (task_instance := lock(session, deferral)) is not None:
+            event = TriggerEvent(msgspec.to_builtins(outcome))
+            handle_event_submit(event, task_instance=task_instance, session=session)
+        if not has_ended:
             session.rollback()
             return False
-        task_instance = session.get_one(TaskInstance, wait.task_instance_id)
-        began, event = task_instance.start_date, _event(session, wait, outcome)
-        handle_event_submit(event, task_instance=task_instance, session=session)
-    if isinstance(event, TaskSuccessEvent):
+        query = select(TaskInstance.start_date).where(TaskInstance.id == wait.task_instance_id)
+        began = session.scalar(query)
+    if task is not None:
         # Otherwise a worker ends the wait, and counts it.
         assert wait.arguments is not None
-        record = Record.of_task(SeeAnyTask.from_payload(outcome.payload), conn_id=wait.registration.seeany_conn_id)
+        record = Record.of_task(task, conn_id=wait.registration.seeany_conn_id)
         mode = metrics.mode_of_deferral(began_in_trigger=wait.arguments.start_from_trigger)
         metrics.wait_ended(record, mode=mode, seconds=time.time() - began.timestamp() if began else None)
     return True
 
 
-def _event(session: Session, wait: RegisteredWait, outcome: Finished) -> TriggerEvent:
-    """Return the event for the task instance; if that ends without a worker, do what the trigger does before it."""
-    event: TriggerEvent = TriggerEvent(msgspec.to_builtins(outcome))
+def _succeeded(wait: RegisteredWait, outcome: Finished) -> SeeAnyTask | None:
+    """Return the task if the wait succeeds without a worker."""
     if wait.arguments is None or not wait.arguments.end_from_trigger:
-        return event
-    _delete_progress(session, wait.task_instance)
-    task, settings = SeeAnyTask.from_payload(outcome.payload), wait.arguments.settings
-    if not task.is_success(accept_partial=settings.accept_partial):
-        return event
-    xcoms = result_xcoms(
-        task,
-        conn_id=wait.registration.seeany_conn_id,
-        do_xcom_push=settings.do_xcom_push,
-        task_instance=wait.task_instance,
-    )
-    for key, value in xcoms.items():
-        _push(session, wait.task_instance, key, value)
-    return TaskSuccessEvent()
+        return None
+    task = SeeAnyTask.from_payload(outcome.payload)
+    return task if task.is_success(accept_partial=wait.arguments.settings.accept_partial) else None
 
 
 def _registration(row: Any) -> Registration | None:
@@ -237,29 +228,10 @@ def _arguments(trigger: Trigger) -> TriggerArguments | None:
         return None
 
 
-def _xcoms_of(task_instance: TaskInstanceKey) -> list[Any]:
-    return [getattr(XComModel, column) == value for column, value in task_instance.columns().items()]
-
-
 def _is_registration_of(wait: RegisteredWait) -> list[Any]:
     """Return the conditions for the registration of this try: a later one may have replaced it meanwhile."""
     return [
-        *_xcoms_of(wait.task_instance),
+        *is_xcom_of(wait.task_instance),
         XComModel.key == wait.registration.key,
         XComModel.value["task_instance_id"].as_string() == wait.registration.task_instance_id,
     ]
-
-
-def _delete_progress(session: Session, task_instance: TaskInstanceKey) -> None:
-    """Delete the claim of the trigger, whose wait ends here, and the record of one that was killed when it ended it."""
-    here = _xcoms_of(task_instance)
-    claim = Claim.read(session.scalar(select(XComModel.value).where(*here, XComModel.key == PROGRESS_KEY)))
-    keys = [PROGRESS_KEY] if claim.record is None else [PROGRESS_KEY, claim.record]
-    session.execute(delete(XComModel).where(*here, XComModel.key.in_(keys)))
-
-
-def _push(session: Session, task_instance: TaskInstanceKey, key: str, value: Any) -> None:
-    """Push an XCom as a trigger does: the supervisor calls the same two functions."""
-    columns = task_instance.columns()
-    stored = value if bypasses_backend(key) else XCom.serialize_value(value, key=key, **columns)
-    XComModel.set(key=key, value=stored, serialize=False, session=session, **columns)

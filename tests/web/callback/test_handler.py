@@ -26,9 +26,8 @@ from airflow_provider_seeany.web.callback import handler
 from airflow_provider_seeany.web.callback.handler import AssetStatus, CallbackResult, CallbackStatus, handle_callback
 from airflow_provider_seeany.web.callback.rate_limit import RateLimit
 from airflow_provider_seeany.web.callback.resume import find_waits, note_callback, resume
-from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
-from tests.hostile import COMPLETED, FAILED, Caller, HostileServer, Responder, about, never_respond, reply, reset, task
+from tests.hostile import COMPLETED, Caller, HostileServer, Responder, about, never_respond, reply, reset, task
 from tests.statsd import metrics_on, options, receiving
 from tests.waits import TASK_SETTINGS, each_dialect, starts_triggers
 from tests.web.callback.waits_in_database import CONNECTION, add_wait, mark_failed, wait_anew
@@ -468,22 +467,3 @@ async def test_a_note_that_may_have_come_too_late_for_the_wait_requests_another_
     monkeypatch.setattr(handler, "note_callback", slowly)
 
     assert await handle_callback(CLAIMS, ["x"]) == CALL_BACK_AGAIN
-
-
-@each_dialect
-@starts_triggers
-@pytest.mark.parametrize("do_xcom_push", [True, False], ids=["values", "links only"])
-async def test_a_callback_that_resumes_a_wait_in_a_worker_deletes_the_claim_of_its_trigger(
-    hostile: HostileServer, *, do_xcom_push: bool
-) -> None:
-    wait = add_wait("x", 1, worker_free=True, do_xcom_push=do_xcom_push)
-    with create_session(scoped=False) as session:
-        instance = session.get_one(TaskInstance, wait)
-        here = {name: getattr(instance, name) for name in ("dag_id", "task_id", "run_id", "map_index")}
-        claim = {"owner": {"task_instance_id": str(wait), "try_number": 1}}
-        XComModel.set(key=PROGRESS_KEY, value=claim, serialize=False, session=session, **here)
-    hostile.script(about({**FAILED, "id": "x"}))
-
-    assert await handle_callback(CLAIMS, ["x"]) == RESUMED
-    with create_session(scoped=False) as session:
-        assert session.scalars(select(XComModel.key).where(XComModel.key == PROGRESS_KEY)).all() == []
