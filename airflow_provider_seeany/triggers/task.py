@@ -206,7 +206,7 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
         xcoms = await asyncio.to_thread(stored) if is_slow else stored()
         success = Success(self.task_instance.id, self.trigger_id, xcoms)
         if not (has_ended := await channel.succeed(success)):
-            self.log.info("This wait does not end %s: the Airflow task no longer waits in this try", self._about)
+            self.log.info("The Airflow task no longer waits for %s in this try, so it is not ended here", self._about)
         return has_ended
 
     async def _changed(self, change: Awaitable[Value]) -> Value | None:
