@@ -14,10 +14,9 @@ from airflow.utils.session import create_session
 from airflow.utils.state import TaskInstanceState
 from sqlalchemy import and_, delete, select, text, update
 
-from airflow_provider_seeany.links.task import RESULT_LINKS
 from airflow_provider_seeany.xcoms.record import Claim
 from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY
-from airflow_provider_seeany.xcoms.result import FIELD_KEYS
+from airflow_provider_seeany.xcoms.result import result_keys
 from airflow_provider_seeany.xcoms.task_instance import KEY_COLUMNS, TaskInstanceKey
 
 if TYPE_CHECKING:
@@ -106,9 +105,7 @@ def replace_result(session: Session, task_instance_id: Any, xcoms: Mapping[str, 
     key = TaskInstanceKey(*values)
     here = is_xcom_of(key)
     claim = Claim.read(session.scalar(select(XComModel.value).where(*here, XComModel.key == PROGRESS_KEY)))
-    keys = ["return_value", *FIELD_KEYS, *(link.xcom_key for link in RESULT_LINKS), PROGRESS_KEY, *xcoms]
-    keys += [] if claim.record is None else [claim.record]
-    session.execute(delete(XComModel).where(*here, XComModel.key.in_(keys)))
+    session.execute(delete(XComModel).where(*here, XComModel.key.in_((*result_keys(claim.record), *xcoms))))
     # Not `XComModel.set`, which takes three statements for each.
     session.add_all(
         XComModel(dag_run_id=dag_run_id, key=name, value=value, **key.columns()) for name, value in xcoms.items()

@@ -32,6 +32,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -146,7 +147,7 @@ class Bench:
             if sum(states[each] for each in ("deferred", "failed", "success")) == plan.task_instances:
                 deferred_after = deferred_after or time.time() - began
                 if plan.way == "batch_callback":
-                    return None, deferred_after
+                    return nan, deferred_after
                 if len(asked := self.get("/asked")) == plan.waits:
                     return max(asked.values()) - began, deferred_after
         _say(f"{plan.way}: not all have asked after {self.time_limit:g} s: {dict(self.states(plan))}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, isnan
 
 from benchmarks.scale_counters import POSTGRES, WORKERS
 from benchmarks.scale_dags import INTERVAL, WAYS, Plan
@@ -17,7 +17,7 @@ _TABLES = 10
 @dataclass(frozen=True, slots=True)
 class Late:
     """
-    What took how long, in seconds; None if it did not happen, or not within the limit.
+    What took how long, in seconds; None if it did not happen within the limit, NaN if it was not waited for.
 
     :param asked_after: from the start until each remote task was asked about.
     :param deferred_after: from the start until each wait was deferred.
@@ -68,6 +68,12 @@ class Figures:
         return f"| {WAYS[self.plan.way]} | {self.plan.waits} | {self.plan.dags} |"
 
 
+def _seconds(after: float | None) -> str:
+    if after is None:
+        return "not in time"
+    return "–" if isnan(after) else f"{after:.0f}"
+
+
 def _percentile(delays: Sequence[float], share: float) -> str:
     return f"{delays[ceil(share * len(delays)) - 1]:.1f}" if delays else "–"
 
@@ -103,7 +109,7 @@ def lines(all_figures: Sequence[Figures], *, cores: int) -> Iterator[str]:
     for each in all_figures:
         late = each.late
         cells = [
-            *("–" if after is None else f"{after:.0f}" for after in (late.asked_after, late.deferred_after)),
+            *map(_seconds, (late.asked_after, late.deferred_after)),
             *(_percentile(late.noticed, share) for share in (0.5, 0.95)),
             *(_percentile(late.delays, share) for share in (0.5, 0.95, 1.0)),
             f"{late.over_after:.0f}",

@@ -8,11 +8,10 @@ from typing import Any
 
 from airflow.sdk.execution_time.comms import XComResult
 
-from airflow_provider_seeany.links.task import RESULT_LINKS
 from airflow_provider_seeany.triggers.channel import Success
 from airflow_provider_seeany.xcoms.record import Claim
 from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY
-from airflow_provider_seeany.xcoms.result import FIELD_KEYS
+from airflow_provider_seeany.xcoms.result import result_keys
 
 
 class Supervisor:
@@ -51,8 +50,8 @@ class Supervisor:
         if self.state != "deferred" or self.try_id not in (None, str(success.task_instance_id)):
             return False
         record = Claim.read(self.xcoms.get(PROGRESS_KEY)).record
-        for key in ("return_value", *FIELD_KEYS, *(link.xcom_key for link in RESULT_LINKS), PROGRESS_KEY, record):
-            self.xcoms.pop(str(key), None)
+        for key in result_keys(record):
+            self.xcoms.pop(key, None)
         self.xcoms |= json.loads(json.dumps(success.xcoms))
         self.writes += success.xcoms
         self.state = "success"

@@ -126,10 +126,10 @@ class TriggerChannel:
 
 def serve(connected: socket.socket, succeed: Callable[[Success], bool]) -> None:
     """Do what triggers request over a connected socket, one after the other, until it is closed."""
-    decoder = msgspec.msgpack.Decoder(_Request)
+    decoder, received = msgspec.msgpack.Decoder(_Request), connected.makefile("rb")
     try:
-        while head := _received(connected, _LENGTH.size):
-            request = decoder.decode(_received(connected, *_LENGTH.unpack(head)))
+        while len(head := received.read(_LENGTH.size)) == _LENGTH.size:
+            request = decoder.decode(received.read(*_LENGTH.unpack(head)))
             try:
                 response = _Response(request.id, succeed(request.success))
             except Exception as error:
@@ -147,13 +147,3 @@ def serve(connected: socket.socket, succeed: Callable[[Success], bool]) -> None:
 def _frame(message: _Request | _Response) -> bytes:
     body = msgspec.msgpack.encode(message)
     return _LENGTH.pack(len(body)) + body
-
-
-def _received(connected: socket.socket, length: int) -> bytes:
-    """Return the next bytes; none if the socket was closed."""
-    received = bytearray()
-    while len(received) < length:
-        if not (chunk := connected.recv(length - len(received))):
-            return b""
-        received += chunk
-    return bytes(received)

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_DATABASE = "airflow_provider_seeany.database"
-
 MAX_WAIT = 120.0
 """Maximum seconds to wait for the API; well below the time between a wait's deadline and the deferral's timeout."""
 
@@ -145,7 +143,7 @@ class Builder:
             if AIRFLOW_V_3_3_PLUS:
                 try:
                     # Imported now, so that a first end does not wait for it, or fail.
-                    import_module(_DATABASE)
+                    import_module("airflow_provider_seeany.database")
                     response = _BUILT_AND_SERVES
                 except Exception as error:
                     log.warning("SeeAny waits end in workers, as this Airflow's database cannot be used: %r", error)

@@ -13,7 +13,7 @@ from airflow_provider_seeany.links.task import RESULT_LINKS
 from airflow_provider_seeany.xcoms.raw import RawXCom, supervisor
 from airflow_provider_seeany.xcoms.record import Claim, Owner
 from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY, bypasses_backend
-from airflow_provider_seeany.xcoms.result import FIELD_KEYS, has_backend
+from airflow_provider_seeany.xcoms.result import has_backend, result_keys
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 
 _FIRST = "return_value"
@@ -36,7 +36,6 @@ class TriggererXComs:
     few seconds only, hardly enough to clear a task and run it again, and the clock reveals a suspension.
 
     Whoever ``clears`` deletes the XComs of an earlier try, as Airflow does if a worker starts the wait.
-    ``return_value`` is deleted last: without it there is nothing of a result.
     """
 
     def __init__(self, task_instance: Any, *, clears: bool = False) -> None:
@@ -59,8 +58,7 @@ class TriggererXComs:
             # With the key of the record, which a triggerer that is restarted meanwhile needs.
             clearing = Claim(owner=self._owner, record=before.record, is_clearing=True)
             await self._xcom(PROGRESS_KEY).aset(msgspec.to_builtins(clearing))
-            records = [] if before.record is None else [before.record]
-            for key in (*FIELD_KEYS, *(link.xcom_key for link in RESULT_LINKS), *records, _FIRST, PROGRESS_KEY):
+            for key in result_keys(before.record):
                 await self._delete(key)
         self._clears = False
 

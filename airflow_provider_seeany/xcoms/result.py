@@ -12,7 +12,7 @@ import msgspec
 from airflow.providers.common.compat.sdk import XCom, conf
 from airflow.sdk.bases.xcom import BaseXCom
 
-from airflow_provider_seeany.links.task import links_of
+from airflow_provider_seeany.links.task import RESULT_LINKS, links_of
 from airflow_provider_seeany.xcoms.raw import RawXCom
 from airflow_provider_seeany.xcoms.record import Claim, Progress, Record
 from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY, bypasses_backend
@@ -25,6 +25,18 @@ if TYPE_CHECKING:
 
 FIELD_KEYS = ("video_url", "cost", "result_urls")
 """The fields that get XComs of their own, under their names; ``return_value`` has all of them."""
+
+
+def result_keys(record: str | None) -> tuple[str, ...]:
+    """
+    Return the keys of all that a result may have, in the order in which they are deleted one by one.
+
+    ``return_value`` is last of the values: without it there is nothing of a result.
+
+    :param record: the key of its record, if it has one.
+    """
+    links = (link.xcom_key for link in RESULT_LINKS)
+    return (*FIELD_KEYS, *links, *([] if record is None else [record]), "return_value", PROGRESS_KEY)
 
 
 def field_xcoms(task: SeeAnyTask) -> dict[str, Any]:

@@ -170,14 +170,14 @@ def resume(wait: RegisteredWait, outcome: Finished) -> bool:
         if not has_ended:
             session.rollback()
             return False
-        query = select(TaskInstance.start_date).where(TaskInstance.id == wait.task_instance_id)
-        began = session.scalar(query)
-    if task is not None:
-        # Otherwise a worker ends the wait, and counts it.
-        assert wait.arguments is not None
-        record = Record.of_task(task, conn_id=wait.registration.seeany_conn_id)
-        mode = metrics.mode_of_deferral(began_in_trigger=wait.arguments.start_from_trigger)
-        metrics.wait_ended(record, mode=mode, seconds=time.time() - began.timestamp() if began else None)
+        if task is None:
+            # A worker ends the wait, and counts it.
+            return True
+        began = session.scalar(select(TaskInstance.start_date).where(TaskInstance.id == wait.task_instance_id))
+    assert wait.arguments is not None
+    record = Record.of_task(task, conn_id=wait.registration.seeany_conn_id)
+    mode = metrics.mode_of_deferral(began_in_trigger=wait.arguments.start_from_trigger)
+    metrics.wait_ended(record, mode=mode, seconds=time.time() - began.timestamp() if began else None)
     return True
 
 
