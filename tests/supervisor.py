@@ -45,9 +45,6 @@ class Supervisor:
         """Handle a trigger's message."""
         return self.send(message)
 
-    async def log_read(self) -> None:
-        """Read what was logged."""
-
     async def succeed(self, success: Success) -> bool:
         """End the task instance as its thread does, if it is deferred in this try."""
         if self.state != "deferred" or self.try_id not in (None, str(success.task_instance_id)):

@@ -74,9 +74,13 @@ class SeeAnyPlugin(AirflowPlugin):
         if _runs("triggerer"):
             # Where the internals of this Airflow differ, it builds the API in its loop.
             with _warned("The triggerer's in-process API cannot be built in advance"):
-                from airflow_provider_seeany.triggers.supervisor_api import prepare
+                from airflow_provider_seeany.triggers import supervisor_api
 
-                prepare()
+                supervisor_api.prepare()
+            with _warned("The last lines of a wait may be missing in the log of its task"):
+                from airflow_provider_seeany.triggers import supervisor_log
+
+                supervisor_log.prepare()
         if _runs("scheduler"):
             with _warned("Each worker imports the provider anew"):
                 from airflow_provider_seeany.plugins.preload import preload_for_workers

@@ -187,12 +187,7 @@ class BaseSeeAnyTrigger(BaseTrigger):
         return expected_seconds(self.expected_duration, self.log)
 
     async def _reported(self, wait: Awaitable[End]) -> End | Misconfigured | BadId | Crashed:
-        """Return the outcome of a wait, also if that is an exception, once what was logged of it was read."""
-        outcome = await self._caught(wait)
-        await supervisor_api.log_read()
-        return outcome
-
-    async def _caught(self, wait: Awaitable[End]) -> End | Misconfigured | BadId | Crashed:
+        """Return the outcome of a wait, also if that is an exception."""
         try:
             return await wait
         except (*CONNECTION_ERRORS, BadSettings) as error:

@@ -5,7 +5,7 @@ Triggers cannot use Airflow's database. With Airflow's own means, a trigger that
 messages, or in an event of which Airflow stores each XCom in a transaction of its own: a triggerer that is killed in
 between leaves a part of it. The supervisor handles one message per turn of its loop, and in each turn it looks for
 triggers to start and to end, which takes longer than the message: the ends of many waits queue. Here an end is one
-message and one transaction, past that loop. Before it, a wait waits until that loop has read what it logged.
+message and one transaction, past that loop.
 """
 
 from __future__ import annotations
@@ -50,8 +50,7 @@ class Success(msgspec.Struct, frozen=True, array_like=True):
 
 class _Request(msgspec.Struct, array_like=True):
     id: int
-    success: Success | None
-    """Without one the triggers wait until their log was read."""
+    success: Success
 
 
 class _Response(msgspec.Struct, array_like=True):
@@ -86,17 +85,6 @@ class TriggerChannel:
 
         :raises ChannelError: if the supervisor could not do it, or no longer responds.
         """
-        return await self._response(success)
-
-    async def log_read(self) -> None:
-        """
-        Return when the supervisor has read what was logged before.
-
-        :raises ChannelError: if it no longer responds.
-        """
-        await self._response(None)
-
-    async def _response(self, success: Success | None) -> bool:
         if self._reading.done():
             raise ChannelError(_CLOSED)
         if self._is_stuck:
@@ -136,20 +124,14 @@ class TriggerChannel:
                     future.set_exception(ChannelError(_CLOSED))
 
 
-def serve(
-    connected: socket.socket, *, succeed: Callable[[Success], bool], wait_until_log_is_read: Callable[[], None]
-) -> None:
+def serve(connected: socket.socket, succeed: Callable[[Success], bool]) -> None:
     """Do what triggers request over a connected socket, one after the other, until it is closed."""
     decoder, received = msgspec.msgpack.Decoder(_Request), connected.makefile("rb")
     try:
         while len(head := received.read(_LENGTH.size)) == _LENGTH.size:
             request = decoder.decode(received.read(*_LENGTH.unpack(head)))
             try:
-                if request.success is None:
-                    wait_until_log_is_read()
-                    response = _Response(request.id)
-                else:
-                    response = _Response(request.id, succeed(request.success))
+                response = _Response(request.id, succeed(request.success))
             except Exception as error:
                 log.exception("A SeeAny wait could not be ended")
                 response = _Response(request.id, error=f"{type(error).__name__}: {error}")

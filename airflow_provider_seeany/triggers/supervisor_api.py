@@ -26,8 +26,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
-from airflow_provider_seeany.triggers.supervisor_log import LogReader
-
 if TYPE_CHECKING:
     from airflow.api_fastapi.execution_api.app import InProcessExecutionAPI
 
@@ -54,10 +52,8 @@ def prepare() -> None:
 
     runner: Any = triggerer_job_runner
     _builder = Builder(runner.in_process_api_server)
-    make_reader = _builder.log_reader.of(runner.make_buffered_socket_reader)
-    # Airflow calls these functions once each, for a new API and for a new reader of the log: the only way to hand it
-    # others.
-    runner.in_process_api_server, runner.make_buffered_socket_reader = _builder.api, make_reader
+    # Airflow calls this function once, for a new API: the only way to hand it one that is built.
+    runner.in_process_api_server = _builder.api
     # After the fork, because the child of a process with threads can inherit a lock that is never released.
     os.register_at_fork(after_in_parent=_builder.start)
 
@@ -87,15 +83,6 @@ def channel() -> TriggerChannel | None:
     return builder.channel if builder is not None else None
 
 
-async def log_read() -> None:
-    """Return when the supervisor has read what was logged here before; at once if there is no channel to it."""
-    from airflow_provider_seeany.triggers.channel import ChannelError
-
-    if (to_supervisor := channel()) is not None:
-        with suppress(ChannelError):
-            await to_supervisor.log_read()
-
-
 def _inherited() -> Builder | None:
     """Return the builder whose thread runs in the parent of this process, if there is one."""
     # With [core] lazy_load_plugins = False Airflow may load plugins in the child only: no thread runs for that builder.
@@ -107,7 +94,6 @@ class Builder:
 
     def __init__(self, make: Callable[[], InProcessExecutionAPI]) -> None:
         self.pid = os.getpid()
-        self.log_reader = LogReader()
         self._make = make
         self._lock = Lock()
         self._api: InProcessExecutionAPI | None = None
@@ -166,11 +152,7 @@ class Builder:
         if response == _BUILT_AND_SERVES:
             from airflow_provider_seeany.triggers.channel import serve
 
-            serve(
-                self._supervisor_end,
-                succeed=end_as_success,
-                wait_until_log_is_read=self.log_reader.wait_until_read,
-            )
+            serve(self._supervisor_end, end_as_success)
 
     async def _request_api(self) -> None:
         loop = asyncio.get_running_loop()

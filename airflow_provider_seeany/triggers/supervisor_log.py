@@ -1,72 +1,86 @@
 """
-Reads what triggers log as fast as they log it, so that the last lines of a wait reach the log of its task.
+Lets the triggerer's supervisor read what its triggers logged before it reads that they have finished.
 
-What a trigger logs goes through a socket to the triggerer's supervisor. That writes it to the log of the trigger's task
-until it learns that the trigger has finished, and what it reads later to its own log. In each turn of its loop Airflow
-reads 4 KiB, some ten lines: when many waits end at once, their last lines are read too late; and once the socket is
-full, no trigger continues.
+What a trigger logs goes through a socket to the supervisor, which writes it to the log of the trigger's task; but to
+its own log once a message has told that the trigger has finished. In each turn of its loop it reads 4 KiB of log, some
+ten lines, and one message, in no certain order: if many waits end at once, or a turn takes long, the last lines of a
+wait are read too late. So all that was logged before a message is read first here.
 """
 
 from __future__ import annotations
 
+import logging
+import selectors
 import socket
-from collections.abc import Callable, Generator
-from threading import Condition
+from collections.abc import Callable
+from typing import Any
 
-BUFFER_SIZE = 256 * 1024
-"""As much as Linux lets a socket hold, unless it is configured otherwise."""
+log = logging.getLogger(__name__)
 
-MAX_SECONDS = 10.0
-"""Maximum seconds that an end waits for the supervisor's loop to read the log."""
+_MAX_READS = 1000
+"""Maximum number of reads before a message, so that a trigger that logs without end does not block the loop."""
 
-OnClose = Callable[[socket.socket], None]
-Reader = tuple[Callable[[socket.socket], bool], OnClose]
+
+def prepare() -> None:
+    """Install it: called in a triggerer's supervisor before it starts its loop."""
+    from airflow.jobs import triggerer_job_runner
+
+    runner: Any = triggerer_job_runner
+    runner.TriggerRunnerSupervisor = reading_log_first(runner.TriggerRunnerSupervisor)
+
+
+def reading_log_first(base: Any) -> Any:
+    """Return a subclass of Airflow's ``TriggerRunnerSupervisor`` that reads the log before each message."""
+
+    class Supervisor(base):  # type: ignore[misc]
+        log_reader: LogReader | None = None
+
+        def _register_pipe_readers(self, *args: Any, **kwargs: Any) -> None:
+            super()._register_pipe_readers(*args, **kwargs)
+            try:
+                (connected,) = (each for each, name in self._open_sockets.items() if name == "logs")
+                read, on_close = self.selector.get_key(connected).data
+                reader = LogReader(connected, read)
+                self.selector.modify(connected, selectors.EVENT_READ, (reader.read_some, on_close))
+                self.log_reader = reader
+            except Exception as error:
+                # The internals of this Airflow differ: it reads the log in its own time.
+                log.warning("The last lines of a wait may be missing in the log of its task: %r", error)
+
+        def _handle_request(self, *args: Any, **kwargs: Any) -> None:
+            if self.log_reader is not None:
+                self.log_reader.read_all()
+            super()._handle_request(*args, **kwargs)
+
+    return Supervisor
 
 
 class LogReader:
-    """The supervisor's reader of what its triggers log, and a thread's view of it."""
+    """
+    The log of the triggers, as the supervisor reads it.
 
-    def __init__(self) -> None:
-        self._changed = Condition()
-        self._begun = 0
-        """How many reads have begun."""
-        self._begun_when_stuck: int | None = None
-        """The same when the supervisor's loop was last found to be stuck: until it reads again, nobody waits."""
-        self._socket: socket.socket | None = None
+    :param connected: the socket.
+    :param read: Airflow's own reader of a part: blocks if there is nothing to read, and returns ``False`` at the end.
+    """
 
-    def of(self, make: Callable[..., Reader]) -> Callable[..., Reader]:
-        """Return a function to replace Airflow's ``make_buffered_socket_reader``, which it uses."""
+    def __init__(self, connected: socket.socket, read: Callable[[socket.socket], bool]) -> None:
+        self._connected = connected
+        self._read = read
 
-        def make_reader(lines: Generator[None, bytes | bytearray, None], on_close: OnClose) -> Reader:
-            read, on_close = make(lines, on_close=on_close, buffer_size=BUFFER_SIZE)
+    def read_some(self, _: socket.socket) -> bool:
+        """Read a part, unless all was read since the loop saw that there is something; return ``False`` at the end."""
+        return not self._has_unread() or self._read(self._connected)
 
-            def read_all(connected: socket.socket) -> bool:
-                with self._changed:
-                    self._socket = connected
-                    self._begun += 1
-                is_open = read(connected)
-                with self._changed:
-                    self._changed.notify_all()
-                return is_open
-
-            return read_all, on_close
-
-        return make_reader
-
-    def wait_until_read(self) -> None:
-        """Return when the supervisor has read all that was logged before, or its loop seems to be stuck."""
-        with self._changed:
-            before = self._begun
-            if before == self._begun_when_stuck:
+    def read_all(self) -> None:
+        """Read what was logged until now."""
+        for _ in range(_MAX_READS):
+            if not self._has_unread() or not self._read(self._connected):
                 return
-            # A read that began since then has all of it; one that had begun may have.
-            if not self._changed.wait_for(lambda: self._begun > before or self._is_empty(), MAX_SECONDS):
-                self._begun_when_stuck = before
 
-    def _is_empty(self) -> bool:
-        if self._socket is None:
-            return False
+    def _has_unread(self) -> bool:
+        """Return whether there is something to read, if only the end."""
         try:
-            return not self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except OSError:  # nothing to read, or nobody left to write it
-            return True
+            self._connected.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        return True

@@ -233,11 +233,6 @@ def counted(called_back: CalledBack) -> Counted:
     return Counted.by(called_back.statsd, simulators)
 
 
-def triggerer_log(airflow: LocalAirflow) -> str:
-    """Return what the triggerer has logged by itself, not into the log of a trigger."""
-    return airflow.log_files()["triggerer"].read_text(encoding="utf-8", errors="replace")
-
-
 class FinishedRun:
     """What a DAG run that has ended left: requested once, as nothing changes any more."""
 
@@ -265,10 +260,6 @@ class FinishedRun:
         records = [decode_json(value) for key, value in kept.items() if FIRST_KEY <= key < LAST_KEY]
         assert len(records) <= 1, kept
         return records[0] if records else kept.get("_seeany")
-
-    def triggerer_log(self) -> str:
-        """Return the triggerer's own log."""
-        return triggerer_log(self._airflow)
 
     def tab(self, task_id: str) -> dict[str, Any]:
         """Return what the tab on a task instance shows."""

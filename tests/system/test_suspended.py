@@ -16,7 +16,7 @@ from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY
 from local_airflow import DagRun, LocalAirflow
 from local_airflow.client import wait_until
 from tests.hostile import HostileServer, Responder, after, in_background, once, reply
-from tests.system.conftest import FinishedRun, triggerer_log
+from tests.system.conftest import FinishedRun
 from tests.system.suspended import ALL, WAITS, batch_ids, seeany_task_id
 
 pytestmark = [
@@ -124,6 +124,11 @@ def suspend_and_resume(airflow: LocalAirflow, api: HostileServer) -> Kept:
     kept.after = {task_id: finished.all_xcoms(task_id) for task_id in ALL}
     kept.links = {task_id: finished.links(task_id) for task_id in WAITS}
     return kept
+
+
+def triggerer_log(airflow: LocalAirflow) -> str:
+    """Return what the triggerer has logged by itself, not into the log of a trigger."""
+    return airflow.log_files()["triggerer"].read_text(encoding="utf-8", errors="replace")
 
 
 def _wait_until_all_are_shown(airflow: LocalAirflow, run: DagRun) -> None:

@@ -25,13 +25,8 @@ class Thread:
     def __init__(self) -> None:
         self.received: list[Success] = []
         self.succeed: Callable[[Success], bool] = lambda _: True
-        self.log_is_read = threading.Event()
-        self.log_is_read.set()
 
-    def serve(self, connected: socket.socket) -> None:
-        serve(connected, succeed=self._succeed, wait_until_log_is_read=lambda: self.log_is_read.wait(20) and None)
-
-    def _succeed(self, success: Success) -> bool:
+    def __call__(self, success: Success) -> bool:
         self.received.append(success)
         return self.succeed(success)
 
@@ -46,7 +41,7 @@ def ends(supervisor: Thread) -> Iterator[tuple[socket.socket, socket.socket]]:
     """Both ends of a socket pair; a thread serves the first one."""
     served, connected = socket.socketpair()
     connected.setblocking(False)
-    thread = threading.Thread(target=supervisor.serve, args=(served,))
+    thread = threading.Thread(target=serve, args=(served, supervisor))
     thread.start()
     yield served, connected
     connected.close()
@@ -73,21 +68,6 @@ async def test_the_thread_is_given_the_success_and_says_whether_it_ended_the_tas
 
     assert await channel.succeed(Success(TRY, 7, xcoms)) == has_ended
     assert supervisor.received == [Success(TRY, 7, xcoms)]
-
-
-async def test_a_wait_learns_when_its_log_was_read(
-    ends: tuple[socket.socket, socket.socket], supervisor: Thread
-) -> None:
-    supervisor.log_is_read.clear()
-    channel = await TriggerChannel.over(ends[1])
-    log_read = asyncio.create_task(channel.log_read())
-    for _ in range(20):
-        await asyncio.sleep(0.001)
-    assert not log_read.done()
-
-    supervisor.log_is_read.set()
-    async with asyncio.timeout(20):
-        await log_read
 
 
 async def test_many_waits_that_end_at_once_get_their_own_answers_even_if_one_is_cancelled(

@@ -1,183 +1,145 @@
-"""What triggers log is read at once, however much it is, and a wait learns that it was."""
+"""What triggers logged is read before the supervisor handles a message, which may be that they have finished."""
 
 from __future__ import annotations
 
-import re
+import selectors
 import socket
 import threading
-import time
-from collections.abc import Callable, Generator, Iterator
-from types import SimpleNamespace
+from collections.abc import Generator, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from airflow.jobs import triggerer_job_runner
 from airflow.sdk.execution_time.supervisor import make_buffered_socket_reader
 
 from airflow_provider_seeany.triggers import supervisor_log
-from airflow_provider_seeany.triggers.supervisor_log import LogReader
-from tests.hostile import COMPLETED, HostileServer, Responder, reply, task
-from tests.recorded_log import RecordedLog
-from tests.supervisor import Supervisor
-from tests.waits import WORKER_FREE, batch_trigger, starts_triggers, task_trigger
 
 LINE = b'{"event": "%070d"}\n'
+FINISHED = b"finished"
 
 
-class Log:
-    """A triggerer's log: what its child writes, and the loop of its supervisor, which reads when a test wants."""
+class Base:
+    """As Airflow's supervisor reads: a part of the log and a message in each turn of its loop, in any order."""
 
-    def __init__(self, written: socket.socket, read: socket.socket) -> None:
-        self.written, self._read = written, read
-        self.lines: list[bytes] = []
-        self.reader = LogReader()
-        self._read_all, _ = self.reader.of(make_buffered_socket_reader)(self._append(), on_close=lambda _: None)
-        self.during_read: Callable[[], object] = lambda: None
+    def __init__(self) -> None:
+        self.selector = selectors.DefaultSelector()
+        self._open_sockets: dict[socket.socket, str] = {}
+        self.read: list[bytes] = []
 
-    def _append(self) -> Generator[None, bytes | bytearray, None]:
+    def _register_pipe_readers(self, requests: socket.socket, logs: socket.socket) -> None:
+        self._open_sockets |= {requests: "requests", logs: "logs"}
+        reader = make_buffered_socket_reader(self._lines(), on_close=lambda _: None)
+        self.selector.register(logs, selectors.EVENT_READ, reader)
+
+    def _lines(self) -> Generator[None, bytes | bytearray, None]:
         while True:
-            line = yield
-            self.during_read()
-            self.lines.append(bytes(line))
+            self.read.append(bytes((yield)))
 
-    def turn(self) -> None:
-        """Read what there is, as the supervisor's loop does in a turn."""
-        self._read_all(self._read)
-
-    def waits(self) -> threading.Thread:
-        """Begin to wait until all is read."""
-        thread = threading.Thread(target=self.reader.wait_until_read, daemon=True)
-        thread.start()
-        return thread
+    def _handle_request(self, message: bytes) -> None:
+        self.read.append(message)
 
 
 @pytest.fixture
-def log() -> Iterator[Log]:
+def sockets() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """What triggers log to, and where the supervisor reads it."""
     written, read = socket.socketpair()
     with written, read:
-        yield Log(written, read)
+        yield written, read
 
 
-def test_one_turn_reads_the_last_lines_of_many_waits(log: Log) -> None:
-    lines = [LINE % number for number in range(100)]
-    for line in lines:
-        log.written.sendall(line)
-
-    log.turn()
-
-    assert log.lines == lines
+@pytest.fixture
+def supervisor(sockets: tuple[socket.socket, socket.socket]) -> Any:
+    made = supervisor_log.reading_log_first(Base)()
+    made._register_pipe_readers(requests=sockets[0], logs=sockets[1])
+    return made
 
 
-def test_nobody_waits_for_what_was_read(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor_log, "MAX_SECONDS", 3600)
-    log.written.sendall(LINE % 1)
-    log.turn()
+def turn(supervisor: Any) -> None:
+    """Read what is ready, as the loop does; fail if that blocks."""
 
-    log.reader.wait_until_read()
+    def read() -> None:
+        for key, _ in supervisor.selector.select(0):
+            assert key.data[0](key.fileobj)
 
-
-def test_a_wait_waits_until_its_last_line_is_read(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor_log, "MAX_SECONDS", 3600)
-    log.written.sendall(LINE % 1)
-    log.turn()
-    log.written.sendall(LINE % 2)
-    waiting = log.waits()
-    waiting.join(0.05)
-    assert waiting.is_alive()
-
-    log.turn()
-
-    waiting.join(20)
-    assert not waiting.is_alive()
-    assert log.lines[-1] == LINE % 2
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive()
 
 
-def test_a_read_that_began_before_the_wait_is_enough_if_it_reads_the_line(
-    log: Log, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("count", [0, 1, 1000], ids=["none", "one", "more than Airflow reads in a turn"])
+def test_all_that_was_logged_before_a_message_is_read_before_it(
+    supervisor: Any, sockets: tuple[socket.socket, socket.socket], count: int
 ) -> None:
-    monkeypatch.setattr(supervisor_log, "MAX_SECONDS", 3600)
-    waiting: list[threading.Thread] = []
-    log.during_read = lambda: waiting.append(log.waits())
-    log.written.sendall(LINE % 1)
+    lines = [LINE % number for number in range(count)]
+    sockets[0].setblocking(False)
+    with suppress(BlockingIOError):  # some systems hold less
+        sent = 0
+        for line in lines:
+            sockets[0].sendall(line)
+            sent += 1
 
-    log.turn()
+    supervisor._handle_request(FINISHED)
 
-    waiting[0].join(20)
-    assert not waiting[0].is_alive()
+    assert supervisor.read == [*lines[:sent], FINISHED]
 
 
-def test_a_loop_that_is_stuck_delays_one_wait_and_no_other_until_it_reads_again(
-    log: Log, monkeypatch: pytest.MonkeyPatch
+def test_the_loop_goes_on_if_a_message_had_the_log_read_that_it_was_about_to_read(
+    supervisor: Any, sockets: tuple[socket.socket, socket.socket]
 ) -> None:
-    log.written.sendall(LINE % 1)
-    monkeypatch.setattr(supervisor_log, "MAX_SECONDS", 0.01)
-    log.reader.wait_until_read()
-    monkeypatch.setattr(supervisor_log, "MAX_SECONDS", 3600)
+    sockets[0].sendall(LINE % 1)
+    ((key, _),) = supervisor.selector.select(0)
+    supervisor._handle_request(FINISHED)
 
-    log.reader.wait_until_read()
+    reading = threading.Thread(target=key.data[0], args=(key.fileobj,), daemon=True)
+    reading.start()
+    reading.join(20)
 
-    log.turn()
-    log.written.sendall(LINE % 2)
-    waiting = log.waits()
-    waiting.join(0.05)
-    assert waiting.is_alive()
-    log.turn()
-    waiting.join(20)
-    assert not waiting.is_alive()
+    assert not reading.is_alive(), "it waits for another line"
+    sockets[0].sendall(LINE % 2)
+    turn(supervisor)
+    assert supervisor.read == [LINE % 1, FINISHED, LINE % 2]
 
 
-def test_triggers_that_have_gone_are_not_waited_for(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor_log, "MAX_SECONDS", 3600)
-    log.written.close()
-    log.turn()
-
-    log.reader.wait_until_read()
-
-
-WAITS: dict[str, Callable[[], Any]] = {
-    "classic": lambda: task_trigger("x", deadline=time.time() + 20),
-    "classic, ends here": lambda: task_trigger("x", deadline=time.time() + 20, end_from_trigger=True),
-    "worker-free": lambda: task_trigger("x", deadline=time.time() + 20, **WORKER_FREE),
-    "batch": lambda: batch_trigger(["x"], deadline=time.time() + 20),
-}
-ENDS: dict[str, tuple[Responder, str]] = {
-    "completed": (reply(200, {**COMPLETED, "id": "x"}), "completed|1 of 1 done"),
-    "failed": (task(status="failed"), "failed"),
-}
-
-
-@starts_triggers
-@pytest.mark.parametrize("end", ENDS)
-@pytest.mark.parametrize("name", WAITS)
-async def test_what_a_wait_logs_of_its_end_is_read_before_airflow_learns_of_the_end(
-    supervisor: Supervisor,
-    hostile: HostileServer,
-    connect: Callable[..., None],
-    name: str,
-    end: str,
+def test_the_end_of_the_log_is_the_loop_s_to_notice(
+    supervisor: Any, sockets: tuple[socket.socket, socket.socket]
 ) -> None:
-    connect(host=hostile.url)
-    response, last_words = ENDS[end]
-    hostile.script(response)
-    read: list[tuple[str | None, str]] = []
+    sockets[0].sendall(LINE % 1)
+    sockets[0].close()
+    supervisor._handle_request(FINISHED)
+    assert supervisor.read == [LINE % 1, FINISHED]
 
-    async def log_read() -> None:
-        read.append((supervisor.state, log.text))
+    ((key, _),) = supervisor.selector.select(0)
+    assert not key.data[0](key.fileobj)
 
-    supervisor.log_read = log_read  # type: ignore[method-assign]
-    waiting = WAITS[name]()
-    waiting._log = log = RecordedLog()
-    waiting.task_instance = SimpleNamespace(
-        dag_id="dag",
-        task_id="wait",
-        run_id="run",
-        map_index=-1,
-        id="019a0000-0000-7000-8000-000000000001",
-        try_number=1,
-    )
 
-    async for _ in waiting.run():
-        assert read
+def test_where_the_log_is_not_found_airflow_reads_it_in_its_own_time(
+    sockets: tuple[socket.socket, socket.socket], caplog: pytest.LogCaptureFixture
+) -> None:
+    class Different(Base):
+        def _register_pipe_readers(self, requests: socket.socket, logs: socket.socket) -> None:
+            super()._register_pipe_readers(requests, logs)
+            self._open_sockets.clear()
 
-    ((state, text),) = read
-    assert state == "deferred"
-    assert re.search(last_words, text)
+    different = supervisor_log.reading_log_first(Different)()
+    different._register_pipe_readers(*sockets)
+    different._handle_request(FINISHED)
+
+    assert different.read == [FINISHED]
+    assert "may be missing" in caplog.text
+    sockets[0].sendall(LINE % 1)
+    turn(different)
+    assert different.read == [FINISHED, LINE % 1]
+
+
+def test_airflow_s_triggerer_uses_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    airflow_s = triggerer_job_runner.TriggerRunnerSupervisor
+    monkeypatch.setattr(triggerer_job_runner, "TriggerRunnerSupervisor", airflow_s)
+
+    supervisor_log.prepare()
+
+    used = triggerer_job_runner.TriggerRunnerSupervisor
+    assert issubclass(used, airflow_s)
+    for method in ("_register_pipe_readers", "_handle_request"):
+        assert getattr(used, method) is not getattr(airflow_s, method)
