@@ -16,8 +16,6 @@ from airflow_provider_seeany.xcoms.record_key import PROGRESS_KEY, bypasses_back
 from airflow_provider_seeany.xcoms.result import has_backend, result_keys
 from airflow_provider_seeany.xcoms.task_instance import TaskInstanceKey
 
-_FIRST = "return_value"
-
 CHECK_VALID_FOR = 5.0
 """Seconds after which a write needs another check; one for each would triple the messages of a busy triggerer."""
 
@@ -91,12 +89,9 @@ class TriggererXComs:
 
     async def has_result(self) -> bool:
         """Return whether a result, or a part of it, was pushed, by any triggerer; without XComs it has links only."""
-        if await self._has_values():
+        if await self._xcom("return_value").aget() is not None:
             return True
         return any([await self._xcom(link.xcom_key).aget() is not None for link in RESULT_LINKS])
-
-    async def _has_values(self) -> bool:
-        return await self._xcom(_FIRST).aget() is not None
 
     @property
     def _owner(self) -> Owner:
