@@ -88,11 +88,11 @@ def succeed(session: Session, deferral: Deferral, xcoms: Mapping[str, Any]) -> b
     end = end.values(state=TaskInstanceState.SUCCESS, trigger_id=None, end_date=now, updated_at=now)
     if changed_rows(session, TaskInstance.duration_expression_update(now, end, session.get_bind())) != 1:
         return False
-    replace_result(session, deferral.task_instance_id, xcoms)
+    _replace_result(session, deferral.task_instance_id, xcoms)
     return True
 
 
-def replace_result(session: Session, task_instance_id: Any, xcoms: Mapping[str, Any]) -> None:
+def _replace_result(session: Session, task_instance_id: Any, xcoms: Mapping[str, Any]) -> None:
     """
     Push the XComs of a result in place of those of another one, such as an earlier try's.
 
@@ -110,8 +110,3 @@ def replace_result(session: Session, task_instance_id: Any, xcoms: Mapping[str, 
     session.add_all(
         XComModel(dag_run_id=dag_run_id, key=name, value=value, **key.columns()) for name, value in xcoms.items()
     )
-
-
-def reuses_trigger_ids(session: Session) -> bool:
-    """Return whether this database gives the id of a deleted trigger to the next one."""
-    return session.get_bind().dialect.name == "sqlite"

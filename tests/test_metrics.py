@@ -18,7 +18,6 @@ from airflow.providers.common.compat.sdk import (
     Stats,
     TaskDeferred,
 )
-from airflow.triggers.base import TaskSuccessEvent
 from fastapi.testclient import TestClient
 
 from airflow_provider_seeany import metrics
@@ -30,6 +29,7 @@ from airflow_provider_seeany.operators.submit import SeeAnySubmitOperator
 from airflow_provider_seeany.operators.task import SeeAnyTaskResultOperator
 from airflow_provider_seeany.sensors.batch import SeeAnyTaskBatchSensor
 from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
+from airflow_provider_seeany.triggers.supervisor import ENDED
 from airflow_provider_seeany.web.app import create_app
 from airflow_provider_seeany.web.callback import routes
 from airflow_provider_seeany.web.callback.handler import AssetStatus, CallbackResult, CallbackStatus
@@ -241,7 +241,7 @@ async def test_a_wait_without_a_worker_is_counted_in_the_triggerer(
 ) -> None:
     hostile.script(task(status="processing"), reply(200, {**COMPLETED, "id": "x"}))
 
-    assert isinstance(await end_of(do_xcom_push=do_xcom_push), TaskSuccessEvent)
+    assert (await end_of(do_xcom_push=do_xcom_push)).payload == ENDED
 
     requests = f"seeany.requests,{CONNECTION},mode=worker_free:2|c"
     assert without_duration(statsd.lines()) == sorted([*completed("worker_free"), requests])
@@ -256,7 +256,7 @@ async def test_a_wait_that_another_triggerer_has_ended_is_not_counted_again(
     assert len(statsd.counted("wait.completed")) == 1
 
     hostile.script(reply(200, {**COMPLETED, "id": "x"}))
-    assert not isinstance(await end_of(), TaskSuccessEvent)
+    assert (await end_of()).payload != ENDED
 
     assert statsd.counted("wait.*") == []
 

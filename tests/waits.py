@@ -93,6 +93,15 @@ def wait(kind: type[BaseTaskWaitOperator], seeany_task_id: Any = "x", **more: An
     return waiting
 
 
+def mapped_wait(kind: type[BaseTaskWaitOperator], seeany_task_id: Any = "x", **more: Any) -> Any:
+    """Return a wait as a worker makes it of a mapped one."""
+    with nullcontext() if DagContext.get_current() else DAG("waits", schedule=None):
+        mapped = cast(Any, kind).partial(**{"task_id": "wait", **more}).expand(seeany_task_id=[seeany_task_id])
+    waiting = mapped.unmap({"seeany_task_id": seeany_task_id})
+    waiting._cached_logger = logging.getLogger("tests.waits")
+    return waiting
+
+
 def interval(kind: type[BaseTaskWaitOperator], seconds: Any) -> dict[str, Any]:
     """Return the parameter that says how often to poll."""
     return {"poke_interval" if kind is SeeAnyTaskSensor else "poll_interval": seconds}

@@ -73,14 +73,12 @@ class SeeAnyPlugin(AirflowPlugin):
         # Not by a listener: as soon as there is one, Airflow rejects every DAG that uses `end_from_trigger`.
         if _runs("triggerer"):
             # Where the internals of this Airflow differ, it builds the API in its loop.
-            with _warned("The triggerer's in-process API cannot be built in advance"):
-                from airflow_provider_seeany.triggers import supervisor_api
+            with _warned("The triggerer's in-process API cannot be built in advance, and SeeAny waits end in workers"):
+                from airflow_provider_seeany.triggers import supervisor, supervisor_api
 
+                # First, as triggers end no task without it.
+                supervisor.prepare()
                 supervisor_api.prepare()
-            with _warned("The last lines of a wait may be missing in the log of its task"):
-                from airflow_provider_seeany.triggers import supervisor_log
-
-                supervisor_log.prepare()
         if _runs("scheduler"):
             with _warned("Each worker imports the provider anew"):
                 from airflow_provider_seeany.plugins.preload import preload_for_workers

@@ -168,13 +168,7 @@ class Builder:
 
 
 def end_as_success(success: Success) -> bool:
-    """
-    End a task instance as a success; return whether it was still deferred with this trigger.
-
-    On SQLite, which no production has, it only gets its XComs here, and is ended by the event that the trigger fires
-    next. Ended before, it would lose its trigger, whose id the next wait could have by then, and the event would end
-    that.
-    """
+    """End a task instance as a success; return whether it was still deferred with this trigger."""
     from airflow.utils.retries import run_with_db_retries
 
     from airflow_provider_seeany import database
@@ -183,8 +177,5 @@ def end_as_success(success: Success) -> bool:
     has_ended = False
     for attempt in run_with_db_retries():
         with attempt, database.open_session() as session:
-            if not database.reuses_trigger_ids(session):
-                has_ended = database.succeed(session, deferral, success.xcoms)
-            elif has_ended := database.lock(session, deferral) is not None:
-                database.replace_result(session, deferral.task_instance_id, success.xcoms)
+            has_ended = database.succeed(session, deferral, success.xcoms)
     return has_ended

@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
-from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
+from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_seeany import metrics
 from airflow_provider_seeany.api.clock import ForwardClock
@@ -31,6 +31,7 @@ from airflow_provider_seeany.triggers.base import (
     sleep_until,
 )
 from airflow_provider_seeany.triggers.channel import Success
+from airflow_provider_seeany.triggers.supervisor import ENDED
 from airflow_provider_seeany.triggers.xcoms import NotOwned
 from airflow_provider_seeany.xcoms.record import Record
 from airflow_provider_seeany.xcoms.result import has_backend, result_xcoms
@@ -178,9 +179,8 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
             if await self._changed(self._succeeded(task)):
                 record = Record.of_task(task, conn_id=self.seeany_conn_id)
                 metrics.wait_ended(record, mode=self._mode, seconds=time.time() - self._began())
-                # Without an event Airflow would call the trigger failed. This one finds nothing left to end, unless the
-                # database is SQLite.
-                return TaskSuccessEvent()
+                # Without an event Airflow would call the trigger failed.
+                return TriggerEvent(ENDED)
         else:
             # If Airflow did not let it before.
             await self._changed(self.xcoms.clear_earlier())

@@ -91,26 +91,24 @@ class StartsFromTrigger(BaseOperator):
     @property
     def began_in_trigger(self) -> bool:
         """Whether Airflow has started this wait without a worker, of a task that a worker resumes."""
-        return self._written is not None and self._written.start_from_trigger
+        return bool(self._written.start_from_trigger)
 
     @cached_property
     def ends_in_trigger(self) -> bool:
         """Whether the trigger of this wait, which a worker is about to defer, ends it if it succeeds."""
-        written = self._written
-        reason = "it is mapped" if written is None else worker_needed_to_end(written)
+        reason = worker_needed_to_end(self._written)
         if reason is not None:
             self.log.debug("This wait also ends in a worker: %s", reason)
         return reason is None
 
     @property
-    def _written(self) -> StartsFromTrigger | None:
-        """The task as the DAG has it, as in a worker its templates are rendered; ``None`` if it is mapped."""
+    def _written(self) -> StartsFromTrigger:
+        """The task as the DAG has it, as in a worker its templates are rendered; a mapped one as the worker made it."""
         written = self.dag.task_dict.get(self.task_id) if self.has_dag() else None  # type: ignore[no-untyped-call]
-        return written if isinstance(written, StartsFromTrigger) else None
+        return written if isinstance(written, StartsFromTrigger) else self
 
     def log_why_worker(self) -> None:
         """Log why a wait that should be worker-free is in a worker, unless the DAG's author chose that."""
         if self.worker_free and self.deferrable:
-            reason = worker_needed_to_start(self._written or self)
-            reason = reason or "Airflow starts mapped tasks, and those of `dags test`, in a worker"
+            reason = worker_needed_to_start(self._written) or "Airflow starts the tasks of `dags test` in a worker"
             self.log.info("worker_free is on, but this wait starts in a worker: %s", reason)

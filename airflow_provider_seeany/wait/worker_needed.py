@@ -30,21 +30,22 @@ _KNOWN_OF_A_TASK = frozenset(
     """
     task_id task_group upstream_task_ids downstream_task_ids _dag is_setup is_teardown trigger_rule depends_on_past
     ignore_first_depends_on_past wait_for_past_depends_before_skipping wait_for_downstream start_date end_date
-    priority_weight weight_rule
+    priority_weight weight_rule _on_failure_fail_dagrun
     owner doc doc_md doc_json doc_yaml doc_rst _task_display_name
     email email_on_failure email_on_retry on_failure_callback on_retry_callback on_skipped_callback
     retries retry_delay retry_exponential_backoff max_retry_delay retry_policy soft_fail never_fail silent_fail
     executor executor_config queue run_as_user resources
     mode exponential_backoff max_wait
     params do_xcom_push allow_nested_operators _needs_expansion
+    waiting_ti is_resumed began _shows_at
     _BaseOperator__init_kwargs _BaseOperator__from_mapped _BaseOperator__instantiated _lock_for_execution
     _cached_logger _log
     """.split()  # noqa: SIM905  by lines it can be read
 )
 """
 Attributes that take no worker, line by line: applied by the scheduler; shown in the UI; used by a
-failure, which ends in a worker; where a worker would run; how a worker would poll; checked or applied here; Airflow's
-own bookkeeping.
+failure, which ends in a worker; where a worker would run; how a worker would poll; checked or applied here; what a wait
+keeps while a worker runs it; Airflow's own bookkeeping.
 """
 
 _KNOWN_OF_A_DAG = frozenset(
@@ -130,6 +131,8 @@ def _first_of(reasons: Callable[[Any], Iterator[str]], operator: Any) -> str | N
 
 
 def _reasons_to_start(operator: Any) -> Iterator[str]:
+    if getattr(operator, "_BaseOperator__from_mapped", False):
+        yield "Airflow starts mapped tasks in a worker"
     yield from _reasons(operator, TO_START)
     if not getattr(operator, "wait_for_completion", True):
         yield "wait_for_completion is off"
@@ -193,11 +196,13 @@ def _reasons_in_attributes(operator: Any, limits: Limits) -> Iterator[str]:
         yield f"its DAG has {name}, which a triggerer does not apply"
 
 
-def _unlike(thing: object, plain: dict[str, Any], known: frozenset[str]) -> Iterator[str]:
+def _unlike(thing: object, plain: object, known: frozenset[str]) -> Iterator[str]:
     """Yield the attributes that are not listed and differ from Airflow's default."""
+    not_there = object()
     for name, value in vars(thing).items():
         is_computed = isinstance(getattr(type(thing), name, None), cached_property)
-        if name not in known and not is_computed and (name not in plain or plain[name] != value):
+        # Airflow sets some of a mapped task that other tasks have of their class.
+        if name not in known and not is_computed and getattr(plain, name, not_there) != value:
             yield name
 
 
@@ -252,23 +257,23 @@ def _known_of(ours: type) -> frozenset[str]:
 
 
 @cache
-def _plain_task(is_sensor: bool) -> dict[str, Any]:
-    """Return the attributes of a task with Airflow's defaults."""
+def _plain_task(is_sensor: bool) -> BaseOperator:
+    """Return a task with Airflow's defaults."""
     from airflow.sdk.definitions._internal.contextmanager import DagContext
 
     plain_kind: type[BaseOperator] = BaseSensorOperator if is_sensor else BaseOperator
     # Else it would be part of the DAG that is being made.
     DagContext.push(None)  # type: ignore[arg-type]
     try:
-        return dict(vars(plain_kind(task_id="plain")))
+        return plain_kind(task_id="plain")
     finally:
         DagContext.pop()
 
 
 @cache
-def _plain_dag() -> dict[str, Any]:
-    """Return the attributes of a DAG with Airflow's defaults."""
-    return vars(DAG("plain", schedule=None))
+def _plain_dag() -> DAG:
+    """Return a DAG with Airflow's defaults."""
+    return DAG("plain", schedule=None)
 
 
 def as_template(operator: Any, field: str) -> object:

@@ -134,6 +134,6 @@ def test_a_triggerer_with_other_insides_loads_the_plugin_and_says_so(
 
     SeeAnyPlugin.on_load()
 
-    api, log = (record.getMessage() for record in caplog.records)
-    assert "in_process_api_server" in api
-    assert "TriggerRunnerSupervisor" in log
+    (line,) = caplog.messages
+    assert "SeeAny waits end in workers" in line
+    assert "TriggerRunnerSupervisor" in line

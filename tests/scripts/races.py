@@ -16,7 +16,7 @@ import msgspec
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.trigger import Trigger
 from airflow.models.xcom import XComModel
-from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
+from airflow.triggers.base import TriggerEvent
 from airflow.utils.session import create_session
 from sqlalchemy import delete, func, select, text
 
@@ -77,9 +77,6 @@ def poll(seeany_task_id: str, instance_id: Any, *, needs_worker: bool = False, u
     if not needs_worker:
         has_ended = end_as_success(Success(instance_id, trigger_id, {"return_value": PAYLOAD, "cost": 0.7}))
         how_long_a_poll_takes.append(time.monotonic() - began)
-        if has_ended:
-            with create_session(scoped=False) as session:
-                Trigger.submit_event(trigger_id, TaskSuccessEvent(), session=session)
         return has_ended
     with create_session(scoped=False) as session:
         event = TriggerEvent(msgspec.to_builtins(Finished(PAYLOAD)))

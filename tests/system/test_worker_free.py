@@ -49,11 +49,6 @@ def workers_started(run: FinishedRun, task_id: str, map_index: int | None = None
     return run.log(task_id, map_index).count("Filling up the DagBag")
 
 
-def ends_in_a_crowd(run: FinishedRun, task_id: str) -> bool:
-    """Return whether a wait that could end in the triggerer ended in a worker, as too many others ended there."""
-    return "Other waits end in this triggerer at this moment" in run.log(task_id)
-
-
 @each_pair
 def test_only_a_failure_starts_a_worker_to_end_the_wait(run_dag: RunDag, with_worker: Cell, without: Cell) -> None:
     classic = workers_started(run_dag(with_worker.dag_id), with_worker.task_id)
@@ -61,15 +56,15 @@ def test_only_a_failure_starts_a_worker_to_end_the_wait(run_dag: RunDag, with_wo
 
     # What the first poll in the worker finds out ends the classic wait there. An unknown task may be visible soon.
     takes_one = with_worker.outcome in ("completed", "partial", "unauthorized")
-    assert classic == (1 if takes_one and not ends_in_a_crowd(run_dag(with_worker.dag_id), with_worker.task_id) else 2)
+    assert classic == (1 if takes_one else 2)
     assert free == (0 if with_worker.outcome in ("completed", "partial") else 1)
 
 
 @pytest.mark.parametrize("dialect", ["v1", "developer"])
-def test_a_mapped_wait_ends_in_a_worker(run_dag: RunDag, dialect: str) -> None:
+def test_a_mapped_wait_that_succeeds_takes_one_worker(run_dag: RunDag, dialect: str) -> None:
     cell = Cell(dialect, "mapped", "completed")
 
-    assert workers_started(run_dag(cell.dag_id), cell.task_id) == 2
+    assert workers_started(run_dag(cell.dag_id), cell.task_id) == 1
 
 
 @each_failing_pair
@@ -187,7 +182,6 @@ def test_what_is_set_on_a_wait_does_the_same_wherever_it_ends(
         one["links"] = [bool(link) for link in cast(Any, one["links"]).values()]
     assert deferred == with_worker
     in_triggerer = name not in FAILING and (name in SAME_OPTIONS or name in STARTED_OPTIONS)
-    in_triggerer = in_triggerer and not ends_in_a_crowd(ways, f"{name}_deferred")
     assert workers_started(ways, f"{name}_deferred") == (1 if in_triggerer else 2)
 
 

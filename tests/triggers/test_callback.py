@@ -12,13 +12,13 @@ from uuid import UUID
 import pytest
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 from airflow.sdk.execution_time import task_runner
-from airflow.triggers.base import TaskSuccessEvent
 
 from airflow_provider_seeany.api.outcome import Finished, decode_outcome
 from airflow_provider_seeany.callback.registration import registration_key
 from airflow_provider_seeany.triggers import supervisor_api
 from airflow_provider_seeany.triggers import task as trigger_module
 from airflow_provider_seeany.triggers.channel import ChannelError, Success
+from airflow_provider_seeany.triggers.supervisor import ENDED
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from tests.hostile import COMPLETED, POLL_TIMEOUT, Caller, HostileServer, reply, task
 from tests.supervisor import Supervisor
@@ -163,7 +163,7 @@ async def test_without_a_worker_it_registers_before_it_polls(hostile: HostileSer
 
     event = await end_of(trigger(**WORKER_FREE))
 
-    assert isinstance(event, TaskSuccessEvent)
+    assert event.payload == ENDED
     assert [each.get(KEY) for each in xcoms] == [REGISTRATION]
     assert KEY not in supervisor.xcoms
     assert supervisor.xcoms["return_value"]["id"] == "x"
@@ -178,7 +178,7 @@ async def test_a_wait_from_a_worker_that_no_callback_ends_ends_in_the_triggerer(
 
     event = await end_of(trigger(end_from_trigger=True, first_poll_at=time.time()))
 
-    assert isinstance(event, TaskSuccessEvent)
+    assert event.payload == ENDED
     assert KEY not in supervisor.xcoms
     assert supervisor.xcoms["return_value"]["id"] == "x"
 

@@ -13,12 +13,13 @@ import pytest
 from airflow.providers.common.compat import sdk
 from airflow.sdk.bases.xcom import BaseXCom
 from airflow.sdk.execution_time import task_runner
-from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
+from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_seeany.api.task import SeeAnyTask
 from airflow_provider_seeany.callback.registration import CallbackRegistration, registration_key
 from airflow_provider_seeany.triggers import progress, xcoms
 from airflow_provider_seeany.triggers.channel import Success
+from airflow_provider_seeany.triggers.supervisor import ENDED
 from airflow_provider_seeany.triggers.xcoms import NotOwned, TriggererXComs
 from airflow_provider_seeany.xcoms import result
 from airflow_provider_seeany.xcoms.record import Claim
@@ -127,7 +128,7 @@ async def test_a_trigger_that_is_suspended_until_its_try_is_over_writes_no_resul
     async with asyncio.timeout(POLL_TIMEOUT):
         (event,) = [event async for event in waiting.run()]
 
-    assert not isinstance(event, TaskSuccessEvent)
+    assert event.payload != ENDED
     if before.get(PROGRESS_KEY) == claim(1, FIRST_TRY):
         # Nothing has run again yet, so its own progress may be renewed until Airflow cancels the trigger.
         assert Claim.read(supervisor.xcoms[PROGRESS_KEY]) == Claim.read(before[PROGRESS_KEY])
@@ -151,7 +152,7 @@ async def test_a_trigger_that_is_suspended_before_it_has_written_writes_nothing_
 
     event = await ended(name)
 
-    assert not isinstance(event, TaskSuccessEvent)
+    assert event.payload != ENDED
     assert supervisor.writes == []
     assert supervisor.xcoms == before
 
@@ -179,7 +180,7 @@ async def test_a_trigger_that_begins_when_a_later_try_has_begun_writes_nothing(
 
     event = await ended(name, task_instance=own(2, SECOND_TRY))
 
-    assert not isinstance(event, TaskSuccessEvent)
+    assert event.payload != ENDED
     assert supervisor.writes == []
     assert supervisor.xcoms == before
 
@@ -239,7 +240,7 @@ async def test_what_a_dag_pushed_under_the_key_is_no_claim(
 
     event = await ended()
 
-    assert isinstance(event, TaskSuccessEvent)
+    assert event.payload == ENDED
     assert supervisor.writes[0] == PROGRESS_KEY, "the progress"
     assert "return_value" in supervisor.xcoms
 
@@ -281,7 +282,7 @@ async def test_a_wait_that_pushes_nothing_leaves_only_its_link(
 
     event = await ended(name, do_xcom_push=False)
 
-    assert isinstance(event, TaskSuccessEvent)
+    assert event.payload == ENDED
     assert supervisor.writes == [LINK]
     assert supervisor.xcoms == {LINK: DONE["video_url"]}
 
@@ -296,7 +297,7 @@ async def test_a_later_try_that_pushes_nothing_leaves_only_its_link(
 
     event = await ended(task_instance=own(2, SECOND_TRY), do_xcom_push=False)
 
-    assert isinstance(event, TaskSuccessEvent)
+    assert event.payload == ENDED
     assert supervisor.xcoms == {LINK: DONE["video_url"]}
 
 
@@ -449,6 +450,6 @@ async def test_a_second_triggerer_of_the_same_try_changes_nothing_of_the_first_o
     for _ in ("continues until the end", "begins only then"):
         event = await ended(name, own(try_number, FIRST_TRY))
 
-        assert not isinstance(event, TaskSuccessEvent)
+        assert event.payload != ENDED
         assert supervisor.writes == []
         assert supervisor.xcoms == with_result

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from airflow.sdk.bases.xcom import BaseXCom
 from airflow.sdk.execution_time import task_runner
-from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
+from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_seeany.api.outcome import Finished, Misconfigured, Refused, decode_outcome
 from airflow_provider_seeany.api.settings import DEFER_GRACE
@@ -21,6 +21,7 @@ from airflow_provider_seeany.hooks import reauth
 from airflow_provider_seeany.triggers import progress, supervisor_api
 from airflow_provider_seeany.triggers.channel import ChannelError, Success
 from airflow_provider_seeany.triggers.progress import ProgressPublisher
+from airflow_provider_seeany.triggers.supervisor import ENDED
 from airflow_provider_seeany.xcoms import result
 from airflow_provider_seeany.xcoms.raw import decode_json
 from airflow_provider_seeany.xcoms.record import Claim, Record
@@ -143,7 +144,7 @@ async def test_a_wait_that_continues_in_another_triggerer_retries_its_connection
 
     connect("studio", host=hostile.url)
 
-    assert isinstance(await waiting, TaskSuccessEvent)
+    assert (await waiting).payload == ENDED
 
 
 @each_way
@@ -156,8 +157,8 @@ async def test_a_success_is_one_request_with_the_xcoms_that_a_worker_pushes(
     event = await ended(comms, monkeypatch, way=way)
 
     # The end of the task is in the request, so the event has nothing to add.
-    assert isinstance(event, TaskSuccessEvent)
-    assert (event.xcoms, comms.state, comms.messages) == (None, "success", 0)
+    assert event.payload == ENDED
+    assert (comms.state, comms.messages) == ("success", 0)
     task = SeeAnyTask.from_payload(COMPLETED)
     own = {key: decode_json(comms.xcoms.pop(key)) for key in list(comms.xcoms) if key.startswith("_")}
     record = Record.of_task(task, conn_id="seeany_default").xcoms(KEY)
@@ -172,7 +173,7 @@ async def test_what_is_shown_while_a_wait_lasts_is_replaced_by_its_result(
     hostile.script(reply(200, {**PROCESSING, "id": COMPLETED["id"]}), reply(200, COMPLETED))
     comms = TriggererComms({})
 
-    assert isinstance(await ended(comms, monkeypatch, way=way), TaskSuccessEvent)
+    assert (await ended(comms, monkeypatch, way=way)).payload == ENDED
 
     assert comms.messages == 1, "the progress"
     claim = Claim.read(comms.xcoms[PROGRESS_KEY])
@@ -201,7 +202,7 @@ async def test_a_custom_xcom_backend_stores_the_values_without_blocking_other_wa
     hostile.script(reply(200, COMPLETED))
     comms = TriggererComms({})
 
-    assert isinstance(await ended(comms, monkeypatch), TaskSuccessEvent)
+    assert (await ended(comms, monkeypatch)).payload == ENDED
 
     values = {key: value for key, value in comms.xcoms.items() if not key.startswith("_")}
     assert values == dict.fromkeys(["return_value", "video_url", "cost"], BACKEND)
@@ -338,7 +339,7 @@ async def test_xcoms_of_an_earlier_try_are_deleted_even_if_airflow_rejected_that
     hostile.script(reply(200, {key: value for key, value in COMPLETED.items() if key != "usage"}))
     comms = TriggererComms(dict(EARLIER), takes=0, then="rejected")
 
-    assert isinstance(await ended(comms, monkeypatch, try_number=2), TaskSuccessEvent)
+    assert (await ended(comms, monkeypatch, try_number=2)).payload == ENDED
 
     assert "cost" not in comms.xcoms
 
@@ -354,7 +355,7 @@ async def test_a_wait_without_a_worker_knows_when_it_began(
     event = await ended(TriggererComms({}), monkeypatch, deadline=None, timeout=3600, timeout_after=limit)
 
     assert event is not None
-    assert isinstance(event, TaskSuccessEvent) == is_visible_later
+    assert (event.payload == ENDED) == is_visible_later
     assert is_visible_later or isinstance(decode_outcome(event.payload), Refused)
 
 

@@ -172,7 +172,7 @@ def test_a_wait_whose_trigger_was_given_templates_continues_for_the_time_that_is
 
     trigger = left.value.trigger
     assert isinstance(trigger, SeeAnyTaskTrigger)
-    assert (trigger.seeany_task_id, trigger.deadline, trigger.end_from_trigger) == ("x", began + 3600, False)
+    assert (trigger.seeany_task_id, trigger.deadline, trigger.start_from_trigger) == ("x", began + 3600, False)
 
 
 @each_kind

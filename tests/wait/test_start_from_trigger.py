@@ -18,7 +18,16 @@ from airflow_provider_seeany.sensors.task import SeeAnyTaskSensor
 from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from airflow_provider_seeany.wait import worker_needed
 from tests.hostile import HostileServer, task
-from tests.waits import KINDS, WORKER_FREE, deferred, each_way_to_render, interval, starts_triggers, wait
+from tests.waits import (
+    KINDS,
+    WORKER_FREE,
+    deferred,
+    each_way_to_render,
+    interval,
+    mapped_wait,
+    starts_triggers,
+    wait,
+)
 
 each_kind = pytest.mark.parametrize("kind", KINDS)
 
@@ -370,6 +379,14 @@ def test_a_wait_that_something_is_mapped_over_starts_in_a_worker(
 
     assert "is mapped over it" in reason(waiting, caplog)
     assert not needs_a_worker(other)
+
+
+@starts_triggers
+@each_kind
+def test_a_mapped_wait_starts_in_a_worker_as_airflow_s_scheduler_starts_no_trigger_for_one(
+    kind: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert reason(mapped_wait(kind, worker_free=True), caplog) == "Airflow starts mapped tasks in a worker"
 
 
 @starts_triggers

@@ -20,10 +20,11 @@ from airflow_provider_seeany.operators.submit import SeeAnySubmitOperator
 from airflow_provider_seeany.wait import worker_needed
 from tests.hostile import HostileServer, task
 from tests.supervisor import Supervisor
-from tests.waits import KINDS, deferred, each_way_to_render, starts_triggers, wait
+from tests.waits import KINDS, deferred, each_way_to_render, mapped_wait, starts_triggers, wait
 
 pytestmark = [pytest.mark.usefixtures("_connected"), starts_triggers]
 each_kind = pytest.mark.parametrize("kind", KINDS)
+each_form = pytest.mark.parametrize("make", [wait, mapped_wait], ids=["single", "mapped"])
 
 
 @pytest.fixture(autouse=True)
@@ -45,12 +46,14 @@ def why_not(waiting: Any, caplog: pytest.LogCaptureFixture) -> str:
 
 
 @each_kind
+@each_form
 @pytest.mark.parametrize("worker_free", [False, True])
-def test_a_wait_that_sets_nothing_special_ends_in_the_triggerer(kind: Any, worker_free: bool) -> None:
-    assert ends_in_trigger(wait(kind, worker_free=worker_free))
+def test_a_wait_that_sets_nothing_special_ends_in_the_triggerer(kind: Any, make: Any, worker_free: bool) -> None:
+    assert ends_in_trigger(make(kind, worker_free=worker_free))
 
 
 @each_kind
+@each_form
 @pytest.mark.parametrize(
     "option",
     [
@@ -66,8 +69,8 @@ def test_a_wait_that_sets_nothing_special_ends_in_the_triggerer(kind: Any, worke
     ],
     ids=lambda option: next(iter(option)),
 )
-def test_what_a_worker_has_applied_needs_none_at_the_end(kind: Any, option: dict[str, Any]) -> None:
-    waiting = wait(kind, **option)
+def test_what_a_worker_has_applied_needs_none_at_the_end(kind: Any, make: Any, option: dict[str, Any]) -> None:
+    waiting = make(kind, **option)
     in_worker = waiting.prepare_for_execution()
     in_worker.seeany_task_id = "rendered"
 
@@ -75,13 +78,15 @@ def test_what_a_worker_has_applied_needs_none_at_the_end(kind: Any, option: dict
 
 
 @each_kind
+@each_form
 @each_way_to_render
-def test_how_a_dag_renders_needs_no_worker_at_the_end(kind: Any, option: dict[str, Any]) -> None:
+def test_how_a_dag_renders_needs_no_worker_at_the_end(kind: Any, make: Any, option: dict[str, Any]) -> None:
     with DAG("dag", schedule=None, **option):
-        assert ends_in_trigger(wait(kind))
+        assert ends_in_trigger(make(kind))
 
 
 @each_kind
+@each_form
 @pytest.mark.parametrize(
     "option",
     [
@@ -96,17 +101,18 @@ def test_how_a_dag_renders_needs_no_worker_at_the_end(kind: Any, option: dict[st
     ids=lambda option: next(iter(option)),
 )
 def test_what_a_worker_does_at_a_success_takes_one(
-    kind: Any, option: dict[str, Any], caplog: pytest.LogCaptureFixture
+    kind: Any, make: Any, option: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     (name,) = option
 
-    assert why_not(wait(kind, **option), caplog) == f"it has {name}, which only a worker applies"
+    assert why_not(make(kind, **option), caplog) == f"it has {name}, which only a worker applies"
 
 
 @each_kind
-@pytest.mark.parametrize("shape", ["own code", "own DAG", "newer Airflow", "no DAG", "mapped over", "many tasks"])
+@each_form
+@pytest.mark.parametrize("shape", ["own code", "own DAG", "newer Airflow", "mapped over", "many tasks"])
 def test_what_a_triggerer_cannot_know_ends_in_a_worker(
-    kind: Any, shape: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    kind: Any, make: Any, shape: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Busy(kind):  # type: ignore[misc]
         """Has code of its own."""
@@ -122,24 +128,20 @@ def test_what_a_triggerer_cannot_know_ends_in_a_worker(
 
     monkeypatch.setattr(worker_needed, "TO_END", dataclasses.replace(worker_needed.TO_END, dag_tasks=2))
     with (OurDag if shape == "own DAG" else DAG)("dag", schedule=None):
-        waiting = wait(Busy if shape == "own code" else kind)
+        waiting = make(Busy if shape == "own code" else kind)
         match shape:
             case "newer Airflow":
                 waiting.of_a_newer_airflow = print
             case "mapped over":
-                each.expand(item=waiting.output)
+                each.expand(item=waiting.dag.get_task("wait").output)
             case "many tasks":
                 for number in range(2):
                     wait(kind, task_id=f"more_{number}")
-    if shape == "no DAG":
-        waiting = wait(kind)
-        waiting.dag.task_dict.clear()
 
     assert {
         "own code": "Busy has its own execute_complete",
         "own DAG": "its DAG is a OurDag",
         "newer Airflow": "it has of_a_newer_airflow",
-        "no DAG": "it is mapped",
         "mapped over": "each is mapped over it",
         "many tasks": "its DAG has 3 tasks",
     }[shape] in why_not(waiting, caplog)

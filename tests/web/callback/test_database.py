@@ -7,9 +7,7 @@ from typing import Any
 
 import pytest
 from airflow.models.taskinstance import TaskInstance
-from airflow.models.trigger import Trigger
 from airflow.models.xcom import XComModel
-from airflow.triggers.base import TaskSuccessEvent
 from airflow.utils.session import create_session
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError, StatementError
@@ -57,25 +55,6 @@ def state_and_xcoms(instance: TaskInstance) -> tuple[Any, dict[str, Any]]:
         return state, {key: value for key, value in rows if not key.startswith(KEY_PREFIX)}
 
 
-def fire(instance: TaskInstance) -> None:
-    """Do what Airflow does with the event that the trigger fires next."""
-    with create_session(scoped=False) as session:
-        Trigger.submit_event(instance.trigger_id, TaskSuccessEvent(), session=session)
-
-
-# On SQLite. `tests/scripts/races.py` ends waits on PostgreSQL, which gives no id twice.
-def test_a_trigger_keeps_its_id_until_its_event_as_another_wait_would_get_it() -> None:
-    instance = wait()
-
-    assert end_as_success(success(instance))
-
-    with create_session(scoped=False) as session:
-        Trigger.clean_unused(session=session)
-        assert session.get(Trigger, instance.trigger_id) is not None
-    fire(instance)
-    assert state_and_xcoms(instance) == ("success", XCOMS)
-
-
 def test_a_success_leaves_state_and_xcoms_and_nothing_of_an_earlier_try() -> None:
     instance = wait()
     push(
@@ -84,7 +63,6 @@ def test_a_success_leaves_state_and_xcoms_and_nothing_of_an_earlier_try() -> Non
     )
 
     assert end_as_success(success(instance))
-    fire(instance)
 
     assert state_and_xcoms(instance) == ("success", XCOMS)
 
@@ -94,7 +72,6 @@ def test_what_dags_pushed_under_other_keys_stays() -> None:
     push(instance, **{PROGRESS_KEY: {"record": "mine"}, "mine": 1, "score": 2})
 
     assert end_as_success(success(instance))
-    fire(instance)
 
     assert state_and_xcoms(instance) == ("success", {**XCOMS, "mine": 1, "score": 2})
 
@@ -118,7 +95,6 @@ def test_a_task_instance_that_a_user_failed_is_left_alone() -> None:
 def test_a_second_triggerer_changes_nothing() -> None:
     instance = wait()
     assert end_as_success(success(instance))
-    fire(instance)
 
     assert not end_as_success(success(instance, {"return_value": "another"}))
     assert state_and_xcoms(instance) == ("success", XCOMS)
@@ -131,9 +107,7 @@ def test_a_trigger_that_this_try_no_longer_has_ends_nothing() -> None:
     assert state_and_xcoms(instance) == ("deferred", {})
 
 
-@pytest.mark.parametrize("reuses_ids", [True, False])
-def test_a_success_that_cannot_be_completed_leaves_nothing(monkeypatch: pytest.MonkeyPatch, reuses_ids: bool) -> None:
-    monkeypatch.setattr(database, "reuses_trigger_ids", lambda session: reuses_ids)
+def test_a_success_that_cannot_be_completed_leaves_nothing() -> None:
     instance = wait()
     push(instance, **{PROGRESS_KEY: {"percent": 60}})
 
@@ -145,24 +119,22 @@ def test_a_success_that_cannot_be_completed_leaves_nothing(monkeypatch: pytest.M
 
 def test_a_transaction_that_loses_to_another_one_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     instance, losses = wait(), [OperationalError("UPDATE", {}, Exception("Deadlock found when trying to get lock"))]
-    replace_result = database.replace_result
+    replace_result = database._replace_result
 
     def lose_once(*arguments: Any) -> None:
         replace_result(*arguments)
         if losses:
             raise losses.pop()
 
-    monkeypatch.setattr(database, "replace_result", lose_once)
+    monkeypatch.setattr(database, "_replace_result", lose_once)
 
     assert end_as_success(success(instance))
-    fire(instance)
 
     assert state_and_xcoms(instance) == ("success", XCOMS)
 
 
 # Airflow resets neither before a try that no worker starts.
-def test_a_later_try_has_its_own_end_and_duration(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "reuses_trigger_ids", lambda session: False)
+def test_a_later_try_has_its_own_end_and_duration() -> None:
     instance = wait()
     with create_session(scoped=False) as session:
         session.get_one(TaskInstance, instance.id).end_date = datetime(2026, 1, 1, tzinfo=UTC)

@@ -1,10 +1,14 @@
 """
-Lets the triggerer's supervisor read what its triggers logged before it reads that they have finished.
+The triggerer's supervisor as SeeAny waits need it: it loses no line of their logs, and ends no task twice.
 
 What a trigger logs goes through a socket to the supervisor, which writes it to the log of the trigger's task; but to
 its own log once a message has told that the trigger has finished. In each turn of its loop it reads 4 KiB of log, some
 ten lines, and one message, in no certain order: if many waits end at once, or a turn takes long, the last lines of a
 wait are read too late. So all that was logged before a message is read first here.
+
+A trigger must fire an event, also if its task has ended through the :mod:`~airflow_provider_seeany.triggers.channel`.
+Airflow ends or resumes the task that is deferred with the trigger's id. SQLite gives the id of a deleted trigger to the
+next one, so that could be the task of another wait by then. So such an event says that there is nothing left to do.
 """
 
 from __future__ import annotations
@@ -17,20 +21,23 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
+ENDED = "the Airflow task has ended as a success"
+"""What the event of a trigger says if its task has ended through the channel; Airflow logs it."""
+
 _MAX_READS = 1000
 """Maximum number of reads before a message, so that a trigger that logs without end does not block the loop."""
 
 
 def prepare() -> None:
-    """Install it: called in a triggerer's supervisor before it starts its loop."""
+    """Install it: called in a triggerer's supervisor before it starts."""
     from airflow.jobs import triggerer_job_runner
 
     runner: Any = triggerer_job_runner
-    runner.TriggerRunnerSupervisor = reading_log_first(runner.TriggerRunnerSupervisor)
+    runner.TriggerRunnerSupervisor = made_from(runner.TriggerRunnerSupervisor)
 
 
-def reading_log_first(base: Any) -> Any:
-    """Return a subclass of Airflow's ``TriggerRunnerSupervisor`` that reads the log before each message."""
+def made_from(base: Any) -> Any:
+    """Return the subclass of Airflow's ``TriggerRunnerSupervisor``."""
 
     class Supervisor(base):  # type: ignore[misc]
         log_reader: LogReader | None = None
@@ -51,6 +58,10 @@ def reading_log_first(base: Any) -> Any:
             if self.log_reader is not None:
                 self.log_reader.read_all()
             super()._handle_request(*args, **kwargs)
+
+        def on_trigger_event(self, trigger_id: int, event: Any) -> None:
+            if event.payload != ENDED:
+                super().on_trigger_event(trigger_id=trigger_id, event=event)
 
     return Supervisor
 

@@ -1,4 +1,9 @@
-"""What triggers logged is read before the supervisor handles a message, which may be that they have finished."""
+"""
+The triggerer's supervisor.
+
+What triggers logged is read before it handles a message, which may be that they have finished, and it leaves alone what
+has ended past it.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +17,10 @@ from typing import Any
 import pytest
 from airflow.jobs import triggerer_job_runner
 from airflow.sdk.execution_time.supervisor import make_buffered_socket_reader
+from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 
-from airflow_provider_seeany.triggers import supervisor_log
+from airflow_provider_seeany.triggers import supervisor as supervisor_module
+from airflow_provider_seeany.triggers.supervisor import ENDED
 
 LINE = b'{"event": "%070d"}\n'
 FINISHED = b"finished"
@@ -26,6 +33,7 @@ class Base:
         self.selector = selectors.DefaultSelector()
         self._open_sockets: dict[socket.socket, str] = {}
         self.read: list[bytes] = []
+        self.events: list[tuple[int, TriggerEvent]] = []
 
     def _register_pipe_readers(self, requests: socket.socket, logs: socket.socket) -> None:
         self._open_sockets |= {requests: "requests", logs: "logs"}
@@ -39,6 +47,9 @@ class Base:
     def _handle_request(self, message: bytes) -> None:
         self.read.append(message)
 
+    def on_trigger_event(self, trigger_id: int, event: TriggerEvent) -> None:
+        self.events.append((trigger_id, event))
+
 
 @pytest.fixture
 def sockets() -> Iterator[tuple[socket.socket, socket.socket]]:
@@ -50,7 +61,7 @@ def sockets() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 @pytest.fixture
 def supervisor(sockets: tuple[socket.socket, socket.socket]) -> Any:
-    made = supervisor_log.reading_log_first(Base)()
+    made = supervisor_module.made_from(Base)()
     made._register_pipe_readers(requests=sockets[0], logs=sockets[1])
     return made
 
@@ -125,7 +136,7 @@ def test_where_the_log_is_not_found_airflow_reads_it_in_its_own_time(
             super()._register_pipe_readers(requests, logs)
             self._open_sockets.clear()
 
-    different = supervisor_log.reading_log_first(Different)()
+    different = supervisor_module.made_from(Different)()
     different._register_pipe_readers(*sockets)
     different._handle_request(FINISHED)
 
@@ -136,13 +147,23 @@ def test_where_the_log_is_not_found_airflow_reads_it_in_its_own_time(
     assert different.read == [FINISHED, LINE % 1]
 
 
+# On SQLite another wait may have the id by then.
+def test_the_event_of_a_task_that_has_ended_changes_no_task(supervisor: Any) -> None:
+    events = [TriggerEvent({"type": "finished"}), TriggerEvent(ENDED), TaskSuccessEvent(), TriggerEvent(None)]
+
+    for trigger_id, event in enumerate(events):
+        supervisor.on_trigger_event(trigger_id=trigger_id, event=event)
+
+    assert supervisor.events == [(0, events[0]), (2, events[2]), (3, events[3])]
+
+
 def test_airflow_s_triggerer_uses_it(monkeypatch: pytest.MonkeyPatch) -> None:
     airflow_s = triggerer_job_runner.TriggerRunnerSupervisor
     monkeypatch.setattr(triggerer_job_runner, "TriggerRunnerSupervisor", airflow_s)
 
-    supervisor_log.prepare()
+    supervisor_module.prepare()
 
     used = triggerer_job_runner.TriggerRunnerSupervisor
     assert issubclass(used, airflow_s)
-    for method in ("_register_pipe_readers", "_handle_request"):
+    for method in ("_register_pipe_readers", "_handle_request", "on_trigger_event"):
         assert getattr(used, method) is not getattr(airflow_s, method)
