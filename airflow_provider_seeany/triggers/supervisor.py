@@ -7,8 +7,8 @@ ten lines, and one message, in no certain order: if many waits end at once, or a
 wait are read too late. So all that was logged before a message is read first here.
 
 A trigger must fire an event, also if its task has ended through the :mod:`~airflow_provider_seeany.triggers.channel`.
-Airflow ends or resumes the task that is deferred with the trigger's id. SQLite gives the id of a deleted trigger to the
-next one, so that could be the task of another wait by then. So such an event says that there is nothing left to do.
+Airflow resumes the task that is deferred with the trigger's id. SQLite gives the id of a deleted trigger to the next
+one, so that could be the task of another wait by then. So such an event is dropped here.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
-ENDED = "the Airflow task has ended as a success"
-"""What the event of a trigger says if its task has ended through the channel; Airflow logs it."""
+ENDED = "the Airflow task no longer waits"
+"""What the event of a trigger says if its task has ended through the channel, or before; Airflow logs it."""
 
 _MAX_READS = 1000
 """Maximum number of reads before a message, so that a trigger that logs without end does not block the loop."""

@@ -177,8 +177,6 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
         task = SeeAnyTask.from_payload(outcome.payload) if isinstance(outcome, Finished) else None
         if task is not None and task.is_success(accept_partial=self._settings.accept_partial):
             if await self._changed(self._succeeded(task)):
-                record = Record.of_task(task, conn_id=self.seeany_conn_id)
-                metrics.wait_ended(record, mode=self._mode, seconds=time.time() - self._began())
                 # Without an event Airflow would call the trigger failed.
                 return TriggerEvent(ENDED)
         else:
@@ -188,7 +186,7 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
         return TriggerEvent(msgspec.to_builtins(outcome))
 
     async def _succeeded(self, task: SeeAnyTask) -> bool:
-        """End the Airflow task as a success; return whether that was done here."""
+        """End the Airflow task as a success, if it still waits; return whether this could be done here."""
         assert self.task_instance is not None
         assert self.xcoms is not None
         if (channel := supervisor_api.channel()) is None or not self._progress.is_settled:
@@ -205,9 +203,12 @@ class SeeAnyTaskTrigger(BaseSeeAnyTrigger):
         )
         xcoms = await asyncio.to_thread(stored) if is_slow else stored()
         success = Success(self.task_instance.id, self.trigger_id, xcoms)
-        if not (has_ended := await channel.succeed(success)):
+        if await channel.succeed(success):
+            record = Record.of_task(task, conn_id=self.seeany_conn_id)
+            metrics.wait_ended(record, mode=self._mode, seconds=time.time() - self._began())
+        else:
             self.log.info("The Airflow task no longer waits for %s in this try, so it is not ended here", self._about)
-        return has_ended
+        return True
 
     async def _changed(self, change: Awaitable[Value]) -> Value | None:
         """Change XComs; return ``None`` if that failed, as Airflow's database may be unavailable for a moment."""

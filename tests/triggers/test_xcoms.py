@@ -216,24 +216,32 @@ class Refusing(TriggererComms):
         raise ChannelError("OperationalError: database is locked")
 
 
-class Ended(TriggererComms):
+class Elsewhere(TriggererComms):
     """A supervisor that finds another try."""
 
     async def succeed(self, success: Success) -> bool:
         return False
 
 
-@pytest.mark.parametrize("kind", [Refusing, Ended])
 @each_way
-async def test_a_worker_ends_the_wait_if_the_supervisor_does_not(
-    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch, way: str, kind: type[TriggererComms]
+async def test_a_worker_ends_the_wait_if_the_supervisor_cannot(
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     hostile.script(reply(200, COMPLETED))
 
-    event = await ended(kind({}), monkeypatch, way=way)
+    event = await ended(Refusing({}), monkeypatch, way=way)
 
     assert event is not None
     assert decode_outcome(event.payload) == Finished(COMPLETED)
+
+
+@each_way
+async def test_nothing_ends_a_task_that_no_longer_waits(
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    hostile.script(reply(200, COMPLETED))
+
+    assert (await ended(Elsewhere({}), monkeypatch, way=way)).payload == ENDED
 
 
 class Hanging(TriggererComms):
