@@ -154,10 +154,11 @@ class Viewer:
             timezone_id="Asia/Shanghai",
         )
         self.context.grant_permissions(["clipboard-read", "clipboard-write"])
-        self.context.add_init_script(
+        self._prefer = (
             f"localStorage.setItem('i18nextLng', {'zh-CN' if language == 'zh' else 'en'!r});"
             f"localStorage.setItem('theme', {'dark' if dark else 'light'!r});"
         )
+        self.context.add_init_script(self._prefer)
         self.errors: list[str] = []
         self._url = url
         self._idle: list[Page] = []
@@ -179,7 +180,9 @@ class Viewer:
 
     def leave(self, page: Page, *, is_kept: bool) -> None:
         """Close a tab, or leave what it shows, for the next test."""
-        page.evaluate("localStorage.clear()")  # what Airflow's UI, or a test, has kept for the next visit
+        # What Airflow's UI, or a test, has kept for the next visit. The language stays: Airflow writes it to the page
+        # only if its texts came after the UI was mounted.
+        page.evaluate(f"localStorage.clear();{self._prefer}")
         if is_kept and page.url.startswith(self._url):
             page.mouse.move(0, 0)
             page.evaluate(GO, self._url + NOWHERE)
