@@ -1,10 +1,15 @@
 """
-The triggerer's supervisor as SeeAny waits need it: it loses no line of their logs, and ends no task twice.
+The triggerer's supervisor as SeeAny waits need it: it reads their log in time, and ends no task twice.
 
 What a trigger logs goes through a socket to the supervisor, which writes it to the log of the trigger's task; but to
 its own log once a message has told that the trigger has finished. In each turn of its loop it reads 4 KiB of log, some
 ten lines, and one message, in no certain order: if many waits end at once, or a turn takes long, the last lines of a
 wait are read too late. So all that was logged before a message is read first here.
+
+It also reads no log while it sends. A response holds all triggers that are to start, each with its DAG if it starts
+without a worker: 130 MB for 3000 waits. The triggers that run already go on logging while their loop receives that.
+Once the log's socket is full, they block at the next line, and both processes wait for each other forever. So the log
+is read here while a response is sent, too.
 
 A trigger must fire an event, also if its task has ended through the :mod:`~airflow_provider_seeany.triggers.channel`.
 Airflow resumes the task that is deferred with the trigger's id. SQLite gives the id of a deleted trigger to the next
@@ -40,6 +45,7 @@ def made_from(base: Any) -> Any:
     """Return the subclass of Airflow's ``TriggerRunnerSupervisor``."""
 
     class Supervisor(base):  # type: ignore[misc]
+        stdin: Any
         log_reader: LogReader | None = None
 
         def _register_pipe_readers(self, *args: Any, **kwargs: Any) -> None:
@@ -59,6 +65,17 @@ def made_from(base: Any) -> Any:
                 self.log_reader.read_all()
             super()._handle_request(*args, **kwargs)
 
+        def send_msg(self, *args: Any, **kwargs: Any) -> None:
+            if self.log_reader is None:
+                super().send_msg(*args, **kwargs)
+                return
+            connected = self.stdin
+            self.stdin = Sender(connected, self.log_reader)
+            try:
+                super().send_msg(*args, **kwargs)
+            finally:
+                self.stdin = connected
+
         def on_trigger_event(self, trigger_id: int, event: Any) -> None:
             if event.payload != ENDED:
                 super().on_trigger_event(trigger_id=trigger_id, event=event)
@@ -75,23 +92,47 @@ class LogReader:
     """
 
     def __init__(self, connected: socket.socket, read: Callable[[socket.socket], bool]) -> None:
-        self._connected = connected
+        self.connected = connected
         self._read = read
 
     def read_some(self, _: socket.socket) -> bool:
         """Read a part, unless all was read since the loop saw that there is something; return ``False`` at the end."""
-        return not self._has_unread() or self._read(self._connected)
+        return not self._has_unread() or self._read(self.connected)
 
     def read_all(self) -> None:
         """Read what was logged until now."""
         for _ in range(_MAX_READS):
-            if not self._has_unread() or not self._read(self._connected):
+            if not self._has_unread() or not self._read(self.connected):
                 return
 
     def _has_unread(self) -> bool:
         """Return whether there is something to read, if only the end."""
         try:
-            self._connected.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            self.connected.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:
             return False
         return True
+
+
+class Sender:
+    """The socket to the triggers, as long as a response is sent: reads their log meanwhile."""
+
+    def __init__(self, connected: socket.socket, log_reader: LogReader) -> None:
+        self._connected = connected
+        self._log_reader = log_reader
+
+    def sendall(self, data: bytes) -> None:
+        """Send all of it."""
+        left = memoryview(data)
+        while left:
+            try:
+                left = left[self._connected.send(left, socket.MSG_DONTWAIT) :]
+            except BlockingIOError:
+                self._wait()
+                self._log_reader.read_all()
+
+    def _wait(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._connected, selectors.EVENT_WRITE)
+            selector.register(self._log_reader.connected, selectors.EVENT_READ)
+            selector.select()

@@ -35,6 +35,7 @@ class Base:
         self._open_sockets: dict[socket.socket, str] = {}
         self.read: list[bytes] = []
         self.events: list[tuple[int, TriggerEvent]] = []
+        self.stdin: Any = None
 
     def _register_pipe_readers(self, requests: socket.socket, logs: socket.socket) -> None:
         self._open_sockets |= {requests: "requests", logs: "logs"}
@@ -47,6 +48,9 @@ class Base:
 
     def _handle_request(self, message: bytes) -> None:
         self.read.append(message)
+
+    def send_msg(self, message: bytes) -> None:
+        self.stdin.sendall(message)
 
     def on_trigger_event(self, trigger_id: int, event: TriggerEvent) -> None:
         self.events.append((trigger_id, event))
@@ -148,6 +152,36 @@ def test_where_the_log_is_not_found_airflow_reads_it_in_its_own_time(
     assert different.read == [FINISHED, LINE % 1]
 
 
+# 3000 waits without a worker start in one response of 130 MB, and those that run already log meanwhile.
+def test_triggers_that_log_more_than_fits_before_they_read_a_response_do_not_block_it(
+    supervisor: Any, sockets: tuple[socket.socket, socket.socket]
+) -> None:
+    lines, message = [LINE % number for number in range(20_000)], b"x" * 5_000_000
+    sent, received = socket.socketpair()
+    got = bytearray()
+
+    def trigger() -> None:
+        for line in lines:
+            sockets[0].sendall(line)
+        while len(got) < len(message):
+            got.extend(received.recv(1 << 20))
+
+    with sent, received:
+        supervisor.stdin = sent
+        triggers = threading.Thread(target=trigger, daemon=True)
+        sending = threading.Thread(target=supervisor.send_msg, args=(message,), daemon=True)
+        for thread in (triggers, sending):
+            thread.start()
+        for thread in (triggers, sending):
+            thread.join(20)
+            assert not thread.is_alive(), "both wait for each other"
+
+    assert got == message
+    assert supervisor.stdin is sent
+    supervisor._handle_request(FINISHED)
+    assert supervisor.read == [*lines, FINISHED]
+
+
 # On SQLite another wait may have the id by then.
 def test_the_event_of_a_task_that_has_ended_changes_no_task(supervisor: Any) -> None:
     events = [TriggerEvent({"type": "finished"}), TriggerEvent(ENDED), TaskSuccessEvent(), TriggerEvent(None)]
@@ -167,5 +201,5 @@ def test_airflow_s_triggerer_uses_it(monkeypatch: pytest.MonkeyPatch) -> None:
     used = triggerer_job_runner.TriggerRunnerSupervisor
     assert issubclass(used, airflow_s)
     # Before Airflow 3.3 no trigger ends a task.
-    for method in ("_register_pipe_readers", "_handle_request", *["on_trigger_event"] * AIRFLOW_V_3_3_PLUS):
+    for method in ("_register_pipe_readers", "_handle_request", "send_msg", *["on_trigger_event"] * AIRFLOW_V_3_3_PLUS):
         assert getattr(used, method) is not getattr(airflow_s, method)
