@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, AirflowFailException, AirflowSkipException
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 from airflow.triggers.base import TriggerEvent
 
@@ -18,7 +18,7 @@ from airflow_provider_seeany.triggers.task import SeeAnyTaskTrigger
 from airflow_provider_seeany.xcoms.raw import decode_json
 from tests.hostile import PARTIAL, PARTIAL_URLS, HostileServer, about, task
 from tests.supervisor import Supervisor
-from tests.waits import TaskInstance, context, deferred, interval, wait
+from tests.waits import TaskInstance, context, deferred, interval, mapped_wait, wait
 
 pytestmark = pytest.mark.usefixtures("dialect", "_connected")
 
@@ -49,12 +49,7 @@ def play(way: str, server: HostileServer, supervisor: Supervisor, ctx: Any, **mo
     kind, given = WAYS[way]
     given = {**given, **interval(kind, 0.01), **more}
     server.script(about(PARTIAL))
-    if way == "mapped":
-        with DAG("waits", schedule=None):
-            mapped = kind.partial(task_id="wait", **given).expand(seeany_task_id=["x"])
-        waiting = mapped.unmap({"seeany_task_id": "x"})
-    else:
-        waiting = wait(kind, **given)
+    waiting = (mapped_wait if way == "mapped" else wait)(kind, **given)
     if given.get("worker_free"):
         trigger = SeeAnyTaskTrigger(**waiting.start_trigger_args.trigger_kwargs)
     elif given.get("deferrable", True) and given.get("wait_for_completion", True):
