@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -137,6 +138,7 @@ def page_of(fab: Fab, browser: Browser) -> Iterator[Callable[[str], Page]]:
             page.get_by_label("Username").fill(user)
             page.get_by_label("Password").fill(PASSWORD)
             page.get_by_role("button", name="Sign In").click()
+            expect(page).not_to_have_url(re.compile("/login"))
             page.goto(f"{fab.url}/plugin/seeany")
             return page
 

@@ -36,4 +36,4 @@ def test_an_airflow_without_a_connection_leads_to_the_connections(airflow: Local
     expect(page.get_by_text("Add a connection of type SeeAny, then this DAG.")).to_be_visible()
     page.get_by_role("link", name="To the connections").click()
     expect(page.get_by_role("button", name="Add Connection")).to_be_visible()
-    assert page.url == f"{airflow.url}/connections"
+    expect(page).to_have_url(f"{airflow.url}/connections")

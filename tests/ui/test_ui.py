@@ -611,7 +611,7 @@ def test_the_spend_is_one_line_until_it_is_opened(ui: Ui, open_page: OpenPage) -
     expect(page.get_by_role("region", name="Cost CNY").locator("[data-name]").first).to_be_visible()
     # A single day makes no chart.
     expect(page.locator("[data-bar]")).to_have_count(0)
-    assert page.url.endswith("?spend=open")
+    expect(page).to_have_url(f"{ui.page}?spend=open")
 
 
 def test_a_mapped_task_shows_its_own_result(ui: Ui, open_page: OpenPage) -> None:
@@ -709,12 +709,13 @@ def test_the_address_keeps_what_was_chosen(ui: Ui, open_page: OpenPage) -> None:
     expect(page.get_by_role("button", name="Table", exact=True)).to_have_attribute("aria-pressed", "true")
     page.go_back()
     expect(page.get_by_text("Page 1", exact=True)).to_be_visible()
-    assert page.get_by_role("region", name="Results").get_by_role("row").nth(1).inner_text() == first
+    row = page.get_by_role("region", name="Results").get_by_role("row").nth(1)
+    expect(row).to_have_text(first, use_inner_text=True)
     page.get_by_label("DAG", exact=True).select_option("")
     page.get_by_label("Search").press_sequentially("video-3s-red-shoes", delay=60)
     assert focused(page) == "Search"
     expect(page.get_by_text("1–1 of 1", exact=True)).to_be_visible()
-    assert page.url == f"{ui.page}?view=table&sort=oldest&q=video-3s-red-shoes"
+    expect(page).to_have_url(f"{ui.page}?view=table&sort=oldest&q=video-3s-red-shoes")
     page.get_by_label("Search").fill("nobody")
     page.get_by_role("button", name="Clear filters").click()
     expect(page).to_have_url(f"{ui.page}?view=table&sort=oldest")
@@ -895,7 +896,7 @@ def test_a_card_plays_under_the_pointer_and_leads_to_its_task(ui: Ui, open_page:
     page.wait_for_function("[...document.querySelectorAll('video')].some(video => !video.paused && video.muted)")
     link.click()
     expect(page.get_by_label("Video video-3s-red-shoes")).to_be_visible()
-    assert page.url == ui.task("finished")
+    expect(page).to_have_url(ui.task("finished"))
 
 
 def test_the_table_in_the_dark_and_in_chinese(ui: Ui, open_page: OpenPage) -> None:
