@@ -109,7 +109,7 @@ def _measured(airflow: LocalAirflow, ways: Sequence[str], *, waits: int, rounds:
 def _lines(played: Mapping[str, Sequence[Round]], *, waits: int, rounds: int) -> Iterator[str]:
     base = [each.cpu for each in played[NOTHING]]
     own = {way: [each.cpu - less for each, less in zip(seen, base, strict=True)] for way, seen in played.items()}
-    yield f"{waits} waits a round, {rounds} rounds; median (minimum–maximum).\n"
+    yield f"{waits} waits a round, {rounds} rounds, Airflow's database is SQLite; median (minimum–maximum).\n"
     yield "| | workers per wait | CPU s per wait | times classic | done → next code, median | p95 |"
     yield "|---|---|---|---|---|---|"
     for way, name in WAYS.items():
